@@ -1,0 +1,136 @@
+//! A file appears whole or not at all.
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use tempfile::NamedTempFile;
+
+use crate::{ArtifactError, Digest, FileEntry};
+
+/// A file under a temporary name in the folder of its destination, until [`commit`](Self::commit) renames it.
+/// Dropped before that, it vanishes and what stood at the destination stays.
+#[derive(Debug)]
+pub struct AtomicFile {
+    temporary: NamedTempFile,
+    destination: PathBuf,
+}
+
+impl AtomicFile {
+    /// Opens a temporary file beside `destination`, making folders as needed, and clears away what a killed run left there.
+    ///
+    /// # Errors
+    /// If the folder cannot be made or written to.
+    pub fn create(destination: &Path) -> Result<Self, ArtifactError> {
+        let folder = folder_of(destination);
+        fs::create_dir_all(&folder).map_err(ArtifactError::io(&folder, "make the folder"))?;
+        let prefix = format!(".{}.", destination.file_name().unwrap_or_default().to_string_lossy());
+        remove_abandoned(&folder, &prefix);
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(&prefix).suffix(".tmp");
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let temporary = builder.tempfile_in(&folder).map_err(ArtifactError::io(destination, "write it"))?;
+        // Held while this program lives: how a later run knows that the file is in use.
+        let _ = temporary.as_file().try_lock_shared();
+        Ok(Self { temporary, destination: destination.to_owned() })
+    }
+
+    /// The open file, to write to.
+    pub fn file(&self) -> &File {
+        self.temporary.as_file()
+    }
+
+    /// Where the file will be.
+    pub fn destination(&self) -> &Path {
+        &self.destination
+    }
+
+    /// Syncs and renames; returns the file's digest and size.
+    ///
+    /// # Errors
+    /// If the disk is full or the destination cannot be replaced; the destination is then as it was.
+    pub fn commit(self) -> Result<FileEntry, ArtifactError> {
+        let Self { temporary, destination } = self;
+        let fault = || ArtifactError::io(&destination, "write it");
+        temporary.as_file().sync_all().map_err(fault())?;
+        let (digest, bytes) = Digest::of_file(temporary.path())?;
+        temporary.persist(&destination).map_err(|error| fault()(error.error))?;
+        if let Ok(folder) = File::open(folder_of(&destination)) {
+            let _ = folder.sync_all();
+        }
+        Ok(FileEntry { path: destination, digest, bytes })
+    }
+}
+
+/// Writes `bytes` to `path`, whole or not at all.
+///
+/// # Errors
+/// If the folder or the file cannot be written; a file that stood there stays.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<FileEntry, ArtifactError> {
+    let file = AtomicFile::create(path)?;
+    file.file().write_all(bytes).map_err(ArtifactError::io(path, "write it"))?;
+    file.commit()
+}
+
+fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// Removes temporary files for the same destination that no living program holds.
+fn remove_abandoned(folder: &Path, prefix: &str) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(prefix)
+            && name.ends_with(".tmp")
+            && let Ok(file) = File::open(entry.path())
+            && file.try_lock().is_ok()
+        {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dropped_file_leaves_the_old_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/er/a.txt");
+        write_atomically(&path, b"old").unwrap();
+        let new = AtomicFile::create(&path).unwrap();
+        new.file().write_all(b"half").unwrap();
+        drop(new);
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_cleared_and_what_a_living_one_holds_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        let abandoned = folder.path().join(".a.txt.k1ll3d.tmp");
+        fs::write(&abandoned, "half").unwrap();
+        let living = AtomicFile::create(&path).unwrap();
+        assert!(!abandoned.exists());
+        let second = AtomicFile::create(&path).unwrap();
+        assert!(living.temporary.path().exists());
+        drop((living, second));
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = write_atomically(&file.join("a.txt"), b"").unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{}: cannot make the folder: ", file.display())), "{error}");
+    }
+}

@@ -1,0 +1,70 @@
+//! SHA-256 digests.
+
+use std::{fmt, fs::File, io::Read, path::Path};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::ArtifactError;
+
+/// A SHA-256 digest, written `sha256:` and 64 hexadecimal digits.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub struct Digest(String);
+
+impl Digest {
+    /// The digest of `bytes`.
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        Self::finish(Sha256::new_with_prefix(bytes))
+    }
+
+    /// The digest of the file at `path`, read in pieces, and its length in bytes.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn of_file(path: &Path) -> Result<(Self, u64), ArtifactError> {
+        let mut file = File::open(path).map_err(ArtifactError::io(path, "open it"))?;
+        let (mut hasher, mut buffer, mut length) = (Sha256::new(), vec![0; 1 << 20], 0);
+        loop {
+            let read = file.read(&mut buffer).map_err(ArtifactError::io(path, "read it"))?;
+            if read == 0 {
+                return Ok((Self::finish(hasher), length));
+            }
+            hasher.update(&buffer[..read]);
+            length += read as u64;
+        }
+    }
+
+    /// The digest of `value` written as JSON: of settings, to see whether they changed.
+    pub fn of_json<T: Serialize>(value: &T) -> Self {
+        Self::of_bytes(serde_json::to_string(value).unwrap_or_default().as_bytes())
+    }
+
+    /// The hexadecimal digits alone.
+    pub fn hex(&self) -> &str {
+        self.0.strip_prefix("sha256:").unwrap_or(&self.0)
+    }
+
+    fn finish(hasher: Sha256) -> Self {
+        let hex: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Self(format!("sha256:{hex}"))
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Digest;
+
+    #[test]
+    fn is_the_published_sha_256() {
+        // FIPS 180-2, appendix B.1
+        let expected = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(Digest::of_bytes(b"abc").to_string(), expected);
+    }
+}

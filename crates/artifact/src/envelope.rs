@@ -1,0 +1,189 @@
+//! The envelope around a binary payload: magic, kind, format version, length, bincode payload, SHA-256 of all before.
+//!
+//! ```text
+//! offset  size  content
+//!      0     8  magic: 89 48 50 50 0D 0A 1A 0A (like PNG's: shows a transfer that changed line ends)
+//!      8    16  kind, ASCII, padded with zeros
+//!     24     4  format version, little endian
+//!     28     8  length n of the payload, little endian
+//!     36     n  payload, bincode 2 standard configuration
+//!   36+n    32  SHA-256 of the bytes before
+//! ```
+//! The digest is checked before anything is decoded: it tells damage, not malice, so whoever decodes also checks every
+//! index in the payload.
+
+use std::{fs, path::Path};
+
+use bincode::config;
+use serde::{Serialize, de::DeserializeOwned};
+use sha2::{Digest as _, Sha256};
+
+use crate::{ArtifactError, FileEntry, write_atomically};
+
+const MAGIC: [u8; 8] = *b"\x89HPP\r\n\x1a\n";
+const HEADER: usize = 36;
+const TRAILER: usize = 32;
+/// The largest file that is read, and the most memory that decoding one may claim.
+const LIMIT: usize = 1 << 30;
+
+/// What an envelope holds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Kind {
+    /// At most 16 ASCII letters; also what messages call it.
+    pub name: &'static str,
+    /// The format version that this program writes, and the newest it reads.
+    pub version: u32,
+}
+
+/// The bytes of an envelope around `payload`.
+///
+/// # Errors
+/// If the payload has a type that bincode cannot write.
+pub fn encode_envelope<T: Serialize>(kind: Kind, payload: &T) -> Result<Vec<u8>, String> {
+    let payload = bincode::serde::encode_to_vec(payload, config::standard()).map_err(|error| error.to_string())?;
+    let mut bytes = Vec::with_capacity(HEADER + payload.len() + TRAILER);
+    bytes.extend(MAGIC);
+    bytes.extend(padded(kind.name));
+    bytes.extend(kind.version.to_le_bytes());
+    bytes.extend((payload.len() as u64).to_le_bytes());
+    bytes.extend(payload);
+    let digest = Sha256::digest(&bytes);
+    bytes.extend(digest);
+    Ok(bytes)
+}
+
+/// Writes `payload` in an envelope at `path`, whole or not at all.
+///
+/// # Errors
+/// If it cannot be encoded or written.
+pub fn write_envelope<T: Serialize>(path: &Path, kind: Kind, payload: &T) -> Result<FileEntry, ArtifactError> {
+    let bytes =
+        encode_envelope(kind, payload).map_err(|reason| ArtifactError::Undecodable { path: path.to_owned(), reason })?;
+    write_atomically(path, &bytes)
+}
+
+/// Reads the payload of the envelope at `path`. `hint` says what to do if there is no such file.
+///
+/// # Errors
+/// If the file is absent, another kind of file, from a newer program, truncated, or damaged in any bit.
+pub fn read_envelope<T: DeserializeOwned>(path: &Path, kind: Kind, hint: &str) -> Result<T, ArtifactError> {
+    let length = match fs::metadata(path) {
+        Ok(metadata) => metadata.len(),
+        Err(_) => return Err(ArtifactError::Missing { path: path.to_owned(), hint: hint.to_owned() }),
+    };
+    if length > LIMIT as u64 {
+        return Err(ArtifactError::WrongLength { path: path.to_owned(), expected: LIMIT as u64, found: length });
+    }
+    let bytes = fs::read(path).map_err(ArtifactError::io(path, "read it"))?;
+    read_envelope_bytes(&bytes, path, kind)
+}
+
+/// Reads the payload of the envelope in `bytes`, which came from `path`.
+///
+/// # Errors
+/// As [`read_envelope`], but for the file's absence.
+pub fn read_envelope_bytes<T: DeserializeOwned>(bytes: &[u8], path: &Path, kind: Kind) -> Result<T, ArtifactError> {
+    let payload = decode_envelope(bytes, path, kind)?;
+    let undecodable = |reason: String| ArtifactError::Undecodable { path: path.to_owned(), reason };
+    let (value, read) = bincode::serde::decode_from_slice(payload, config::standard().with_limit::<LIMIT>())
+        .map_err(|error| undecodable(error.to_string()))?;
+    if read != payload.len() {
+        return Err(undecodable(format!("{} bytes are left over", payload.len() - read)));
+    }
+    Ok(value)
+}
+
+/// Checks the envelope in `bytes` and returns its payload.
+///
+/// # Errors
+/// As [`read_envelope_bytes`], but for what only decoding finds.
+pub fn decode_envelope<'a>(bytes: &'a [u8], path: &Path, kind: Kind) -> Result<&'a [u8], ArtifactError> {
+    let path = || path.to_owned();
+    if bytes.len() < MAGIC.len() || bytes[..8] != MAGIC {
+        return Err(ArtifactError::NotOurs { path: path() });
+    }
+    let found = bytes.len() as u64;
+    if bytes.len() < HEADER + TRAILER {
+        return Err(ArtifactError::WrongLength { path: path(), expected: (HEADER + TRAILER) as u64, found });
+    }
+    let (content, digest) = bytes.split_at(bytes.len() - TRAILER);
+    let length = u64::from_le_bytes(std::array::from_fn(|i| bytes[28 + i]));
+    let expected = length.saturating_add((HEADER + TRAILER) as u64);
+    if expected != found {
+        return Err(ArtifactError::WrongLength { path: path(), expected, found });
+    }
+    if Sha256::digest(content).as_slice() != digest {
+        return Err(ArtifactError::Damaged { path: path() });
+    }
+    if bytes[8..24] != padded(kind.name) {
+        let found = String::from_utf8_lossy(&bytes[8..24]).trim_end_matches('\0').to_owned();
+        return Err(ArtifactError::WrongKind { path: path(), expected: kind.name, found });
+    }
+    let version = u32::from_le_bytes(std::array::from_fn(|i| bytes[24 + i]));
+    if version == 0 || version > kind.version {
+        return Err(ArtifactError::UnknownVersion { path: path(), found: version, known: kind.version });
+    }
+    Ok(&content[HEADER..])
+}
+
+fn padded(name: &str) -> [u8; 16] {
+    std::array::from_fn(|i| name.as_bytes().get(i).copied().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIND: Kind = Kind { name: "test", version: 2 };
+
+    fn sealed() -> Vec<u8> {
+        encode_envelope(KIND, &vec![("a".to_owned(), 1.5), ("b".to_owned(), f64::NAN)]).unwrap()
+    }
+
+    fn open(bytes: &[u8]) -> Result<Vec<(String, f64)>, String> {
+        read_envelope_bytes(bytes, Path::new("x.bin"), KIND).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_was_sealed_comes_back() {
+        assert_eq!(open(&sealed()).unwrap()[0], ("a".to_owned(), 1.5));
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_noticed() {
+        let sealed = sealed();
+        for byte in 0..sealed.len() {
+            for bit in 0..8 {
+                let mut broken = sealed.clone();
+                broken[byte] ^= 1 << bit;
+                assert!(open(&broken).is_err(), "bit {bit} of byte {byte}");
+            }
+            assert!(open(&sealed[..byte]).is_err(), "cut at {byte}");
+        }
+    }
+
+    #[test]
+    fn each_fault_has_its_text() {
+        let sealed = sealed();
+        let damaged = |at: usize| {
+            let mut bytes = sealed.clone();
+            bytes[at] ^= 1;
+            open(&bytes).unwrap_err()
+        };
+        assert_eq!(damaged(0), "x.bin: is not a file of this project (its first bytes are not ours)");
+        assert_eq!(damaged(40), "x.bin: is damaged (its content does not match the digest stored in it). Write it again");
+        assert_eq!(
+            open(&sealed[..50]).unwrap_err(),
+            "x.bin: is truncated or has bytes too many (50 bytes where 68 were written). Write it again"
+        );
+        let other = encode_envelope(Kind { name: "other", version: 1 }, &1).unwrap();
+        assert_eq!(open(&other).unwrap_err(), "x.bin: holds \"other\", not \"test\"");
+        let newer = encode_envelope(Kind { name: "test", version: 3 }, &1).unwrap();
+        assert_eq!(
+            open(&newer).unwrap_err(),
+            "x.bin: has format version 3; this program reads version 2 and older. Use a newer program, or write the file again"
+        );
+        let longer = encode_envelope(KIND, &(Vec::<(String, f64)>::new(), 7)).unwrap();
+        assert_eq!(open(&longer).unwrap_err(), "x.bin: cannot be decoded: 1 bytes are left over");
+    }
+}

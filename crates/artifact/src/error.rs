@@ -1,0 +1,38 @@
+//! What can be wrong with a file.
+
+use std::{io, path::PathBuf};
+
+use thiserror::Error;
+
+/// A file that cannot be read, written or trusted. Every message names the file and says what to do.
+#[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the fields are what the messages say")]
+pub enum ArtifactError {
+    #[error("{}: cannot {action}: {source}", path.display())]
+    Io { path: PathBuf, action: &'static str, source: io::Error },
+    #[error("{}: is not a file of this project (its first bytes are not ours)", path.display())]
+    NotOurs { path: PathBuf },
+    #[error("{}: holds \"{found}\", not \"{expected}\"", path.display())]
+    WrongKind { path: PathBuf, expected: &'static str, found: String },
+    #[error("{}: has format version {found}; this program reads version {known} and older. Use a newer program, or write the file again", path.display())]
+    UnknownVersion { path: PathBuf, found: u32, known: u32 },
+    #[error("{}: is truncated or has bytes too many ({found} bytes where {expected} were written). Write it again", path.display())]
+    WrongLength { path: PathBuf, expected: u64, found: u64 },
+    #[error("{}: is damaged (its content does not match the digest stored in it). Write it again", path.display())]
+    Damaged { path: PathBuf },
+    #[error("{}: cannot be decoded: {reason}", path.display())]
+    Undecodable { path: PathBuf, reason: String },
+    #[error("{}: no such file. {hint}", path.display())]
+    Missing { path: PathBuf, hint: String },
+    #[error("{}: has no manifest beside it ({}). Run `{stage}` to write both", path.display(), manifest.display())]
+    NoManifest { path: PathBuf, manifest: PathBuf, stage: &'static str },
+    #[error("{}: is not the file that `{stage}` wrote (digest {found}, the manifest says {expected}). Run `{stage}` again", path.display())]
+    Changed { path: PathBuf, stage: String, expected: String, found: String },
+}
+
+impl ArtifactError {
+    pub(crate) fn io(path: &std::path::Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { path, action, source }
+    }
+}

@@ -1,0 +1,18 @@
+//! The contract between stages: files that are whole or absent, their digests, the envelope around binary payloads,
+//! the manifest beside every output, and the record of a training run.
+//!
+//! To change a stored field, raise the format version, keep a golden file of the old one, and read both.
+
+mod atomic;
+mod digest;
+mod envelope;
+mod error;
+mod manifest;
+mod run_record;
+
+pub use atomic::{AtomicFile, write_atomically};
+pub use digest::Digest;
+pub use envelope::{Kind, decode_envelope, encode_envelope, read_envelope, read_envelope_bytes, write_envelope};
+pub use error::ArtifactError;
+pub use manifest::{FileEntry, MANIFEST_VERSION, Manifest, check_input, manifest_path};
+pub use run_record::{DatasetInput, Interval, MetricPoint, RUN_RECORD_VERSION, RunRecord, RunTimes};

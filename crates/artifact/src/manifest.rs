@@ -1,0 +1,255 @@
+//! What a stage did, beside every file it wrote: enough to see whether it must run again, and to walk from a model back
+//! to the raw table.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Component, Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ArtifactError, Digest, write_atomically};
+
+/// The manifest's format version.
+pub const MANIFEST_VERSION: u32 = 1;
+
+/// A file and its content. In a stored manifest the path is relative to the manifest's own folder.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct FileEntry {
+    /// Where it is.
+    pub path: PathBuf,
+    /// SHA-256 of its content.
+    pub digest: Digest,
+    /// Its size.
+    pub bytes: u64,
+}
+
+impl FileEntry {
+    /// The entry of the file at `path` as it is now.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn of(path: &Path) -> Result<Self, ArtifactError> {
+        let (digest, bytes) = Digest::of_file(path)?;
+        Ok(Self { path: path.to_owned(), digest, bytes })
+    }
+}
+
+/// What one run of a stage read, was told and wrote.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Manifest {
+    /// [`MANIFEST_VERSION`].
+    pub format_version: u32,
+    /// The program: `process`, `engineer`, `train` or `package`.
+    pub stage: String,
+    /// The program's version.
+    pub version: String,
+    /// The commit checked out where the program ran, if any.
+    pub commit: Option<String>,
+    /// Digest of the settings that bear on the outputs.
+    pub settings: Digest,
+    /// The configuration files they came from.
+    pub configs: Vec<FileEntry>,
+    /// The files read.
+    pub inputs: Vec<FileEntry>,
+    /// The files written; the first is the main one.
+    pub outputs: Vec<FileEntry>,
+    /// Row counts by name.
+    pub rows: BTreeMap<String, u64>,
+    /// When the stage began, milliseconds since 1970-01-01 UTC.
+    pub started_at_ms: u64,
+    /// How long it took, milliseconds.
+    pub duration_ms: u64,
+}
+
+/// The manifest's place beside `output`.
+pub fn manifest_path(output: &Path) -> PathBuf {
+    let mut name = output.as_os_str().to_owned();
+    name.push(".manifest.json");
+    PathBuf::from(name)
+}
+
+impl Manifest {
+    /// Reads the manifest beside `output`, with paths as seen from here; `None` where there is none or it is not ours.
+    ///
+    /// # Errors
+    /// If there is one and it cannot be read.
+    pub fn read_beside(output: &Path) -> Result<Option<Self>, ArtifactError> {
+        let path = manifest_path(output);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(ArtifactError::io(&path, "read it")(error)),
+        };
+        let mut manifest: Self = serde_json::from_str(&text)
+            .map_err(|error| ArtifactError::Undecodable { path: path.clone(), reason: error.to_string() })?;
+        if manifest.format_version != MANIFEST_VERSION {
+            let found = manifest.format_version;
+            return Err(ArtifactError::UnknownVersion { path, found, known: MANIFEST_VERSION });
+        }
+        let folder = path.parent().unwrap_or(Path::new(""));
+        for entry in manifest.entries_mut() {
+            entry.path = normalise(&folder.join(&entry.path));
+        }
+        Ok(Some(manifest))
+    }
+
+    /// Writes the manifest beside each of its outputs.
+    ///
+    /// # Errors
+    /// If one cannot be written.
+    pub fn write_beside_outputs(&self) -> Result<(), ArtifactError> {
+        for output in &self.outputs {
+            let path = manifest_path(&output.path);
+            let mut relative = self.clone();
+            let folder = absolute(path.parent().unwrap_or(Path::new("")));
+            for entry in relative.entries_mut() {
+                let target = absolute(&entry.path);
+                entry.path = pathdiff::diff_paths(&target, &folder).unwrap_or(target);
+            }
+            let mut text = serde_json::to_string_pretty(&relative)
+                .map_err(|error| ArtifactError::Undecodable { path: path.clone(), reason: error.to_string() })?;
+            text.push('\n');
+            write_atomically(&path, text.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Whether running `stage` again could change nothing: the same program, settings and inputs, and every output still as
+    /// it was written.
+    pub fn is_current(
+        &self,
+        stage: &str,
+        version: &str,
+        settings: &Digest,
+        inputs: &[FileEntry],
+        outputs: &[PathBuf],
+    ) -> bool {
+        let same = |entry: &FileEntry| FileEntry::of(&entry.path).is_ok_and(|now| now.digest == entry.digest);
+        self.stage == stage
+            && self.version == version
+            && self.settings == *settings
+            && self.inputs.iter().map(|entry| &entry.digest).eq(inputs.iter().map(|entry| &entry.digest))
+            && outputs.iter().all(|path| self.output(path).is_some())
+            && self.outputs.iter().all(same)
+    }
+
+    /// The output at `path`.
+    pub fn output(&self, path: &Path) -> Option<&FileEntry> {
+        let path = absolute(path);
+        self.outputs.iter().find(|entry| absolute(&entry.path) == path)
+    }
+
+    /// The output whose file name is `name`.
+    pub fn output_named(&self, name: &str) -> Option<&FileEntry> {
+        self.outputs.iter().find(|entry| entry.path.file_name().is_some_and(|found| found == name))
+    }
+
+    fn entries_mut(&mut self) -> impl Iterator<Item = &mut FileEntry> {
+        self.configs.iter_mut().chain(&mut self.inputs).chain(&mut self.outputs)
+    }
+}
+
+/// Checks that the file at `path` is what `stage` wrote there; returns the manifest and the file's entry.
+///
+/// # Errors
+/// If the file or its manifest is absent, or the content is another: each says what to run.
+pub fn check_input(path: &Path, stage: &'static str) -> Result<(Manifest, FileEntry), ArtifactError> {
+    if !path.exists() {
+        let hint = format!("Run `{stage}` to write it, or name another file");
+        return Err(ArtifactError::Missing { path: path.to_owned(), hint });
+    }
+    let no_manifest = || ArtifactError::NoManifest { path: path.to_owned(), manifest: manifest_path(path), stage };
+    let manifest = Manifest::read_beside(path)?.ok_or_else(no_manifest)?;
+    let recorded = manifest.output(path).ok_or_else(no_manifest)?;
+    let now = FileEntry::of(path)?;
+    if now.digest != recorded.digest {
+        return Err(ArtifactError::Changed {
+            path: path.to_owned(),
+            stage: manifest.stage.clone(),
+            expected: recorded.digest.to_string(),
+            found: now.digest.to_string(),
+        });
+    }
+    Ok((manifest, now))
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    normalise(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))
+}
+
+/// Resolves `.` and `..` without asking the disk, so that paths read well and compare.
+fn normalise(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(out.components().next_back(), Some(Component::Normal(_))) => {
+                out.pop();
+            }
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(folder: &Path) -> Manifest {
+        let input = write_atomically(&folder.join("raw/in.csv"), b"a\n1\n").unwrap();
+        let output = write_atomically(&folder.join("processed/out.csv"), b"a\n2\n").unwrap();
+        Manifest {
+            format_version: MANIFEST_VERSION,
+            stage: "process".into(),
+            version: "1".into(),
+            commit: None,
+            settings: Digest::of_bytes(b"settings"),
+            configs: vec![],
+            inputs: vec![input],
+            outputs: vec![output],
+            rows: BTreeMap::new(),
+            started_at_ms: 0,
+            duration_ms: 0,
+        }
+    }
+
+    #[test]
+    fn a_folder_can_be_moved_with_its_manifests() {
+        let folder = tempfile::tempdir().unwrap();
+        manifest(&folder.path().join("a")).write_beside_outputs().unwrap();
+        fs::rename(folder.path().join("a"), folder.path().join("b")).unwrap();
+        let moved = folder.path().join("b");
+        let (read, _) = check_input(&moved.join("processed/out.csv"), "process").unwrap();
+        assert_eq!(read.inputs[0].path, moved.join("raw/in.csv"));
+    }
+
+    #[test]
+    fn a_stage_is_current_until_something_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let manifest = manifest(folder.path());
+        let (outputs, settings) = (vec![manifest.outputs[0].path.clone()], manifest.settings.clone());
+        let current =
+            |manifest: &Manifest, inputs: &[FileEntry]| manifest.is_current("process", "1", &settings, inputs, &outputs);
+        assert!(current(&manifest, &manifest.inputs));
+        assert!(!current(&manifest, &[]));
+        assert!(!manifest.is_current("process", "2", &settings, &manifest.inputs, &outputs));
+        fs::write(&outputs[0], "changed").unwrap();
+        assert!(!current(&manifest, &manifest.inputs));
+    }
+
+    #[test]
+    fn what_the_next_stage_cannot_trust_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("processed/out.csv");
+        let error = |path: &Path| check_input(path, "process").unwrap_err().to_string();
+        assert!(error(&path).ends_with("out.csv: no such file. Run `process` to write it, or name another file"));
+        let manifest = manifest(folder.path());
+        assert!(error(&path).contains("has no manifest beside it"), "{}", error(&path));
+        manifest.write_beside_outputs().unwrap();
+        fs::write(&path, "edited").unwrap();
+        assert!(error(&path).contains("is not the file that `process` wrote (digest sha256:"), "{}", error(&path));
+    }
+}

@@ -1,0 +1,81 @@
+//! The clock and the checkout.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+/// Milliseconds since 1970-01-01 UTC.
+pub fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+/// When something began, by the calendar and by the stopwatch.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    /// Milliseconds since 1970-01-01 UTC.
+    pub started_at_ms: u64,
+    started: Instant,
+}
+
+impl Clock {
+    /// Starts now.
+    pub fn start() -> Self {
+        Self { started_at_ms: now_ms(), started: Instant::now() }
+    }
+
+    /// How long ago that was.
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// How long ago that was, in milliseconds.
+    pub fn elapsed_ms(&self) -> u64 {
+        self.elapsed().as_millis() as u64
+    }
+}
+
+/// The commit checked out in the folder where the program runs or one above it, read from `.git` without running git.
+pub fn commit() -> Option<String> {
+    let here = std::env::current_dir().ok()?;
+    let git = here.ancestors().map(|folder| folder.join(".git")).find(|git| git.exists())?;
+    commit_in(&git)
+}
+
+fn commit_in(git: &Path) -> Option<String> {
+    let git = match fs::read_to_string(git) {
+        // a work tree or submodule: a file that says where the folder is
+        Ok(pointer) => git.parent()?.join(pointer.strip_prefix("gitdir:")?.trim()),
+        Err(_) => git.to_owned(),
+    };
+    let head = fs::read_to_string(git.join("HEAD")).ok()?;
+    let Some(name) = head.trim().strip_prefix("ref: ") else { return Some(head.trim().to_owned()) };
+    let common = fs::read_to_string(git.join("commondir")).map_or(git.clone(), |path| git.join(PathBuf::from(path.trim())));
+    if let Ok(commit) = fs::read_to_string(common.join(name)) {
+        return Some(commit.trim().to_owned());
+    }
+    let packed = fs::read_to_string(common.join("packed-refs")).ok()?;
+    packed.lines().find_map(|line| line.strip_suffix(name)?.strip_suffix(' ').map(str::to_owned))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commit_is_found_loose_packed_and_detached() {
+        let folder = std::env::temp_dir().join(format!("commit-{}", std::process::id()));
+        let git = folder.join(".git");
+        fs::create_dir_all(git.join("refs/heads")).unwrap();
+        fs::write(git.join("HEAD"), "ref: refs/heads/main\n").unwrap();
+        assert_eq!(commit_in(&git), None);
+        fs::write(git.join("packed-refs"), "# pack\nabc1 refs/heads/other\nabc2 refs/heads/main\n").unwrap();
+        assert_eq!(commit_in(&git).as_deref(), Some("abc2"));
+        fs::write(git.join("refs/heads/main"), "abc3\n").unwrap();
+        assert_eq!(commit_in(&git).as_deref(), Some("abc3"));
+        fs::write(git.join("HEAD"), "abc4\n").unwrap();
+        assert_eq!(commit_in(&git).as_deref(), Some("abc4"));
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -1,0 +1,18 @@
+//! What every program shares at the terminal. The only room that writes to it, or reads the environment or the clock.
+//!
+//! Exit codes: 0 done; 1 the program ran and the answer is no; 2 it could not run. stdout carries the result, stderr the rest.
+
+mod args;
+mod config_file;
+mod environment;
+mod generate;
+mod outcome;
+mod progress;
+mod run;
+
+pub use args::{GlobalArgs, OutputFormat};
+pub use config_file::read_text;
+pub use environment::{Clock, commit, now_ms};
+pub use outcome::{No, Outcome};
+pub use progress::{Bar, Progress};
+pub use run::run;

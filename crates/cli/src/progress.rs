@@ -1,0 +1,81 @@
+//! Messages and progress bars on stderr.
+
+use std::{
+    io::{IsTerminal, Write},
+    time::{Duration, Instant},
+};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::GlobalArgs;
+
+/// A bar is drawn only once its work has lasted this long.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Where a stage reports what it is doing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Progress {
+    /// -1 quiet, 0 as usual, 1 and more verbose.
+    level: i8,
+    bars: bool,
+}
+
+impl Progress {
+    /// As the flags ask.
+    pub fn new(flags: &GlobalArgs) -> Self {
+        let level = if flags.quiet { -1 } else { i8::try_from(flags.verbose).unwrap_or(i8::MAX) };
+        Self { level, bars: level >= 0 && !flags.no_progress && std::io::stderr().is_terminal() }
+    }
+
+    /// Something that the user should know but that does not stop the work.
+    pub fn warn(&self, message: impl AsRef<str>) {
+        self.say(0, "warning: ", message.as_ref());
+    }
+
+    /// A step, for `-v`.
+    pub fn detail(&self, message: impl AsRef<str>) {
+        self.say(1, "", message.as_ref());
+    }
+
+    fn say(&self, level: i8, prefix: &str, message: &str) {
+        if self.level >= level {
+            let _ = writeln!(std::io::stderr(), "{prefix}{message}");
+        }
+    }
+
+    /// A bar over `total` bytes or steps.
+    pub fn bar(&self, message: &'static str, total: u64) -> Bar {
+        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
+        if let Ok(style) = ProgressStyle::with_template("{msg:>12} [{bar:32}] {percent:>3} % {elapsed} (~{eta} left)") {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.set_message(message);
+        Bar { bar, visible: !self.bars, started: Instant::now() }
+    }
+}
+
+/// A progress bar that appears only if the work takes a while.
+#[derive(Debug)]
+pub struct Bar {
+    bar: ProgressBar,
+    /// Whether there is nothing more to decide: it is drawn, or never will be.
+    visible: bool,
+    started: Instant,
+}
+
+impl Bar {
+    /// `done` more bytes or steps are done.
+    pub fn advance(&mut self, done: u64) {
+        if !self.visible && self.started.elapsed() > PATIENCE {
+            self.visible = true;
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        self.bar.inc(done);
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

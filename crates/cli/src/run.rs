@@ -1,0 +1,58 @@
+//! The whole of `main`: parse, run, print, exit code.
+
+use std::{ffi::OsString, io::Write, process::ExitCode};
+
+use clap::{CommandFactory, FromArgMatches};
+
+use crate::{GlobalArgs, No, Outcome, OutputFormat, Progress, generate};
+
+/// Parses the arguments, runs the program and turns its outcome into output and an exit code. `globals` finds the global
+/// flags among the parsed arguments.
+pub fn run<A: CommandFactory + FromArgMatches>(
+    globals: impl FnOnce(&A) -> &GlobalArgs,
+    program: impl FnOnce(&A, &Progress) -> anyhow::Result<Outcome>,
+) -> ExitCode {
+    let typed: Vec<OsString> = std::env::args_os().collect();
+    match generate::requested(&typed) {
+        Some(Ok(what)) => return print(&generate::render(A::command(), what), ExitCode::SUCCESS),
+        Some(Err(message)) => return fail(&message, 2),
+        None => {}
+    }
+    let args = match A::command().try_get_matches_from(typed).and_then(|matches| A::from_arg_matches(&matches)) {
+        Ok(args) => args,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let flags = globals(&args).clone();
+    let progress = Progress::new(&flags);
+    match program(&args, &progress) {
+        Ok(outcome) => {
+            let code = if outcome.refusal.is_some() { ExitCode::from(1) } else { ExitCode::SUCCESS };
+            let text = match flags.output_format {
+                OutputFormat::Human => outcome.human.trim_end(),
+                OutputFormat::Json => outcome.json.as_str(),
+            };
+            let code = print(&format!("{text}\n"), code);
+            outcome.refusal.map_or(code, |why| fail(&why, 1))
+        }
+        Err(error) => fail(&format!("{error:#}"), if error.downcast_ref::<No>().is_some() { 1 } else { 2 }),
+    }
+}
+
+fn fail(message: &str, code: u8) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "error: {message}");
+    ExitCode::from(code)
+}
+
+/// Writes the result. A reader that went away (`| head`) is not an error; a full disk is.
+fn print(text: &str, code: ExitCode) -> ExitCode {
+    let mut stdout = std::io::stdout();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            fail(&format!("cannot write the result: {error}"), 2)
+        }
+        _ => code,
+    }
+}

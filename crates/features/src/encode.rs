@@ -1,0 +1,197 @@
+//! How one category column becomes features.
+
+use std::collections::HashMap;
+
+use schema::{Categories, Encoding, MISSING_LEVEL};
+use serde::{Deserialize, Serialize};
+
+/// The name of the bucket for rare and unknown levels.
+const OTHER: &str = "other";
+
+/// A fitted encoding of one column.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct CategoryEncoder {
+    /// The raw column.
+    pub column: String,
+    /// How it is encoded.
+    pub encoder: Encoder,
+    /// The level that takes the place of a missing cell: an index into `levels`.
+    pub fill: u32,
+    /// One-hot: the levels with a feature each. Ordinal: the levels from low to high.
+    pub levels: Vec<String>,
+    /// Levels known but too rare for a feature of their own.
+    pub rare: Vec<String>,
+}
+
+/// One-hot or ordinal.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+pub enum Encoder {
+    /// A feature a level; the index of the bucket for rare and unknown levels, if there is one.
+    OneHot {
+        /// An index into `levels`.
+        other: Option<u32>,
+    },
+    /// One feature: the level's rank from 0.
+    Ordinal,
+}
+
+impl CategoryEncoder {
+    /// Chooses the levels of a column: `listed` by the schema (empty: any), `counts` in training rows.
+    /// `fill` is a configured level for missing cells; the most frequent one otherwise.
+    ///
+    /// # Errors
+    /// If no training row has a level and none is configured.
+    pub(crate) fn fit(
+        column: &str,
+        encoding: Encoding,
+        listed: &[String],
+        counts: &HashMap<String, u64>,
+        choice: &LevelChoice,
+    ) -> Result<Self, String> {
+        let known: Vec<String> = if listed.is_empty() {
+            let mut learned: Vec<String> = counts.keys().cloned().collect();
+            learned.sort();
+            learned
+        } else {
+            listed.to_vec()
+        };
+        let count = |level: &String| counts.get(level).copied().unwrap_or(0);
+        let mut by_count: Vec<&String> = known.iter().collect();
+        by_count.sort_by_key(|level| std::cmp::Reverse(count(level)));
+        let most_frequent = by_count.first().filter(|level| count(level) > 0).map(|level| (*level).clone());
+        let fill = choice.fill.clone().or(most_frequent).ok_or_else(|| {
+            format!(
+                "column \"{column}\" has no value in any training row, so there is nothing to put in place of a missing one; \
+                 add it to engineer.drop, or set engineer.impute.constants.{column}"
+            )
+        })?;
+
+        if encoding == Encoding::Ordinal {
+            let fill = position(&known, &fill).unwrap_or(0);
+            return Ok(Self { column: column.into(), encoder: Encoder::Ordinal, fill, levels: known, rare: vec![] });
+        }
+        let capped = known.len() > choice.max_levels;
+        let kept: Vec<&String> = by_count.into_iter().take(choice.max_levels).collect();
+        let (mut levels, rare): (Vec<String>, Vec<String>) = known.iter().cloned().partition(|level| kept.contains(&level));
+        let mut other = None;
+        if capped || choice.unknown_to_other || !known.contains(&fill) {
+            let place = levels.iter().position(|level| level.eq_ignore_ascii_case(OTHER)).unwrap_or_else(|| {
+                levels.push(OTHER.into());
+                levels.len() - 1
+            });
+            other = Some(place as u32);
+        }
+        let fill = position(&levels, &fill).or(other).unwrap_or(0);
+        Ok(Self { column: column.into(), encoder: Encoder::OneHot { other }, fill, levels, rare })
+    }
+
+    /// The features' names: `column=level` a level, or the column's own.
+    pub(crate) fn names(&self) -> Vec<String> {
+        match self.encoder {
+            Encoder::OneHot { .. } => self.levels.iter().map(|level| format!("{}={level}", self.column)).collect(),
+            Encoder::Ordinal => vec![self.column.clone()],
+        }
+    }
+
+    /// Whether every index points somewhere.
+    pub(crate) fn is_sound(&self) -> bool {
+        let inside = |index: u32| (index as usize) < self.levels.len();
+        let other = match self.encoder {
+            Encoder::OneHot { other } => other.is_none_or(inside),
+            Encoder::Ordinal => true,
+        };
+        other && inside(self.fill)
+    }
+
+    /// The columns of the encoding for `values`. `unknown` is called for a level that training did not know where there is
+    /// no bucket for it.
+    pub(crate) fn encode<E>(
+        &self,
+        values: &Categories,
+        unknown_to_fill: bool,
+        unknown: impl Fn(usize, &str) -> E,
+    ) -> Result<Vec<Vec<f64>>, E> {
+        let places: Vec<Option<u32>> = values.levels.iter().map(|level| self.place(level, unknown_to_fill)).collect();
+        let rows = values.codes.len();
+        let mut columns = vec![vec![0.0; rows]; self.names().len()];
+        for (row, code) in values.codes.iter().enumerate() {
+            let place = match *code {
+                MISSING_LEVEL => self.fill,
+                code => match places.get(code as usize).copied().flatten() {
+                    Some(place) => place,
+                    None => return Err(unknown(row, values.levels.get(code as usize).map_or("", String::as_str))),
+                },
+            };
+            match self.encoder {
+                Encoder::OneHot { .. } => columns[place as usize][row] = 1.0,
+                Encoder::Ordinal => columns[0][row] = f64::from(place),
+            }
+        }
+        Ok(columns)
+    }
+
+    fn place(&self, level: &str, unknown_to_fill: bool) -> Option<u32> {
+        position(&self.levels, level).or(match self.encoder {
+            Encoder::OneHot { other } if unknown_to_fill || self.rare.iter().any(|rare| rare == level) => other,
+            Encoder::Ordinal if unknown_to_fill => Some(self.fill),
+            _ => None,
+        })
+    }
+}
+
+/// What decides which levels get a feature.
+pub(crate) struct LevelChoice {
+    /// A configured level for missing cells.
+    pub(crate) fill: Option<String>,
+    pub(crate) max_levels: usize,
+    pub(crate) unknown_to_other: bool,
+}
+
+fn position(levels: &[String], level: &str) -> Option<u32> {
+    levels.iter().position(|known| known == level).map(|index| index as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fit(listed: &[&str], max_levels: usize, unknown_to_other: bool) -> CategoryEncoder {
+        let counts = [("b", 5), ("c", 3), ("a", 1)].map(|(level, count)| (level.to_owned(), count)).into();
+        let listed: Vec<String> = listed.iter().map(|level| (*level).to_owned()).collect();
+        let choice = LevelChoice { fill: None, max_levels, unknown_to_other };
+        CategoryEncoder::fit("x", Encoding::OneHot, &listed, &counts, &choice).unwrap()
+    }
+
+    fn encode(encoder: &CategoryEncoder, level: &str) -> Result<Vec<f64>, String> {
+        let values = Categories { codes: vec![0], levels: vec![level.to_owned()] };
+        let unknown_to_fill = matches!(encoder.encoder, Encoder::OneHot { other: Some(_) });
+        let columns = encoder.encode(&values, unknown_to_fill, |_, level| level.to_owned())?;
+        Ok(columns.into_iter().map(|column| column[0]).collect())
+    }
+
+    #[test]
+    fn listed_levels_each_get_a_feature_even_if_unseen() {
+        let encoder = fit(&["a", "b", "c", "d"], 64, false);
+        assert_eq!(encoder.names(), ["x=a", "x=b", "x=c", "x=d"]);
+        assert_eq!(encode(&encoder, "d"), Ok(vec![0.0, 0.0, 0.0, 1.0]));
+        assert_eq!(encode(&encoder, "ATLANTIS"), Err("ATLANTIS".into()));
+    }
+
+    #[test]
+    fn rare_and_unknown_levels_share_a_bucket() {
+        let encoder = fit(&[], 2, true);
+        assert_eq!(encoder.names(), ["x=b", "x=c", "x=other"]);
+        assert_eq!(encode(&encoder, "a"), Ok(vec![0.0, 0.0, 1.0]));
+        assert_eq!(encode(&encoder, "ATLANTIS"), Ok(vec![0.0, 0.0, 1.0]));
+    }
+
+    #[test]
+    fn a_capped_column_still_refuses_what_it_never_saw() {
+        let encoder = fit(&[], 2, false);
+        let values = Categories { codes: vec![0], levels: vec!["ATLANTIS".into()] };
+        assert_eq!(encoder.encode(&values, false, |row, level| (row, level.to_owned())), Err((0, "ATLANTIS".into())));
+        let rare = Categories { codes: vec![0, MISSING_LEVEL], levels: vec!["a".into()] };
+        let columns = encoder.encode(&rare, false, |row, _| row).unwrap();
+        assert_eq!(columns, [vec![0.0, 1.0], vec![0.0, 0.0], vec![1.0, 0.0]]);
+    }
+}

@@ -1,0 +1,104 @@
+//! Learns a preprocessor from training rows, batch by batch.
+
+use std::collections::HashMap;
+
+use schema::{MISSING_LEVEL, NumberImpute, Quantiles, SettingError, Table, UnknownCategory, Values};
+
+use crate::{CategoryEncoder, NumberFeature, Plan, Preprocessor, PreprocessorFile, encode::LevelChoice};
+
+/// Gathers what must be known of the training rows. Batches may be gathered apart and merged; order does not matter.
+#[derive(Clone, Debug)]
+pub struct Fitter<'a> {
+    plan: &'a Plan,
+    rows: u64,
+    numbers: Vec<Quantiles>,
+    levels: Vec<HashMap<String, u64>>,
+}
+
+impl<'a> Fitter<'a> {
+    /// A fitter that has seen nothing.
+    pub fn new(plan: &'a Plan) -> Self {
+        let numbers = vec![Quantiles::default(); plan.numbers.len()];
+        Self { plan, rows: 0, numbers, levels: vec![HashMap::new(); plan.categories.len()] }
+    }
+
+    /// Learns from a batch of training rows.
+    pub fn update(&mut self, table: &Table) {
+        self.rows += table.rows() as u64;
+        let inputs = self.plan.compute(table);
+        for (quantiles, place) in self.numbers.iter_mut().zip(&self.plan.numbers) {
+            inputs[*place].iter().filter(|value| value.is_finite()).for_each(|value| quantiles.add(*value));
+        }
+        for (counts, (column, _)) in self.levels.iter_mut().zip(&self.plan.categories) {
+            let Some(Values::Category(values)) = table.get(column) else { continue };
+            let mut by_code = vec![0; values.levels.len()];
+            values.codes.iter().filter(|code| **code != MISSING_LEVEL).for_each(|code| by_code[*code as usize] += 1);
+            for (level, count) in values.levels.iter().zip(by_code).filter(|(_, count)| *count > 0) {
+                *counts.entry(level.clone()).or_default() += count;
+            }
+        }
+    }
+
+    /// Learns what `other` learned.
+    pub fn merge(&mut self, other: &Self) {
+        self.rows += other.rows;
+        self.numbers.iter_mut().zip(&other.numbers).for_each(|(mine, theirs)| mine.merge(theirs));
+        for (mine, theirs) in self.levels.iter_mut().zip(&other.levels) {
+            theirs.iter().for_each(|(level, count)| *mine.entry(level.clone()).or_default() += count);
+        }
+    }
+
+    /// The fitted preprocessor.
+    ///
+    /// # Errors
+    /// If a feature has no value in any training row, and none is configured.
+    pub fn finish(self) -> Result<Preprocessor, SettingError> {
+        let plan = self.plan;
+        let mut numbers = Vec::new();
+        for (place, quantiles) in plan.numbers.iter().zip(&self.numbers) {
+            let name = &plan.inputs[*place];
+            let constant = plan.constant(name).and_then(serde_json::Value::as_f64);
+            let fill = constant.or_else(|| statistic(plan.number_impute, quantiles)).ok_or_else(|| {
+                let message = format!(
+                    "column \"{name}\" has no value in any training row, so there is nothing to put in place of a missing one; \
+                     add it to engineer.drop, or set engineer.impute.constants.{name}"
+                );
+                SettingError::new(&["engineer", "impute"], message)
+            })?;
+            numbers.push(NumberFeature { name: name.clone(), fill });
+        }
+        let mut categories = Vec::new();
+        for ((column, encoding), counts) in plan.categories.iter().zip(&self.levels) {
+            let listed = plan.schema.column(column).map_or(&[][..], |column| &column.spec.levels);
+            let choice = LevelChoice {
+                fill: plan.constant(column).and_then(serde_json::Value::as_str).map(str::to_owned),
+                max_levels: plan.max_levels,
+                unknown_to_other: plan.unknown == UnknownCategory::Other,
+            };
+            let encoder = CategoryEncoder::fit(column, *encoding, listed, counts, &choice)
+                .map_err(|message| SettingError::new(&["engineer", "impute"], message))?;
+            categories.push(encoder);
+        }
+        Preprocessor::check(PreprocessorFile {
+            table: plan.schema.section().clone(),
+            reference_year: plan.reference_year,
+            derive: plan.derive.clone(),
+            numbers,
+            categories,
+            unknown: plan.unknown,
+            train_rows: self.rows,
+        })
+    }
+}
+
+/// The median or mean of what was counted: summed in ascending order, so that it does not depend on the order of rows.
+fn statistic(kind: NumberImpute, quantiles: &Quantiles) -> Option<f64> {
+    match kind {
+        NumberImpute::Median => quantiles.at(&[0.5]).map(|found| found[0]),
+        NumberImpute::Mean if quantiles.count() == 0 => None,
+        NumberImpute::Mean => {
+            let sum: f64 = quantiles.sorted().iter().map(|(value, count)| value * *count as f64).sum();
+            Some(sum / quantiles.count() as f64)
+        }
+    }
+}

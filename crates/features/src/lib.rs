@@ -1,0 +1,17 @@
+//! Derive → impute → encode: the one program that turns a row of the raw table into features.
+//!
+//! [`Fitter`] learns it from training rows, [`Preprocessor`] applies it: to the columns of a batch in `engineer`, to one row
+//! where a prediction is asked for; it is the same code. The target is not among its inputs, so no feature can read it.
+
+mod calendar;
+mod encode;
+mod expression;
+mod fit;
+mod parse;
+mod plan;
+mod preprocessor;
+
+pub use encode::{CategoryEncoder, Encoder};
+pub use fit::Fitter;
+pub use plan::{DERIVED_FUNCTIONS, Plan};
+pub use preprocessor::{NumberFeature, Preprocessor, PreprocessorFile, RowError};

@@ -1,0 +1,207 @@
+//! Parses an arithmetic expression into a tree, by precedence climbing.
+
+/// A parsed expression.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Expression {
+    Number(f64),
+    /// A column, a derived feature or `reference_year`; `at` is its 1-based place in the text.
+    Name {
+        name: String,
+        at: usize,
+    },
+    Negate(Box<Expression>),
+    Binary(Operator, Box<Expression>, Box<Expression>),
+    Call {
+        function: String,
+        at: usize,
+        arguments: Vec<Expression>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Operator {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Power,
+}
+
+/// What is wrong with an expression, and where: the 1-based place of the character.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct SyntaxError {
+    pub(crate) at: usize,
+    pub(crate) message: String,
+}
+
+impl SyntaxError {
+    pub(crate) fn new(at: usize, message: impl Into<String>) -> Self {
+        Self { at, message: message.into() }
+    }
+
+    /// The message over the expression with a mark under the place.
+    pub(crate) fn show(&self, text: &str) -> String {
+        format!("{} at character {}\n  {text}\n  {}^", self.message, self.at, " ".repeat(self.at.saturating_sub(1)))
+    }
+}
+
+/// Deeper nesting than this is refused, so that no text can exhaust the stack.
+const MAX_DEPTH: usize = 64;
+/// Longer text than this is refused.
+const MAX_LENGTH: usize = 10_000;
+
+#[derive(Clone, Debug, PartialEq)]
+enum Token {
+    Number(f64),
+    Name(String),
+    Symbol(char),
+}
+
+/// Parses `text`.
+pub(crate) fn parse(text: &str) -> Result<Expression, SyntaxError> {
+    if text.len() > MAX_LENGTH {
+        return Err(SyntaxError::new(1, format!("the expression is longer than {MAX_LENGTH} bytes")));
+    }
+    let tokens = tokens(text)?;
+    let mut parser = Parser { tokens, next: 0, end: text.chars().count() + 1, depth: 0 };
+    let expression = parser.expression(0)?;
+    match parser.tokens.get(parser.next) {
+        None => Ok(expression),
+        Some((at, token)) => Err(SyntaxError::new(*at, format!("expected an operator, found {}", shown(token)))),
+    }
+}
+
+fn shown(token: &Token) -> String {
+    match token {
+        Token::Number(value) => value.to_string(),
+        Token::Name(name) => format!("\"{name}\""),
+        Token::Symbol(symbol) => format!("\"{symbol}\""),
+    }
+}
+
+fn tokens(text: &str) -> Result<Vec<(usize, Token)>, SyntaxError> {
+    let characters: Vec<char> = text.chars().collect();
+    let (mut tokens, mut i) = (Vec::new(), 0);
+    let run = |from: usize, keep: &dyn Fn(char) -> bool| {
+        from + characters[from..].iter().take_while(|character| keep(**character)).count()
+    };
+    while i < characters.len() {
+        let (at, character) = (i + 1, characters[i]);
+        if character.is_whitespace() {
+            i += 1;
+        } else if character.is_ascii_digit() || character == '.' {
+            let mut end = run(i, &|c| c.is_ascii_digit() || c == '.');
+            if matches!(characters.get(end), Some('e' | 'E')) {
+                let sign = usize::from(matches!(characters.get(end + 1), Some('+' | '-')));
+                let digits = run((end + 1 + sign).min(characters.len()), &|c| c.is_ascii_digit());
+                if digits > end + 1 + sign {
+                    end = digits;
+                }
+            }
+            let number: String = characters[i..end].iter().collect();
+            let value = number.parse().map_err(|_| SyntaxError::new(at, format!("\"{number}\" is not a number")))?;
+            tokens.push((at, Token::Number(value)));
+            i = end;
+        } else if character.is_alphabetic() || character == '_' {
+            let end = run(i, &|c| c.is_alphanumeric() || c == '_');
+            tokens.push((at, Token::Name(characters[i..end].iter().collect())));
+            i = end;
+        } else if character == '`' {
+            let end = run(i + 1, &|c| c != '`');
+            if end == characters.len() {
+                return Err(SyntaxError::new(at, "a backtick is not closed"));
+            }
+            tokens.push((at, Token::Name(characters[i + 1..end].iter().collect())));
+            i = end + 1;
+        } else if "+-*/^(),".contains(character) {
+            tokens.push((at, Token::Symbol(character)));
+            i += 1;
+        } else {
+            return Err(SyntaxError::new(at, format!("\"{character}\" means nothing here")));
+        }
+    }
+    Ok(tokens)
+}
+
+struct Parser {
+    tokens: Vec<(usize, Token)>,
+    next: usize,
+    end: usize,
+    depth: usize,
+}
+
+impl Parser {
+    fn at(&self) -> usize {
+        self.tokens.get(self.next).map_or(self.end, |(at, _)| *at)
+    }
+
+    fn accept(&mut self, symbol: char) -> bool {
+        let found = matches!(self.tokens.get(self.next), Some((_, Token::Symbol(next))) if *next == symbol);
+        self.next += usize::from(found);
+        found
+    }
+
+    fn expression(&mut self, least: u8) -> Result<Expression, SyntaxError> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return Err(SyntaxError::new(self.at(), "the expression is nested too deeply"));
+        }
+        let mut left = self.operand()?;
+        while let Some((_, Token::Symbol(symbol))) = self.tokens.get(self.next) {
+            // (operator, how strongly it binds, how strongly its right side must bind)
+            let (operator, binds, right) = match symbol {
+                '+' => (Operator::Add, 1, 2),
+                '-' => (Operator::Subtract, 1, 2),
+                '*' => (Operator::Multiply, 3, 4),
+                '/' => (Operator::Divide, 3, 4),
+                '^' => (Operator::Power, 6, 5),
+                _ => break,
+            };
+            if binds < least {
+                break;
+            }
+            self.next += 1;
+            left = Expression::Binary(operator, Box::new(left), Box::new(self.expression(right)?));
+        }
+        self.depth -= 1;
+        Ok(left)
+    }
+
+    fn operand(&mut self) -> Result<Expression, SyntaxError> {
+        let at = self.at();
+        let Some((_, token)) = self.tokens.get(self.next).cloned() else {
+            return Err(SyntaxError::new(at, "a value is missing"));
+        };
+        self.next += 1;
+        match token {
+            Token::Number(value) => Ok(Expression::Number(value)),
+            Token::Name(function) if self.accept('(') => Ok(Expression::Call { function, at, arguments: self.arguments()? }),
+            Token::Name(name) => Ok(Expression::Name { name, at }),
+            // binds less than a power and more than a product: -x^2 is -(x^2)
+            Token::Symbol('-') => Ok(Expression::Negate(Box::new(self.expression(5)?))),
+            Token::Symbol('+') => self.expression(5),
+            Token::Symbol('(') => {
+                let inner = self.expression(0)?;
+                self.close(inner)
+            }
+            other => Err(SyntaxError::new(at, format!("expected a value, found {}", shown(&other)))),
+        }
+    }
+
+    fn arguments(&mut self) -> Result<Vec<Expression>, SyntaxError> {
+        let mut arguments = Vec::new();
+        if self.accept(')') {
+            return Ok(arguments);
+        }
+        loop {
+            arguments.push(self.expression(0)?);
+            if !self.accept(',') {
+                return self.close(arguments);
+            }
+        }
+    }
+
+    fn close<T>(&mut self, inside: T) -> Result<T, SyntaxError> {
+        if self.accept(')') { Ok(inside) } else { Err(SyntaxError::new(self.at(), "a closing bracket is missing")) }
+    }
+}

@@ -1,0 +1,167 @@
+//! A fitted preprocessor: raw columns in, features out.
+
+use schema::{Categories, EngineerSection, Ordered, Schema, SettingError, Table, TableSection, UnknownCategory, Values};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{CategoryEncoder, Encoder, Plan};
+
+/// A preprocessor as stored. Checked by [`Preprocessor::check`] before it can be used.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct PreprocessorFile {
+    /// The raw table's schema.
+    pub table: TableSection,
+    /// What `reference_year` stands for.
+    pub reference_year: Option<i32>,
+    /// Derived features: name and expression.
+    pub derive: Vec<(String, String)>,
+    /// Numeric features in the order of the feature file.
+    pub numbers: Vec<NumberFeature>,
+    /// Category columns in the order of the feature file.
+    pub categories: Vec<CategoryEncoder>,
+    /// What happens to a level that neither schema nor training knew.
+    pub unknown: UnknownCategory,
+    /// How many rows it was learned from.
+    pub train_rows: u64,
+}
+
+/// A numeric feature: a raw column or a derived one.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct NumberFeature {
+    /// Its name.
+    pub name: String,
+    /// What takes the place of a missing value, in the column's unit.
+    pub fill: f64,
+}
+
+/// A row that cannot be turned into features.
+#[derive(Clone, Debug, Error, PartialEq)]
+#[error("column \"{column}\": {reason}")]
+pub struct RowError {
+    /// The row in the table, from 0.
+    pub row: usize,
+    /// The column at fault.
+    pub column: String,
+    /// What is wrong, naming the value and what is allowed.
+    pub reason: String,
+}
+
+/// A checked preprocessor.
+#[derive(Clone, Debug)]
+pub struct Preprocessor {
+    file: PreprocessorFile,
+    plan: Plan,
+    /// Places of the numeric features among the plan's inputs.
+    places: Vec<usize>,
+    names: Vec<String>,
+    indicators: usize,
+}
+
+impl Preprocessor {
+    /// Checks a stored preprocessor: expressions, names, every index. The only way to a usable one.
+    ///
+    /// # Errors
+    /// If anything in it does not fit together.
+    pub fn check(file: PreprocessorFile) -> Result<Self, SettingError> {
+        let schema = Schema::check(&file.table)?;
+        let section = EngineerSection {
+            reference_year: file.reference_year,
+            derive: Ordered(file.derive.clone()),
+            ..EngineerSection::default()
+        };
+        let plan = Plan::check(&schema, &section)?;
+        let fault = |message: String| SettingError::new(&["preprocessor"], message);
+        let mut places = Vec::new();
+        for feature in &file.numbers {
+            let place = plan.inputs.iter().position(|input| *input == feature.name);
+            let place = place.filter(|_| feature.fill.is_finite());
+            places.push(place.ok_or_else(|| fault(format!("the numeric feature \"{}\" cannot be computed", feature.name)))?);
+        }
+        for category in &file.categories {
+            if !category.is_sound() || !plan.categories.iter().any(|(column, _)| *column == category.column) {
+                return Err(fault(format!("the encoding of \"{}\" is not sound", category.column)));
+            }
+        }
+        let numbers = file.numbers.iter().map(|feature| feature.name.clone());
+        let names: Vec<String> = numbers.chain(file.categories.iter().flat_map(CategoryEncoder::names)).collect();
+        for (index, name) in names.iter().enumerate() {
+            if names[..index].contains(name) {
+                return Err(fault(format!("two features are called \"{name}\"")));
+            }
+        }
+        let ordinal = |category: &&CategoryEncoder| matches!(category.encoder, Encoder::OneHot { .. });
+        let indicators = file.categories.iter().filter(ordinal).map(|category| category.levels.len()).sum();
+        Ok(Self { file, plan, places, names, indicators })
+    }
+
+    /// As stored.
+    pub fn file(&self) -> &PreprocessorFile {
+        &self.file
+    }
+
+    /// The raw table's schema.
+    pub fn schema(&self) -> &Schema {
+        &self.plan.schema
+    }
+
+    /// The raw columns that features are made of.
+    pub fn columns(&self) -> impl Iterator<Item = &schema::Column> {
+        self.plan.columns()
+    }
+
+    /// The features' names, in order.
+    pub fn feature_names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// How many features are 0 or 1 by construction.
+    pub fn indicators(&self) -> usize {
+        self.indicators
+    }
+
+    /// Whether the feature called `name` is 0 or 1 by construction.
+    pub fn is_indicator(&self, name: &str) -> bool {
+        self.file.categories.iter().any(|category| {
+            matches!(category.encoder, Encoder::OneHot { .. })
+                && name.strip_prefix(&category.column).is_some_and(|rest| rest.starts_with('='))
+        })
+    }
+
+    /// The features of every row: a column a feature, in the order of [`feature_names`](Self::feature_names). A raw column
+    /// that `table` lacks is missing in every row.
+    ///
+    /// # Errors
+    /// With the first row that has a level unknown to schema and training, where that is refused.
+    pub fn transform(&self, table: &Table) -> Result<Vec<Vec<f64>>, RowError> {
+        let mut inputs = self.plan.compute(table);
+        let mut features = Vec::with_capacity(self.names.len());
+        for (place, feature) in self.places.iter().zip(&self.file.numbers) {
+            let mut values = std::mem::take(&mut inputs[*place]);
+            values.iter_mut().filter(|value| !value.is_finite()).for_each(|value| *value = feature.fill);
+            features.push(values);
+        }
+        for category in &self.file.categories {
+            let absent = Categories { codes: vec![schema::MISSING_LEVEL; table.rows()], levels: vec![] };
+            let values = match table.get(&category.column) {
+                Some(Values::Category(values)) => values,
+                _ => &absent,
+            };
+            let unknown = |row, level: &str| self.unknown_level(row, category, level);
+            features.extend(category.encode(values, self.file.unknown == UnknownCategory::Other, unknown)?);
+        }
+        Ok(features)
+    }
+
+    fn unknown_level(&self, row: usize, category: &CategoryEncoder, level: &str) -> RowError {
+        let mut known: Vec<&str> = category.levels.iter().chain(&category.rare).map(String::as_str).collect();
+        known.sort_unstable();
+        let near = schema::nearest(level, known.iter().copied()).map_or(String::new(), |near| format!("; nearest: {near}"));
+        let shown = known.iter().take(20).copied().collect::<Vec<_>>().join(", ");
+        let more = if known.len() > 20 { format!(" and {} more", known.len() - 20) } else { String::new() };
+        RowError {
+            row,
+            column: category.column.clone(),
+            reason: format!("\"{level}\" is not among the levels seen in training: {shown}{more}{near}"),
+        }
+    }
+}

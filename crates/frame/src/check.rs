@@ -1,0 +1,258 @@
+//! Judges every cell of a block by the schema.
+
+use std::borrow::Cow;
+
+use polars::prelude::*;
+use rayon::prelude::*;
+use rustc_hash::FxHashMap;
+use schema::{Categories, Column, ColumnType, MISSING_LEVEL, Schema, Table, Values};
+
+use crate::{Block, FrameError, source::Content};
+
+/// A block after the schema has judged every cell.
+#[derive(Debug)]
+pub struct Checked {
+    /// A column a column of the schema, in its order; `None` for one that the table lacks.
+    pub columns: Vec<Option<CheckedColumn>>,
+    /// Per row the line (in Parquet the row) on which it starts.
+    pub lines: Vec<u64>,
+    /// Per row whether every cell is good.
+    pub good: Vec<bool>,
+    /// Rows that break the schema and records that are not well formed, by line.
+    pub rejected: Vec<Rejected>,
+}
+
+/// The cells of one column. Where a row is not good, its cell is missing.
+#[derive(Debug)]
+pub enum CheckedColumn {
+    /// Numbers and dates (days since 1970-01-01); NaN is missing.
+    Number(Vec<f64>),
+    /// Categories as the schema spells them.
+    Category(Categories),
+    /// Ids and texts, trimmed.
+    Text(StringChunked),
+}
+
+/// A row that breaks the schema.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rejected {
+    /// The line (in Parquet the row) on which it starts.
+    pub line: u64,
+    /// The first column at fault; empty where the record as a whole is.
+    pub column: String,
+    /// The cell as it stands in the file.
+    pub value: String,
+    /// What is wrong; further columns at fault are named here too.
+    pub reason: String,
+    /// The whole row as it stands in the file (of Parquet: its cells with commas between).
+    pub record: String,
+}
+
+impl Checked {
+    /// The rows that are `kept`, as `process` writes them: whole numbers without a point, dates in ISO 8601.
+    ///
+    /// # Errors
+    /// If polars refuses the columns: that would be a mistake here.
+    pub fn to_frame(&self, schema: &Schema, kept: &[bool]) -> Result<DataFrame, FrameError> {
+        let indices: Vec<usize> = (0..kept.len()).filter(|row| kept[*row]).collect();
+        let columns: Vec<polars::prelude::Column> = schema
+            .columns()
+            .par_iter()
+            .zip(&self.columns)
+            .filter_map(|(column, checked)| Some(to_series(column, checked.as_ref()?, &indices).into()))
+            .collect();
+        DataFrame::new(indices.len(), columns).map_err(|error| FrameError::content(std::path::Path::new("table"), error))
+    }
+
+    /// The numbers and categories of the rows that are good, for `features`; and which rows those are.
+    pub fn to_table(&self, schema: &Schema) -> (Table, Vec<usize>) {
+        let rows: Vec<usize> = (0..self.good.len()).filter(|row| self.good[*row]).collect();
+        let mut table = Table::new(rows.len());
+        for (column, checked) in schema.columns().iter().zip(&self.columns) {
+            match checked {
+                Some(CheckedColumn::Number(values)) => {
+                    table.push(&column.name, Values::Number(rows.iter().map(|row| values[*row]).collect()));
+                }
+                Some(CheckedColumn::Category(values)) => {
+                    let codes = rows.iter().map(|row| values.codes[*row]).collect();
+                    table.push(&column.name, Values::Category(Categories { codes, levels: values.levels.clone() }));
+                }
+                Some(CheckedColumn::Text(_)) | None => {}
+            }
+        }
+        (table, rows)
+    }
+}
+
+fn to_series(column: &Column, checked: &CheckedColumn, rows: &[usize]) -> Series {
+    let name: PlSmallStr = column.name.as_str().into();
+    let finite = |row: &usize, values: &[f64]| Some(values[*row]).filter(|value| value.is_finite());
+    match checked {
+        CheckedColumn::Number(values) => match column.spec.kind {
+            ColumnType::Integer => {
+                let cells = rows.iter().map(|row| finite(row, values).map(|value| value as i64));
+                Int64Chunked::from_iter_options(name, cells).into_series()
+            }
+            ColumnType::Date => {
+                let cells = rows.iter().map(|row| finite(row, values).map(schema::iso_date));
+                StringChunked::from_iter_options(name, cells).into_series()
+            }
+            _ => Float64Chunked::from_iter_options(name, rows.iter().map(|row| finite(row, values))).into_series(),
+        },
+        CheckedColumn::Category(values) => {
+            let cells = rows.iter().map(|row| values.levels.get(values.codes[*row] as usize).map(String::as_str));
+            StringChunked::from_iter_options(name, cells).into_series()
+        }
+        CheckedColumn::Text(values) => {
+            StringChunked::from_iter_options(name, rows.iter().map(|row| values.get(*row))).into_series()
+        }
+    }
+}
+
+struct Fault {
+    row: usize,
+    column: usize,
+    value: String,
+    reason: String,
+}
+
+impl Block {
+    /// Judges every cell by `schema`. A level that is not listed is a fault unless `keep_unknown_levels`.
+    ///
+    /// # Errors
+    /// If the block cannot be parsed at all.
+    pub fn check(&self, schema: &Schema, keep_unknown_levels: bool) -> Result<Checked, FrameError> {
+        let frame = self.parse(&|_| DataType::String).map_err(|error| FrameError::content(&self.path, error))?;
+        let judged: Vec<Option<(CheckedColumn, Vec<Fault>)>> = schema
+            .columns()
+            .par_iter()
+            .enumerate()
+            .map(|(index, column)| {
+                let cells = frame.column(&column.name).ok()?.str().ok()?;
+                Some(judge(index, column, cells, keep_unknown_levels))
+            })
+            .collect();
+        let mut good = vec![true; frame.height()];
+        let (mut columns, mut faults) = (Vec::new(), Vec::new());
+        for judged in judged {
+            columns.push(judged.map(|(column, found)| {
+                faults.extend(found);
+                column
+            }));
+        }
+        faults.sort_by_key(|fault| (fault.row, fault.column));
+        faults.iter().for_each(|fault| good[fault.row] = false);
+        let mut rejected: Vec<Rejected> =
+            faults.chunk_by(|a, b| a.row == b.row).map(|faults| self.reject(schema, &frame, faults)).collect();
+        if let Content::Csv(block) = &self.content {
+            rejected.extend(block.malformed.iter().map(|malformed| Rejected {
+                line: malformed.line,
+                column: String::new(),
+                value: String::new(),
+                reason: format!("the record {}", malformed.reason),
+                record: malformed.record.clone(),
+            }));
+            rejected.sort_by_key(|rejected| rejected.line);
+        }
+        let lines = (0..frame.height()).map(|row| self.line(row)).collect();
+        Ok(Checked { columns, lines, good, rejected })
+    }
+
+    fn reject(&self, schema: &Schema, frame: &DataFrame, faults: &[Fault]) -> Rejected {
+        let name = |fault: &Fault| schema.columns()[fault.column].name.clone();
+        let mut reason = faults[0].reason.clone();
+        for fault in &faults[1..] {
+            reason = format!("{reason}; and {}: {}", name(fault), fault.reason);
+        }
+        let row = faults[0].row;
+        let record = match &self.content {
+            Content::Csv(block) => String::from_utf8_lossy(block.record(row)).into_owned(),
+            Content::Parquet { .. } => {
+                let cells = frame.columns().iter().filter_map(|column| column.str().ok());
+                cells.map(|cells| cells.get(row).unwrap_or("")).collect::<Vec<_>>().join(",")
+            }
+        };
+        Rejected { line: self.line(row), column: name(&faults[0]), value: faults[0].value.clone(), reason, record }
+    }
+}
+
+fn judge(index: usize, column: &Column, cells: &StringChunked, keep_unknown: bool) -> (CheckedColumn, Vec<Fault>) {
+    let mut faults = Vec::new();
+    let mut fault = |row, value: &str, reason: String| {
+        faults.push(Fault { row, column: index, value: value.to_owned(), reason });
+    };
+    let cells_by_row = cells.iter().map(Option::unwrap_or_default).enumerate();
+    let checked = match column.spec.kind {
+        ColumnType::Float | ColumnType::Integer | ColumnType::Date => {
+            let judge = |(row, cell): (usize, &str)| match column.number(cell) {
+                Ok(value) => value.unwrap_or(f64::NAN),
+                Err(violation) => {
+                    fault(row, cell, violation.reason);
+                    f64::NAN
+                }
+            };
+            CheckedColumn::Number(cells_by_row.map(judge).collect())
+        }
+        ColumnType::Category => {
+            let mut known: FxHashMap<&str, Result<u32, String>> = FxHashMap::default();
+            let mut categories = Categories { codes: Vec::with_capacity(cells.len()), levels: vec![] };
+            for (row, cell) in cells_by_row {
+                let code = known.entry(cell).or_insert_with(|| match column.text(cell) {
+                    Ok(None) => Ok(MISSING_LEVEL),
+                    Ok(Some(level)) => Ok(code_of(&mut categories.levels, level)),
+                    Err(_) if keep_unknown && !column.is_missing(cell.trim()) => {
+                        Ok(code_of(&mut categories.levels, Cow::Borrowed(cell.trim())))
+                    }
+                    Err(violation) => Err(violation.reason),
+                });
+                categories.codes.push(code.clone().unwrap_or_else(|reason| {
+                    fault(row, cell, reason);
+                    MISSING_LEVEL
+                }));
+            }
+            CheckedColumn::Category(categories)
+        }
+        ColumnType::Id | ColumnType::Text => {
+            let judge = |(row, cell)| match column.text(cell) {
+                Ok(text) => text.map(Cow::into_owned),
+                Err(violation) => {
+                    fault(row, cell, violation.reason);
+                    None
+                }
+            };
+            CheckedColumn::Text(cells_by_row.map(judge).collect())
+        }
+    };
+    (checked, faults)
+}
+
+fn code_of(levels: &mut Vec<String>, level: Cow<str>) -> u32 {
+    let known = levels.iter().position(|known| *known == level);
+    known.unwrap_or_else(|| {
+        levels.push(level.into_owned());
+        levels.len() - 1
+    }) as u32
+}
+
+impl Block {
+    /// Every cell as it stands in the file, a column a name in the header.
+    ///
+    /// # Errors
+    /// If the block cannot be parsed at all.
+    pub fn texts(&self) -> Result<Vec<Vec<String>>, FrameError> {
+        let frame = self.parse(&|_| DataType::String).map_err(|error| FrameError::content(&self.path, error))?;
+        let texts = |column: &polars::prelude::Column| {
+            let cells = column.str().map(|cells| cells.iter().map(|cell| cell.unwrap_or_default().to_owned()).collect());
+            cells.unwrap_or_default()
+        };
+        Ok(frame.columns().iter().map(texts).collect())
+    }
+
+    /// How many records are not well formed.
+    pub fn malformed_rows(&self) -> u64 {
+        match &self.content {
+            Content::Csv(block) => block.malformed.len() as u64,
+            Content::Parquet { .. } => 0,
+        }
+    }
+}

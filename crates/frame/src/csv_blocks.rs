@@ -1,0 +1,308 @@
+//! Cuts CSV text into blocks of whole records, knowing the line of each, and sets aside records that are not well formed.
+//!
+//! polars parses the cells, but it has no line numbers and gives up a whole file for one bad record. So records are found
+//! here first (RFC 4180: a quoted field may hold separators, line ends and doubled quotes), and only well-formed ones go on.
+
+use std::io::{self, Read};
+
+use memchr::{memchr, memchr2_iter, memchr3};
+
+/// A quoted field that runs on for longer than this was never closed.
+const MAX_RECORD: usize = 1 << 20;
+
+/// Whole records, each ended by one line feed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CsvBlock {
+    pub(crate) text: Vec<u8>,
+    /// Per record where it starts in `text`.
+    pub(crate) starts: Vec<u32>,
+    /// Per record the 1-based line of the file on which it starts.
+    pub(crate) lines: Vec<u64>,
+    /// Records that are not well formed.
+    pub(crate) malformed: Vec<Malformed>,
+}
+
+impl CsvBlock {
+    /// The text of record `index` without its line end.
+    pub(crate) fn record(&self, index: usize) -> &[u8] {
+        let end = self.starts.get(index + 1).map_or(self.text.len(), |next| *next as usize);
+        let record = &self.text[self.starts[index] as usize..end];
+        record.strip_suffix(b"\n").unwrap_or(record)
+    }
+}
+
+/// A record that cannot be parsed.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Malformed {
+    pub(crate) line: u64,
+    pub(crate) reason: String,
+    pub(crate) record: String,
+}
+
+/// Reads records from `input`.
+pub(crate) struct CsvScanner<R> {
+    input: R,
+    buffer: Vec<u8>,
+    /// Bytes of `buffer` before this are done with.
+    position: usize,
+    ended: bool,
+    line: u64,
+    block_bytes: usize,
+}
+
+/// How a record ended.
+struct Record {
+    /// One past its last byte, without the line end.
+    end: usize,
+    /// One past its line end.
+    next: usize,
+    fields: usize,
+    newlines: u64,
+    fault: Option<&'static str>,
+}
+
+impl<R: Read> CsvScanner<R> {
+    /// A scanner at the start of `input`, after a byte-order mark if there is one.
+    pub(crate) fn new(input: R, block_bytes: usize) -> io::Result<Self> {
+        let mut scanner = Self { input, buffer: Vec::new(), position: 0, ended: false, line: 1, block_bytes };
+        scanner.fill()?;
+        if scanner.buffer.starts_with(b"\xef\xbb\xbf") {
+            scanner.position = 3;
+        }
+        Ok(scanner)
+    }
+
+    /// The first bytes of the input, to see what kind of file it is.
+    pub(crate) fn peek(&self) -> &[u8] {
+        &self.buffer[self.position..]
+    }
+
+    /// The first record that is not blank, and its line: the header.
+    pub(crate) fn header(&mut self) -> io::Result<Option<(u64, Vec<u8>)>> {
+        let limit = self.block_bytes;
+        self.block_bytes = 1;
+        let found = loop {
+            let Some(block) = self.next_block(None)? else { break None };
+            if let Some(malformed) = block.malformed.first() {
+                break Some((malformed.line, malformed.record.clone().into_bytes()));
+            }
+            if !block.lines.is_empty() {
+                break Some((block.lines[0], block.record(0).to_vec()));
+            }
+        };
+        self.block_bytes = limit;
+        Ok(found)
+    }
+
+    /// The next block. Where `fields` is given, records with another number of fields are malformed.
+    pub(crate) fn next_block(&mut self, fields: Option<usize>) -> io::Result<Option<CsvBlock>> {
+        let mut block = CsvBlock::default();
+        loop {
+            if self.position == self.buffer.len() && !self.fill()? {
+                break;
+            }
+            self.scan(&mut block, fields);
+            // What is left is the beginning of a record that goes on beyond the buffer.
+            if block.text.len() >= self.block_bytes || block.malformed.len() > 10_000 {
+                break;
+            }
+            if self.position < self.buffer.len() && !self.fill()? {
+                self.scan(&mut block, fields);
+            }
+        }
+        let nothing = block.lines.is_empty() && block.malformed.is_empty();
+        Ok((!nothing || self.position < self.buffer.len() || !self.ended).then_some(block))
+    }
+
+    /// Drops what is done with and reads more; whether there was more.
+    fn fill(&mut self) -> io::Result<bool> {
+        if self.ended {
+            return Ok(false);
+        }
+        self.buffer.drain(..self.position);
+        self.position = 0;
+        let want = self.block_bytes.max(1 << 16) as u64;
+        let read = self.input.by_ref().take(want).read_to_end(&mut self.buffer)?;
+        self.ended = read == 0;
+        Ok(!self.ended)
+    }
+
+    /// Moves whole records from the buffer to `block`, until it is large enough or the buffer holds no whole record.
+    fn scan(&mut self, block: &mut CsvBlock, fields: Option<usize>) {
+        let plain = memchr(b'"', &self.buffer[self.position..]).is_none();
+        while self.position < self.buffer.len() && block.text.len() < self.block_bytes {
+            let rest = &self.buffer[self.position..];
+            let record = if plain { plain_record(rest, self.ended) } else { quoted_record(rest, self.ended) };
+            let record = match record {
+                Some(record) => record,
+                None if !plain && rest.len() > MAX_RECORD => unclosed(rest),
+                None => return,
+            };
+            self.take(&record, block, fields);
+        }
+    }
+
+    /// Puts a record where it belongs and moves on.
+    fn take(&mut self, record: &Record, block: &mut CsvBlock, fields: Option<usize>) {
+        let bytes = &self.buffer[self.position..][..record.end];
+        if let Some(reason) = record.fault_in(bytes, fields) {
+            let record = String::from_utf8_lossy(bytes).into_owned();
+            block.malformed.push(Malformed { line: self.line, reason, record });
+        } else if !is_blank(bytes) {
+            block.starts.push(block.text.len() as u32);
+            block.lines.push(self.line);
+            block.text.extend_from_slice(bytes);
+            block.text.push(b'\n');
+        }
+        self.line += record.newlines;
+        self.position += record.next;
+    }
+}
+
+impl Record {
+    /// Why the record cannot be parsed, if it cannot.
+    fn fault_in(&self, bytes: &[u8], fields: Option<usize>) -> Option<String> {
+        if let Some(fault) = self.fault {
+            return Some(fault.to_owned());
+        }
+        if std::str::from_utf8(bytes).is_err() {
+            return Some("is not UTF-8 text: save the file as UTF-8".to_owned());
+        }
+        let expected = fields.filter(|expected| *expected != self.fields && !is_blank(bytes))?;
+        Some(format!("has {} fields where the header has {expected}", self.fields))
+    }
+}
+
+fn is_blank(record: &[u8]) -> bool {
+    record.iter().all(u8::is_ascii_whitespace)
+}
+
+/// The first record of text without quotes; `None` if it may go on beyond the text.
+fn plain_record(text: &[u8], ended: bool) -> Option<Record> {
+    let mut fields = 1;
+    for at in memchr2_iter(b',', b'\n', text) {
+        if text[at] == b'\n' {
+            return Some(finish(text, at, fields, 0));
+        }
+        fields += 1;
+    }
+    ended.then(|| Record { end: without_return(text, text.len()), next: text.len(), fields, newlines: 1, fault: None })
+}
+
+/// The first record of text with quotes; `None` if it may go on beyond the text.
+fn quoted_record(text: &[u8], ended: bool) -> Option<Record> {
+    let (mut at, mut fields, mut inner, mut fault) = (0, 1, 0, None);
+    loop {
+        if text.get(at) == Some(&b'"') {
+            let opened = at;
+            at += 1;
+            loop {
+                let Some(quote) = memchr(b'"', &text[at..]) else {
+                    return ended.then(|| unclosed(text));
+                };
+                at += quote + 1;
+                match text.get(at) {
+                    Some(b'"') => at += 1,
+                    None if !ended => return None,
+                    _ => break,
+                }
+            }
+            inner += memchr::memchr_iter(b'\n', &text[opened..at]).count() as u64;
+            if !matches!(text.get(at), None | Some(b',' | b'\n' | b'\r')) {
+                fault = Some("has text after a closing quote");
+            }
+        }
+        loop {
+            let Some(step) = memchr3(b',', b'\n', b'"', &text[at..]) else {
+                let next = text.len();
+                return ended.then(|| Record { end: without_return(text, next), next, fields, newlines: inner + 1, fault });
+            };
+            at += step;
+            match text[at] {
+                b',' => {
+                    fields += 1;
+                    at += 1;
+                    break;
+                }
+                b'\n' => return Some(Record { fault, ..finish(text, at, fields, inner) }),
+                _ => {
+                    fault = fault.or(Some("has a quote inside a field that does not begin with one"));
+                    at += 1;
+                }
+            }
+        }
+    }
+}
+
+fn finish(text: &[u8], line_feed: usize, fields: usize, inner: u64) -> Record {
+    Record { end: without_return(text, line_feed), next: line_feed + 1, fields, newlines: inner + 1, fault: None }
+}
+
+fn without_return(text: &[u8], end: usize) -> usize {
+    if end > 0 && text[end - 1] == b'\r' { end - 1 } else { end }
+}
+
+/// A quote that is never closed: only its first line is given up.
+fn unclosed(text: &[u8]) -> Record {
+    let end = memchr(b'\n', text).unwrap_or(text.len());
+    let next = (end + 1).min(text.len());
+    Record { end: without_return(text, end), next, fields: 0, newlines: 1, fault: Some("has a quote that is never closed") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Good = Vec<(u64, String)>;
+
+    fn scan(text: &str, block_bytes: usize, fields: Option<usize>) -> (Good, Vec<(u64, String)>) {
+        let mut scanner = CsvScanner::new(text.as_bytes(), block_bytes).unwrap();
+        let (mut good, mut bad) = (vec![], vec![]);
+        while let Some(block) = scanner.next_block(fields).unwrap() {
+            for (index, line) in block.lines.iter().enumerate() {
+                good.push((*line, String::from_utf8_lossy(block.record(index)).into_owned()));
+            }
+            bad.extend(block.malformed.into_iter().map(|malformed| (malformed.line, malformed.reason)));
+        }
+        (good, bad)
+    }
+
+    fn lines(records: &[(u64, &str)]) -> Good {
+        records.iter().map(|(line, text)| (*line, (*text).to_owned())).collect()
+    }
+
+    #[test]
+    fn records_keep_their_lines_at_any_block_size() {
+        let text = "\u{feff}\r\na,b\r\n1,\"x\ny\"\r\n\n2,\"say \"\"hi\"\"\"\n3,z";
+        let expected = lines(&[(2, "a,b"), (3, "1,\"x\ny\""), (6, "2,\"say \"\"hi\"\"\""), (7, "3,z")]);
+        for block_bytes in [1, 7, 64, 4096] {
+            assert_eq!(scan(text, block_bytes, Some(2)), (expected.clone(), vec![]), "blocks of {block_bytes}");
+        }
+    }
+
+    #[test]
+    fn records_that_are_not_well_formed_are_set_aside() {
+        let text = "1,2\n1,2,3\n1\n\"a\"b,2\na\"b,2\n3,4\n";
+        let (good, bad) = scan(text, 4096, Some(2));
+        assert_eq!(good, lines(&[(1, "1,2"), (6, "3,4")]));
+        assert_eq!(
+            bad,
+            lines(&[
+                (2, "has 3 fields where the header has 2"),
+                (3, "has 1 fields where the header has 2"),
+                (4, "has text after a closing quote"),
+                (5, "has a quote inside a field that does not begin with one"),
+            ])
+        );
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_costs_one_line() {
+        let (good, bad) = scan("1,\"2\n3,4\n5,6\n", 4096, Some(2));
+        assert_eq!(good, lines(&[(2, "3,4"), (3, "5,6")]));
+        assert_eq!(bad, lines(&[(1, "has a quote that is never closed")]));
+        let long = format!("1,\"2\n{}", "3,4\n".repeat(600_000));
+        let (good, bad) = scan(&long, 4 << 20, Some(2));
+        assert_eq!((good.len(), bad.len()), (600_000, 1));
+    }
+}

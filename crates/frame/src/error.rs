@@ -1,0 +1,38 @@
+//! What can be wrong with a table as a whole. Faults of single rows are [`Rejected`](crate::Rejected) instead.
+
+use std::{io, path::PathBuf};
+
+use thiserror::Error;
+
+/// A table that cannot be read or written. Every message names the file and says what to do.
+#[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the fields are what the messages say")]
+pub enum FrameError {
+    #[error("{}: no such file", path.display())]
+    Missing { path: PathBuf },
+    #[error("{}: cannot {action}: {source}", path.display())]
+    Io { path: PathBuf, action: &'static str, source: io::Error },
+    #[error("{}: is empty: a header and rows are needed", path.display())]
+    Empty { path: PathBuf },
+    #[error("{}: has a header and no rows", path.display())]
+    NoRows { path: PathBuf },
+    #[error("{}: cannot tell the format from the name: it must end in .csv or .parquet", path.display())]
+    UnknownFormat { path: PathBuf },
+    #[error("{}: {message}", path.display())]
+    Content { path: PathBuf, message: String },
+    #[error("{}:{line}: {message}", path.display())]
+    Header { path: PathBuf, line: u64, message: String },
+    #[error("{}:{line}: column \"{column}\": \"{value}\" is not {expected}. The file was changed by hand: write it again", path.display())]
+    Cell { path: PathBuf, line: u64, column: String, value: String, expected: &'static str },
+}
+
+impl FrameError {
+    pub(crate) fn io(path: &std::path::Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { path, action, source }
+    }
+
+    pub(crate) fn content(path: &std::path::Path, message: impl ToString) -> Self {
+        Self::Content { path: path.to_owned(), message: message.to_string() }
+    }
+}

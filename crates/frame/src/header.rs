@@ -1,0 +1,151 @@
+//! The header: splits it into names and compares them with the schema.
+
+use std::path::Path;
+
+use schema::Schema;
+
+use crate::FrameError;
+
+/// Whether a table must have the target column.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TargetColumn {
+    /// It is learned from: the target must be there.
+    Required,
+    /// It is predicted for: the target may be there and is not read.
+    Optional,
+}
+
+/// Splits a well-formed CSV record into its fields.
+pub(crate) fn split_record(record: &str) -> Vec<String> {
+    let mut fields = Vec::new();
+    let mut rest = record;
+    loop {
+        if let Some(quoted) = rest.strip_prefix('"') {
+            let mut end = 0;
+            while let Some(quote) = quoted[end..].find('"') {
+                end += quote;
+                if !quoted[end + 1..].starts_with('"') {
+                    break;
+                }
+                end += 2;
+            }
+            fields.push(quoted[..end].replace("\"\"", "\""));
+            rest = quoted.get(end + 1..).unwrap_or("");
+        } else {
+            let end = rest.find(',').unwrap_or(rest.len());
+            fields.push(rest[..end].to_owned());
+            rest = &rest[end..];
+        }
+        match rest.strip_prefix(',') {
+            Some(next) => rest = next,
+            None => return fields,
+        }
+    }
+}
+
+/// Refuses a header with a name twice.
+pub(crate) fn check_unique(path: &Path, line: u64, names: &[String]) -> Result<(), FrameError> {
+    for (index, name) in names.iter().enumerate() {
+        let fault = |message| Err(FrameError::Header { path: path.to_owned(), line, message });
+        if name.is_empty() {
+            return fault(format!("column {} of the header has no name", index + 1));
+        }
+        if let Some(first) = names[..index].iter().position(|known| known == name) {
+            return fault(format!("column \"{name}\" is there twice (columns {} and {}); rename one", first + 1, index + 1));
+        }
+    }
+    Ok(())
+}
+
+/// Compares a header with the schema: every column of the one must be in the other, in any order.
+///
+/// # Errors
+/// With all columns that are missing and all that are unknown.
+pub fn check_header(
+    path: &Path,
+    line: u64,
+    names: &[String],
+    schema: &Schema,
+    target: TargetColumn,
+) -> Result<(), FrameError> {
+    let fault = |message| Err(FrameError::Header { path: path.to_owned(), line, message });
+    if let [only] = names
+        && let Some(separator) = [';', '\t', '|'].into_iter().find(|separator| only.contains(*separator))
+    {
+        return fault(format!("the header has one column and holds {separator:?}: separate columns with commas"));
+    }
+    let unknown: Vec<&String> = names.iter().filter(|name| schema.column(name).is_none()).collect();
+    let absent: Vec<&str> = schema
+        .columns()
+        .iter()
+        .map(|column| column.name.as_str())
+        .filter(|name| !names.iter().any(|found| found == name))
+        .filter(|name| target == TargetColumn::Required || *name != schema.target().name)
+        .collect();
+    if unknown.is_empty() && absent.is_empty() {
+        return Ok(());
+    }
+    if absent.contains(&schema.target().name.as_str()) {
+        let hint = hint(&schema.target().name, &unknown);
+        return fault(format!("the target column \"{}\" is not in the header{hint}", schema.target().name));
+    }
+    let mut parts = Vec::new();
+    for name in &absent {
+        parts.push(format!("column \"{name}\" is not in the header{}", hint(name, &unknown)));
+    }
+    for name in &unknown {
+        let near = schema::nearest(name, absent.iter().copied()).is_some();
+        if !near {
+            parts.push(format!(
+                "column \"{name}\" is not in the schema: add it to table.columns (type text, to carry it along)"
+            ));
+        }
+    }
+    fault(parts.join("; "))
+}
+
+fn hint(name: &str, unknown: &[&String]) -> String {
+    schema::nearest(name, unknown.iter().map(|unknown| unknown.as_str()))
+        .map_or(String::new(), |near| format!(" (is it \"{near}\"?)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schema::PipelineConfig;
+
+    #[test]
+    fn records_are_split_by_rfc_4180() {
+        assert_eq!(split_record("a,\"b,c\",\"d \"\"e\"\"\",,f"), ["a", "b,c", "d \"e\"", "", "f"]);
+        assert_eq!(split_record("\"\",x"), ["", "x"]);
+    }
+
+    fn error_of(header: &str) -> String {
+        let text =
+            "table:\n  target: price\n  columns: {price: {type: float}, sqft: {type: float}, city: {type: category}}\n";
+        let schema = Schema::check(&PipelineConfig::parse(text).unwrap().table).unwrap();
+        let names = split_record(header);
+        check_unique(Path::new("a.csv"), 2, &names)
+            .and_then(|()| check_header(Path::new("a.csv"), 2, &names, &schema, TargetColumn::Required))
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn headers_that_do_not_fit_are_named() {
+        for (header, expected) in [
+            ("price,sqft", "a.csv:2: column \"city\" is not in the header"),
+            ("price,sqfeet,city", "a.csv:2: column \"sqft\" is not in the header (is it \"sqfeet\"?)"),
+            (
+                "price,sqft,city,agent",
+                "a.csv:2: column \"agent\" is not in the schema: add it to table.columns (type text, to carry it along)",
+            ),
+            ("price,sqft,city,sqft", "a.csv:2: column \"sqft\" is there twice (columns 2 and 4); rename one"),
+            ("Price,sqft,city", "a.csv:2: the target column \"price\" is not in the header (is it \"Price\"?)"),
+            ("price,,city", "a.csv:2: column 2 of the header has no name"),
+            ("price;sqft;city", "a.csv:2: the header has one column and holds ';': separate columns with commas"),
+        ] {
+            assert_eq!(error_of(header), expected);
+        }
+    }
+}

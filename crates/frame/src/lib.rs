@@ -1,0 +1,24 @@
+//! Reads and writes tables, CSV or Parquet by the file's name, in blocks so that memory does not grow with the rows.
+//!
+//! [`Source`] yields [`Block`]s. A block becomes either checked columns ([`Block::check`]: raw tables, every cell judged by the
+//! schema, every fault with its line) or typed columns ([`Block::typed`]: the pipeline's own files). [`TableWriter`] writes.
+
+mod check;
+mod csv_blocks;
+mod error;
+mod format;
+mod header;
+mod source;
+mod typed;
+mod writer;
+
+pub use check::{Checked, CheckedColumn, Rejected};
+pub use error::FrameError;
+pub use format::Format;
+pub use header::{TargetColumn, check_header};
+pub use source::{Block, Source};
+pub use typed::{Kind, TypedTable};
+pub use writer::TableWriter;
+
+/// How many bytes of CSV make a block.
+pub const BLOCK_BYTES: usize = 4 << 20;

@@ -1,0 +1,206 @@
+//! An open table, read block by block.
+
+use std::{
+    fs::File,
+    io::Cursor,
+    path::{Path, PathBuf},
+};
+
+use polars::prelude::*;
+
+use crate::{
+    BLOCK_BYTES, Format, FrameError,
+    csv_blocks::{CsvBlock, CsvScanner},
+    header::{check_unique, split_record},
+};
+
+/// Rows of Parquet that make a block.
+const BLOCK_ROWS: usize = 100_000;
+
+/// A table on disk, with its header read.
+pub struct Source {
+    path: PathBuf,
+    names: Vec<String>,
+    header_line: u64,
+    bytes: u64,
+    rows: Rows,
+}
+
+enum Rows {
+    Csv(Box<CsvScanner<File>>),
+    Parquet { next: usize, total: usize },
+}
+
+/// Some rows of a table, not parsed yet, so that blocks can be parsed side by side.
+pub struct Block {
+    pub(crate) path: PathBuf,
+    pub(crate) names: Vec<String>,
+    pub(crate) content: Content,
+}
+
+pub(crate) enum Content {
+    Csv(CsvBlock),
+    Parquet { offset: usize, rows: usize },
+}
+
+impl Source {
+    /// Opens the table at `path` and reads its header.
+    ///
+    /// # Errors
+    /// If the file is absent, empty, of another kind than its name says, or its header has a name twice.
+    pub fn open(path: &Path) -> Result<Self, FrameError> {
+        let format = Format::of(path)?;
+        if !path.exists() {
+            return Err(FrameError::Missing { path: path.to_owned() });
+        }
+        let file = File::open(path).map_err(FrameError::io(path, "open it"))?;
+        let metadata = file.metadata().map_err(FrameError::io(path, "read it"))?;
+        if metadata.is_dir() {
+            return Err(FrameError::content(path, "is a folder, not a table"));
+        }
+        let bytes = metadata.len();
+        if bytes == 0 {
+            return Err(FrameError::Empty { path: path.to_owned() });
+        }
+        let (names, header_line, rows) = match format {
+            Format::Csv => open_csv(path, file)?,
+            Format::Parquet => open_parquet(path, file)?,
+        };
+        check_unique(path, header_line, &names)?;
+        Ok(Self { path: path.to_owned(), names, header_line, bytes, rows })
+    }
+
+    /// Where the table is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The names in the header, in order.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The 1-based line of the header.
+    pub fn header_line(&self) -> u64 {
+        self.header_line
+    }
+
+    /// The size of the file.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Up to `count` more blocks; none at the end.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn next_blocks(&mut self, count: usize) -> Result<Vec<Block>, FrameError> {
+        let mut blocks = Vec::new();
+        while blocks.len() < count {
+            let content = match &mut self.rows {
+                Rows::Csv(scanner) => {
+                    let block = scanner.next_block(Some(self.names.len())).map_err(FrameError::io(&self.path, "read it"))?;
+                    block.map(Content::Csv)
+                }
+                Rows::Parquet { next, total } => {
+                    let rows = BLOCK_ROWS.min(*total - *next);
+                    let offset = *next;
+                    *next += rows;
+                    (rows > 0).then_some(Content::Parquet { offset, rows })
+                }
+            };
+            let Some(content) = content else { break };
+            blocks.push(Block { path: self.path.clone(), names: self.names.clone(), content });
+        }
+        Ok(blocks)
+    }
+}
+
+fn open_csv(path: &Path, file: File) -> Result<(Vec<String>, u64, Rows), FrameError> {
+    let mut scanner = CsvScanner::new(file, BLOCK_BYTES).map_err(FrameError::io(path, "read it"))?;
+    let start = scanner.peek();
+    let kind = match start {
+        [0x1f, 0x8b, ..] => Some("is compressed with gzip: unpack it first"),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("is compressed with zstd: unpack it first"),
+        [b'P', b'K', 3, 4, ..] => Some("is a zip archive or a spreadsheet: save it as CSV first"),
+        [b'P', b'A', b'R', b'1', ..] => Some("is a Parquet file: name it .parquet"),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("is UTF-16 text: save the file as UTF-8"),
+        _ if start.contains(&b'\r') && !start.contains(&b'\n') => {
+            Some("ends its lines with CR alone: save it with LF or CRLF")
+        }
+        _ => None,
+    };
+    if let Some(message) = kind {
+        return Err(FrameError::content(path, message));
+    }
+    let header = scanner.header().map_err(FrameError::io(path, "read it"))?;
+    let Some((line, record)) = header else { return Err(FrameError::Empty { path: path.to_owned() }) };
+    let record = String::from_utf8_lossy(&record);
+    let names = split_record(&record).iter().map(|name| name.trim().to_owned()).collect();
+    Ok((names, line, Rows::Csv(Box::new(scanner))))
+}
+
+fn open_parquet(path: &Path, file: File) -> Result<(Vec<String>, u64, Rows), FrameError> {
+    let fault = |error: PolarsError| FrameError::content(path, format!("is not a readable Parquet file: {error}"));
+    let mut reader = ParquetReader::new(file);
+    let names = reader.schema().map_err(fault)?.iter_names().map(|name| name.trim().to_owned()).collect();
+    let total = reader.num_rows().map_err(fault)?;
+    Ok((names, 1, Rows::Parquet { next: 0, total }))
+}
+
+impl Block {
+    /// How many rows are well formed.
+    pub fn rows(&self) -> usize {
+        match &self.content {
+            Content::Csv(block) => block.lines.len(),
+            Content::Parquet { rows, .. } => *rows,
+        }
+    }
+
+    /// The line (in Parquet the row) on which row `index` starts, from 1.
+    pub fn line(&self, index: usize) -> u64 {
+        match &self.content {
+            Content::Csv(block) => block.lines[index],
+            Content::Parquet { offset, .. } => (offset + index + 1) as u64,
+        }
+    }
+
+    /// Every row parsed by polars, the columns typed as `types` says, or as text.
+    pub(crate) fn parse(&self, types: &dyn Fn(&str) -> DataType) -> PolarsResult<DataFrame> {
+        match &self.content {
+            Content::Csv(block) => {
+                let fields = self.names.iter().map(|name| Field::new(name.as_str().into(), types(name)));
+                let frame = CsvReadOptions::default()
+                    .with_has_header(false)
+                    .with_schema(Some(std::sync::Arc::new(fields.collect())))
+                    .with_n_threads(Some(1))
+                    .with_rechunk(true)
+                    .map_parse_options(|options| options.with_missing_is_null(false))
+                    .into_reader_with_file_handle(Cursor::new(block.text.as_slice()))
+                    .finish()?;
+                polars_ensure!(
+                    frame.height() == block.lines.len(),
+                    ComputeError: "{} records were read as {} rows", block.lines.len(), frame.height()
+                );
+                Ok(frame)
+            }
+            Content::Parquet { offset, rows } => {
+                let file = File::open(&self.path)?;
+                let mut frame = ParquetReader::new(file).with_slice(Some((*offset, *rows))).finish()?;
+                frame.set_column_names(self.names.as_slice())?;
+                let columns = frame.columns().iter().map(|column| column.cast(&types(column.name())));
+                let mut frame = DataFrame::new(*rows, columns.collect::<PolarsResult<Vec<_>>>()?)?;
+                frame.rechunk_mut();
+                Ok(frame)
+            }
+        }
+    }
+}
+
+impl Block {
+    /// The line and fault of the first record that is not well formed.
+    pub(crate) fn malformed(&self) -> Option<(u64, String)> {
+        let Content::Csv(block) = &self.content else { return None };
+        block.malformed.first().map(|malformed| (malformed.line, format!("the record {}", malformed.reason)))
+    }
+}

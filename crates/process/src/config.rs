@@ -1,0 +1,97 @@
+//! The arguments and the configuration file, checked.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use artifact::{Digest, FileEntry};
+use frame::Format;
+use schema::{PipelineConfig, ProcessSection, Schema, SettingError, TableSection};
+use serde::Serialize;
+
+use crate::{Args, trim::Fences};
+
+/// Everything `process` needs to know.
+#[derive(Debug)]
+pub struct Config {
+    pub(crate) input: PathBuf,
+    pub(crate) output: PathBuf,
+    pub(crate) quarantine: PathBuf,
+    pub(crate) report: PathBuf,
+    pub(crate) schema: Schema,
+    pub(crate) process: ProcessSection,
+    pub(crate) fences: Option<Fences>,
+    /// Place of the key column among the schema's columns.
+    pub(crate) key: Option<usize>,
+    pub(crate) settings: Digest,
+    pub(crate) config_file: FileEntry,
+    pub(crate) force: bool,
+}
+
+impl Config {
+    /// Reads and checks.
+    ///
+    /// # Errors
+    /// If a file name or a setting cannot be used; settings are named by file, line and key.
+    pub fn check(args: &Args) -> anyhow::Result<Self> {
+        let (Some(input), Some(output)) = (args.input.clone(), args.output.clone()) else {
+            bail!("--input and --output are required")
+        };
+        Format::of(&output)?;
+        Format::of(&input)?;
+        if std::path::absolute(&input)? == std::path::absolute(&output)? {
+            bail!("{}: is both input and output; name another output", input.display());
+        }
+        let path = &args.pipeline_config;
+        let text = cli::read_text(path, "--pipeline-config")?;
+        let config = PipelineConfig::parse(&text).map_err(|error| anyhow::anyhow!("{}:{error}", path.display()))?;
+        let located = |error: SettingError| anyhow::anyhow!("{}:{}", path.display(), error.locate(&text));
+        let schema = Schema::check(&config.table).map_err(located)?;
+        let process = config.process;
+        let key = check_split(&process, &schema).map_err(located)?;
+        let fences = Fences::check(&process.trim, &schema).map_err(located)?;
+
+        #[derive(Serialize)]
+        struct Settings<'a>(&'a TableSection, &'a ProcessSection);
+        let settings = Digest::of_json(&Settings(&config.table, &process));
+        let config_file = FileEntry::of(path).context("reading the configuration")?;
+        let beside = |suffix: &str| with_suffix(&output, suffix);
+        let (quarantine, report) = (beside(".quarantine.csv"), beside(".report.json"));
+        Ok(Self {
+            input,
+            output,
+            quarantine,
+            report,
+            schema,
+            process,
+            fences,
+            key,
+            settings,
+            config_file,
+            force: args.global.force,
+        })
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn check_split(process: &ProcessSection, schema: &Schema) -> Result<Option<usize>, SettingError> {
+    let test = process.split.test;
+    if !(test > 0.0 && test < 1.0) {
+        return Err(SettingError::new(&["process", "split", "test"], format!("{test} is not between 0 and 1")));
+    }
+    let share = process.max_quarantined.0;
+    if !(0.0..=1.0).contains(&share) {
+        return Err(SettingError::new(&["process", "max_quarantined"], format!("{share} is not between 0 and 1")));
+    }
+    let Some(key) = &process.split.key else { return Ok(None) };
+    let place = schema.columns().iter().position(|column| column.name == *key);
+    if place.is_none() || *key == schema.target().name {
+        let message = format!("\"{key}\" is not a column that could be a key");
+        return Err(SettingError::new(&["process", "split", "key"], message));
+    }
+    Ok(place)
+}

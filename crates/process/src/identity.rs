@@ -1,0 +1,60 @@
+//! What makes a row the same row: its checked content, whatever file, order or spelling it came in.
+
+use frame::{Checked, CheckedColumn};
+use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128};
+
+/// Writes the content of `row` in `column` to `buffer`: a tag, then bits or bytes with their length.
+fn push_cell(buffer: &mut Vec<u8>, column: Option<&CheckedColumn>, row: usize) {
+    let text = match column {
+        Some(CheckedColumn::Number(values)) if !values[row].is_nan() => {
+            buffer.push(1);
+            // -0 and 0 are one value
+            buffer.extend((values[row] + 0.0).to_bits().to_le_bytes());
+            return;
+        }
+        Some(CheckedColumn::Category(values)) => values.levels.get(values.codes[row] as usize).map(String::as_str),
+        Some(CheckedColumn::Text(values)) => values.get(row),
+        Some(CheckedColumn::Number(_)) | None => None,
+    };
+    match text {
+        Some(text) => {
+            buffer.push(2);
+            buffer.extend((text.len() as u32).to_le_bytes());
+            buffer.extend(text.as_bytes());
+        }
+        None => buffer.push(0),
+    }
+}
+
+/// A row's identity.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Identity {
+    /// Equal rows, and only they (to 128 bits), are equal here.
+    pub(crate) content: u128,
+    /// Whether the row is tested on.
+    pub(crate) test: bool,
+}
+
+/// Identifies the rows of `checked` that are `kept`. Which side of the split a row is on depends on the seed and the row's
+/// content, or the content of the `key` column where the row has one.
+pub(crate) fn identify(checked: &Checked, kept: &[bool], key: Option<usize>, seed: u64, test: f64) -> Vec<Identity> {
+    let mut buffer = Vec::with_capacity(256);
+    let rows = (0..kept.len()).filter(|row| kept[*row]);
+    rows.map(|row| {
+        buffer.clear();
+        for column in &checked.columns {
+            push_cell(&mut buffer, column.as_ref(), row);
+        }
+        let content = xxh3_128(&buffer);
+        if let Some(key) = key {
+            let mut cell = Vec::new();
+            push_cell(&mut cell, checked.columns[key].as_ref(), row);
+            if cell != [0] {
+                buffer = cell;
+            }
+        }
+        let position = xxh3_64_with_seed(&buffer, seed) as f64 / 2f64.powi(64);
+        Identity { content, test: position < test }
+    })
+    .collect()
+}

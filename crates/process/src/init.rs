@@ -1,0 +1,138 @@
+//! `process init`: looks at a table never seen before and writes a configuration for it.
+
+mod guess;
+mod observe;
+mod render;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{bail, ensure};
+use cli::{Outcome, Progress};
+use frame::{Block, Source};
+use rayon::prelude::*;
+use schema::{ColumnType, PipelineConfig, Schema};
+use serde::Serialize;
+
+use crate::args::InitArgs;
+use guess::{Guess, guess};
+use observe::Observed;
+
+/// What `process init` needs to know.
+#[derive(Debug)]
+pub struct InitConfig {
+    input: PathBuf,
+    target: String,
+    output: PathBuf,
+    model_output: PathBuf,
+    force: bool,
+}
+
+#[derive(Serialize)]
+struct Summary<'a> {
+    status: &'static str,
+    columns: usize,
+    rows: u64,
+    pipeline_config: &'a Path,
+    model_config: &'a Path,
+}
+
+impl InitConfig {
+    /// Checks the arguments.
+    pub(crate) fn check(args: &InitArgs, force: bool) -> anyhow::Result<Self> {
+        let output = args.output.clone();
+        ensure!(
+            output.extension().is_some_and(|extension| extension == "yaml" || extension == "yml"),
+            "{}: name a configuration that ends in .yaml",
+            output.display()
+        );
+        let stem = output.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let model_output = output.with_file_name(format!("{stem}_model.yaml"));
+        for path in [&output, &model_output] {
+            if path.exists() && !force {
+                bail!("{}: is there already; name another file, or replace it with --force", path.display());
+            }
+        }
+        Ok(Self { input: args.input.clone(), target: args.target.clone(), output, model_output, force })
+    }
+}
+
+/// Looks at the whole table and writes `pipeline.yaml` and `model_config.yaml` for it.
+///
+/// # Errors
+/// If the table cannot be read, or has no such column or no number in it.
+pub fn init(config: &InitConfig, progress: &Progress) -> anyhow::Result<Outcome> {
+    let mut source = Source::open(&config.input)?;
+    let names = source.names().to_vec();
+    if !names.contains(&config.target) {
+        let near = schema::nearest(&config.target, names.iter().map(String::as_str));
+        let hint = near.map_or(String::new(), |near| format!(" (is it \"{near}\"?)"));
+        bail!("{}:{}: there is no column \"{}\"{hint}", config.input.display(), source.header_line(), config.target);
+    }
+    let mut observed: Vec<Observed> = names.iter().map(|_| Observed::default()).collect();
+    let mut bar = progress.bar("reading", source.bytes() / frame::BLOCK_BYTES as u64);
+    loop {
+        let blocks = source.next_blocks(rayon::current_num_threads() * 2)?;
+        if blocks.is_empty() {
+            break;
+        }
+        let batches: Vec<Vec<Observed>> =
+            blocks.par_iter().map(|block| observe(block, &names)).collect::<anyhow::Result<_>>()?;
+        for batch in batches {
+            observed.iter_mut().zip(batch).for_each(|(all, new)| all.merge(new));
+            bar.advance(1);
+        }
+    }
+    let rows = observed.first().map_or(0, |column| column.rows);
+    if rows == 0 {
+        return Err(frame::FrameError::NoRows { path: config.input.clone() }.into());
+    }
+    let guesses: Vec<Guess> =
+        names.iter().zip(&observed).map(|(name, observed)| guess(name, observed, *name == config.target)).collect();
+    let target = guesses.iter().find(|guess| guess.name == config.target);
+    if target.is_none_or(|target| !target.kind.is_number()) {
+        bail!("{}: column \"{}\" does not hold numbers, so it cannot be the target", config.input.display(), config.target);
+    }
+    if !guesses
+        .iter()
+        .any(|guess| guess.name != config.target && (guess.kind.is_number() || guess.kind == ColumnType::Category))
+    {
+        bail!("{}: no column but the target holds numbers or categories to learn from", config.input.display());
+    }
+    let text = render::pipeline(&config.input, &config.target, rows, &guesses);
+    let parsed =
+        PipelineConfig::parse(&text).map_err(|error| anyhow::anyhow!("the configuration does not parse: {error}"))?;
+    Schema::check(&parsed.table)?;
+    artifact::write_atomically(&config.output, text.as_bytes())?;
+    artifact::write_atomically(&config.model_output, render::model(&config.target, config.output.file_stem()).as_bytes())?;
+    let data = Summary {
+        status: if config.force { "replaced" } else { "written" },
+        columns: names.len(),
+        rows,
+        pipeline_config: &config.output,
+        model_config: &config.model_output,
+    };
+    let human = format!(
+        "init      {} columns, {rows} rows → {} and {}\n          read the comments, then: scripts/run_pipeline.sh --input {} --config {} --model-config {}",
+        names.len(),
+        config.output.display(),
+        config.model_output.display(),
+        config.input.display(),
+        config.output.display(),
+        config.model_output.display()
+    );
+    Ok(Outcome::done(&data, human))
+}
+
+fn observe(block: &Block, names: &[String]) -> anyhow::Result<Vec<Observed>> {
+    let columns = block.texts()?;
+    let malformed = block.malformed_rows();
+    Ok(names
+        .par_iter()
+        .zip(columns)
+        .map(|(_, cells)| {
+            let mut observed = Observed { rows: malformed, ..Observed::default() };
+            cells.into_iter().for_each(|cell| observed.add(cell.trim()));
+            observed
+        })
+        .collect())
+}

@@ -1,0 +1,38 @@
+//! Raw table to cleaned table: every cell judged by the schema, every row accounted for, the split decided once.
+//!
+//! Two passes keep memory flat. [`scan`] parses, judges and hashes blocks of the raw table side by side and spills the good rows to a
+//! temporary file. What depends on all rows (duplicates, fences) is decided then, and [`clean`] copies the rows that stay.
+
+mod args;
+mod balance;
+mod clean;
+mod config;
+mod duplicates;
+mod identity;
+mod init;
+mod profile;
+mod quarantine;
+mod report;
+mod scan;
+mod spill;
+mod stage;
+mod trim;
+
+pub use args::Args;
+pub use balance::Balance;
+pub use config::Config;
+pub use init::{InitConfig, init};
+pub use stage::run;
+
+use cli::{Outcome, Progress};
+
+/// The program after its arguments are parsed.
+///
+/// # Errors
+/// If the stage could not run, or its answer is no ([`cli::No`]).
+pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
+    match &args.command {
+        Some(args::Command::Init(init_args)) => init(&InitConfig::check(init_args, args.global.force)?, progress),
+        None => run(&Config::check(args)?, progress),
+    }
+}

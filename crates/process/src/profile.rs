@@ -1,0 +1,218 @@
+//! What the cleaned columns look like, and which of them know the target too well.
+
+use polars::prelude::DataFrame;
+use rayon::prelude::*;
+use rustc_hash::FxHashMap;
+use schema::{ColumnType, Quantiles, Schema};
+
+use crate::trim::numbers;
+
+/// Training rows of which the rank correlation is taken: the first ones.
+const RANKED_ROWS: usize = 5_000;
+
+/// Profiles every column of the cleaned table, batch by batch.
+pub(crate) struct Profile {
+    target: String,
+    pub(crate) columns: Vec<ColumnProfile>,
+}
+
+/// What is known of one column.
+pub(crate) struct ColumnProfile {
+    pub(crate) name: String,
+    pub(crate) kind: ColumnType,
+    pub(crate) count: u64,
+    pub(crate) missing: u64,
+    pub(crate) quantiles: Quantiles,
+    pub(crate) moments: Moments,
+    /// Against the target, over training rows.
+    pub(crate) relation: Moments,
+    /// The first training rows: this column and the target.
+    pub(crate) ranked: Vec<(f64, f64)>,
+    pub(crate) levels: FxHashMap<String, Level>,
+    /// The target over training rows in which this category is present.
+    pub(crate) target: Moments,
+}
+
+/// A level's rows.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Level {
+    pub(crate) count: u64,
+    pub(crate) train: u64,
+    /// The sum of the target (less its first value) over training rows.
+    sum: f64,
+}
+
+/// Sums for mean, variance and correlation, shifted by the first pair so that large values keep their digits.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Moments {
+    n: f64,
+    shift: (f64, f64),
+    x: f64,
+    y: f64,
+    xx: f64,
+    yy: f64,
+    xy: f64,
+}
+
+impl Moments {
+    fn add(&mut self, x: f64, y: f64) {
+        if self.n == 0.0 {
+            self.shift = (x, y);
+        }
+        let (x, y) = (x - self.shift.0, y - self.shift.1);
+        self.n += 1.0;
+        self.x += x;
+        self.y += y;
+        self.xx += x * x;
+        self.yy += y * y;
+        self.xy += x * y;
+    }
+
+    /// How many values were added.
+    pub(crate) fn rows(&self) -> u64 {
+        self.n as u64
+    }
+
+    /// The mean of x.
+    pub(crate) fn mean(&self) -> Option<f64> {
+        (self.n > 0.0).then(|| self.shift.0 + self.x / self.n)
+    }
+
+    /// The standard deviation of x, n - 1 in the denominator.
+    pub(crate) fn deviation(&self) -> Option<f64> {
+        (self.n > 1.0).then(|| ((self.xx - self.x * self.x / self.n) / (self.n - 1.0)).max(0.0).sqrt())
+    }
+
+    /// Pearson's correlation of x and y.
+    pub(crate) fn correlation(&self) -> Option<f64> {
+        let spread_x = self.xx - self.x * self.x / self.n;
+        let spread_y = self.yy - self.y * self.y / self.n;
+        let shared = self.xy - self.x * self.y / self.n;
+        (self.n > 2.0 && spread_x > 0.0 && spread_y > 0.0).then(|| (shared / (spread_x * spread_y).sqrt()).clamp(-1.0, 1.0))
+    }
+}
+
+impl Profile {
+    /// Nothing seen yet.
+    pub(crate) fn new(schema: &Schema) -> Self {
+        let columns = schema.columns().iter().map(|column| ColumnProfile {
+            name: column.name.clone(),
+            kind: column.spec.kind,
+            count: 0,
+            missing: 0,
+            quantiles: Quantiles::default(),
+            moments: Moments::default(),
+            relation: Moments::default(),
+            ranked: Vec::new(),
+            levels: FxHashMap::default(),
+            target: Moments::default(),
+        });
+        Self { target: schema.target().name.clone(), columns: columns.collect() }
+    }
+
+    /// Adds a batch; `train` says which rows are learned from.
+    pub(crate) fn update(&mut self, frame: &DataFrame, train: &[bool]) {
+        let target = numbers(frame, &self.target);
+        self.columns.par_iter_mut().for_each(|column| column.update(frame, &target, train));
+    }
+}
+
+impl ColumnProfile {
+    fn update(&mut self, frame: &DataFrame, target: &[f64], train: &[bool]) {
+        self.count += frame.height() as u64;
+        match self.kind {
+            ColumnType::Float | ColumnType::Integer => {
+                for (row, value) in numbers(frame, &self.name).into_iter().enumerate() {
+                    if value.is_nan() {
+                        self.missing += 1;
+                        continue;
+                    }
+                    self.quantiles.add(value);
+                    self.moments.add(value, 0.0);
+                    if train[row] {
+                        self.relation.add(value, target[row]);
+                        if self.ranked.len() < RANKED_ROWS {
+                            self.ranked.push((value, target[row]));
+                        }
+                    }
+                }
+            }
+            kind => {
+                let Some(cells) = frame.column(&self.name).ok().and_then(|column| column.str().ok()) else { return };
+                for (row, cell) in cells.iter().enumerate() {
+                    let Some(cell) = cell else {
+                        self.missing += 1;
+                        continue;
+                    };
+                    if kind != ColumnType::Category {
+                        continue;
+                    }
+                    if !self.levels.contains_key(cell) {
+                        self.levels.insert(cell.to_owned(), Level::default());
+                    }
+                    let Some(level) = self.levels.get_mut(cell) else { continue };
+                    level.count += 1;
+                    if train[row] {
+                        self.target.add(target[row], 0.0);
+                        level.train += 1;
+                        level.sum += target[row] - self.target.shift.0;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Pearson's correlation with the target over training rows.
+    pub(crate) fn correlation(&self) -> Option<f64> {
+        self.relation.correlation()
+    }
+
+    /// Spearman's rank correlation with the target over the first training rows.
+    pub(crate) fn rank_correlation(&self) -> Option<f64> {
+        let (x, y): (Vec<f64>, Vec<f64>) = self.ranked.iter().copied().unzip();
+        let mut moments = Moments::default();
+        ranks(&x).into_iter().zip(ranks(&y)).for_each(|(x, y)| moments.add(x, y));
+        moments.correlation()
+    }
+
+    /// The share of the target's variance that the levels explain (eta squared), over training rows.
+    pub(crate) fn explained(&self) -> Option<f64> {
+        let total = &self.target;
+        let spread = total.xx - total.x * total.x / total.n;
+        // in a fixed order, so that the sum does not depend on the map's
+        let mut levels: Vec<(&String, &Level)> = self.levels.iter().filter(|(_, level)| level.train > 0).collect();
+        levels.sort_by_key(|(name, _)| *name);
+        let between: f64 = levels.iter().map(|(_, level)| level.sum * level.sum / level.train as f64).sum();
+        (total.n > 2.0 && spread > 0.0).then(|| ((between - total.x * total.x / total.n) / spread).clamp(0.0, 1.0))
+    }
+}
+
+/// Ranks from 1; equal values share the mean of theirs.
+fn ranks(values: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
+    let mut ranks = vec![0.0; values.len()];
+    let mut first = 0;
+    for group in order.chunk_by(|a, b| values[*a] == values[*b]) {
+        let rank = first as f64 + (group.len() as f64 + 1.0) / 2.0;
+        group.iter().for_each(|row| ranks[*row] = rank);
+        first += group.len();
+    }
+    ranks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn correlation_and_ranks_are_as_by_hand() {
+        // by hand: 12 / sqrt(10 * 21.2)
+        let (x, y) = ([1.0, 2.0, 3.0, 4.0, 5.0], [2.0, 1.0, 4.0, 3.0, 7.0]);
+        let mut moments = Moments::default();
+        x.iter().zip(y).for_each(|(x, y)| moments.add(*x, y));
+        assert!((moments.correlation().unwrap() - 12.0 / 212f64.sqrt()).abs() < 1e-12);
+        assert_eq!(ranks(&[3.0, 1.0, 3.0]), [2.5, 1.0, 2.5]);
+        assert!((moments.deviation().unwrap() - 2.5f64.sqrt()).abs() < 1e-12);
+    }
+}

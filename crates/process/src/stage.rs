@@ -1,0 +1,188 @@
+//! The stage as a whole: up to date? else scan, clean, balance, commit.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use artifact::{FileEntry, MANIFEST_VERSION, Manifest, write_atomically};
+use cli::{Clock, No, Outcome, Progress};
+use serde::Serialize;
+
+use crate::{
+    Balance, Config,
+    clean::{Cleaned, clean},
+    report::{Findings, Report},
+    scan::scan,
+};
+
+const STAGE: &str = "process";
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+#[derive(Serialize)]
+struct Summary<'a> {
+    stage: &'static str,
+    status: &'static str,
+    output: &'a std::path::Path,
+    rows: &'a BTreeMap<String, u64>,
+    suspected_leakage: Vec<&'a str>,
+}
+
+/// Runs the stage.
+///
+/// # Errors
+/// If the input cannot be read, nothing can be written, or ([`No`]) the table is not fit for training.
+pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
+    let clock = Clock::start();
+    if !config.input.exists() {
+        return Err(frame::FrameError::Missing { path: config.input.clone() }.into());
+    }
+    if !config.force
+        && let Some(manifest) = Manifest::read_beside(&config.output).unwrap_or(None)
+    {
+        let input = FileEntry::of(&config.input)?;
+        let outputs = [config.output.clone(), config.quarantine.clone(), config.report.clone()];
+        if manifest.is_current(STAGE, VERSION, &config.settings, &[input], &outputs) {
+            return Ok(summarise(config, "unchanged", &manifest.rows, &[]));
+        }
+    }
+
+    let scan = scan(config, progress)?;
+    progress.detail(format!("{} rows read", scan.rows_in));
+    let duplicate = scan.identities.duplicates().context("reading a temporary file")?;
+    let cleaned = clean(config, &scan.spill, &duplicate, progress)?;
+    let balance = Balance {
+        rows_in: scan.rows_in,
+        rows_out: cleaned.train + cleaned.test,
+        quarantined: scan.quarantine.rows,
+        duplicates: cleaned.duplicates,
+        trimmed: cleaned.trimmed,
+        without_target: scan.without_target,
+        train: cleaned.train,
+        test: cleaned.test,
+    };
+    balance.check()?;
+    let Cleaned { file, fences, profile, .. } = cleaned;
+    let (quarantine_file, quarantine) = scan.quarantine.finish()?;
+    let report = Report::new(Findings {
+        input: &config.input,
+        target: &config.schema.target().name,
+        balance,
+        quarantine,
+        without_target_lines: scan.without_target_lines,
+        fences,
+        profile: &profile,
+    });
+    refuse_unfit(config, &balance)?;
+    for leak in report.leaks() {
+        progress.warn(format!("{} may leak the target: {}", leak.column, leak.evidence));
+    }
+
+    let mut text = serde_json::to_string_pretty(&report)?;
+    text.push('\n');
+    let outputs = vec![file.commit()?, quarantine_file.commit()?, write_atomically(&config.report, text.as_bytes())?];
+    let manifest = Manifest {
+        format_version: MANIFEST_VERSION,
+        stage: STAGE.into(),
+        version: VERSION.into(),
+        commit: cli::commit(),
+        settings: config.settings.clone(),
+        configs: vec![config.config_file.clone()],
+        inputs: vec![FileEntry::of(&config.input)?],
+        outputs,
+        rows: row_counts(&balance),
+        started_at_ms: clock.started_at_ms,
+        duration_ms: clock.elapsed_ms(),
+    };
+    manifest.write_beside_outputs()?;
+    let leaks: Vec<&str> = report.leaks().iter().map(|leak| leak.column.as_str()).collect();
+    Ok(summarise(config, "done", &manifest.rows, &leaks))
+}
+
+/// A table that cannot be learned from is an answer, not an accident.
+fn refuse_unfit(config: &Config, balance: &Balance) -> Result<(), No> {
+    let Balance { rows_in, rows_out, quarantined, .. } = *balance;
+    let input = config.input.display();
+    let share = quarantined as f64 / rows_in as f64;
+    let allowed = config.process.max_quarantined.0;
+    if share > allowed {
+        return Err(No(format!(
+            "{input}: {quarantined} of {rows_in} rows break the schema ({:.1} %, more than process.max_quarantined allows: {:.1} %). \
+             Nothing was written. The first: {}",
+            share * 100.0,
+            allowed * 100.0,
+            first_fault(config)
+        )));
+    }
+    if rows_out < 2 {
+        return Err(No(format!(
+            "{input}: {rows_out} row(s) left after cleaning, and at least one to train on and one to test on are needed. \
+             Nothing was written. {}",
+            balance_text(balance)
+        )));
+    }
+    for (rows, side) in [(balance.train, "train"), (balance.test, "test")] {
+        if rows == 0 {
+            return Err(No(format!(
+                "{input}: of {rows_out} rows left none is for {side}ing. Nothing was written. Add rows, or change \
+                 process.split.test or process.split.seed"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The first fault of the table, found again: the quarantine file of a rejected table is not kept.
+fn first_fault(config: &Config) -> String {
+    let find = || -> Option<String> {
+        let mut source = frame::Source::open(&config.input).ok()?;
+        let block = source.next_blocks(1).ok()?.pop()?;
+        let rejected = block.check(&config.schema, false).ok()?.rejected.into_iter().next()?;
+        Some(format!("line {}, column \"{}\": {}", rejected.line, rejected.column, rejected.reason))
+    };
+    find().unwrap_or_default()
+}
+
+fn row_counts(balance: &Balance) -> BTreeMap<String, u64> {
+    let Balance { rows_in, rows_out, quarantined, duplicates, trimmed, without_target, train, test } = *balance;
+    [
+        ("in", rows_in),
+        ("out", rows_out),
+        ("quarantined", quarantined),
+        ("duplicates", duplicates),
+        ("trimmed", trimmed),
+        ("without_target", without_target),
+        ("train", train),
+        ("test", test),
+    ]
+    .map(|(name, count)| (name.to_owned(), count))
+    .into()
+}
+
+fn balance_text(balance: &Balance) -> String {
+    text_of(&row_counts(balance))
+}
+
+fn text_of(rows: &BTreeMap<String, u64>) -> String {
+    let of = |name: &str| rows.get(name).copied().unwrap_or(0);
+    format!(
+        "{} rows in = {} out + {} quarantined + {} duplicates + {} trimmed + {} without target",
+        of("in"),
+        of("out"),
+        of("quarantined"),
+        of("duplicates"),
+        of("trimmed"),
+        of("without_target")
+    )
+}
+
+fn summarise(config: &Config, status: &'static str, rows: &BTreeMap<String, u64>, leaks: &[&str]) -> Outcome {
+    let data = Summary { stage: STAGE, status, output: &config.output, rows, suspected_leakage: leaks.to_vec() };
+    let of = |name: &str| rows.get(name).copied().unwrap_or(0);
+    let human = format!(
+        "process   {status}: {}\n          {} to train on, {} to test on → {}",
+        text_of(rows),
+        of("train"),
+        of("test"),
+        config.output.display()
+    );
+    Outcome::done(&data, human)
+}

@@ -1,0 +1,218 @@
+//! Judges one cell.
+
+use std::borrow::Cow;
+
+use jiff::civil::Date;
+use thiserror::Error;
+
+use crate::{Column, ColumnType, column::fold};
+
+/// Why a cell breaks the schema.
+#[derive(Clone, Debug, Error, PartialEq)]
+#[error("{reason}")]
+pub struct Violation {
+    /// What is wrong with the value, naming it and what is allowed.
+    pub reason: String,
+}
+
+impl Violation {
+    fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into() }
+    }
+}
+
+/// Whole numbers up to this size are exact in a 64-bit float.
+const LARGEST_INTEGER: f64 = 9_007_199_254_740_992.0;
+
+impl Column {
+    /// Whether `cell` (already trimmed) counts as missing.
+    pub fn is_missing(&self, cell: &str) -> bool {
+        cell.is_empty() && self.missing.iter().any(String::is_empty) || self.missing.iter().any(|token| token == cell)
+    }
+
+    /// The number in a `float` or `integer` cell, the days since 1970-01-01 in a `date` cell; `None` where it is missing.
+    ///
+    /// # Errors
+    /// If it is no number or date, out of range, or missing where a value is required.
+    #[inline]
+    pub fn number(&self, cell: &str) -> Result<Option<f64>, Violation> {
+        let cell = cell.trim();
+        if self.missing_first && self.is_missing(cell) {
+            return self.absent();
+        }
+        let parsed = match self.spec.kind {
+            ColumnType::Date => self.parse_date(cell),
+            _ => cell.parse().ok().filter(|value: &f64| value.is_finite()),
+        };
+        match parsed {
+            Some(value) => self.check_number(value).map(Some),
+            None if self.is_missing(cell) => self.absent(),
+            None => Err(self.unreadable(cell)),
+        }
+    }
+
+    /// Checks a number that is already one: range, and whole where the column is an integer.
+    ///
+    /// # Errors
+    /// If it is out of range or not whole.
+    pub fn check_number(&self, value: f64) -> Result<f64, Violation> {
+        if self.spec.kind == ColumnType::Integer && (value.fract() != 0.0 || value.abs() > LARGEST_INTEGER) {
+            return Err(Violation::new(format!("{value} is not an integer")));
+        }
+        if let Some(min) = self.spec.min
+            && value < min
+        {
+            return Err(Violation::new(format!("{value} is below the minimum {min}")));
+        }
+        if let Some(max) = self.spec.max
+            && value > max
+        {
+            return Err(Violation::new(format!("{value} is above the maximum {max}")));
+        }
+        Ok(value)
+    }
+
+    /// The level in a `category` cell as the schema spells it, or the text of an `id` or `text` cell; `None` where it is
+    /// missing. A category without listed levels keeps its own spelling, blanks tidied.
+    ///
+    /// # Errors
+    /// If the level is not listed, or the cell is missing where a value is required.
+    pub fn text<'a>(&'a self, cell: &'a str) -> Result<Option<Cow<'a, str>>, Violation> {
+        let trimmed = cell.trim();
+        if self.spec.kind == ColumnType::Category {
+            if let Some(code) = self.spellings.get(&fold(trimmed)) {
+                return Ok(Some(Cow::Borrowed(&self.spec.levels[*code as usize])));
+            }
+            if self.is_missing(trimmed) {
+                return self.absent();
+            }
+            if !self.spec.levels.is_empty() {
+                return Err(self.unknown_level(trimmed));
+            }
+            return Ok(Some(tidy(trimmed)));
+        }
+        if self.is_missing(trimmed) { self.absent() } else { Ok(Some(Cow::Borrowed(trimmed))) }
+    }
+
+    /// What is said of a level that is not listed: the levels, and the nearest to a typo.
+    pub fn unknown_level(&self, cell: &str) -> Violation {
+        let levels = &self.spec.levels;
+        let shown = levels.iter().take(20).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let more = if levels.len() > 20 { format!(" and {} more", levels.len() - 20) } else { String::new() };
+        let hint =
+            nearest(cell, levels.iter().map(String::as_str)).map_or(String::new(), |near| format!("; nearest: {near}"));
+        Violation::new(format!("\"{cell}\" is not one of the levels {shown}{more}{hint}"))
+    }
+
+    fn absent<T>(&self) -> Result<Option<T>, Violation> {
+        if self.spec.required { Err(Violation::new("is missing, and the column is required")) } else { Ok(None) }
+    }
+
+    fn unreadable(&self, cell: &str) -> Violation {
+        match self.spec.kind {
+            ColumnType::Date => Violation::new(format!("\"{cell}\" is not a date of the form {}", self.date_format())),
+            ColumnType::Integer => Violation::new(format!("\"{cell}\" is not an integer")),
+            _ => Violation::new(format!("\"{cell}\" is not a number")),
+        }
+    }
+
+    fn date_format(&self) -> &str {
+        self.spec.format.as_deref().unwrap_or("%Y-%m-%d")
+    }
+
+    /// A date as the column writes it, or in ISO 8601, with a time of day that is not looked at.
+    fn parse_date(&self, cell: &str) -> Option<f64> {
+        Date::strptime(self.date_format(), cell).or_else(|_| cell.parse()).ok().map(days_since_epoch)
+    }
+}
+
+/// Whether `cell` is a date as `format` (strftime's notation) writes it.
+pub fn is_date(cell: &str, format: &str) -> bool {
+    Date::strptime(format, cell).is_ok()
+}
+
+/// The day `days` after 1970-01-01 in ISO 8601, for example `2014-10-13`.
+pub fn iso_date(days: f64) -> String {
+    let date = Date::constant(1970, 1, 1).checked_add(jiff::Span::new().days(days as i64));
+    date.map_or_else(|_| days.to_string(), |date| date.to_string())
+}
+
+/// Whole days from 1970-01-01 to `date`.
+pub fn days_since_epoch(date: Date) -> f64 {
+    let epoch = Date::constant(1970, 1, 1);
+    epoch.until(date).map_or(f64::NAN, |span| f64::from(span.get_days()))
+}
+
+/// The candidate most like `typed`, if one is near enough to be what was meant.
+pub fn nearest<'a>(typed: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let typed = fold(typed);
+    candidates
+        .map(|candidate| (strsim::normalized_damerau_levenshtein(&typed, &fold(candidate)), candidate))
+        .filter(|(likeness, _)| *likeness >= 0.6)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}
+
+fn tidy(text: &str) -> Cow<'_, str> {
+    let blanks = text.as_bytes().windows(2).any(|pair| pair.iter().all(u8::is_ascii_whitespace));
+    if blanks || text.contains(['\n', '\r', '\t']) {
+        Cow::Owned(text.split_whitespace().collect::<Vec<_>>().join(" "))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Column, PipelineConfig, Schema};
+
+    fn column(spec: &str) -> Column {
+        let text = format!("table:\n  target: price\n  columns:\n    price: {{type: float}}\n    c: {spec}\n");
+        Schema::check(&PipelineConfig::parse(&text).unwrap().table).unwrap().column("c").unwrap().clone()
+    }
+
+    fn number(spec: &str, cell: &str) -> Result<Option<f64>, String> {
+        column(spec).number(cell).map_err(|violation| violation.to_string())
+    }
+
+    fn text(spec: &str, cell: &str) -> Result<Option<String>, String> {
+        let found = column(spec).text(cell).map(|text| text.map(std::borrow::Cow::into_owned));
+        found.map_err(|violation| violation.to_string())
+    }
+
+    #[test]
+    fn numbers_are_read_and_judged() {
+        assert_eq!(number("{type: float}", " 3.5 "), Ok(Some(3.5)));
+        assert_eq!(number("{type: float}", "NA"), Ok(None));
+        assert_eq!(number("{type: float, missing: ['', '-999']}", "-999"), Ok(None));
+        assert_eq!(number("{type: float}", "inf"), Err("\"inf\" is not a number".into()));
+        assert_eq!(number("{type: float}", "1,200"), Err("\"1,200\" is not a number".into()));
+        assert_eq!(number("{type: integer}", "3.0"), Ok(Some(3.0)));
+        assert_eq!(number("{type: integer}", "3.5"), Err("3.5 is not an integer".into()));
+        assert_eq!(number("{type: integer, max: 15}", "33"), Err("33 is above the maximum 15".into()));
+        assert_eq!(number("{type: integer, min: 0}", "-1"), Err("-1 is below the minimum 0".into()));
+        assert_eq!(number("{type: float, required: true}", ""), Err("is missing, and the column is required".into()));
+    }
+
+    #[test]
+    fn dates_become_days() {
+        assert_eq!(number("{type: date, format: '%m/%d/%Y'}", "1/2/1970"), Ok(Some(1.0)));
+        assert_eq!(number("{type: date}", "2014-10-13"), Ok(Some(16356.0)));
+        assert_eq!(number("{type: date}", "13/45/2014"), Err("\"13/45/2014\" is not a date of the form %Y-%m-%d".into()));
+    }
+
+    #[test]
+    fn categories_are_normalised() {
+        let spec = "{type: category, levels: [Downtown, Rural], aliases: {countryside: Rural}}";
+        assert_eq!(text(spec, " downTOWN "), Ok(Some("Downtown".into())));
+        assert_eq!(text(spec, "Countryside"), Ok(Some("Rural".into())));
+        assert_eq!(text(spec, "NA"), Ok(None));
+        assert_eq!(
+            text(spec, "Dwontown"),
+            Err("\"Dwontown\" is not one of the levels Downtown, Rural; nearest: Downtown".into())
+        );
+        assert_eq!(text(spec, "ATLANTIS"), Err("\"ATLANTIS\" is not one of the levels Downtown, Rural".into()));
+        assert_eq!(text("{type: category}", " Old  Town "), Ok(Some("Old Town".into())));
+        assert_eq!(text("{type: category, missing: [''], levels: ['NA', Grvl]}", "NA"), Ok(Some("NA".into())));
+    }
+}

@@ -1,0 +1,224 @@
+//! The table's schema after every check.
+
+use rustc_hash::FxHashMap;
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::{ColumnSpec, ColumnType, ConfigError, SPLIT_COLUMN, TableSection};
+
+/// What [`SettingError`] says of a target of the wrong type.
+pub const TARGET_MUST_BE_NUMERIC: &str = "the target must be a float or an integer column";
+
+/// One column with everything needed to judge a cell.
+#[derive(Clone, Debug)]
+pub struct Column {
+    /// Its name in the header.
+    pub name: String,
+    /// As typed.
+    pub spec: ColumnSpec,
+    pub(crate) missing: Vec<String>,
+    /// A cell that counts as missing could be read as a number (-999), so it is looked for before parsing.
+    pub(crate) missing_first: bool,
+    pub(crate) spellings: FxHashMap<String, u32>,
+}
+
+/// A table's columns in the order of the configuration.
+#[derive(Clone, Debug)]
+pub struct Schema {
+    section: TableSection,
+    columns: Vec<Column>,
+    target: usize,
+}
+
+/// A setting that contradicts another or the table. `path` names the key.
+#[derive(Clone, Debug, Error, PartialEq)]
+#[error("{}: {message}", path.join("."))]
+pub struct SettingError {
+    /// The keys that lead to the fault, for example `table`, `columns`, `price`.
+    pub path: Vec<String>,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl SettingError {
+    /// An error about the key at `path`.
+    pub fn new(path: &[&str], message: impl Into<String>) -> Self {
+        Self { path: path.iter().map(|key| (*key).to_owned()).collect(), message: message.into() }
+    }
+
+    /// The same with the line on which the key stands in `text`, the configuration as written.
+    pub fn locate(&self, text: &str) -> ConfigError {
+        let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
+        ConfigError { line: crate::line_of(text, &path), column: None, message: self.to_string() }
+    }
+
+    fn column(name: &str, message: impl Into<String>) -> Self {
+        Self::new(&["table", "columns", name], message)
+    }
+}
+
+impl Schema {
+    /// Checks a table section. The only way to a schema.
+    ///
+    /// # Errors
+    /// Names the key at fault: no such target, a range that is empty, an alias of a level that is not listed, a setting
+    /// that does not fit the type.
+    pub fn check(section: &TableSection) -> Result<Self, SettingError> {
+        let columns = section
+            .columns
+            .iter()
+            .map(|(name, spec)| check_column(name, spec, &section.missing))
+            .collect::<Result<Vec<_>, _>>()?;
+        let target = columns.iter().position(|column| column.name == section.target).ok_or_else(|| {
+            SettingError::new(&["table", "target"], format!("\"{}\" is not among table.columns", section.target))
+        })?;
+        if !columns[target].spec.kind.is_number() {
+            return Err(SettingError::column(&section.target, TARGET_MUST_BE_NUMERIC));
+        }
+        Ok(Self { section: section.clone(), columns, target })
+    }
+
+    /// Columns in the order of the configuration, the target among them.
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// The column to predict.
+    pub fn target(&self) -> &Column {
+        &self.columns[self.target]
+    }
+
+    /// The position of the target among [`columns`](Self::columns).
+    pub fn target_index(&self) -> usize {
+        self.target
+    }
+
+    /// The column called `name`.
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// The section this schema was made of.
+    pub fn section(&self) -> &TableSection {
+        &self.section
+    }
+
+    /// 128 bits, in hexadecimal, that stand for this table: names, types, ranges and levels, in order.
+    pub fn fingerprint(&self) -> String {
+        #[derive(Serialize)]
+        struct Identity<'a>(u32, &'a TableSection);
+        let text = serde_json::to_string(&Identity(1, &self.section)).unwrap_or_default();
+        format!("{:032x}", xxhash_rust::xxh3::xxh3_128(text.as_bytes()))
+    }
+}
+
+fn check_column(name: &str, spec: &ColumnSpec, missing: &[String]) -> Result<Column, SettingError> {
+    let fault = |message: &str| Err(SettingError::column(name, message));
+    if name == SPLIT_COLUMN {
+        return fault("`split` is the column that process adds; rename this one in the raw table");
+    }
+    if name.trim().is_empty() || name.trim() != name || name.contains('`') {
+        return fault("a column's name must not be empty, begin or end with a blank, or hold a backtick");
+    }
+    if !spec.kind.is_number() && (spec.min.is_some() || spec.max.is_some()) {
+        return fault("min and max are for float and integer columns");
+    }
+    if let (Some(min), Some(max)) = (spec.min, spec.max)
+        && min > max
+    {
+        return fault(&format!("min {min} is above max {max}"));
+    }
+    if spec.kind != ColumnType::Category && (!spec.levels.is_empty() || spec.ordered || !spec.aliases.is_empty()) {
+        return fault("levels, ordered and aliases are for category columns");
+    }
+    if spec.ordered && spec.levels.is_empty() {
+        return fault("ordered needs levels, from low to high");
+    }
+    if spec.kind != ColumnType::Date && spec.format.is_some() {
+        return fault("format is for date columns");
+    }
+    let missing = spec.missing.clone().unwrap_or_else(|| missing.to_vec());
+    let missing_first = missing.iter().any(|token| token.trim().parse::<f64>().is_ok_and(f64::is_finite));
+    let spellings = spellings(spec).map_err(|message| SettingError::column(name, message))?;
+    Ok(Column { name: name.to_owned(), spec: spec.clone(), missing, missing_first, spellings })
+}
+
+fn spellings(spec: &ColumnSpec) -> Result<FxHashMap<String, u32>, String> {
+    let mut spellings = FxHashMap::default();
+    for (code, level) in spec.levels.iter().enumerate() {
+        if spellings.insert(fold(level), code as u32).is_some() {
+            return Err(format!("level \"{level}\" is listed twice (case and blanks do not count)"));
+        }
+    }
+    for (alias, level) in spec.aliases.iter() {
+        let code = spec.levels.iter().position(|known| known == level);
+        let Some(code) = code else { return Err(format!("alias \"{alias}\" stands for \"{level}\", which is not a level")) };
+        if spellings.insert(fold(alias), code as u32).is_some_and(|known| known != code as u32) {
+            return Err(format!("alias \"{alias}\" stands for two levels"));
+        }
+    }
+    Ok(spellings)
+}
+
+/// A spelling as it is compared: lower case, blanks around it dropped and those inside made one.
+pub(crate) fn fold(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::PipelineConfig;
+
+    fn error_of(columns: &str) -> String {
+        let text = format!("table:\n  target: price\n  columns:\n    price: {{type: float}}\n{columns}");
+        Schema::check(&PipelineConfig::parse(&text).unwrap().table).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        for (columns, expected) in [
+            ("    a: {type: float, min: 3, max: 2}\n", "table.columns.a: min 3 is above max 2"),
+            ("    a: {type: text, min: 3}\n", "table.columns.a: min and max are for float and integer columns"),
+            ("    a: {type: float, levels: [x]}\n", "table.columns.a: levels, ordered and aliases are for category columns"),
+            ("    a: {type: category, ordered: true}\n", "table.columns.a: ordered needs levels, from low to high"),
+            (
+                "    a: {type: category, levels: [x, ' X']}\n",
+                "table.columns.a: level \" X\" is listed twice (case and blanks do not count)",
+            ),
+            (
+                "    a: {type: category, levels: [x], aliases: {z: y}}\n",
+                "table.columns.a: alias \"z\" stands for \"y\", which is not a level",
+            ),
+            (
+                "    split: {type: text}\n",
+                "table.columns.split: `split` is the column that process adds; rename this one in the raw table",
+            ),
+        ] {
+            assert_eq!(error_of(columns), expected);
+        }
+    }
+
+    #[test]
+    fn the_target_must_be_there_and_numeric() {
+        let parse = |text: &str| Schema::check(&PipelineConfig::parse(text).unwrap().table).unwrap_err().to_string();
+        assert_eq!(
+            parse("table:\n  target: cost\n  columns:\n    price: {type: float}\n"),
+            "table.target: \"cost\" is not among table.columns"
+        );
+        assert_eq!(
+            parse("table:\n  target: price\n  columns:\n    price: {type: text}\n"),
+            "table.columns.price: the target must be a float or an integer column"
+        );
+    }
+
+    #[test]
+    fn the_fingerprint_follows_the_schema() {
+        let of = |text: &str| {
+            let text = format!("table:\n  target: p\n  columns:\n    p: {{type: float{text}}}\n");
+            Schema::check(&PipelineConfig::parse(&text).unwrap().table).unwrap().fingerprint()
+        };
+        assert_eq!(of(""), of(""));
+        assert_ne!(of(""), of(", min: 1"));
+    }
+}

@@ -1,0 +1,59 @@
+//! Checked columns in memory: what `features` computes on, whether the rows came from a file or from one request.
+
+/// The code of a missing category.
+pub const MISSING_LEVEL: u32 = u32::MAX;
+
+/// A category column: one code a row, and what the codes stand for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Categories {
+    /// Per row an index into `levels`, or [`MISSING_LEVEL`].
+    pub codes: Vec<u32>,
+    /// The levels that occur, in no particular order.
+    pub levels: Vec<String>,
+}
+
+/// One column's values.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Values {
+    /// Numbers (and dates, as days since 1970-01-01); NaN is a missing cell.
+    Number(Vec<f64>),
+    /// Categories.
+    Category(Categories),
+}
+
+/// Named columns of equal length.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Table {
+    rows: usize,
+    columns: Vec<(String, Values)>,
+}
+
+impl Table {
+    /// A table of `rows` rows without columns yet.
+    pub fn new(rows: usize) -> Self {
+        Self { rows, columns: Vec::new() }
+    }
+
+    /// Adds a column.
+    ///
+    /// # Panics
+    /// If its length is not the table's: that is a mistake in the caller.
+    pub fn push(&mut self, name: impl Into<String>, values: Values) {
+        let len = match &values {
+            Values::Number(values) => values.len(),
+            Values::Category(values) => values.codes.len(),
+        };
+        assert_eq!(len, self.rows, "a column must have as many values as the table has rows");
+        self.columns.push((name.into(), values));
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The column called `name`.
+    pub fn get(&self, name: &str) -> Option<&Values> {
+        self.columns.iter().find(|(known, _)| known == name).map(|(_, values)| values)
+    }
+}

@@ -1,0 +1,34 @@
+//! What a table must look like, and what each stage is asked to do with it.
+//!
+//! [`PipelineConfig`] is `configs/pipeline.yaml` as typed; [`Schema`] is its `table` section after every check, and the
+//! only thing that decides whether a cell is good, missing or a [`Violation`]. Nothing here reads a file or a clock.
+
+mod cell;
+mod column;
+mod config;
+mod data;
+mod locate;
+mod ordered;
+mod quantiles;
+mod reference;
+mod sections;
+
+pub use cell::{Violation, days_since_epoch, is_date, iso_date, nearest};
+pub use column::{Column, Schema, SettingError, TARGET_MUST_BE_NUMERIC};
+pub use config::{ColumnSpec, ColumnType, ConfigError, PipelineConfig, TableSection};
+pub use data::{Categories, MISSING_LEVEL, Table, Values};
+pub use locate::line_of;
+pub use ordered::Ordered;
+pub use quantiles::Quantiles;
+pub use reference::render_reference;
+pub use sections::{
+    EncodeSection, Encoding, EngineerSection, GateBound, ImputeSection, IqrTrim, MaxShare, NumberImpute, PackageSection,
+    ProcessSection, QuantileTrim, SplitSection, TrimSection, UnknownCategory,
+};
+
+/// The column that `process` adds: `train` or `test`.
+pub const SPLIT_COLUMN: &str = "split";
+/// The value of [`SPLIT_COLUMN`] in rows that are learned from.
+pub const TRAIN: &str = "train";
+/// The value of [`SPLIT_COLUMN`] in rows that are only measured on.
+pub const TEST: &str = "test";
