@@ -2,13 +2,13 @@
 
 use std::{
     fs::{self, File},
-    io::Write,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
 use tempfile::NamedTempFile;
 
-use crate::{ArtifactError, Digest, FileEntry};
+use crate::{ArtifactError, FileEntry, digest::Hashing};
 
 /// A file under a temporary name in the folder of its destination, until [`commit`](Self::commit) renames it.
 /// Dropped before that, it vanishes and what stood at the destination stays.
@@ -16,6 +16,8 @@ use crate::{ArtifactError, Digest, FileEntry};
 pub struct AtomicFile {
     temporary: NamedTempFile,
     destination: PathBuf,
+    /// Of what was written, to spare reading it again.
+    digest: Hashing,
 }
 
 impl AtomicFile {
@@ -35,12 +37,7 @@ impl AtomicFile {
         let temporary = builder.tempfile_in(&folder).map_err(ArtifactError::io(destination, "write it"))?;
         // Held while this program lives: how a later run knows that the file is in use.
         let _ = temporary.as_file().try_lock_shared();
-        Ok(Self { temporary, destination: destination.to_owned() })
-    }
-
-    /// The open file, to write to.
-    pub fn file(&self) -> &File {
-        self.temporary.as_file()
+        Ok(Self { temporary, destination: destination.to_owned(), digest: Hashing::default() })
     }
 
     /// Where the file will be.
@@ -53,10 +50,10 @@ impl AtomicFile {
     /// # Errors
     /// If the disk is full or the destination cannot be replaced; the destination is then as it was.
     pub fn commit(self) -> Result<FileEntry, ArtifactError> {
-        let Self { temporary, destination } = self;
+        let Self { temporary, destination, digest } = self;
         let fault = || ArtifactError::io(&destination, "write it");
         temporary.as_file().sync_all().map_err(fault())?;
-        let (digest, bytes) = Digest::of_file(temporary.path())?;
+        let (digest, bytes) = digest.finish();
         temporary.persist(&destination).map_err(|error| fault()(error.error))?;
         if let Ok(folder) = File::open(folder_of(&destination)) {
             let _ = folder.sync_all();
@@ -65,13 +62,25 @@ impl AtomicFile {
     }
 }
 
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.temporary.as_file_mut().write(bytes)?;
+        self.digest.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.temporary.as_file_mut().flush()
+    }
+}
+
 /// Writes `bytes` to `path`, whole or not at all.
 ///
 /// # Errors
 /// If the folder or the file cannot be written; a file that stood there stays.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<FileEntry, ArtifactError> {
-    let file = AtomicFile::create(path)?;
-    file.file().write_all(bytes).map_err(ArtifactError::io(path, "write it"))?;
+    let mut file = AtomicFile::create(path)?;
+    file.write_all(bytes).map_err(ArtifactError::io(path, "write it"))?;
     file.commit()
 }
 
@@ -105,8 +114,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/er/a.txt");
         write_atomically(&path, b"old").unwrap();
-        let new = AtomicFile::create(&path).unwrap();
-        new.file().write_all(b"half").unwrap();
+        let mut new = AtomicFile::create(&path).unwrap();
+        new.write_all(b"half").unwrap();
         drop(new);
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);

@@ -24,14 +24,13 @@ impl Digest {
     /// If it cannot be read.
     pub fn of_file(path: &Path) -> Result<(Self, u64), ArtifactError> {
         let mut file = File::open(path).map_err(ArtifactError::io(path, "open it"))?;
-        let (mut hasher, mut buffer, mut length) = (Sha256::new(), vec![0; 1 << 20], 0);
+        let (mut hashing, mut buffer) = (Hashing::default(), vec![0; 1 << 18]);
         loop {
             let read = file.read(&mut buffer).map_err(ArtifactError::io(path, "read it"))?;
             if read == 0 {
-                return Ok((Self::finish(hasher), length));
+                return Ok(hashing.finish());
             }
-            hasher.update(&buffer[..read]);
-            length += read as u64;
+            hashing.update(&buffer[..read]);
         }
     }
 
@@ -48,6 +47,26 @@ impl Digest {
     fn finish(hasher: Sha256) -> Self {
         let hex: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         Self(format!("sha256:{hex}"))
+    }
+}
+
+/// A digest in the making.
+#[derive(Debug, Default)]
+pub(crate) struct Hashing {
+    hasher: Sha256,
+    length: u64,
+}
+
+impl Hashing {
+    /// More bytes.
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+        self.length += bytes.len() as u64;
+    }
+
+    /// The digest of all bytes, and how many they were.
+    pub(crate) fn finish(self) -> (Digest, u64) {
+        (Digest::finish(self.hasher), self.length)
     }
 }
 

@@ -16,3 +16,7 @@ pub use environment::{Clock, commit, now_ms};
 pub use outcome::{No, Outcome};
 pub use progress::{Bar, Progress};
 pub use run::run;
+
+/// glibc's allocator gives large blocks back to the system each time, and a table is nothing but large blocks.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

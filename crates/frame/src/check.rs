@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 
 use polars::prelude::*;
-use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 use schema::{Categories, Column, ColumnType, MISSING_LEVEL, Schema, Table, Values};
+use serde::{Deserialize, Serialize};
 
-use crate::{Block, FrameError, source::Content};
+use crate::{Block, FrameError, header::split_record, source::Content};
 
 /// A block after the schema has judged every cell.
 #[derive(Debug)]
@@ -23,14 +23,14 @@ pub struct Checked {
 }
 
 /// The cells of one column. Where a row is not good, its cell is missing.
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 pub enum CheckedColumn {
     /// Numbers and dates (days since 1970-01-01); NaN is missing.
     Number(Vec<f64>),
     /// Categories as the schema spells them.
     Category(Categories),
     /// Ids and texts, trimmed.
-    Text(StringChunked),
+    Text(Vec<Option<Box<str>>>),
 }
 
 /// A row that breaks the schema.
@@ -49,21 +49,6 @@ pub struct Rejected {
 }
 
 impl Checked {
-    /// The rows that are `kept`, as `process` writes them: whole numbers without a point, dates in ISO 8601.
-    ///
-    /// # Errors
-    /// If polars refuses the columns: that would be a mistake here.
-    pub fn to_frame(&self, schema: &Schema, kept: &[bool]) -> Result<DataFrame, FrameError> {
-        let indices: Vec<usize> = (0..kept.len()).filter(|row| kept[*row]).collect();
-        let columns: Vec<polars::prelude::Column> = schema
-            .columns()
-            .par_iter()
-            .zip(&self.columns)
-            .filter_map(|(column, checked)| Some(to_series(column, checked.as_ref()?, &indices).into()))
-            .collect();
-        DataFrame::new(indices.len(), columns).map_err(|error| FrameError::content(std::path::Path::new("table"), error))
-    }
-
     /// The numbers and categories of the rows that are good, for `features`; and which rows those are.
     pub fn to_table(&self, schema: &Schema) -> (Table, Vec<usize>) {
         let rows: Vec<usize> = (0..self.good.len()).filter(|row| self.good[*row]).collect();
@@ -82,6 +67,17 @@ impl Checked {
         }
         (table, rows)
     }
+}
+
+/// The rows that are `chosen`, as `process` writes them: whole numbers without a point, dates in ISO 8601.
+///
+/// # Errors
+/// If polars refuses the columns: that would be a mistake here.
+pub fn to_frame(schema: &Schema, columns: &[Option<CheckedColumn>], chosen: &[usize]) -> Result<DataFrame, FrameError> {
+    let present = schema.columns().iter().zip(columns);
+    let columns =
+        present.filter_map(|(column, checked)| Some(to_series(column, checked.as_ref()?, chosen).into())).collect();
+    DataFrame::new(chosen.len(), columns).map_err(|error| FrameError::content(std::path::Path::new("table"), error))
 }
 
 fn to_series(column: &Column, checked: &CheckedColumn, rows: &[usize]) -> Series {
@@ -104,7 +100,7 @@ fn to_series(column: &Column, checked: &CheckedColumn, rows: &[usize]) -> Series
             StringChunked::from_iter_options(name, cells).into_series()
         }
         CheckedColumn::Text(values) => {
-            StringChunked::from_iter_options(name, rows.iter().map(|row| values.get(*row))).into_series()
+            StringChunked::from_iter_options(name, rows.iter().map(|row| values[*row].as_deref())).into_series()
         }
     }
 }
@@ -122,14 +118,18 @@ impl Block {
     /// # Errors
     /// If the block cannot be parsed at all.
     pub fn check(&self, schema: &Schema, keep_unknown_levels: bool) -> Result<Checked, FrameError> {
-        let frame = self.parse(&|_| DataType::String).map_err(|error| FrameError::content(&self.path, error))?;
+        let frame = self.parse_leniently(schema).map_err(|error| FrameError::content(&self.path, error))?;
         let judged: Vec<Option<(CheckedColumn, Vec<Fault>)>> = schema
             .columns()
-            .par_iter()
+            .iter()
             .enumerate()
             .map(|(index, column)| {
-                let cells = frame.column(&column.name).ok()?.str().ok()?;
-                Some(judge(index, column, cells, keep_unknown_levels))
+                let place = self.names.iter().position(|name| *name == column.name)?;
+                let cells = frame.columns()[place].as_materialized_series();
+                Some(match cells.f64() {
+                    Ok(numbers) => self.judge_numbers(index, column, numbers, place),
+                    Err(_) => judge(index, column, cells.str().ok()?, keep_unknown_levels),
+                })
             })
             .collect();
         let mut good = vec![true; frame.height()];
@@ -156,6 +156,47 @@ impl Block {
         }
         let lines = (0..frame.height()).map(|row| self.line(row)).collect();
         Ok(Checked { columns, lines, good, rejected })
+    }
+
+    /// Numbers as numbers, where polars can read them, and all else as text.
+    fn parse_leniently(&self, schema: &Schema) -> PolarsResult<DataFrame> {
+        let is_csv = matches!(self.content, Content::Csv(_));
+        self.parse(true, &|name| match schema.column(name) {
+            Some(column) if is_csv && column.spec.kind.is_number() && !column.has_numeric_missing() => DataType::Float64,
+            _ => DataType::String,
+        })
+    }
+
+    /// Judges cells that polars read as numbers; what it could not read is looked up in the text.
+    fn judge_numbers(
+        &self,
+        index: usize,
+        column: &Column,
+        cells: &Float64Chunked,
+        place: usize,
+    ) -> (CheckedColumn, Vec<Fault>) {
+        let mut faults = Vec::new();
+        let judge = |(row, cell): (usize, Option<f64>)| {
+            let judged = match cell.filter(|value| value.is_finite()) {
+                Some(value) => column.check_number(value).map(Some),
+                None => column.number(&self.cell(row, place)),
+            };
+            judged.map_or_else(
+                |violation| {
+                    faults.push(Fault { row, column: index, value: self.cell(row, place), reason: violation.reason });
+                    f64::NAN
+                },
+                |value| value.unwrap_or(f64::NAN),
+            )
+        };
+        let values = cells.iter().enumerate().map(judge).collect();
+        (CheckedColumn::Number(values), faults)
+    }
+
+    /// The text of one cell of a CSV block.
+    fn cell(&self, row: usize, place: usize) -> String {
+        let Content::Csv(block) = &self.content else { return String::new() };
+        split_record(&String::from_utf8_lossy(block.record(row))).into_iter().nth(place).unwrap_or_default()
     }
 
     fn reject(&self, schema: &Schema, frame: &DataFrame, faults: &[Fault]) -> Rejected {
@@ -214,7 +255,7 @@ fn judge(index: usize, column: &Column, cells: &StringChunked, keep_unknown: boo
         }
         ColumnType::Id | ColumnType::Text => {
             let judge = |(row, cell)| match column.text(cell) {
-                Ok(text) => text.map(Cow::into_owned),
+                Ok(text) => text.map(Box::from),
                 Err(violation) => {
                     fault(row, cell, violation.reason);
                     None
@@ -240,7 +281,7 @@ impl Block {
     /// # Errors
     /// If the block cannot be parsed at all.
     pub fn texts(&self) -> Result<Vec<Vec<String>>, FrameError> {
-        let frame = self.parse(&|_| DataType::String).map_err(|error| FrameError::content(&self.path, error))?;
+        let frame = self.parse(false, &|_| DataType::String).map_err(|error| FrameError::content(&self.path, error))?;
         let texts = |column: &polars::prelude::Column| {
             let cells = column.str().map(|cells| cells.iter().map(|cell| cell.unwrap_or_default().to_owned()).collect());
             cells.unwrap_or_default()

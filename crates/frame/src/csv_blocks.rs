@@ -129,23 +129,54 @@ impl<R: Read> CsvScanner<R> {
 
     /// Moves whole records from the buffer to `block`, until it is large enough or the buffer holds no whole record.
     fn scan(&mut self, block: &mut CsvBlock, fields: Option<usize>) {
-        let plain = memchr(b'"', &self.buffer[self.position..]).is_none();
-        while self.position < self.buffer.len() && block.text.len() < self.block_bytes {
-            let rest = &self.buffer[self.position..];
-            let record = if plain { plain_record(rest, self.ended) } else { quoted_record(rest, self.ended) };
-            let record = match record {
-                Some(record) => record,
-                None if !plain && rest.len() > MAX_RECORD => unclosed(rest),
-                None => return,
-            };
-            self.take(&record, block, fields);
+        let buffer = std::mem::take(&mut self.buffer);
+        let rest = &buffer[self.position..];
+        let expected = Expected { fields, utf8: std::str::from_utf8(rest).is_ok() };
+        if memchr(b'"', rest).is_none() {
+            self.scan_plain(&buffer, block, expected);
+        } else {
+            self.scan_quoted(&buffer, block, expected);
+        }
+        self.buffer = buffer;
+    }
+
+    /// Text without quotes, in one sweep: every separator and every line end counts.
+    fn scan_plain(&mut self, buffer: &[u8], block: &mut CsvBlock, expected: Expected) {
+        let (start, mut fields) = (self.position, 1);
+        for at in memchr2_iter(b',', b'\n', &buffer[start..]) {
+            if buffer[start + at] == b',' {
+                fields += 1;
+                continue;
+            }
+            let record = &buffer[self.position..];
+            self.take(record, &finish(record, start + at - self.position, fields, 0), block, expected);
+            if block.text.len() >= self.block_bytes {
+                return;
+            }
+            fields = 1;
+        }
+        let record = &buffer[self.position..];
+        if self.ended && !record.is_empty() {
+            self.take(record, &unended(record, fields, 0, None), block, expected);
         }
     }
 
-    /// Puts a record where it belongs and moves on.
-    fn take(&mut self, record: &Record, block: &mut CsvBlock, fields: Option<usize>) {
-        let bytes = &self.buffer[self.position..][..record.end];
-        if let Some(reason) = record.fault_in(bytes, fields) {
+    fn scan_quoted(&mut self, buffer: &[u8], block: &mut CsvBlock, expected: Expected) {
+        while self.position < buffer.len() && block.text.len() < self.block_bytes {
+            let rest = &buffer[self.position..];
+            let record = match quoted_record(rest, self.ended) {
+                Some(record) => record,
+                None if rest.len() > MAX_RECORD => unclosed(rest),
+                None => return,
+            };
+            self.take(rest, &record, block, expected);
+        }
+    }
+
+    /// Puts the record at the start of `rest` where it belongs and moves on.
+    fn take(&mut self, rest: &[u8], record: &Record, block: &mut CsvBlock, expected: Expected) {
+        let bytes = &rest[..record.end];
+        if let Some(reason) = record.fault_in(bytes, expected) {
             let record = String::from_utf8_lossy(bytes).into_owned();
             block.malformed.push(Malformed { line: self.line, reason, record });
         } else if !is_blank(bytes) {
@@ -159,34 +190,31 @@ impl<R: Read> CsvScanner<R> {
     }
 }
 
+/// What a well-formed record is.
+#[derive(Clone, Copy)]
+struct Expected {
+    /// How many fields it has, where that is known.
+    fields: Option<usize>,
+    /// Whether all text at hand is known to be UTF-8.
+    utf8: bool,
+}
+
 impl Record {
     /// Why the record cannot be parsed, if it cannot.
-    fn fault_in(&self, bytes: &[u8], fields: Option<usize>) -> Option<String> {
+    fn fault_in(&self, bytes: &[u8], expected: Expected) -> Option<String> {
         if let Some(fault) = self.fault {
             return Some(fault.to_owned());
         }
-        if std::str::from_utf8(bytes).is_err() {
+        if !expected.utf8 && std::str::from_utf8(bytes).is_err() {
             return Some("is not UTF-8 text: save the file as UTF-8".to_owned());
         }
-        let expected = fields.filter(|expected| *expected != self.fields && !is_blank(bytes))?;
+        let expected = expected.fields.filter(|expected| *expected != self.fields && !is_blank(bytes))?;
         Some(format!("has {} fields where the header has {expected}", self.fields))
     }
 }
 
 fn is_blank(record: &[u8]) -> bool {
     record.iter().all(u8::is_ascii_whitespace)
-}
-
-/// The first record of text without quotes; `None` if it may go on beyond the text.
-fn plain_record(text: &[u8], ended: bool) -> Option<Record> {
-    let mut fields = 1;
-    for at in memchr2_iter(b',', b'\n', text) {
-        if text[at] == b'\n' {
-            return Some(finish(text, at, fields, 0));
-        }
-        fields += 1;
-    }
-    ended.then(|| Record { end: without_return(text, text.len()), next: text.len(), fields, newlines: 1, fault: None })
 }
 
 /// The first record of text with quotes; `None` if it may go on beyond the text.
@@ -214,8 +242,7 @@ fn quoted_record(text: &[u8], ended: bool) -> Option<Record> {
         }
         loop {
             let Some(step) = memchr3(b',', b'\n', b'"', &text[at..]) else {
-                let next = text.len();
-                return ended.then(|| Record { end: without_return(text, next), next, fields, newlines: inner + 1, fault });
+                return ended.then(|| unended(text, fields, inner, fault));
             };
             at += step;
             match text[at] {
@@ -236,6 +263,11 @@ fn quoted_record(text: &[u8], ended: bool) -> Option<Record> {
 
 fn finish(text: &[u8], line_feed: usize, fields: usize, inner: u64) -> Record {
     Record { end: without_return(text, line_feed), next: line_feed + 1, fields, newlines: inner + 1, fault: None }
+}
+
+/// A last record without a line end.
+fn unended(text: &[u8], fields: usize, inner: u64, fault: Option<&'static str>) -> Record {
+    Record { end: without_return(text, text.len()), next: text.len(), fields, newlines: inner + 1, fault }
 }
 
 fn without_return(text: &[u8], end: usize) -> usize {

@@ -12,13 +12,19 @@ mod source;
 mod typed;
 mod writer;
 
-pub use check::{Checked, CheckedColumn, Rejected};
+pub use check::{Checked, CheckedColumn, Rejected, to_frame};
 pub use error::FrameError;
 pub use format::Format;
 pub use header::{TargetColumn, check_header};
 pub use source::{Block, Source};
 pub use typed::{Kind, TypedTable};
-pub use writer::TableWriter;
+pub use writer::{TableWriter, csv_text};
 
 /// How many bytes of CSV make a block.
-pub const BLOCK_BYTES: usize = 4 << 20;
+pub const BLOCK_BYTES: usize = 1 << 20;
+
+/// Runs `work` on polars' threads, so that its parallel parts and polars' own share them instead of waiting for each other.
+/// There are as many as the machine has cores, or `POLARS_MAX_THREADS`.
+pub fn on_shared_threads<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    polars_core::runtime::RAYON.install(work)
+}

@@ -166,7 +166,8 @@ impl Block {
     }
 
     /// Every row parsed by polars, the columns typed as `types` says, or as text.
-    pub(crate) fn parse(&self, types: &dyn Fn(&str) -> DataType) -> PolarsResult<DataFrame> {
+    /// A cell that is not of its type is missing where `lenient`, else an error.
+    pub(crate) fn parse(&self, lenient: bool, types: &dyn Fn(&str) -> DataType) -> PolarsResult<DataFrame> {
         match &self.content {
             Content::Csv(block) => {
                 let fields = self.names.iter().map(|name| Field::new(name.as_str().into(), types(name)));
@@ -175,6 +176,7 @@ impl Block {
                     .with_schema(Some(std::sync::Arc::new(fields.collect())))
                     .with_n_threads(Some(1))
                     .with_rechunk(true)
+                    .with_ignore_errors(lenient)
                     .map_parse_options(|options| options.with_missing_is_null(false))
                     .into_reader_with_file_handle(Cursor::new(block.text.as_slice()))
                     .finish()?;

@@ -35,14 +35,14 @@ impl Block {
             Kind::Number => DataType::Float64,
             Kind::Text => DataType::String,
         };
-        match self.parse(&type_of) {
+        match self.parse(false, &type_of) {
             Ok(frame) => Ok(TypedTable { frame }),
             Err(error) => Err(self.find_fault(kind).unwrap_or_else(|| FrameError::content(&self.path, error))),
         }
     }
 
     fn find_fault(&self, kind: &dyn Fn(&str) -> Kind) -> Option<FrameError> {
-        let frame = self.parse(&|_| DataType::String).ok()?;
+        let frame = self.parse(false, &|_| DataType::String).ok()?;
         for column in frame.columns().iter().filter(|column| kind(column.name()) == Kind::Number) {
             for (row, cell) in column.str().ok()?.iter().enumerate() {
                 let cell = cell.unwrap_or_default();

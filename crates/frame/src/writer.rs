@@ -1,67 +1,70 @@
 //! Writes a table batch by batch.
 
 use std::{
-    fs::File,
-    num::NonZeroUsize,
+    io::Write,
     path::{Path, PathBuf},
 };
 
-use polars::{
-    io::{csv::write::BatchedWriter as CsvBatches, parquet::write::BatchedWriter as ParquetBatches},
-    prelude::*,
-};
+use polars::{io::parquet::write::BatchedWriter, prelude::*};
+use rayon::prelude::*;
 
 use crate::{Format, FrameError};
 
-/// Rows that one thread turns into text at a time: enough for large writes.
-const CSV_ROWS: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
-
-/// An open output. The schema of the first batch is the table's.
-pub struct TableWriter {
+/// An open output. The columns of the first batch are the table's.
+pub struct TableWriter<'a> {
     path: PathBuf,
     format: Format,
-    file: Option<File>,
-    batches: Option<Batches>,
+    state: State<'a>,
 }
 
-enum Batches {
-    Csv(Box<CsvBatches<File>>),
-    Parquet(Box<ParquetBatches<File>>),
+type Output<'a> = &'a mut (dyn Write + Send);
+
+enum State<'a> {
+    Unopened(Output<'a>),
+    Csv(Output<'a>),
+    Parquet(Box<BatchedWriter<Output<'a>>>),
+    Failed,
 }
 
-impl TableWriter {
-    /// A writer into `file`, in the format that `path` names (errors name it too).
+impl<'a> TableWriter<'a> {
+    /// A writer into `out`, in the format that `path` names (errors name it too).
     ///
     /// # Errors
     /// If the name has neither extension.
-    pub fn new(path: &Path, file: File) -> Result<Self, FrameError> {
-        Ok(Self { path: path.to_owned(), format: Format::of(path)?, file: Some(file), batches: None })
+    pub fn new(path: &Path, out: Output<'a>) -> Result<Self, FrameError> {
+        Ok(Self { path: path.to_owned(), format: Format::of(path)?, state: State::Unopened(out) })
     }
 
-    /// Writes a batch. Every batch must have the columns of the first.
+    /// Writes batches in order. Every batch must have the columns of the first.
     ///
     /// # Errors
     /// If the disk is full or the columns differ.
-    pub fn write(&mut self, frame: &DataFrame) -> Result<(), FrameError> {
-        let fault = |error: PolarsError| FrameError::content(&self.path, format!("cannot write it: {error}"));
-        if let Some(file) = self.file.take() {
-            self.batches = Some(match self.format {
-                Format::Csv => {
-                    let writer = CsvWriter::new(file).with_batch_size(CSV_ROWS);
-                    Batches::Csv(Box::new(writer.batched(frame.schema()).map_err(fault)?))
-                }
-                Format::Parquet => {
-                    let writer = ParquetWriter::new(file).with_compression(ParquetCompression::Snappy);
-                    Batches::Parquet(Box::new(writer.batched(frame.schema()).map_err(fault)?))
-                }
-            });
+    pub fn write(&mut self, frames: &[DataFrame]) -> Result<(), FrameError> {
+        let Some(first) = frames.first() else { return Ok(()) };
+        let path = self.path.clone();
+        let fault = |error: PolarsError| FrameError::content(&path, format!("cannot write it: {error}"));
+        self.state = match (std::mem::replace(&mut self.state, State::Failed), self.format) {
+            (State::Unopened(out), Format::Csv) => {
+                CsvWriter::new(&mut *out).finish(&mut first.clear()).map_err(fault)?;
+                State::Csv(out)
+            }
+            (State::Unopened(out), Format::Parquet) => {
+                let writer = ParquetWriter::new(out).with_compression(ParquetCompression::Snappy);
+                State::Parquet(Box::new(writer.batched(first.schema()).map_err(fault)?))
+            }
+            (opened, _) => opened,
+        };
+        match &mut self.state {
+            State::Csv(out) => {
+                let texts = frames.par_iter().map(csv_text).collect::<PolarsResult<Vec<_>>>().map_err(fault)?;
+                texts.iter().try_for_each(|text| out.write_all(text)).map_err(FrameError::io(&self.path, "write it"))
+            }
+            State::Parquet(writer) => {
+                let mut full = frames.iter().filter(|frame| frame.height() > 0);
+                full.try_for_each(|frame| writer.write_batch(frame)).map_err(fault)
+            }
+            State::Unopened(_) | State::Failed => Err(FrameError::content(&self.path, "an earlier write failed")),
         }
-        match &mut self.batches {
-            Some(Batches::Csv(writer)) => writer.write_batch(frame),
-            Some(Batches::Parquet(writer)) if frame.height() > 0 => writer.write_batch(frame),
-            _ => Ok(()),
-        }
-        .map_err(fault)
     }
 
     /// Writes what is still to be written. At least one batch must have been written, if only an empty one, for there to be a header.
@@ -69,11 +72,22 @@ impl TableWriter {
     /// # Errors
     /// If the disk is full.
     pub fn finish(self) -> Result<(), FrameError> {
-        let fault = |error: PolarsError| FrameError::content(&self.path, format!("cannot write it: {error}"));
-        match self.batches {
-            Some(Batches::Csv(mut writer)) => writer.finish().map_err(fault),
-            Some(Batches::Parquet(writer)) => writer.finish().map(|_| ()).map_err(fault),
-            None => Ok(()),
+        match self.state {
+            State::Parquet(writer) => {
+                writer.finish().map_err(|error| FrameError::content(&self.path, format!("cannot write it: {error}")))?;
+            }
+            State::Unopened(_) | State::Csv(_) | State::Failed => {}
         }
+        Ok(())
     }
+}
+
+/// The rows of a frame as CSV without a header, by one thread: batches are turned into text side by side.
+///
+/// # Errors
+/// If a column has a type that CSV cannot hold.
+pub fn csv_text(frame: &DataFrame) -> PolarsResult<Vec<u8>> {
+    let mut text = Vec::new();
+    CsvWriter::new(&mut text).include_header(false).n_threads(1).finish(&mut frame.clone())?;
+    Ok(text)
 }

@@ -4,18 +4,18 @@ use artifact::AtomicFile;
 use cli::Progress;
 use frame::TableWriter;
 use polars::prelude::*;
-use schema::{Quantiles, SPLIT_COLUMN, TRAIN};
+use rayon::prelude::*;
+use schema::{Quantiles, SPLIT_COLUMN, TEST, TRAIN};
 
 use crate::{
     Config,
-    profile::Profile,
-    spill::Spill,
-    trim::{Fence, numbers},
+    profile::{Batch, Profile},
+    rows::{Rows, Store},
+    trim::Fence,
 };
 
 /// What the second pass wrote.
 pub(crate) struct Cleaned {
-    pub(crate) file: AtomicFile,
     pub(crate) duplicates: u64,
     pub(crate) trimmed: u64,
     pub(crate) train: u64,
@@ -24,66 +24,89 @@ pub(crate) struct Cleaned {
     pub(crate) profile: Profile,
 }
 
-/// Writes the cleaned table under a temporary name.
-pub(crate) fn clean(config: &Config, spill: &Spill, duplicate: &[bool], progress: &Progress) -> anyhow::Result<Cleaned> {
-    let fences = place_fences(config, spill, duplicate)?;
-    let file = AtomicFile::create(&config.output)?;
-    let mut writer = TableWriter::new(&config.output, file.file().try_clone()?)?;
+/// Writes the cleaned table under a temporary name, still to be committed. `duplicate` tells of every row that is kept, in order.
+pub(crate) fn clean(
+    config: &Config,
+    store: &Store,
+    duplicate: &[bool],
+    progress: &Progress,
+) -> anyhow::Result<(AtomicFile, Cleaned)> {
+    let fences = place_fences(config, store, duplicate)?;
+    let mut file = AtomicFile::create(&config.output)?;
+    let mut writer = TableWriter::new(&config.output, &mut file)?;
     let mut cleaned =
-        Cleaned { file, duplicates: 0, trimmed: 0, train: 0, test: 0, fences, profile: Profile::new(&config.schema) };
+        Cleaned { duplicates: 0, trimmed: 0, train: 0, test: 0, fences, profile: Profile::new(&config.schema) };
     let mut bar = progress.bar("writing", duplicate.len() as u64);
     let mut first = 0;
-    spill.visit(None, |frame| {
-        let rows = frame.height();
-        let train = train_mask(&frame)?;
-        let fenced: Vec<(&Fence, Vec<f64>)> =
-            cleaned.fences.iter().map(|fence| (fence, numbers(&frame, &fence.column))).collect();
-        let mut keep = vec![true; rows];
-        for row in 0..rows {
-            if duplicate[first + row] {
-                cleaned.duplicates += 1;
-                keep[row] = false;
-            } else if train[row] && fenced.iter().any(|(fence, values)| !fence.holds(values[row])) {
-                cleaned.trimmed += 1;
-                keep[row] = false;
-            } else if train[row] {
-                cleaned.train += 1;
-            } else {
-                cleaned.test += 1;
-            }
-        }
-        first += rows;
-        let frame = if keep.contains(&false) { frame.filter(&keep.into_iter().collect::<BooleanChunked>())? } else { frame };
-        let train = train_mask(&frame)?;
-        let (written, ()) = rayon::join(|| writer.write(&frame), || cleaned.profile.update(&frame, &train));
-        bar.advance(rows as u64);
-        Ok(written?)
+    store.visit(rayon::current_num_threads() * 4, |blocks| {
+        let chosen: Vec<Vec<usize>> =
+            blocks.iter().map(|rows| cleaned.choose(config, rows, duplicate, &mut first)).collect();
+        let frame = |(rows, chosen): (&&Rows, &Vec<usize>)| to_frame(config, rows, chosen);
+        let batches: Vec<Batch> = blocks.iter().zip(&chosen).map(|(rows, chosen)| Batch { rows, chosen }).collect();
+        let (written, ()) = rayon::join(
+            || {
+                let frames = blocks.par_iter().zip(&chosen).map(frame).collect::<anyhow::Result<Vec<_>>>()?;
+                Ok::<_, anyhow::Error>(writer.write(&frames)?)
+            },
+            || cleaned.profile.update(&batches),
+        );
+        bar.advance(chosen.iter().map(|chosen| chosen.len() as u64).sum());
+        written
     })?;
     writer.finish()?;
-    Ok(cleaned)
+    Ok((file, cleaned))
+}
+
+impl Cleaned {
+    /// The rows of a block that are written; counts the others.
+    fn choose(&mut self, config: &Config, rows: &Rows, duplicate: &[bool], first: &mut usize) -> Vec<usize> {
+        let fenced: Vec<(&Fence, &[f64])> =
+            self.fences.iter().map(|fence| (fence, rows.numbers(config.place(&fence.column)))).collect();
+        let mut chosen = Vec::with_capacity(rows.kept.len());
+        for row in (0..rows.kept.len()).filter(|row| rows.kept[*row]) {
+            let train = !rows.test[row];
+            if duplicate[*first] {
+                self.duplicates += 1;
+            } else if train && fenced.iter().any(|(fence, values)| !fence.holds(values[row])) {
+                self.trimmed += 1;
+            } else {
+                self.train += u64::from(train);
+                self.test += u64::from(!train);
+                chosen.push(row);
+            }
+            *first += 1;
+        }
+        chosen
+    }
 }
 
 /// The fences around the training rows that are not duplicates.
-fn place_fences(config: &Config, spill: &Spill, duplicate: &[bool]) -> anyhow::Result<Vec<Fence>> {
+fn place_fences(config: &Config, store: &Store, duplicate: &[bool]) -> anyhow::Result<Vec<Fence>> {
     let Some(fences) = &config.fences else { return Ok(Vec::new()) };
     let mut counted = vec![Quantiles::default(); fences.columns.len()];
     let mut first = 0;
-    let mut columns = fences.columns.clone();
-    columns.push(SPLIT_COLUMN.into());
-    spill.visit(Some(columns), |frame| {
-        let train = train_mask(&frame)?;
-        for (quantiles, column) in counted.iter_mut().zip(&fences.columns) {
-            let values = numbers(&frame, column);
-            let learned =
-                values.iter().enumerate().filter(|(row, value)| train[*row] && !duplicate[first + row] && !value.is_nan());
-            learned.for_each(|(_, value)| quantiles.add(*value));
+    store.visit(1, |blocks| {
+        for rows in blocks {
+            let kept: Vec<usize> = (0..rows.kept.len()).filter(|row| rows.kept[*row]).collect();
+            for (quantiles, column) in counted.iter_mut().zip(&fences.columns) {
+                let values = rows.numbers(config.place(column));
+                for (row, duplicate) in kept.iter().zip(&duplicate[first..]) {
+                    if !duplicate && !rows.test[*row] && !values[*row].is_nan() {
+                        quantiles.add(values[*row]);
+                    }
+                }
+            }
+            first += kept.len();
         }
-        first += frame.height();
         Ok(())
     })?;
     Ok(fences.place(&counted))
 }
 
-fn train_mask(frame: &DataFrame) -> PolarsResult<Vec<bool>> {
-    Ok(frame.column(SPLIT_COLUMN)?.str()?.iter().map(|side| side == Some(TRAIN)).collect())
+fn to_frame(config: &Config, rows: &Rows, chosen: &[usize]) -> anyhow::Result<DataFrame> {
+    let mut frame = frame::to_frame(&config.schema, &rows.columns, chosen)?;
+    let sides = chosen.iter().map(|row| Some(if rows.test[*row] { TEST } else { TRAIN }));
+    let split = StringChunked::from_iter_options(SPLIT_COLUMN.into(), sides);
+    frame.with_column(split.into_column())?;
+    Ok(frame)
 }

@@ -72,6 +72,13 @@ impl Config {
     }
 }
 
+impl Config {
+    /// The place of a column that the configuration names, and that was checked to be there.
+    pub(crate) fn place(&self, name: &str) -> usize {
+        self.schema.columns().iter().position(|column| column.name == name).unwrap_or_default()
+    }
+}
+
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);

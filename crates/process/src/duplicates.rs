@@ -8,47 +8,65 @@ use std::{
 
 use rustc_hash::FxHashSet;
 
-/// Identities looked at in one pass: what bounds the memory.
-const PER_PASS: u64 = 2_000_000;
+/// Identities held in memory at a time: what bounds it.
+const IN_MEMORY: usize = 2_000_000;
 
-/// Collects the identities of rows, in order, on disk.
-pub(crate) struct Identities {
-    file: BufWriter<File>,
-    rows: u64,
+/// Takes the identities of rows in order and tells which were there before.
+///
+/// The first [`IN_MEMORY`] distinct ones are remembered; a row equal to none of them is put off to a file, to be compared with the
+/// others there at the end, in as many passes as it takes.
+pub(crate) struct Duplicates {
+    seen: FxHashSet<u128>,
+    /// Per row whether it is a duplicate, as far as is known.
+    known: Vec<bool>,
+    put_off: BufWriter<File>,
+    put_off_rows: Vec<u32>,
 }
 
-impl Identities {
-    /// An empty collection in a nameless file in `folder`.
+impl Duplicates {
+    /// Nothing seen; what is put off goes to a nameless file in `folder`.
     pub(crate) fn create(folder: &Path) -> io::Result<Self> {
-        Ok(Self { file: BufWriter::with_capacity(1 << 20, tempfile::tempfile_in(folder)?), rows: 0 })
+        let put_off = BufWriter::with_capacity(1 << 20, tempfile::tempfile_in(folder)?);
+        Ok(Self { seen: FxHashSet::default(), known: Vec::new(), put_off, put_off_rows: Vec::new() })
     }
 
-    /// Adds the next row.
+    /// Makes room for about `rows` more rows.
+    pub(crate) fn reserve(&mut self, rows: usize) {
+        self.seen.reserve(rows.min(IN_MEMORY));
+        self.known.reserve(rows);
+    }
+
+    /// Takes the next row.
     pub(crate) fn push(&mut self, identity: u128) -> io::Result<()> {
-        self.rows += 1;
-        self.file.write_all(&identity.to_le_bytes())
+        let full = self.seen.len() >= IN_MEMORY;
+        let duplicate = if full { self.seen.contains(&identity) } else { !self.seen.insert(identity) };
+        if full && !duplicate {
+            self.put_off_rows.push(self.known.len() as u32);
+            self.put_off.write_all(&identity.to_le_bytes())?;
+        }
+        self.known.push(duplicate);
+        Ok(())
     }
 
-    /// Per row whether an equal row came before it. Many rows take several passes, each over those identities that fall to it.
-    pub(crate) fn duplicates(self) -> io::Result<Vec<bool>> {
-        let mut file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
-        let passes = self.rows.div_ceil(PER_PASS).max(1);
-        let mut duplicate = vec![false; self.rows as usize];
+    /// Per row whether an equal row came before it.
+    pub(crate) fn finish(self) -> io::Result<Vec<bool>> {
+        let Self { mut seen, mut known, put_off, put_off_rows } = self;
+        let mut file = put_off.into_inner().map_err(io::IntoInnerError::into_error)?;
+        let passes = put_off_rows.len().div_ceil(IN_MEMORY) as u128;
         for pass in 0..passes {
+            seen.clear();
             file.rewind()?;
             let mut reader = BufReader::with_capacity(1 << 20, &file);
-            let mut seen = FxHashSet::default();
-            seen.reserve((self.rows / passes) as usize);
             let mut bytes = [0; 16];
-            for duplicate in &mut duplicate {
+            for row in &put_off_rows {
                 reader.read_exact(&mut bytes)?;
                 let identity = u128::from_le_bytes(bytes);
-                if identity % u128::from(passes) == u128::from(pass) && !seen.insert(identity) {
-                    *duplicate = true;
+                if identity % passes == pass && !seen.insert(identity) {
+                    known[*row as usize] = true;
                 }
             }
         }
-        Ok(duplicate)
+        Ok(known)
     }
 }
 
@@ -57,16 +75,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_of_equal_rows_stays_at_any_number_of_passes() {
-        let folder = std::env::temp_dir();
-        for rows in [10, PER_PASS + 10] {
-            let mut identities = Identities::create(&folder).unwrap();
+    fn the_first_of_equal_rows_stays_however_many_there_are() {
+        for rows in [10, 3 * IN_MEMORY as u64 * 2 + 10] {
+            let mut duplicates = Duplicates::create(&std::env::temp_dir()).unwrap();
             for row in 0..rows {
-                // each value twice in a row; low bits alike, so that every pass has some
-                identities.push(u128::from(row / 2) * 7).unwrap();
+                duplicates.push(u128::from(row / 2) * 7).unwrap();
             }
-            let duplicates = identities.duplicates().unwrap();
-            assert!(duplicates.iter().enumerate().all(|(row, duplicate)| *duplicate == (row % 2 == 1)));
+            let found = duplicates.finish().unwrap();
+            assert!(found.iter().enumerate().all(|(row, duplicate)| *duplicate == (row % 2 == 1)));
         }
     }
 }

@@ -13,7 +13,7 @@ fn push_cell(buffer: &mut Vec<u8>, column: Option<&CheckedColumn>, row: usize) {
             return;
         }
         Some(CheckedColumn::Category(values)) => values.levels.get(values.codes[row] as usize).map(String::as_str),
-        Some(CheckedColumn::Text(values)) => values.get(row),
+        Some(CheckedColumn::Text(values)) => values[row].as_deref(),
         Some(CheckedColumn::Number(_)) | None => None,
     };
     match text {
@@ -26,35 +26,33 @@ fn push_cell(buffer: &mut Vec<u8>, column: Option<&CheckedColumn>, row: usize) {
     }
 }
 
-/// A row's identity.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Identity {
-    /// Equal rows, and only they (to 128 bits), are equal here.
-    pub(crate) content: u128,
-    /// Whether the row is tested on.
-    pub(crate) test: bool,
+/// The identities of a block's rows.
+pub(crate) struct Identities {
+    /// A number a row that is kept: equal rows, and only they (to 128 bits), are equal here.
+    pub(crate) content: Vec<u128>,
+    /// Per row of the block whether it is tested on.
+    pub(crate) test: Vec<bool>,
 }
 
 /// Identifies the rows of `checked` that are `kept`. Which side of the split a row is on depends on the seed and the row's
 /// content, or the content of the `key` column where the row has one.
-pub(crate) fn identify(checked: &Checked, kept: &[bool], key: Option<usize>, seed: u64, test: f64) -> Vec<Identity> {
-    let mut buffer = Vec::with_capacity(256);
-    let rows = (0..kept.len()).filter(|row| kept[*row]);
-    rows.map(|row| {
+pub(crate) fn identify(checked: &Checked, kept: &[bool], key: Option<usize>, seed: u64, test: f64) -> Identities {
+    let (mut buffer, mut cell) = (Vec::with_capacity(256), Vec::new());
+    let mut identities = Identities { content: Vec::with_capacity(kept.len()), test: vec![false; kept.len()] };
+    for row in (0..kept.len()).filter(|row| kept[*row]) {
         buffer.clear();
         for column in &checked.columns {
             push_cell(&mut buffer, column.as_ref(), row);
         }
         let content = xxh3_128(&buffer);
+        identities.content.push(content);
+        cell.clear();
         if let Some(key) = key {
-            let mut cell = Vec::new();
             push_cell(&mut cell, checked.columns[key].as_ref(), row);
-            if cell != [0] {
-                buffer = cell;
-            }
         }
-        let position = xxh3_64_with_seed(&buffer, seed) as f64 / 2f64.powi(64);
-        Identity { content, test: position < test }
-    })
-    .collect()
+        let decides = if cell.len() > 1 { cell.as_slice() } else { &content.to_le_bytes() };
+        let position = xxh3_64_with_seed(decides, seed) as f64 / 2f64.powi(64);
+        identities.test[row] = position < test;
+    }
+    identities
 }

@@ -1,7 +1,7 @@
 //! Raw table to cleaned table: every cell judged by the schema, every row accounted for, the split decided once.
 //!
-//! Two passes keep memory flat. [`scan`] parses, judges and hashes blocks of the raw table side by side and spills the good rows to a
-//! temporary file. What depends on all rows (duplicates, fences) is decided then, and [`clean`] copies the rows that stay.
+//! Two passes keep memory flat. `scan` parses, judges and identifies blocks of the raw table side by side and stores the good rows, on
+//! disk where there are many. What depends on all rows (duplicates, fences) is decided then, and `clean` writes the rows that stay.
 
 mod args;
 mod balance;
@@ -13,8 +13,8 @@ mod init;
 mod profile;
 mod quarantine;
 mod report;
+mod rows;
 mod scan;
-mod spill;
 mod stage;
 mod trim;
 
@@ -32,7 +32,13 @@ use cli::{Outcome, Progress};
 /// If the stage could not run, or its answer is no ([`cli::No`]).
 pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
     match &args.command {
-        Some(args::Command::Init(init_args)) => init(&InitConfig::check(init_args, args.global.force)?, progress),
-        None => run(&Config::check(args)?, progress),
+        Some(args::Command::Init(init_args)) => {
+            let config = InitConfig::check(init_args, args.global.force)?;
+            frame::on_shared_threads(|| init(&config, progress))
+        }
+        None => {
+            let config = Config::check(args)?;
+            frame::on_shared_threads(|| run(&config, progress))
+        }
     }
 }

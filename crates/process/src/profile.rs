@@ -1,19 +1,25 @@
 //! What the cleaned columns look like, and which of them know the target too well.
 
-use polars::prelude::DataFrame;
+use frame::CheckedColumn;
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
-use schema::{ColumnType, Quantiles, Schema};
+use schema::{ColumnType, MISSING_LEVEL, Quantiles, Schema};
 
-use crate::trim::numbers;
+use crate::rows::Rows;
 
 /// Training rows of which the rank correlation is taken: the first ones.
 const RANKED_ROWS: usize = 5_000;
 
 /// Profiles every column of the cleaned table, batch by batch.
 pub(crate) struct Profile {
-    target: String,
+    target: usize,
     pub(crate) columns: Vec<ColumnProfile>,
+}
+
+/// Some rows of a block.
+pub(crate) struct Batch<'a> {
+    pub(crate) rows: &'a Rows,
+    pub(crate) chosen: &'a [usize],
 }
 
 /// What is known of one column.
@@ -23,8 +29,9 @@ pub(crate) struct ColumnProfile {
     pub(crate) count: u64,
     pub(crate) missing: u64,
     pub(crate) quantiles: Quantiles,
-    pub(crate) moments: Moments,
-    /// Against the target, over training rows.
+    /// Over test rows.
+    test: Moments,
+    /// Over training rows, against the target.
     pub(crate) relation: Moments,
     /// The first training rows: this column and the target.
     pub(crate) ranked: Vec<(f64, f64)>,
@@ -68,6 +75,23 @@ impl Moments {
         self.xy += x * y;
     }
 
+    /// What was added to this and to `other`.
+    fn with(&self, other: &Self) -> Self {
+        if self.n == 0.0 || other.n == 0.0 {
+            return if self.n == 0.0 { other.clone() } else { self.clone() };
+        }
+        let (dx, dy, n) = (other.shift.0 - self.shift.0, other.shift.1 - self.shift.1, other.n);
+        Self {
+            n: self.n + n,
+            shift: self.shift,
+            x: self.x + other.x + n * dx,
+            y: self.y + other.y + n * dy,
+            xx: self.xx + other.xx + 2.0 * dx * other.x + n * dx * dx,
+            yy: self.yy + other.yy + 2.0 * dy * other.y + n * dy * dy,
+            xy: self.xy + other.xy + dx * other.y + dy * other.x + n * dx * dy,
+        }
+    }
+
     /// How many values were added.
     pub(crate) fn rows(&self) -> u64 {
         self.n as u64
@@ -101,65 +125,88 @@ impl Profile {
             count: 0,
             missing: 0,
             quantiles: Quantiles::default(),
-            moments: Moments::default(),
+            test: Moments::default(),
             relation: Moments::default(),
             ranked: Vec::new(),
             levels: FxHashMap::default(),
             target: Moments::default(),
         });
-        Self { target: schema.target().name.clone(), columns: columns.collect() }
+        Self { target: schema.target_index(), columns: columns.collect() }
     }
 
-    /// Adds a batch; `train` says which rows are learned from.
-    pub(crate) fn update(&mut self, frame: &DataFrame, train: &[bool]) {
-        let target = numbers(frame, &self.target);
-        self.columns.par_iter_mut().for_each(|column| column.update(frame, &target, train));
+    /// Adds rows, in order.
+    pub(crate) fn update(&mut self, batches: &[Batch]) {
+        let target = self.target;
+        self.columns.par_iter_mut().enumerate().for_each(|(place, column)| {
+            for batch in batches {
+                column.update(batch, place, batch.rows.numbers(target));
+            }
+        });
     }
 }
 
 impl ColumnProfile {
-    fn update(&mut self, frame: &DataFrame, target: &[f64], train: &[bool]) {
-        self.count += frame.height() as u64;
-        match self.kind {
-            ColumnType::Float | ColumnType::Integer => {
-                for (row, value) in numbers(frame, &self.name).into_iter().enumerate() {
-                    if value.is_nan() {
+    fn update(&mut self, batch: &Batch, place: usize, target: &[f64]) {
+        let Batch { rows, chosen } = batch;
+        self.count += chosen.len() as u64;
+        match &rows.columns[place] {
+            Some(CheckedColumn::Number(_)) if self.kind == ColumnType::Date => {
+                let values = rows.numbers(place);
+                self.missing += chosen.iter().filter(|row| values[**row].is_nan()).count() as u64;
+            }
+            Some(CheckedColumn::Number(values)) => self.update_numbers(chosen, values, target, &rows.test),
+            Some(CheckedColumn::Category(values)) => {
+                let mut levels: Vec<Level> = vec![Level::default(); values.levels.len()];
+                for row in *chosen {
+                    let code = values.codes[*row];
+                    if code == MISSING_LEVEL {
                         self.missing += 1;
                         continue;
                     }
-                    self.quantiles.add(value);
-                    self.moments.add(value, 0.0);
-                    if train[row] {
-                        self.relation.add(value, target[row]);
-                        if self.ranked.len() < RANKED_ROWS {
-                            self.ranked.push((value, target[row]));
-                        }
+                    let level = &mut levels[code as usize];
+                    level.count += 1;
+                    if !rows.test[*row] {
+                        self.target.add(target[*row], 0.0);
+                        level.train += 1;
+                        level.sum += target[*row] - self.target.shift.0;
                     }
                 }
+                for (name, seen) in values.levels.iter().zip(levels).filter(|(_, seen)| seen.count > 0) {
+                    let level = self.levels.entry(name.clone()).or_default();
+                    level.count += seen.count;
+                    level.train += seen.train;
+                    level.sum += seen.sum;
+                }
             }
-            kind => {
-                let Some(cells) = frame.column(&self.name).ok().and_then(|column| column.str().ok()) else { return };
-                for (row, cell) in cells.iter().enumerate() {
-                    let Some(cell) = cell else {
-                        self.missing += 1;
-                        continue;
-                    };
-                    if kind != ColumnType::Category {
-                        continue;
-                    }
-                    if !self.levels.contains_key(cell) {
-                        self.levels.insert(cell.to_owned(), Level::default());
-                    }
-                    let Some(level) = self.levels.get_mut(cell) else { continue };
-                    level.count += 1;
-                    if train[row] {
-                        self.target.add(target[row], 0.0);
-                        level.train += 1;
-                        level.sum += target[row] - self.target.shift.0;
-                    }
+            Some(CheckedColumn::Text(values)) => {
+                self.missing += chosen.iter().filter(|row| values[**row].is_none()).count() as u64;
+            }
+            None => self.missing += chosen.len() as u64,
+        }
+    }
+
+    fn update_numbers(&mut self, chosen: &[usize], values: &[f64], target: &[f64], test: &[bool]) {
+        for row in chosen {
+            let value = values[*row];
+            if value.is_nan() {
+                self.missing += 1;
+                continue;
+            }
+            self.quantiles.add(value);
+            if test[*row] {
+                self.test.add(value, target[*row]);
+            } else {
+                self.relation.add(value, target[*row]);
+                if self.ranked.len() < RANKED_ROWS {
+                    self.ranked.push((value, target[*row]));
                 }
             }
         }
+    }
+
+    /// Over all rows, against the target.
+    pub(crate) fn moments(&self) -> Moments {
+        self.relation.with(&self.test)
     }
 
     /// Pearson's correlation with the target over training rows.
@@ -214,5 +261,9 @@ mod tests {
         assert!((moments.correlation().unwrap() - 12.0 / 212f64.sqrt()).abs() < 1e-12);
         assert_eq!(ranks(&[3.0, 1.0, 3.0]), [2.5, 1.0, 2.5]);
         assert!((moments.deviation().unwrap() - 2.5f64.sqrt()).abs() < 1e-12);
+        let (mut first, mut second) = (Moments::default(), Moments::default());
+        x[..2].iter().zip(y).for_each(|(x, y)| first.add(*x, y));
+        x[2..].iter().zip(&y[2..]).for_each(|(x, y)| second.add(*x, *y));
+        assert!((first.with(&second).correlation().unwrap() - moments.correlation().unwrap()).abs() < 1e-12);
     }
 }

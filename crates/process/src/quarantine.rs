@@ -1,9 +1,10 @@
 //! The file of rows that break the schema.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, io::Write, path::Path};
 
+use anyhow::Context;
 use artifact::AtomicFile;
-use frame::{Rejected, TableWriter};
+use frame::Rejected;
 use polars::prelude::*;
 use serde::Serialize;
 
@@ -12,12 +13,8 @@ const SAMPLES: usize = 10;
 
 /// Writes quarantined rows and counts them by column.
 pub(crate) struct Quarantine {
-    pub(crate) file: AtomicFile,
-    writer: TableWriter,
-    pub(crate) rows: u64,
-    /// Per column at fault how many rows; the empty name stands for records that are not well formed.
-    pub(crate) by_column: BTreeMap<String, u64>,
-    pub(crate) samples: Vec<Sample>,
+    file: AtomicFile,
+    summary: QuarantineSummary,
 }
 
 /// A quarantined row in the report.
@@ -32,10 +29,10 @@ pub(crate) struct Sample {
 impl Quarantine {
     /// Opens the file, header written.
     pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
-        let file = AtomicFile::create(path)?;
-        let mut writer = TableWriter::new(path, file.file().try_clone()?)?;
-        writer.write(&to_frame(&[])?)?;
-        Ok(Self { file, writer, rows: 0, by_column: BTreeMap::new(), samples: Vec::new() })
+        let mut file = AtomicFile::create(path)?;
+        file.write_all(b"line,column,value,reason,record\n")
+            .with_context(|| format!("{}: cannot write it", path.display()))?;
+        Ok(Self { file, summary: QuarantineSummary::default() })
     }
 
     /// Adds rows.
@@ -43,27 +40,31 @@ impl Quarantine {
         if rejected.is_empty() {
             return Ok(());
         }
-        self.rows += rejected.len() as u64;
+        self.summary.rows += rejected.len() as u64;
         for rejected in rejected {
-            *self.by_column.entry(rejected.column.clone()).or_default() += 1;
-            if self.samples.len() < SAMPLES {
+            *self.summary.by_column.entry(rejected.column.clone()).or_default() += 1;
+            if self.summary.samples.len() < SAMPLES {
                 let Rejected { line, column, value, reason, .. } = rejected.clone();
-                self.samples.push(Sample { line, column, value, reason });
+                self.summary.samples.push(Sample { line, column, value, reason });
             }
         }
-        Ok(self.writer.write(&to_frame(rejected)?)?)
+        let text = frame::csv_text(&to_frame(rejected)?)?;
+        self.file.write_all(&text).with_context(|| format!("{}: cannot write it", self.file.destination().display()))
     }
 
-    /// Ends the file; it is still to be committed.
-    pub(crate) fn finish(self) -> anyhow::Result<(AtomicFile, QuarantineSummary)> {
-        self.writer.finish()?;
-        let Self { file, rows, by_column, samples, .. } = self;
-        Ok((file, QuarantineSummary { rows, by_column, samples }))
+    /// How many rows were quarantined.
+    pub(crate) fn rows(&self) -> u64 {
+        self.summary.rows
+    }
+
+    /// The file, still to be committed, and what the report says of it.
+    pub(crate) fn finish(self) -> (AtomicFile, QuarantineSummary) {
+        (self.file, self.summary)
     }
 }
 
 /// What the report says of the quarantine.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct QuarantineSummary {
     pub(crate) rows: u64,
     /// Per column at fault how many rows; the empty name stands for records that are not well formed.

@@ -126,8 +126,8 @@ impl Report {
 
 fn describe(column: &ColumnProfile, is_target: bool) -> ColumnReport {
     let number = column.kind.is_number().then(|| NumberReport {
-        mean: column.moments.mean(),
-        std: column.moments.deviation(),
+        mean: column.moments().mean(),
+        std: column.moments().deviation(),
         distinct: column.quantiles.distinct(),
         quantiles: column
             .quantiles

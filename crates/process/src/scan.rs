@@ -1,21 +1,22 @@
-//! The first pass: parse, judge, identify, spill.
+//! The first pass: parse, judge, identify.
 
 use std::path::Path;
 
 use anyhow::Context;
 use cli::Progress;
-use frame::{Block, Checked, CheckedColumn, Rejected, Source, TargetColumn};
-use polars::prelude::*;
+use frame::{Block, CheckedColumn, Rejected, Source, TargetColumn};
 use rayon::prelude::*;
-use schema::{SPLIT_COLUMN, TEST, TRAIN};
 
 use crate::{
     Config,
-    duplicates::Identities,
-    identity::{Identity, identify},
+    duplicates::Duplicates,
+    identity::{Identities, identify},
     quarantine::Quarantine,
-    spill::Spill,
+    rows::{Rows, Store},
 };
+
+/// How many lines without a target are named in the report.
+const NAMED_LINES: usize = 10;
 
 /// What the first pass found.
 pub(crate) struct Scan {
@@ -23,20 +24,19 @@ pub(crate) struct Scan {
     pub(crate) without_target: u64,
     /// The first lines without a target.
     pub(crate) without_target_lines: Vec<u64>,
-    pub(crate) spill: Spill,
-    pub(crate) identities: Identities,
+    pub(crate) store: Store,
+    pub(crate) duplicates: Duplicates,
     pub(crate) quarantine: Quarantine,
 }
 
 struct Judged {
-    rows: u64,
     rejected: Vec<Rejected>,
     without_target: Vec<u64>,
-    frame: DataFrame,
-    identities: Vec<Identity>,
+    rows: Rows,
+    content: Vec<u128>,
 }
 
-/// Reads the whole raw table.
+/// Reads the whole raw table. Reading ahead, judging, and taking in what was judged go on side by side.
 pub(crate) fn scan(config: &Config, progress: &Progress) -> anyhow::Result<Scan> {
     let mut source = Source::open(&config.input)?;
     frame::check_header(&config.input, source.header_line(), source.names(), &config.schema, TargetColumn::Required)?;
@@ -46,28 +46,30 @@ pub(crate) fn scan(config: &Config, progress: &Progress) -> anyhow::Result<Scan>
         without_target: 0,
         without_target_lines: Vec::new(),
         quarantine: Quarantine::create(&config.quarantine)?,
-        spill: Spill::create(folder)?,
-        identities: Identities::create(folder).with_context(|| format!("{}: cannot write there", folder.display()))?,
+        store: Store::create(folder)?,
+        duplicates: Duplicates::create(folder).with_context(|| format!("{}: cannot write there", folder.display()))?,
     };
     let mut bar = progress.bar("reading", source.bytes() / frame::BLOCK_BYTES as u64);
-    loop {
-        let blocks = source.next_blocks(rayon::current_num_threads() * 2)?;
-        if blocks.is_empty() {
-            break;
-        }
-        let judged: Vec<Judged> = blocks.par_iter().map(|block| judge(block, config)).collect::<anyhow::Result<_>>()?;
-        for mut judged in judged {
-            scan.rows_in += judged.rows;
-            scan.quarantine.push(&judged.rejected)?;
-            scan.without_target += judged.without_target.len() as u64;
-            let room = 10usize.saturating_sub(scan.without_target_lines.len());
-            scan.without_target_lines.extend(judged.without_target.iter().take(room));
-            for identity in &judged.identities {
-                scan.identities.push(identity.content).context("writing a temporary file beside the output")?;
-            }
-            scan.spill.push(&mut judged.frame)?;
-            bar.advance(1);
-        }
+    let ahead = rayon::current_num_threads() * 4;
+    let mut blocks = source.next_blocks(ahead)?;
+    if let Some(first) = blocks.first() {
+        let per_block = first.rows() as u64;
+        scan.duplicates.reserve((source.bytes() / frame::BLOCK_BYTES as u64 * per_block) as usize);
+    }
+    let mut judged: Vec<Judged> = Vec::new();
+    while !blocks.is_empty() || !judged.is_empty() {
+        let (next, (now_judged, taken)) = rayon::join(
+            || source.next_blocks(ahead),
+            || {
+                rayon::join(
+                    || blocks.par_iter().map(|block| judge(block, config)).collect::<anyhow::Result<Vec<_>>>(),
+                    || judged.into_iter().try_for_each(|judged| scan.take(judged)),
+                )
+            },
+        );
+        taken?;
+        bar.advance(blocks.len() as u64);
+        (blocks, judged) = (next?, now_judged?);
     }
     if scan.rows_in == 0 {
         return Err(frame::FrameError::NoRows { path: config.input.clone() }.into());
@@ -75,24 +77,29 @@ pub(crate) fn scan(config: &Config, progress: &Progress) -> anyhow::Result<Scan>
     Ok(scan)
 }
 
+impl Scan {
+    fn take(&mut self, judged: Judged) -> anyhow::Result<()> {
+        let Judged { rejected, without_target, rows, content } = judged;
+        self.rows_in += (rejected.len() + without_target.len() + content.len()) as u64;
+        self.without_target += without_target.len() as u64;
+        let room = NAMED_LINES.saturating_sub(self.without_target_lines.len());
+        self.without_target_lines.extend(without_target.iter().take(room));
+        self.quarantine.push(&rejected)?;
+        for identity in content {
+            self.duplicates.push(identity).context("writing a temporary file beside the output")?;
+        }
+        self.store.push(rows)
+    }
+}
+
 fn judge(block: &Block, config: &Config) -> anyhow::Result<Judged> {
     let checked = block.check(&config.schema, false)?;
     let target = &checked.columns[config.schema.target_index()];
     let Some(CheckedColumn::Number(target)) = target else { anyhow::bail!("the target is not a column of numbers") };
     let kept: Vec<bool> = checked.good.iter().zip(target).map(|(good, target)| *good && !target.is_nan()).collect();
-    let without_target: Vec<u64> =
-        (0..kept.len()).filter(|row| checked.good[*row] && !kept[*row]).map(|row| checked.lines[row]).collect();
+    let good_rows = (0..kept.len()).filter(|row| checked.good[*row]);
+    let without_target = good_rows.filter(|row| !kept[*row]).map(|row| checked.lines[row]).collect();
     let split = &config.process.split;
-    let identities = identify(&checked, &kept, config.key, split.seed, split.test);
-    let frame = with_split(&checked, config, &kept, &identities)?;
-    let rows = identities.len() + without_target.len() + checked.rejected.len();
-    Ok(Judged { rows: rows as u64, rejected: checked.rejected, without_target, frame, identities })
-}
-
-fn with_split(checked: &Checked, config: &Config, kept: &[bool], identities: &[Identity]) -> anyhow::Result<DataFrame> {
-    let mut frame = checked.to_frame(&config.schema, kept)?;
-    let sides = identities.iter().map(|identity| if identity.test { TEST } else { TRAIN });
-    let split: StringChunked = sides.map(Some).collect();
-    frame.with_column(split.with_name(SPLIT_COLUMN.into()).into_column())?;
-    Ok(frame)
+    let Identities { content, test } = identify(&checked, &kept, config.key, split.seed, split.test);
+    Ok(Judged { rejected: checked.rejected, without_target, rows: Rows { columns: checked.columns, kept, test }, content })
 }

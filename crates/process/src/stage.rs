@@ -45,14 +45,16 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
         }
     }
 
-    let scan = scan(config, progress)?;
-    progress.detail(format!("{} rows read", scan.rows_in));
-    let duplicate = scan.identities.duplicates().context("reading a temporary file")?;
-    let cleaned = clean(config, &scan.spill, &duplicate, progress)?;
+    let (scan, input) = rayon::join(|| scan(config, progress), || FileEntry::of(&config.input));
+    let (scan, input) = (scan?, input?);
+    progress.detail(format!("{} rows read and judged after {} ms", scan.rows_in, clock.elapsed_ms()));
+    let duplicate = scan.duplicates.finish().context("reading a temporary file")?;
+    let (file, cleaned) = clean(config, &scan.store, &duplicate, progress)?;
+    progress.detail(format!("{} rows written after {} ms", cleaned.train + cleaned.test, clock.elapsed_ms()));
     let balance = Balance {
         rows_in: scan.rows_in,
         rows_out: cleaned.train + cleaned.test,
-        quarantined: scan.quarantine.rows,
+        quarantined: scan.quarantine.rows(),
         duplicates: cleaned.duplicates,
         trimmed: cleaned.trimmed,
         without_target: scan.without_target,
@@ -60,8 +62,8 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
         test: cleaned.test,
     };
     balance.check()?;
-    let Cleaned { file, fences, profile, .. } = cleaned;
-    let (quarantine_file, quarantine) = scan.quarantine.finish()?;
+    let Cleaned { fences, profile, .. } = cleaned;
+    let (quarantine_file, quarantine) = scan.quarantine.finish();
     let report = Report::new(Findings {
         input: &config.input,
         target: &config.schema.target().name,
@@ -86,7 +88,7 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
         commit: cli::commit(),
         settings: config.settings.clone(),
         configs: vec![config.config_file.clone()],
-        inputs: vec![FileEntry::of(&config.input)?],
+        inputs: vec![input],
         outputs,
         rows: row_counts(&balance),
         started_at_ms: clock.started_at_ms,

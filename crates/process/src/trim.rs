@@ -1,6 +1,5 @@
 //! Fences beyond which a training row is left out.
 
-use polars::prelude::DataFrame;
 use schema::{Quantiles, Schema, SettingError, TrimSection};
 use serde::Serialize;
 
@@ -87,15 +86,4 @@ impl Fence {
     pub(crate) fn holds(&self, value: f64) -> bool {
         value.is_nan() || (self.low..=self.high).contains(&value)
     }
-}
-
-/// The numbers of a float or integer column; NaN is missing.
-pub(crate) fn numbers(frame: &DataFrame, name: &str) -> Vec<f64> {
-    let Ok(column) = frame.column(name) else { return Vec::new() };
-    if let Ok(values) = column.f64() {
-        return values.iter().map(|value| value.unwrap_or(f64::NAN)).collect();
-    }
-    let values =
-        column.i64().map(|values| values.iter().map(|value| value.map_or(f64::NAN, |value| value as f64)).collect());
-    values.unwrap_or_default()
 }

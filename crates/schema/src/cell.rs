@@ -30,6 +30,11 @@ impl Column {
         cell.is_empty() && self.missing.iter().any(String::is_empty) || self.missing.iter().any(|token| token == cell)
     }
 
+    /// Whether a cell that counts as missing could be read as a number, such as -999.
+    pub fn has_numeric_missing(&self) -> bool {
+        self.missing_first
+    }
+
     /// The number in a `float` or `integer` cell, the days since 1970-01-01 in a `date` cell; `None` where it is missing.
     ///
     /// # Errors

@@ -1,10 +1,12 @@
 //! Checked columns in memory: what `features` computes on, whether the rows came from a file or from one request.
 
+use serde::{Deserialize, Serialize};
+
 /// The code of a missing category.
 pub const MISSING_LEVEL: u32 = u32::MAX;
 
 /// A category column: one code a row, and what the codes stand for.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Categories {
     /// Per row an index into `levels`, or [`MISSING_LEVEL`].
     pub codes: Vec<u32>,

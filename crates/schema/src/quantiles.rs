@@ -1,7 +1,5 @@
 //! Quantiles of a stream of numbers in bounded memory, the same for any order of the numbers.
 
-use std::collections::BTreeMap;
-
 use rustc_hash::FxHashMap;
 
 /// While a column has at most this many distinct values its quantiles are exact.
@@ -10,9 +8,15 @@ const EXACT_DISTINCT: usize = 1 << 17;
 /// quantile is off by less than 1/8192 of itself.
 const BIN_SHIFT: u32 = 52 - 13;
 
+/// Whole numbers below this are counted without hashing.
+const SMALL: usize = 1 << 16;
+
 /// Counts values, exactly while few are distinct and in narrow logarithmic bins afterwards.
 #[derive(Clone, Debug, Default)]
 pub struct Quantiles {
+    /// Counts of the whole numbers 0, 1, 2, ... below [`SMALL`], as far as any was seen: most columns hold little else.
+    small: Vec<u64>,
+    small_distinct: usize,
     counts: FxHashMap<u64, u64>,
     binned: bool,
     total: u64,
@@ -20,14 +24,23 @@ pub struct Quantiles {
 
 impl Quantiles {
     /// Counts one finite value.
+    #[inline]
     pub fn add(&mut self, value: f64) {
-        self.add_key(order_key(value), 1);
+        let whole = value as usize;
+        if !self.binned && whole < SMALL && whole as f64 == value {
+            self.add_small(whole, 1);
+        } else {
+            self.add_key(order_key(value), 1);
+        }
     }
 
     /// Counts everything that `other` counted.
     pub fn merge(&mut self, other: &Self) {
         if other.binned {
             self.bin();
+        }
+        for (whole, &count) in other.small.iter().enumerate().filter(|(_, count)| **count > 0) {
+            if self.binned { self.add_key(order_key(whole as f64), count) } else { self.add_small(whole, count) }
         }
         for (&key, &count) in &other.counts {
             self.add_key(key, count);
@@ -41,7 +54,7 @@ impl Quantiles {
 
     /// How many different values were counted; `None` once there are more than are kept apart.
     pub fn distinct(&self) -> Option<usize> {
-        (!self.binned).then_some(self.counts.len())
+        (!self.binned).then_some(self.counts.len() + self.small_distinct)
     }
 
     /// The quantiles at `probabilities` (each in 0..=1), interpolated linearly between neighbours as NumPy does by
@@ -56,15 +69,32 @@ impl Quantiles {
 
     /// Values in ascending order, each with its count.
     pub fn sorted(&self) -> Vec<(f64, u64)> {
-        let ordered: BTreeMap<u64, u64> = self.counts.iter().map(|(key, count)| (*key, *count)).collect();
-        ordered.into_iter().map(|(key, count)| (value_of(key), count)).collect()
+        let small = self.small.iter().enumerate().map(|(whole, count)| (order_key(whole as f64), *count));
+        let mut keys: Vec<(u64, u64)> = small.filter(|(_, count)| *count > 0).collect();
+        keys.extend(self.counts.iter().map(|(key, count)| (*key, *count)));
+        keys.sort_unstable();
+        keys.into_iter().map(|(key, count)| (value_of(key), count)).collect()
+    }
+
+    fn add_small(&mut self, whole: usize, count: u64) {
+        if whole >= self.small.len() {
+            self.small.resize((whole + 1).next_power_of_two(), 0);
+        }
+        self.small_distinct += usize::from(self.small[whole] == 0);
+        self.small[whole] += count;
+        self.total += count;
+        self.bin_if_many();
     }
 
     fn add_key(&mut self, key: u64, count: u64) {
         let key = if self.binned { bin_of(key) } else { key };
         *self.counts.entry(key).or_default() += count;
         self.total += count;
-        if !self.binned && self.counts.len() > EXACT_DISTINCT {
+        self.bin_if_many();
+    }
+
+    fn bin_if_many(&mut self) {
+        if !self.binned && self.counts.len() + self.small_distinct > EXACT_DISTINCT {
             self.bin();
         }
     }
@@ -74,7 +104,9 @@ impl Quantiles {
             return;
         }
         self.binned = true;
-        for (key, count) in std::mem::take(&mut self.counts) {
+        let small = std::mem::take(&mut self.small).into_iter().enumerate();
+        let small = small.filter(|(_, count)| *count > 0).map(|(whole, count)| (order_key(whole as f64), count));
+        for (key, count) in std::mem::take(&mut self.counts).into_iter().chain(small) {
             *self.counts.entry(bin_of(key)).or_default() += count;
         }
     }

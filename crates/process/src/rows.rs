@@ -1,0 +1,126 @@
+//! The rows between the two passes: in memory as far as the budget goes, on disk beyond it.
+
+use std::{
+    fs::File,
+    io::{BufReader, Read, Seek, Write},
+    path::Path,
+};
+
+use anyhow::Context;
+use frame::CheckedColumn;
+use serde::{Deserialize, Serialize};
+
+/// Bytes of rows that are kept in memory.
+const BUDGET: usize = 192 << 20;
+
+/// The checked rows of one block.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Rows {
+    /// A column a column of the schema.
+    pub(crate) columns: Vec<Option<CheckedColumn>>,
+    /// Per row whether it is good and has a target.
+    pub(crate) kept: Vec<bool>,
+    /// Per row whether it is tested on.
+    pub(crate) test: Vec<bool>,
+}
+
+impl Rows {
+    /// The numbers in the column at `place`; NaN is missing.
+    pub(crate) fn numbers(&self, place: usize) -> &[f64] {
+        match &self.columns[place] {
+            Some(CheckedColumn::Number(values)) => values,
+            _ => &[],
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        let columns = self.columns.iter().flatten().map(|column| match column {
+            CheckedColumn::Number(values) => 8 * values.len(),
+            CheckedColumn::Category(values) => 4 * values.codes.len(),
+            CheckedColumn::Text(values) => values.iter().flatten().map(|text| text.len() + 32).sum(),
+        });
+        2 * self.kept.len() + columns.sum::<usize>()
+    }
+}
+
+/// Blocks of rows in order.
+pub(crate) struct Store {
+    memory: Vec<Rows>,
+    bytes: usize,
+    /// A nameless file (gone when the program is, however that ends) and the length of each block in it.
+    disk: File,
+    lengths: Vec<u64>,
+}
+
+impl Store {
+    /// An empty store that spills to `folder`.
+    pub(crate) fn create(folder: &Path) -> anyhow::Result<Self> {
+        let disk = tempfile::tempfile_in(folder).with_context(|| format!("{}: cannot write there", folder.display()))?;
+        Ok(Self { memory: Vec::new(), bytes: 0, disk, lengths: Vec::new() })
+    }
+
+    /// Adds a block.
+    pub(crate) fn push(&mut self, rows: Rows) -> anyhow::Result<()> {
+        self.bytes += rows.bytes();
+        if self.bytes <= BUDGET {
+            self.memory.push(rows);
+            return Ok(());
+        }
+        let bytes = bincode::serde::encode_to_vec(&rows, bincode::config::legacy())?;
+        self.disk.write_all(&bytes).context("writing a temporary file beside the output")?;
+        self.lengths.push(bytes.len() as u64);
+        Ok(())
+    }
+
+    /// Calls `visit` with up to `count` blocks at a time, in order.
+    pub(crate) fn visit(&self, count: usize, mut visit: impl FnMut(&[&Rows]) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        for blocks in self.memory.chunks(count) {
+            visit(&blocks.iter().collect::<Vec<_>>())?;
+        }
+        let mut reader = BufReader::new(&self.disk);
+        reader.rewind()?;
+        for lengths in self.lengths.chunks(count) {
+            let mut blocks = Vec::new();
+            for length in lengths {
+                let mut bytes = vec![0; usize::try_from(*length)?];
+                reader.read_exact(&mut bytes).context("reading a temporary file")?;
+                blocks.push(bincode::serde::decode_from_slice::<Rows, _>(&bytes, bincode::config::legacy())?.0);
+            }
+            visit(&blocks.iter().collect::<Vec<_>>())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schema::Categories;
+
+    #[test]
+    fn what_does_not_fit_into_memory_comes_back_from_disk_in_order() {
+        let mut store = Store::create(&std::env::temp_dir()).unwrap();
+        let rows = |value: f64, len: usize| Rows {
+            columns: vec![
+                Some(CheckedColumn::Number(vec![value; len])),
+                Some(CheckedColumn::Category(Categories { codes: vec![0; len], levels: vec!["a".into()] })),
+                Some(CheckedColumn::Text(vec![Some("x".into()); 3])),
+                None,
+            ],
+            kept: vec![true; len],
+            test: vec![false; len],
+        };
+        for block in 0..5 {
+            store.push(rows(f64::from(block), 6_000_000)).unwrap();
+        }
+        assert!(!store.lengths.is_empty() && !store.memory.is_empty());
+        let mut seen = Vec::new();
+        store
+            .visit(2, |blocks| {
+                seen.extend(blocks.iter().map(|rows| rows.numbers(0)[0]));
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(seen, [0.0, 1.0, 2.0, 3.0, 4.0]);
+    }
+}
