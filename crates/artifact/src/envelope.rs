@@ -35,6 +35,12 @@ pub struct Kind {
     pub version: u32,
 }
 
+impl From<(&'static str, u32)> for Kind {
+    fn from((name, version): (&'static str, u32)) -> Self {
+        Self { name, version }
+    }
+}
+
 /// The bytes of an envelope around `payload`.
 ///
 /// # Errors

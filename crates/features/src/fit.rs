@@ -22,17 +22,20 @@ impl<'a> Fitter<'a> {
         Self { plan, rows: 0, numbers, levels: vec![HashMap::new(); plan.categories.len()] }
     }
 
-    /// Learns from a batch of training rows.
-    pub fn update(&mut self, table: &Table) {
-        self.rows += table.rows() as u64;
+    /// Learns from those rows of a batch that are for training.
+    pub fn update(&mut self, table: &Table, train: &[bool]) {
+        let learned: Vec<usize> = (0..table.rows()).filter(|row| train[*row]).collect();
+        self.rows += learned.len() as u64;
         let inputs = self.plan.compute(table);
         for (quantiles, place) in self.numbers.iter_mut().zip(&self.plan.numbers) {
-            inputs[*place].iter().filter(|value| value.is_finite()).for_each(|value| quantiles.add(*value));
+            let values = learned.iter().map(|row| inputs[*place][*row]);
+            values.filter(|value| value.is_finite()).for_each(|value| quantiles.add(value));
         }
         for (counts, (column, _)) in self.levels.iter_mut().zip(&self.plan.categories) {
             let Some(Values::Category(values)) = table.get(column) else { continue };
             let mut by_code = vec![0; values.levels.len()];
-            values.codes.iter().filter(|code| **code != MISSING_LEVEL).for_each(|code| by_code[*code as usize] += 1);
+            let codes = learned.iter().map(|row| values.codes[*row]);
+            codes.filter(|code| *code != MISSING_LEVEL).for_each(|code| by_code[code as usize] += 1);
             for (level, count) in values.levels.iter().zip(by_code).filter(|(_, count)| *count > 0) {
                 *counts.entry(level.clone()).or_default() += count;
             }
@@ -46,6 +49,11 @@ impl<'a> Fitter<'a> {
         for (mine, theirs) in self.levels.iter_mut().zip(&other.levels) {
             theirs.iter().for_each(|(level, count)| *mine.entry(level.clone()).or_default() += count);
         }
+    }
+
+    /// How many training rows it learned from.
+    pub fn rows(&self) -> u64 {
+        self.rows
     }
 
     /// The fitted preprocessor.

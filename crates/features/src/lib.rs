@@ -11,6 +11,9 @@ mod parse;
 mod plan;
 mod preprocessor;
 
+/// What the file of a preprocessor is called in its envelope, and the version of [`PreprocessorFile`].
+pub const PREPROCESSOR: (&str, u32) = ("preprocessor", 1);
+
 pub use encode::{CategoryEncoder, Encoder};
 pub use fit::Fitter;
 pub use plan::{DERIVED_FUNCTIONS, Plan};

@@ -54,7 +54,6 @@ pub struct Preprocessor {
     /// Places of the numeric features among the plan's inputs.
     places: Vec<usize>,
     names: Vec<String>,
-    indicators: usize,
 }
 
 impl Preprocessor {
@@ -89,9 +88,7 @@ impl Preprocessor {
                 return Err(fault(format!("two features are called \"{name}\"")));
             }
         }
-        let ordinal = |category: &&CategoryEncoder| matches!(category.encoder, Encoder::OneHot { .. });
-        let indicators = file.categories.iter().filter(ordinal).map(|category| category.levels.len()).sum();
-        Ok(Self { file, plan, places, names, indicators })
+        Ok(Self { file, plan, places, names })
     }
 
     /// As stored.
@@ -112,11 +109,6 @@ impl Preprocessor {
     /// The features' names, in order.
     pub fn feature_names(&self) -> &[String] {
         &self.names
-    }
-
-    /// How many features are 0 or 1 by construction.
-    pub fn indicators(&self) -> usize {
-        self.indicators
     }
 
     /// Whether the feature called `name` is 0 or 1 by construction.

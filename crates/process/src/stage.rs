@@ -80,16 +80,20 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
 
     let mut text = serde_json::to_string_pretty(&report)?;
     text.push('\n');
-    let outputs = vec![file.commit()?, quarantine_file.commit()?, write_atomically(&config.report, text.as_bytes())?];
+    let (table, (quarantine, report_file)) = rayon::join(
+        || file.commit(),
+        || rayon::join(|| quarantine_file.commit(), || write_atomically(&config.report, text.as_bytes())),
+    );
     let manifest = Manifest {
         format_version: MANIFEST_VERSION,
         stage: STAGE.into(),
         version: VERSION.into(),
         commit: cli::commit(),
+        schema: config.schema.fingerprint(),
         settings: config.settings.clone(),
         configs: vec![config.config_file.clone()],
         inputs: vec![input],
-        outputs,
+        outputs: vec![table?, quarantine?, report_file?],
         rows: row_counts(&balance),
         started_at_ms: clock.started_at_ms,
         duration_ms: clock.elapsed_ms(),

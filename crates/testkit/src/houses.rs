@@ -16,6 +16,7 @@
 
 use std::io::{self, Write};
 
+use clap::ValueEnum;
 use fastrand::Rng;
 
 /// The table's header.
@@ -44,11 +45,21 @@ struct House {
     condition: usize,
 }
 
+/// How dirty the table is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub enum Dirt {
+    /// As described above
+    #[default]
+    Full,
+    /// Missing cells are empty and nothing is impossible, so that every numeric column reads as numbers without a schema
+    Readable,
+}
+
 /// Writes a header and `rows` rows to `out`; the same rows for the same seed.
 ///
 /// # Errors
 /// If `out` cannot be written to.
-pub fn write_houses(out: &mut impl Write, rows: u64, seed: u64) -> io::Result<()> {
+pub fn write_houses(out: &mut impl Write, rows: u64, seed: u64, dirt: Dirt) -> io::Result<()> {
     let mut rng = Rng::with_seed(seed);
     let mut recent: Vec<String> = Vec::new();
     writeln!(out, "{HEADER}")?;
@@ -56,7 +67,7 @@ pub fn write_houses(out: &mut impl Write, rows: u64, seed: u64) -> io::Result<()
         let line = if recent.len() > 10 && rng.f64() < 0.02 {
             recent[rng.usize(..recent.len())].clone()
         } else {
-            spoil(cells(&draw(&mut rng)), &mut rng).join(",")
+            spoil(cells(&draw(&mut rng)), &mut rng, dirt).join(",")
         };
         writeln!(out, "{line}")?;
         if recent.len() < 100 {
@@ -107,11 +118,12 @@ fn cells(house: &House) -> Vec<String> {
     ]
 }
 
-fn spoil(mut cells: Vec<String>, rng: &mut Rng) -> Vec<String> {
+fn spoil(mut cells: Vec<String>, rng: &mut Rng, dirt: Dirt) -> Vec<String> {
     let fate = rng.f64();
     if fate < 0.03 {
         let column = 1 + rng.usize(..6);
-        cells[column] = ["", "NA", "?"][rng.usize(..3)].to_owned();
+        let token = ["", "NA", "?"][rng.usize(..3)];
+        cells[column] = if dirt == Dirt::Full { token } else { "" }.to_owned();
     } else if fate < 0.06 {
         let column = [4, 6][rng.usize(..2)];
         cells[column] = match rng.usize(..4) {
@@ -127,7 +139,7 @@ fn spoil(mut cells: Vec<String>, rng: &mut Rng) -> Vec<String> {
         };
     } else if fate < 0.066 {
         cells[0] = String::new();
-    } else if fate < 0.071 {
+    } else if fate < 0.071 && dirt == Dirt::Full {
         let (column, value) = [(1, "-1200"), (2, "99"), (3, "two"), (4, "Atlantis"), (5, "2999"), (0, "1")][rng.usize(..6)];
         cells[column] = value.to_owned();
     }

@@ -3,5 +3,5 @@
 mod houses;
 mod workspace;
 
-pub use houses::{HEADER, write_houses};
+pub use houses::{Dirt, HEADER, write_houses};
 pub use workspace::{Run, Workspace, binary, repository};

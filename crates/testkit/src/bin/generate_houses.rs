@@ -20,6 +20,10 @@ struct Args {
     #[arg(long, default_value_t = 2026)]
     seed: u64,
 
+    /// How dirty the table is
+    #[arg(long, value_enum, default_value_t)]
+    dirt: testkit::Dirt,
+
     /// The CSV file to write
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
@@ -29,7 +33,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let write = || {
         let mut out = BufWriter::with_capacity(1 << 20, File::create(&args.output)?);
-        testkit::write_houses(&mut out, args.rows, args.seed)?;
+        testkit::write_houses(&mut out, args.rows, args.seed, args.dirt)?;
         out.flush()
     };
     match write() {

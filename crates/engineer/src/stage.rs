@@ -1,0 +1,166 @@
+//! The stage as a whole: up to date? else learn, transform, commit.
+
+use std::collections::BTreeMap;
+
+use anyhow::ensure;
+use artifact::{AtomicFile, MANIFEST_VERSION, Manifest, check_input, write_envelope};
+use cli::{Clock, No, Outcome, Progress};
+use features::{Fitter, PREPROCESSOR, Preprocessor, RowError};
+use frame::{BLOCK_BYTES, Block, TableWriter};
+use polars::prelude::*;
+use schema::{SPLIT_COLUMN, SettingError, TEST, TRAIN};
+use serde::Serialize;
+
+use crate::{
+    Config,
+    blocks::{Cleaned, for_each_block, open},
+};
+
+const STAGE: &str = "engineer";
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+#[derive(Serialize)]
+struct Summary<'a> {
+    stage: &'static str,
+    status: &'static str,
+    output: &'a std::path::Path,
+    preprocessor: &'a std::path::Path,
+    rows: &'a BTreeMap<String, u64>,
+}
+
+/// Runs the stage.
+///
+/// # Errors
+/// If the input is not what `process` wrote, a feature cannot be learned, nothing can be written, or ([`No`]) a row has a level
+/// that is refused.
+pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
+    let clock = Clock::start();
+    let (process, input) = check_input(&config.input, "process")?;
+    ensure!(
+        process.schema == config.schema.fingerprint(),
+        "{}: was written for another table: the `table` section of {} has changed since. Run `process` again",
+        config.input.display(),
+        config.source.0.display()
+    );
+    if !config.force
+        && let Some(manifest) = Manifest::read_beside(&config.output).unwrap_or(None)
+    {
+        let outputs = [config.output.clone(), config.preprocessor.clone()];
+        if manifest.is_current(STAGE, VERSION, &config.settings, std::slice::from_ref(&input), &outputs) {
+            return Ok(summarise(config, "unchanged", &manifest.rows));
+        }
+    }
+
+    let preprocessor = learn(config, progress)?;
+    progress.detail(format!("{} features learned after {} ms", preprocessor.feature_names().len(), clock.elapsed_ms()));
+    let (file, rows) = transform(config, &preprocessor, progress)?;
+    let preprocessor_file = write_envelope(&config.preprocessor, PREPROCESSOR.into(), preprocessor.file())?;
+    let manifest = Manifest {
+        format_version: MANIFEST_VERSION,
+        stage: STAGE.into(),
+        version: VERSION.into(),
+        commit: cli::commit(),
+        schema: config.schema.fingerprint(),
+        settings: config.settings.clone(),
+        configs: vec![config.config_file.clone()],
+        inputs: vec![input],
+        outputs: vec![file.commit()?, preprocessor_file],
+        rows,
+        started_at_ms: clock.started_at_ms,
+        duration_ms: clock.elapsed_ms(),
+    };
+    manifest.write_beside_outputs()?;
+    Ok(summarise(config, "done", &manifest.rows))
+}
+
+fn learn(config: &Config, progress: &Progress) -> anyhow::Result<Preprocessor> {
+    let mut source = open(&config.input, &config.schema)?;
+    let mut bar = progress.bar("learning", source.bytes() / BLOCK_BYTES as u64);
+    let mut fitter = Fitter::new(&config.plan);
+    let work = |_: &Block, cleaned: Cleaned| {
+        let mut fitter = Fitter::new(&config.plan);
+        fitter.update(&cleaned.table, &cleaned.train);
+        Ok(fitter)
+    };
+    for_each_block(&mut source, &config.schema, work, |fitters| {
+        fitters.iter().for_each(|learned| fitter.merge(learned));
+        bar.advance(fitters.len() as u64);
+        Ok(())
+    })?;
+    ensure!(fitter.rows() > 0, "{}: has no training row to learn from (split = {TRAIN})", config.input.display());
+    let (path, text) = &config.source;
+    fitter.finish().map_err(|error: SettingError| anyhow::anyhow!("{}:{}", path.display(), error.locate(text)))
+}
+
+fn transform(
+    config: &Config,
+    preprocessor: &Preprocessor,
+    progress: &Progress,
+) -> anyhow::Result<(AtomicFile, BTreeMap<String, u64>)> {
+    let mut source = open(&config.input, &config.schema)?;
+    let mut bar = progress.bar("transforming", source.bytes() / BLOCK_BYTES as u64);
+    let mut file = AtomicFile::create(&config.output)?;
+    let mut writer = TableWriter::new(&config.output, &mut file)?;
+    let (mut train, mut test) = (0, 0);
+    let work = |block: &Block, cleaned: Cleaned| {
+        let features = preprocessor.transform(&cleaned.table).map_err(|error| refused(config, block, &error))?;
+        let count = cleaned.train.iter().filter(|train| **train).count() as u64;
+        Ok((to_frame(config, preprocessor, features, &cleaned)?, count))
+    };
+    for_each_block(&mut source, &config.schema, work, |done| {
+        let (frames, counts): (Vec<DataFrame>, Vec<u64>) = done.into_iter().unzip();
+        train += counts.iter().sum::<u64>();
+        test += frames.iter().map(|frame| frame.height() as u64).sum::<u64>() - counts.iter().sum::<u64>();
+        bar.advance(frames.len() as u64);
+        Ok(writer.write(&frames)?)
+    })?;
+    writer.finish()?;
+    let features = preprocessor.feature_names().len() as u64;
+    let rows = [("in", train + test), ("out", train + test), ("train", train), ("test", test), ("features", features)];
+    Ok((file, rows.map(|(name, count)| (name.to_owned(), count)).into()))
+}
+
+fn refused(config: &Config, block: &Block, error: &RowError) -> No {
+    No(format!(
+        "{}:{}: {error}. List its levels in table.columns.{}, or set engineer.unknown_category: other",
+        config.input.display(),
+        block.line(error.row),
+        error.column
+    ))
+}
+
+fn to_frame(
+    config: &Config,
+    preprocessor: &Preprocessor,
+    features: Vec<Vec<f64>>,
+    cleaned: &Cleaned,
+) -> PolarsResult<DataFrame> {
+    let rows = cleaned.train.len();
+    let mut columns: Vec<Column> = Vec::with_capacity(features.len() + 2);
+    for (name, values) in preprocessor.feature_names().iter().zip(features) {
+        let name: PlSmallStr = name.as_str().into();
+        columns.push(if preprocessor.is_indicator(&name) {
+            Column::new(name, values.iter().map(|value| *value as i32).collect::<Vec<i32>>())
+        } else {
+            Column::new(name, values)
+        });
+    }
+    columns.push(Column::new(config.schema.target().name.as_str().into(), cleaned.target.as_slice()));
+    let sides = cleaned.train.iter().map(|train| Some(if *train { TRAIN } else { TEST }));
+    columns.push(StringChunked::from_iter_options(SPLIT_COLUMN.into(), sides).into_column());
+    DataFrame::new(rows, columns)
+}
+
+fn summarise(config: &Config, status: &'static str, rows: &BTreeMap<String, u64>) -> Outcome {
+    let data = Summary { stage: STAGE, status, output: &config.output, preprocessor: &config.preprocessor, rows };
+    let of = |name: &str| rows.get(name).copied().unwrap_or(0);
+    let human = format!(
+        "engineer  {status}: {} features of {} rows, learned from the {} training rows\n          → {} and {}",
+        of("features"),
+        of("out"),
+        of("train"),
+        config.output.display(),
+        config.preprocessor.display()
+    );
+    Outcome::done(&data, human)
+}
