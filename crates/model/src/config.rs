@@ -1,0 +1,256 @@
+//! `configs/model_config.yaml` as typed: the format of the Python system's file.
+
+use std::collections::BTreeMap;
+
+use schema::{ConfigError, Ordered};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What to train.
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// The model.
+    pub model: ModelSection,
+}
+
+/// The model: its name, algorithm, parameters, target and features.
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSection {
+    /// The name under which runs and bundles are known: letters, digits, `_`, `-` and `.`.
+    pub name: String,
+    /// The algorithm: `LinearRegression`, `Ridge`, `Lasso`, `ElasticNet`, `RandomForest` or `GradientBoosting`.
+    pub best_model: String,
+    /// The algorithm's parameters under scikit-learn's names, `null` for "as scikit-learn has it". What cannot be honoured
+    /// is named in a warning.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, Value>,
+    /// The column to predict. It must be the target of the table.
+    #[serde(default)]
+    pub target_variable: Option<String>,
+    /// What is done to the target before the fit and undone after: `log` where errors grow with the value.
+    #[serde(default)]
+    pub target_transform: TargetTransform,
+    /// Lists of features by name (`sqft`, `location=Suburb`, or `location` for all of its features) or by index from 0.
+    /// Without one, all features are used.
+    #[serde(default)]
+    pub feature_sets: Ordered<Vec<Value>>,
+    /// Which of `feature_sets` to use, where there are several.
+    #[serde(default)]
+    pub feature_set: Option<String>,
+    /// Cross-validation on training rows.
+    #[serde(default)]
+    pub cross_validation: CrossValidationSection,
+    /// A result, not a setting: accepted and ignored with a warning, as are the others below.
+    #[serde(default)]
+    pub mae: Option<Value>,
+    /// A result.
+    #[serde(default)]
+    pub rmse: Option<Value>,
+    /// A result.
+    #[serde(default)]
+    pub mse: Option<Value>,
+    /// A result.
+    #[serde(default)]
+    pub r2_score: Option<Value>,
+}
+
+/// Cross-validation.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CrossValidationSection {
+    /// How many folds; 0 for none.
+    pub folds: usize,
+}
+
+impl Default for CrossValidationSection {
+    fn default() -> Self {
+        Self { folds: 5 }
+    }
+}
+
+/// What is done to the target before the fit.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetTransform {
+    /// Nothing.
+    #[default]
+    None,
+    /// The natural logarithm; the target must be above 0.
+    Log,
+}
+
+impl TargetTransform {
+    /// From the target's unit to the regressor's.
+    pub fn forward(self, y: f64) -> f64 {
+        match self {
+            Self::None => y,
+            Self::Log => y.ln(),
+        }
+    }
+
+    /// Back to the target's unit.
+    pub fn inverse(self, y: f64) -> f64 {
+        match self {
+            Self::None => y,
+            Self::Log => y.exp(),
+        }
+    }
+
+    /// Its name in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Log => "log",
+        }
+    }
+}
+
+impl ModelConfig {
+    /// Parses the text of a `model_config.yaml`.
+    ///
+    /// # Errors
+    /// With line and column where it is not YAML, has an unknown key or a value of the wrong type.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        if text.trim().is_empty() {
+            return Err(ConfigError { line: None, column: None, message: "the file is empty".into() });
+        }
+        if let Some(line) = text.lines().position(|line| line.contains("\\_")) {
+            let message = "a backslash before an underscore: the text was copied from a web page; remove the backslashes";
+            return Err(ConfigError { line: Some(line + 1), column: None, message: message.into() });
+        }
+        serde_yaml::from_str(text).map_err(|error| ConfigError::from_yaml(&error))
+    }
+}
+
+impl ModelSection {
+    /// The results that the file carries, by name.
+    pub fn results(&self) -> Vec<&'static str> {
+        let results = [("mae", &self.mae), ("rmse", &self.rmse), ("mse", &self.mse), ("r2_score", &self.r2_score)];
+        results.into_iter().filter(|(_, value)| value.is_some()).map(|(name, _)| name).collect()
+    }
+
+    /// The features to train on, chosen from `available`, in the order of the feature file; and how indices were understood.
+    ///
+    /// # Errors
+    /// Names an entry that is no feature, with what is near or available.
+    pub fn features(&self, available: &[String]) -> Result<Vec<String>, String> {
+        let set = match (&self.feature_set, self.feature_sets.0.as_slice()) {
+            (Some(name), _) => self.feature_sets.get(name).map(|set| (name.as_str(), set)).ok_or_else(|| {
+                let known: Vec<&str> = self.feature_sets.iter().map(|(name, _)| name).collect();
+                format!("model.feature_set: there is no \"{name}\" among model.feature_sets ({})", known.join(", "))
+            })?,
+            (None, []) => return Ok(available.to_vec()),
+            (None, [(name, set)]) => (name.as_str(), set),
+            (None, several) => {
+                let known: Vec<&str> = several.iter().map(|(name, _)| name.as_str()).collect();
+                return Err(format!(
+                    "model.feature_sets has several ({}): choose one with model.feature_set",
+                    known.join(", ")
+                ));
+            }
+        };
+        let (name, entries) = set;
+        if entries.is_empty() {
+            return Err(format!("model.feature_sets.{name} is empty"));
+        }
+        let mut chosen = vec![false; available.len()];
+        for entry in entries {
+            for place in places(entry, available).map_err(|message| format!("model.feature_sets.{name}: {message}"))? {
+                chosen[place] = true;
+            }
+        }
+        Ok(available.iter().zip(chosen).filter(|(_, chosen)| *chosen).map(|(feature, _)| feature.clone()).collect())
+    }
+}
+
+/// The features that one entry of a feature set stands for.
+fn places(entry: &Value, available: &[String]) -> Result<Vec<usize>, String> {
+    let text = entry.as_str().map_or_else(|| entry.to_string(), str::to_owned);
+    let matching = |name: &str| -> Vec<usize> {
+        let is = |feature: &String| feature == name || feature.strip_prefix(name).is_some_and(|rest| rest.starts_with('='));
+        available.iter().enumerate().filter(|(_, feature)| is(feature)).map(|(place, _)| place).collect()
+    };
+    let by_name = matching(&text);
+    if !by_name.is_empty() {
+        return Ok(by_name);
+    }
+    let listed = || {
+        let shown = available.iter().take(40).enumerate().map(|(index, name)| format!("{index} {name}"));
+        shown.collect::<Vec<_>>().join(", ")
+    };
+    match text.parse::<usize>() {
+        Ok(index) if index < available.len() => Ok(vec![index]),
+        Ok(index) => Err(format!("there is no feature {index}; there are {}: {}", available.len(), listed())),
+        Err(_) => {
+            let near = schema::nearest(&text, available.iter().map(String::as_str));
+            let hint =
+                near.map_or_else(|| format!("; there are {}", listed()), |near| format!(" (did you mean \"{near}\"?)"));
+            Err(format!("there is no feature \"{text}\"{hint}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn section(extra: &str) -> ModelSection {
+        let text = format!("model:\n  name: m\n  best_model: Ridge\n{extra}");
+        ModelConfig::parse(&text).unwrap().model
+    }
+
+    fn chosen(extra: &str) -> Result<String, String> {
+        let available = ["sqft", "location=Rural", "location=Urban"].map(String::from);
+        section(extra).features(&available).map(|features| features.join(" "))
+    }
+
+    #[test]
+    fn feature_sets_are_names_or_indices() {
+        assert_eq!(chosen(""), Ok("sqft location=Rural location=Urban".into()));
+        assert_eq!(chosen("  feature_sets: {rfe: [location=Urban, sqft]}\n"), Ok("sqft location=Urban".into()));
+        assert_eq!(chosen("  feature_sets: {rfe: [location]}\n"), Ok("location=Rural location=Urban".into()));
+        assert_eq!(chosen("  feature_sets: {rfe: ['0', 2]}\n"), Ok("sqft location=Urban".into()));
+        assert_eq!(chosen("  feature_set: b\n  feature_sets: {a: [0], b: [1]}\n"), Ok("location=Rural".into()));
+    }
+
+    #[test]
+    fn feature_sets_that_do_not_fit_are_named() {
+        for (extra, expected) in [
+            (
+                "  feature_sets: {rfe: [7]}\n",
+                "model.feature_sets.rfe: there is no feature 7; there are 3: 0 sqft, 1 location=Rural, 2 location=Urban",
+            ),
+            (
+                "  feature_sets: {rfe: [sqfd]}\n",
+                "model.feature_sets.rfe: there is no feature \"sqfd\" (did you mean \"sqft\"?)",
+            ),
+            ("  feature_sets: {rfe: []}\n", "model.feature_sets.rfe is empty"),
+            (
+                "  feature_sets: {a: [0], b: [1]}\n",
+                "model.feature_sets has several (a, b): choose one with model.feature_set",
+            ),
+            (
+                "  feature_set: c\n  feature_sets: {a: [0]}\n",
+                "model.feature_set: there is no \"c\" among model.feature_sets (a)",
+            ),
+        ] {
+            assert_eq!(chosen(extra).unwrap_err(), expected);
+        }
+    }
+
+    #[test]
+    fn faults_are_named_by_line() {
+        let error = |text: &str| ModelConfig::parse(text).unwrap_err().to_string();
+        assert_eq!(
+            error("model:\n  best\\_model: Ridge\n"),
+            "2: a backslash before an underscore: the text was copied from a web page; remove the backslashes"
+        );
+        assert!(
+            error("model:\n  name: m\n  best_model: Ridge\n  colour: red\n")
+                .starts_with("4:3: model: unknown field `colour`")
+        );
+    }
+}

@@ -1,0 +1,49 @@
+//! Features in memory, a column after the other.
+
+/// A dense matrix, column-major.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Matrix {
+    rows: usize,
+    columns: Vec<Vec<f64>>,
+}
+
+impl Matrix {
+    /// A matrix of `columns`, all of one length.
+    ///
+    /// # Panics
+    /// If the lengths differ: that is a mistake in the caller.
+    pub fn new(columns: Vec<Vec<f64>>) -> Self {
+        let rows = columns.first().map_or(0, Vec::len);
+        assert!(columns.iter().all(|column| column.len() == rows), "columns must be of one length");
+        Self { rows, columns }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns.
+    pub fn width(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// The columns.
+    pub fn columns(&self) -> &[Vec<f64>] {
+        &self.columns
+    }
+
+    /// The given rows, in the given order.
+    #[must_use]
+    pub fn select_rows(&self, rows: &[usize]) -> Self {
+        let columns = self.columns.iter().map(|column| rows.iter().map(|row| column[*row]).collect());
+        Self { rows: rows.len(), columns: columns.collect() }
+    }
+
+    /// Copies row `index` to `row`.
+    pub(crate) fn copy_row(&self, index: usize, row: &mut [f64]) {
+        for (cell, column) in row.iter_mut().zip(&self.columns) {
+            *cell = column[index];
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! A model as stored, and as used.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{Matrix, Regressor, TargetTransform};
+
+/// What the file of a model is called in its envelope, and the version of [`ModelFile`].
+pub const MODEL: (&str, u32) = ("model", 1);
+
+/// A model as stored. Checked by [`Model::check`] before it can be used.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct ModelFile {
+    /// The name under which it is known.
+    pub name: String,
+    /// The algorithm's name.
+    pub algorithm: String,
+    /// The column it predicts.
+    pub target: String,
+    /// What was done to the target before the fit.
+    pub target_transform: TargetTransform,
+    /// The features it takes, in order.
+    pub features: Vec<String>,
+    /// Hexadecimal SHA-256 of the preprocessor file that makes those features.
+    pub preprocessor: String,
+    /// The fingerprint of the raw table's schema.
+    pub schema: String,
+    /// The seed of the run.
+    pub seed: u64,
+    /// How many rows it was fitted on.
+    pub train_rows: u64,
+    /// The regressor.
+    pub regressor: Regressor,
+}
+
+/// A stored model that does not hold together.
+#[derive(Clone, Debug, Error, PartialEq)]
+#[error("the model does not hold together: {0}")]
+pub struct ModelFault(pub String);
+
+/// A checked model.
+#[derive(Clone, Debug)]
+pub struct Model {
+    file: ModelFile,
+}
+
+impl Model {
+    /// Checks a stored model: every index and number. The only way to a usable one.
+    ///
+    /// # Errors
+    /// If a prediction could go wrong.
+    pub fn check(file: ModelFile) -> Result<Self, ModelFault> {
+        file.regressor.check(file.features.len()).map_err(ModelFault)?;
+        Ok(Self { file })
+    }
+
+    /// As stored.
+    pub fn file(&self) -> &ModelFile {
+        &self.file
+    }
+
+    /// Predictions in the target's own unit. `features` has the columns of [`ModelFile::features`], in their order.
+    ///
+    /// # Panics
+    /// If it has another number of columns: that is a mistake in the caller.
+    pub fn predict(&self, features: &Matrix) -> Vec<f64> {
+        assert_eq!(features.width(), self.file.features.len(), "a model takes the features it was fitted on");
+        let predictions = self.file.regressor.predict(features);
+        predictions.into_iter().map(|y| self.file.target_transform.inverse(y)).collect()
+    }
+
+    /// Picks the model's features, by name, out of all that a preprocessor makes.
+    ///
+    /// # Errors
+    /// Names a feature that is not among them.
+    pub fn select(&self, names: &[String], mut columns: Vec<Vec<f64>>) -> Result<Matrix, ModelFault> {
+        let pick = |feature: &String| {
+            let place = names.iter().position(|name| name == feature);
+            place
+                .map(|place| std::mem::take(&mut columns[place]))
+                .ok_or_else(|| ModelFault(format!("there is no feature \"{feature}\"")))
+        };
+        self.file.features.iter().map(pick).collect::<Result<Vec<_>, _>>().map(Matrix::new)
+    }
+}
