@@ -14,5 +14,5 @@ pub use atomic::{AtomicFile, write_atomically};
 pub use digest::Digest;
 pub use envelope::{Kind, decode_envelope, encode_envelope, read_envelope, read_envelope_bytes, write_envelope};
 pub use error::ArtifactError;
-pub use manifest::{FileEntry, MANIFEST_VERSION, Manifest, check_input, manifest_path};
+pub use manifest::{FileEntry, MANIFEST_VERSION, Manifest, check_input, manifest_path, relative_path};
 pub use run_record::{DatasetInput, Interval, MetricPoint, RUN_RECORD_VERSION, RunRecord, RunTimes};

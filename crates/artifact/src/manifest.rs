@@ -112,10 +112,9 @@ impl Manifest {
     fn write_at(&self, output: &Path) -> Result<(), ArtifactError> {
         let path = manifest_path(output);
         let mut relative = self.clone();
-        let folder = absolute(path.parent().unwrap_or(Path::new("")));
+        let folder = path.parent().unwrap_or(Path::new(""));
         for entry in relative.entries_mut() {
-            let target = absolute(&entry.path);
-            entry.path = pathdiff::diff_paths(&target, &folder).unwrap_or(target);
+            entry.path = relative_path(&entry.path, folder);
         }
         let mut text = serde_json::to_string_pretty(&relative)
             .map_err(|error| ArtifactError::Undecodable { path: path.clone(), reason: error.to_string() })?;
@@ -148,9 +147,10 @@ impl Manifest {
         self.outputs.iter().find(|entry| absolute(&entry.path) == path)
     }
 
-    /// The output whose file name is `name`.
-    pub fn output_named(&self, name: &str) -> Option<&FileEntry> {
-        self.outputs.iter().find(|entry| entry.path.file_name().is_some_and(|found| found == name))
+    /// The first output beside the one at `path`.
+    pub fn output_beside(&self, path: &Path) -> Option<&FileEntry> {
+        let path = absolute(path);
+        self.outputs.iter().find(|entry| absolute(&entry.path) != path)
     }
 
     fn entries_mut(&mut self) -> impl Iterator<Item = &mut FileEntry> {
@@ -180,6 +180,12 @@ pub fn check_input(path: &Path, stage: &'static str) -> Result<(Manifest, FileEn
         });
     }
     Ok((manifest, now))
+}
+
+/// `path` as seen from `folder`.
+pub fn relative_path(path: &Path, folder: &Path) -> PathBuf {
+    let target = absolute(path);
+    pathdiff::diff_paths(&target, absolute(folder)).unwrap_or(target)
 }
 
 fn absolute(path: &Path) -> PathBuf {

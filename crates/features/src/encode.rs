@@ -130,6 +130,11 @@ impl CategoryEncoder {
         Ok(columns)
     }
 
+    /// Whether training or the schema knew `level`.
+    pub(crate) fn knows(&self, level: &str) -> bool {
+        self.place(level, false).is_some()
+    }
+
     fn place(&self, level: &str, unknown_to_fill: bool) -> Option<u32> {
         position(&self.levels, level).or(match self.encoder {
             Encoder::OneHot { other } if unknown_to_fill || self.rare.iter().any(|rare| rare == level) => other,

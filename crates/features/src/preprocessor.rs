@@ -144,6 +144,24 @@ impl Preprocessor {
         Ok(features)
     }
 
+    /// Every row, once a column, whose level is unknown to schema and training where that is refused.
+    pub fn refusals(&self, table: &Table) -> Vec<RowError> {
+        let mut refusals = Vec::new();
+        if self.file.unknown == UnknownCategory::Other {
+            return refusals;
+        }
+        for category in &self.file.categories {
+            let Some(Values::Category(values)) = table.get(&category.column) else { continue };
+            let unknown: Vec<bool> = values.levels.iter().map(|level| !category.knows(level)).collect();
+            for (row, code) in values.codes.iter().enumerate() {
+                if unknown.get(*code as usize) == Some(&true) {
+                    refusals.push(self.unknown_level(row, category, &values.levels[*code as usize]));
+                }
+            }
+        }
+        refusals
+    }
+
     fn unknown_level(&self, row: usize, category: &CategoryEncoder, level: &str) -> RowError {
         let mut known: Vec<&str> = category.levels.iter().chain(&category.rare).map(String::as_str).collect();
         known.sort_unstable();

@@ -49,23 +49,17 @@ pub struct Rejected {
 }
 
 impl Checked {
-    /// The numbers and categories of the rows that are good, for `features`; and which rows those are.
-    pub fn to_table(&self, schema: &Schema) -> (Table, Vec<usize>) {
-        let rows: Vec<usize> = (0..self.good.len()).filter(|row| self.good[*row]).collect();
-        let mut table = Table::new(rows.len());
+    /// Numbers and categories, for `features`. Where a row is not good its cells are missing.
+    pub fn to_table(&self, schema: &Schema) -> Table {
+        let mut table = Table::new(self.good.len());
         for (column, checked) in schema.columns().iter().zip(&self.columns) {
             match checked {
-                Some(CheckedColumn::Number(values)) => {
-                    table.push(&column.name, Values::Number(rows.iter().map(|row| values[*row]).collect()));
-                }
-                Some(CheckedColumn::Category(values)) => {
-                    let codes = rows.iter().map(|row| values.codes[*row]).collect();
-                    table.push(&column.name, Values::Category(Categories { codes, levels: values.levels.clone() }));
-                }
+                Some(CheckedColumn::Number(values)) => table.push(&column.name, Values::Number(values.clone())),
+                Some(CheckedColumn::Category(values)) => table.push(&column.name, Values::Category(values.clone())),
                 Some(CheckedColumn::Text(_)) | None => {}
             }
         }
-        (table, rows)
+        table
     }
 }
 
@@ -118,13 +112,30 @@ impl Block {
     /// # Errors
     /// If the block cannot be parsed at all.
     pub fn check(&self, schema: &Schema, keep_unknown_levels: bool) -> Result<Checked, FrameError> {
+        self.check_columns(schema, &|_| true, keep_unknown_levels)
+    }
+
+    /// The same without the target, which is not looked at even if it is there.
+    ///
+    /// # Errors
+    /// If the block cannot be parsed at all.
+    pub fn check_inputs(&self, schema: &Schema, keep_unknown_levels: bool) -> Result<Checked, FrameError> {
+        self.check_columns(schema, &|index| index != schema.target_index(), keep_unknown_levels)
+    }
+
+    fn check_columns(
+        &self,
+        schema: &Schema,
+        wanted: &dyn Fn(usize) -> bool,
+        keep_unknown_levels: bool,
+    ) -> Result<Checked, FrameError> {
         let frame = self.parse_leniently(schema).map_err(|error| FrameError::content(&self.path, error))?;
         let judged: Vec<Option<(CheckedColumn, Vec<Fault>)>> = schema
             .columns()
             .iter()
             .enumerate()
             .map(|(index, column)| {
-                let place = self.names.iter().position(|name| *name == column.name)?;
+                let place = self.names.iter().position(|name| *name == column.name).filter(|_| wanted(index))?;
                 let cells = frame.columns()[place].as_materialized_series();
                 Some(match cells.f64() {
                     Ok(numbers) => self.judge_numbers(index, column, numbers, place),
@@ -289,6 +300,22 @@ impl Block {
         Ok(frame.columns().iter().map(texts).collect())
     }
 
+    /// Row `row` as rejected for a reason that the schema does not know.
+    pub fn reject_row(&self, row: usize, column: &str, reason: &str) -> Rejected {
+        let record = match &self.content {
+            Content::Csv(block) => String::from_utf8_lossy(block.record(row)).into_owned(),
+            Content::Parquet { .. } => String::new(),
+        };
+        let place = self.names.iter().position(|name| name == column);
+        let value = place.map_or(String::new(), |place| self.cell(row, place));
+        Rejected { line: self.line(row), column: column.to_owned(), value, reason: reason.to_owned(), record }
+    }
+
+    /// The names in the header.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
     /// How many records are not well formed.
     pub fn malformed_rows(&self) -> u64 {
         match &self.content {
@@ -296,4 +323,30 @@ impl Block {
             Content::Parquet { .. } => 0,
         }
     }
+}
+
+/// The header of a file of rejected rows.
+pub const REJECTED_HEADER: &str = "line,column,value,reason,record\n";
+
+/// Rejected rows as CSV, without a header.
+///
+/// # Errors
+/// If polars refuses the columns: that would be a mistake here.
+pub fn rejected_csv(rejected: &[Rejected]) -> Result<Vec<u8>, FrameError> {
+    let text = |name: &str, of: &dyn Fn(&Rejected) -> &str| {
+        let cells: Vec<&str> = rejected.iter().map(of).collect();
+        polars::prelude::Column::new(name.into(), cells)
+    };
+    let lines: Vec<i64> = rejected.iter().map(|rejected| rejected.line as i64).collect();
+    let columns = vec![
+        polars::prelude::Column::new("line".into(), lines),
+        text("column", &|rejected| &rejected.column),
+        text("value", &|rejected| &rejected.value),
+        text("reason", &|rejected| &rejected.reason),
+        text("record", &|rejected| &rejected.record),
+    ];
+    let frame = DataFrame::new(rejected.len(), columns);
+    frame
+        .and_then(|frame| crate::csv_text(&frame))
+        .map_err(|error| FrameError::content(std::path::Path::new("quarantine"), error))
 }

@@ -12,7 +12,7 @@ mod source;
 mod typed;
 mod writer;
 
-pub use check::{Checked, CheckedColumn, Rejected, to_frame};
+pub use check::{Checked, CheckedColumn, REJECTED_HEADER, Rejected, rejected_csv, to_frame};
 pub use error::FrameError;
 pub use format::Format;
 pub use header::{TargetColumn, check_header};

@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, io::Write, path::Path};
 use anyhow::Context;
 use artifact::AtomicFile;
 use frame::Rejected;
-use polars::prelude::*;
 use serde::Serialize;
 
 /// How many rows are shown in the report.
@@ -30,8 +29,7 @@ impl Quarantine {
     /// Opens the file, header written.
     pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
         let mut file = AtomicFile::create(path)?;
-        file.write_all(b"line,column,value,reason,record\n")
-            .with_context(|| format!("{}: cannot write it", path.display()))?;
+        file.write_all(frame::REJECTED_HEADER.as_bytes()).with_context(|| format!("{}: cannot write it", path.display()))?;
         Ok(Self { file, summary: QuarantineSummary::default() })
     }
 
@@ -48,7 +46,7 @@ impl Quarantine {
                 self.summary.samples.push(Sample { line, column, value, reason });
             }
         }
-        let text = frame::csv_text(&to_frame(rejected)?)?;
+        let text = frame::rejected_csv(rejected)?;
         self.file.write_all(&text).with_context(|| format!("{}: cannot write it", self.file.destination().display()))
     }
 
@@ -70,22 +68,4 @@ pub(crate) struct QuarantineSummary {
     /// Per column at fault how many rows; the empty name stands for records that are not well formed.
     pub(crate) by_column: BTreeMap<String, u64>,
     pub(crate) samples: Vec<Sample>,
-}
-
-fn to_frame(rejected: &[Rejected]) -> PolarsResult<DataFrame> {
-    let text = |name: &str, of: &dyn Fn(&Rejected) -> &str| -> Column {
-        let cells: Vec<&str> = rejected.iter().map(of).collect();
-        Column::new(name.into(), cells)
-    };
-    let lines: Vec<i64> = rejected.iter().map(|rejected| rejected.line as i64).collect();
-    DataFrame::new(
-        rejected.len(),
-        vec![
-            Column::new("line".into(), lines),
-            text("column", &|rejected| &rejected.column),
-            text("value", &|rejected| &rejected.value),
-            text("reason", &|rejected| &rejected.reason),
-            text("record", &|rejected| &rejected.record),
-        ],
-    )
 }

@@ -49,6 +49,22 @@ impl Table {
         self.columns.push((name.into(), values));
     }
 
+    /// The given rows, in the given order.
+    #[must_use]
+    pub fn select_rows(&self, rows: &[usize]) -> Self {
+        let select = |values: &Values| match values {
+            Values::Number(values) => Values::Number(rows.iter().map(|row| values[*row]).collect()),
+            Values::Category(values) => Values::Category(Categories {
+                codes: rows.iter().map(|row| values.codes[*row]).collect(),
+                levels: values.levels.clone(),
+            }),
+        };
+        Self {
+            rows: rows.len(),
+            columns: self.columns.iter().map(|(name, values)| (name.clone(), select(values))).collect(),
+        }
+    }
+
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.rows

@@ -1,0 +1,84 @@
+//! Reads the featured table.
+
+use anyhow::{Context, bail, ensure};
+use cli::Progress;
+use frame::{Kind, Source, TypedTable};
+use model::Matrix;
+use rayon::prelude::*;
+use schema::{SPLIT_COLUMN, TEST, TRAIN};
+
+use crate::Config;
+
+/// The rows on one side of the split.
+pub(crate) struct Side {
+    pub(crate) x: Matrix,
+    pub(crate) y: Vec<f64>,
+}
+
+/// The featured table, divided.
+pub(crate) struct Dataset {
+    pub(crate) features: Vec<String>,
+    pub(crate) train: Side,
+    pub(crate) test: Side,
+}
+
+/// Reads the features that the configuration chooses, and `target`.
+pub(crate) fn read(config: &Config, target: &str, progress: &Progress) -> anyhow::Result<Dataset> {
+    let path = &config.data;
+    let mut source = Source::open(path)?;
+    let names = source.names().to_vec();
+    for required in [target, SPLIT_COLUMN] {
+        ensure!(
+            names.iter().any(|name| name == required),
+            "{}:1: column \"{required}\" is not in the header",
+            path.display()
+        );
+    }
+    let available: Vec<String> = names.iter().filter(|name| *name != target && *name != SPLIT_COLUMN).cloned().collect();
+    let features = config
+        .section
+        .features(&available)
+        .map_err(|message| anyhow::anyhow!("{}: {message}", config.config_path.display()))?;
+
+    let mut bar = progress.bar("reading", source.bytes() / frame::BLOCK_BYTES as u64);
+    let mut columns = [vec![Vec::new(); features.len() + 1], vec![Vec::new(); features.len() + 1]];
+    loop {
+        let blocks = source.next_blocks(rayon::current_num_threads() * 4)?;
+        if blocks.is_empty() {
+            break;
+        }
+        let kind = |name: &str| if name == SPLIT_COLUMN { Kind::Text } else { Kind::Number };
+        let tables: Vec<TypedTable> = blocks.par_iter().map(|block| block.typed(&kind)).collect::<Result<_, _>>()?;
+        for (block, table) in blocks.iter().zip(&tables) {
+            let sides = table.texts(SPLIT_COLUMN).context("the split column cannot be read")?;
+            let mut train = Vec::with_capacity(table.rows());
+            for (row, side) in sides.enumerate() {
+                train.push(match side {
+                    Some(TRAIN) => true,
+                    Some(TEST) => false,
+                    other => {
+                        let (line, found) = (block.line(row), other.unwrap_or_default());
+                        bail!("{}:{line}: split is \"{found}\", not {TRAIN} or {TEST}", path.display())
+                    }
+                });
+            }
+            for (place, name) in features.iter().map(String::as_str).chain([target]).enumerate() {
+                let values = table.numbers(name).with_context(|| format!("column \"{name}\" cannot be read"))?;
+                if let Some(row) = values.iter().position(|value| !value.is_finite()) {
+                    bail!("{}:{}: column \"{name}\" is missing. Run `engineer` again", path.display(), block.line(row));
+                }
+                for (value, train) in values.iter().zip(&train) {
+                    columns[usize::from(!train)][place].push(*value);
+                }
+            }
+            bar.advance(1);
+        }
+    }
+    let [train, test] = columns.map(|mut columns| {
+        let y = columns.pop().unwrap_or_default();
+        Side { x: Matrix::new(columns), y }
+    });
+    ensure!(!train.y.is_empty(), "{}: has no training row (split = {TRAIN})", path.display());
+    ensure!(!test.y.is_empty(), "{}: has no test row (split = {TEST})", path.display());
+    Ok(Dataset { features, train, test })
+}

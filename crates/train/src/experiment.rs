@@ -1,0 +1,81 @@
+//! Fits and measures.
+
+use std::time::Instant;
+
+use anyhow::{Context, ensure};
+use cli::Progress;
+use model::{BootstrapInterval, Metrics, Regressor, bootstrap_intervals, cross_validate, fit};
+
+use crate::{Config, data::Dataset};
+
+/// What a run found.
+pub(crate) struct Findings {
+    pub(crate) regressor: Regressor,
+    pub(crate) predictions: Vec<f64>,
+    pub(crate) test: Metrics,
+    pub(crate) train: Metrics,
+    /// Always predicting the mean of the training target.
+    pub(crate) baseline: Metrics,
+    pub(crate) intervals: Vec<BootstrapInterval>,
+    pub(crate) folds: Vec<Metrics>,
+    pub(crate) fit_ms: u64,
+    pub(crate) cross_validation_ms: u64,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Cross-validates on training rows and fits the final model side by side; then measures it, once, on the test rows.
+pub(crate) fn experiment(config: &Config, data: &Dataset, progress: &Progress) -> anyhow::Result<Findings> {
+    let transform = config.section.target_transform;
+    let target: Vec<f64> = data.train.y.iter().map(|y| transform.forward(*y)).collect();
+    let unfit = target.iter().filter(|y| !y.is_finite()).count();
+    ensure!(unfit == 0, "model.target_transform: log needs a target above 0, and {unfit} training rows have none");
+
+    let mut warnings = Vec::new();
+    let rows = data.train.y.len();
+    let mut folds = config.section.cross_validation.folds;
+    if folds > 0 && rows < 2 * folds {
+        folds = if rows >= 4 { 2 } else { 0 };
+        warnings.push(format!("{rows} training rows are too few for the folds asked for; cross-validated with {folds}"));
+    }
+    progress.detail(format!("fitting {} to {rows} rows of {} features", config.algorithm.name(), data.features.len()));
+    let (fitted, validated) = rayon::join(
+        || {
+            let started = Instant::now();
+            let regressor = fit(&data.train.x, &target, &config.parameters, config.seed)?;
+            Ok::<_, model::FitError>((regressor, started.elapsed().as_millis() as u64))
+        },
+        || {
+            let started = Instant::now();
+            let scores = if folds == 0 {
+                Ok(vec![])
+            } else {
+                cross_validate(&data.train.x, &data.train.y, &config.parameters, transform, folds, config.seed)
+            };
+            scores.map(|scores| (scores, started.elapsed().as_millis() as u64))
+        },
+    );
+    let (regressor, fit_ms) = fitted.with_context(|| format!("fitting {}", config.algorithm.name()))?;
+    let (folds, cross_validation_ms) = match validated {
+        Ok(found) => found,
+        Err(error) => {
+            warnings.push(format!("not cross-validated: {error}"));
+            (vec![], 0)
+        }
+    };
+
+    let predict = |x| regressor.predict(x).into_iter().map(|y| transform.inverse(y)).collect::<Vec<f64>>();
+    let predictions = predict(&data.test.x);
+    let mean = data.train.y.iter().sum::<f64>() / rows as f64;
+    Ok(Findings {
+        test: Metrics::of(&data.test.y, &predictions),
+        train: Metrics::of(&data.train.y, &predict(&data.train.x)),
+        baseline: Metrics::of(&data.test.y, &vec![mean; data.test.y.len()]),
+        intervals: bootstrap_intervals(&data.test.y, &predictions, config.seed),
+        regressor,
+        predictions,
+        folds,
+        fit_ms,
+        cross_validation_ms,
+        warnings,
+    })
+}

@@ -1,0 +1,159 @@
+//! `train predict`: a model applied to a raw table.
+
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, ensure};
+use artifact::{AtomicFile, Digest, read_envelope};
+use cli::{No, Outcome, Progress};
+use features::{PREPROCESSOR, Preprocessor, PreprocessorFile};
+use frame::{Block, Format, Rejected, Source, TableWriter, TargetColumn};
+use model::{MODEL, Model, ModelFile};
+use polars::prelude::*;
+use rayon::prelude::*;
+use schema::UnknownCategory;
+use serde::Serialize;
+
+use crate::args::PredictArgs;
+
+/// What `train predict` needs to know.
+#[derive(Debug)]
+pub struct PredictConfig {
+    model: Model,
+    preprocessor: Preprocessor,
+    input: PathBuf,
+    output: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Summary<'a> {
+    status: &'static str,
+    output: &'a Path,
+    rows: u64,
+    quarantined: u64,
+}
+
+impl PredictConfig {
+    /// Loads model and preprocessor and makes sure that they belong together.
+    pub(crate) fn check(args: &PredictArgs) -> anyhow::Result<Self> {
+        Format::of(&args.input)?;
+        Format::of(&args.output)?;
+        ensure!(
+            std::path::absolute(&args.input)? != std::path::absolute(&args.output)?,
+            "{}: is both input and output; name another output",
+            args.input.display()
+        );
+        let bundle = args.models_dir.join("model.bin").exists();
+        let folder = if bundle { args.models_dir.clone() } else { args.models_dir.join("trained") };
+        let model_path = folder.join("model.bin");
+        let file: ModelFile = read_envelope(&model_path, MODEL.into(), "Run `train` to write it")?;
+        let model = Model::check(file).with_context(|| format!("{}", model_path.display()))?;
+        let beside = folder.join("preprocessor.bin");
+        let recorded =
+            artifact::Manifest::read_beside(&model_path)?.and_then(|manifest| Some(manifest.inputs.get(1)?.path.clone()));
+        let preprocessor_path = recorded.filter(|_| !bundle).unwrap_or(beside);
+        let file: PreprocessorFile = read_envelope(&preprocessor_path, PREPROCESSOR.into(), "Run `engineer` to write it")?;
+        let (digest, _) = Digest::of_file(&preprocessor_path)?;
+        ensure!(
+            digest.hex() == model.file().preprocessor,
+            "{}: is not the preprocessor that {} was trained with (its digest begins with {}, the model names {}). Run `train` again",
+            preprocessor_path.display(),
+            model_path.display(),
+            &digest.hex()[..12],
+            &model.file().preprocessor.get(..12).unwrap_or_default()
+        );
+        let preprocessor = Preprocessor::check(file).with_context(|| format!("{}", preprocessor_path.display()))?;
+        Ok(Self { model, preprocessor, input: args.input.clone(), output: args.output.clone() })
+    }
+}
+
+/// Predicts the target of every row that keeps to the schema.
+///
+/// # Errors
+/// If the table cannot be read, nothing can be written, or ([`No`]) no row keeps to the schema.
+pub fn predict(config: &PredictConfig, progress: &Progress) -> anyhow::Result<Outcome> {
+    let schema = config.preprocessor.schema();
+    let mut source = Source::open(&config.input)?;
+    frame::check_header(&config.input, source.header_line(), source.names(), schema, TargetColumn::Optional)?;
+    ensure!(
+        !source.names().iter().any(|name| name == "prediction"),
+        "{}:{}: has a column \"prediction\" already; rename it",
+        config.input.display(),
+        source.header_line()
+    );
+    let mut quarantine_name = config.output.as_os_str().to_owned();
+    quarantine_name.push(".quarantine.csv");
+    let mut quarantine = AtomicFile::create(Path::new(&quarantine_name))?;
+    quarantine.write_all(frame::REJECTED_HEADER.as_bytes())?;
+    let mut file = AtomicFile::create(&config.output)?;
+    let mut writer = TableWriter::new(&config.output, &mut file)?;
+    let mut bar = progress.bar("predicting", source.bytes() / frame::BLOCK_BYTES as u64);
+    let (mut rows, mut quarantined) = (0, 0);
+    loop {
+        let blocks = source.next_blocks(rayon::current_num_threads() * 4)?;
+        if blocks.is_empty() {
+            break;
+        }
+        let done: Vec<(DataFrame, Vec<Rejected>)> =
+            blocks.par_iter().map(|block| predict_block(config, block)).collect::<anyhow::Result<_>>()?;
+        for (frame, rejected) in &done {
+            rows += frame.height() as u64;
+            quarantined += rejected.len() as u64;
+            quarantine.write_all(&frame::rejected_csv(rejected)?)?;
+        }
+        bar.advance(done.len() as u64);
+        writer.write(&done.into_iter().map(|(frame, _)| frame).collect::<Vec<_>>())?;
+    }
+    writer.finish()?;
+    if rows + quarantined == 0 {
+        return Err(frame::FrameError::NoRows { path: config.input.clone() }.into());
+    }
+    let quarantine = quarantine.commit()?;
+    if rows == 0 {
+        let (input, reasons) = (config.input.display(), quarantine.path.display());
+        return Err(No(format!(
+            "{input}: none of its {quarantined} rows keeps to the schema; the reasons are in {reasons}"
+        ))
+        .into());
+    }
+    if quarantined > 0 {
+        progress.warn(format!("{quarantined} rows break the schema and are in {}", quarantine.path.display()));
+    }
+    let output = file.commit()?.path;
+    let data = Summary { status: "done", output: &output, rows, quarantined };
+    let human = format!(
+        "predict   done: {rows} rows predicted, {quarantined} quarantined, by {} ({})\n          → {}",
+        config.model.file().name,
+        config.model.file().algorithm,
+        output.display()
+    );
+    Ok(Outcome::done(&data, human))
+}
+
+fn predict_block(config: &PredictConfig, block: &Block) -> anyhow::Result<(DataFrame, Vec<Rejected>)> {
+    let preprocessor = &config.preprocessor;
+    let schema = preprocessor.schema();
+    let mut checked = block.check_inputs(schema, preprocessor.file().unknown == UnknownCategory::Other)?;
+    for refusal in preprocessor.refusals(&checked.to_table(schema)) {
+        if checked.good[refusal.row] {
+            checked.good[refusal.row] = false;
+            checked.rejected.push(block.reject_row(refusal.row, &refusal.column, &refusal.reason));
+        }
+    }
+    checked.rejected.sort_by_key(|rejected| rejected.line);
+    let good: Vec<usize> = (0..checked.good.len()).filter(|row| checked.good[*row]).collect();
+    let features =
+        preprocessor.transform(&checked.to_table(schema).select_rows(&good)).context("a level slipped through")?;
+    let matrix = config.model.select(preprocessor.feature_names(), features)?;
+    let predictions = config.model.predict(&matrix);
+    let mut columns = Vec::new();
+    for (name, cells) in block.names().iter().zip(block.texts()?) {
+        let cells: Vec<Option<&str>> =
+            good.iter().map(|row| Some(cells[*row].as_str()).filter(|cell| !cell.is_empty())).collect();
+        columns.push(Column::new(name.as_str().into(), cells));
+    }
+    columns.push(Column::new("prediction".into(), predictions));
+    Ok((DataFrame::new(good.len(), columns)?, checked.rejected))
+}
