@@ -141,6 +141,19 @@ impl Manifest {
             && self.outputs.iter().all(same)
     }
 
+    /// Notes configuration files whose settings are the same and whose text is not (a comment, another stage's section).
+    ///
+    /// # Errors
+    /// If the manifests cannot be written.
+    pub fn refresh_configs(&mut self, configs: &[FileEntry]) -> Result<(), ArtifactError> {
+        let digests = |entries: &[FileEntry]| entries.iter().map(|entry| entry.digest.clone()).collect::<Vec<_>>();
+        if digests(&self.configs) == digests(configs) {
+            return Ok(());
+        }
+        self.configs = configs.to_vec();
+        self.write_beside_outputs()
+    }
+
     /// The output at `path`.
     pub fn output(&self, path: &Path) -> Option<&FileEntry> {
         let path = absolute(path);

@@ -6,8 +6,7 @@ use anyhow::{Context, bail, ensure};
 use artifact::{Digest, FileEntry};
 use features::Plan;
 use frame::Format;
-use schema::{EngineerSection, PipelineConfig, Schema, SettingError, TableSection};
-use serde::Serialize;
+use schema::{PipelineConfig, Schema, SettingError};
 
 use crate::Args;
 
@@ -35,13 +34,11 @@ impl Config {
         let Args { input, output, preprocessor, pipeline_config: path, global } = args;
         Format::of(input)?;
         Format::of(output)?;
-        let absolute = [input, output, preprocessor].map(std::path::absolute);
-        let [input_path, output_path, preprocessor_path] = absolute;
-        let preprocessor_path = preprocessor_path?;
-        if input_path? == output_path.as_ref().map_or(PathBuf::new(), Clone::clone) {
+        let absolute = |path: &PathBuf| std::path::absolute(path);
+        if absolute(input)? == absolute(output)? {
             bail!("{}: is both input and output; name another output", input.display());
         }
-        ensure!(output_path? != preprocessor_path, "{}: is both output and preprocessor", output.display());
+        ensure!(absolute(output)? != absolute(preprocessor)?, "{}: is both output and preprocessor", output.display());
 
         let text = cli::read_text(path, "--pipeline-config")?;
         let config = PipelineConfig::parse(&text).map_err(|error| anyhow::anyhow!("{}:{error}", path.display()))?;
@@ -49,11 +46,7 @@ impl Config {
         let schema = Schema::check(&config.table).map_err(located)?;
         let plan = Plan::check(&schema, &config.engineer).map_err(located)?;
 
-        #[derive(Serialize)]
-        struct Settings<'a>(&'a TableSection, &'a EngineerSection, &'a str);
-        // a preprocessor kept elsewhere is another output
-        let preprocessor_name = preprocessor_path.to_string_lossy();
-        let settings = Digest::of_json(&Settings(&config.table, &config.engineer, &preprocessor_name));
+        let settings = Digest::of_json(&config.engineer_settings());
         let config_file = FileEntry::of(path).context("reading the configuration")?;
         Ok(Self {
             input: input.clone(),

@@ -43,10 +43,11 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
         config.source.0.display()
     );
     if !config.force
-        && let Some(manifest) = Manifest::read_beside(&config.output).unwrap_or(None)
+        && let Some(mut manifest) = Manifest::read_beside(&config.output).unwrap_or(None)
     {
         let outputs = [config.output.clone(), config.preprocessor.clone()];
         if manifest.is_current(STAGE, VERSION, &config.settings, std::slice::from_ref(&input), &outputs) {
+            manifest.refresh_configs(std::slice::from_ref(&config.config_file))?;
             return Ok(summarise(config, "unchanged", &manifest.rows));
         }
     }

@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use artifact::{Digest, FileEntry};
 use frame::Format;
-use schema::{PipelineConfig, ProcessSection, Schema, SettingError, TableSection};
-use serde::Serialize;
+use schema::{PipelineConfig, ProcessSection, Schema, SettingError};
 
 use crate::{Args, trim::Fences};
 
@@ -46,13 +45,11 @@ impl Config {
         let config = PipelineConfig::parse(&text).map_err(|error| anyhow::anyhow!("{}:{error}", path.display()))?;
         let located = |error: SettingError| anyhow::anyhow!("{}:{}", path.display(), error.locate(&text));
         let schema = Schema::check(&config.table).map_err(located)?;
-        let process = config.process;
+        let process = config.process.clone();
         let key = check_split(&process, &schema).map_err(located)?;
         let fences = Fences::check(&process.trim, &schema).map_err(located)?;
 
-        #[derive(Serialize)]
-        struct Settings<'a>(&'a TableSection, &'a ProcessSection);
-        let settings = Digest::of_json(&Settings(&config.table, &process));
+        let settings = Digest::of_json(&config.process_settings());
         let config_file = FileEntry::of(path).context("reading the configuration")?;
         let beside = |suffix: &str| with_suffix(&output, suffix);
         let (quarantine, report) = (beside(".quarantine.csv"), beside(".report.json"));

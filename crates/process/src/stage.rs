@@ -36,11 +36,12 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
         return Err(frame::FrameError::Missing { path: config.input.clone() }.into());
     }
     if !config.force
-        && let Some(manifest) = Manifest::read_beside(&config.output).unwrap_or(None)
+        && let Some(mut manifest) = Manifest::read_beside(&config.output).unwrap_or(None)
     {
         let input = FileEntry::of(&config.input)?;
         let outputs = [config.output.clone(), config.quarantine.clone(), config.report.clone()];
         if manifest.is_current(STAGE, VERSION, &config.settings, &[input], &outputs) {
+            manifest.refresh_configs(std::slice::from_ref(&config.config_file))?;
             return Ok(summarise(config, "unchanged", &manifest.rows, &[]));
         }
     }

@@ -132,6 +132,11 @@ fn place(line: Option<usize>, column: Option<usize>) -> String {
 }
 
 impl ConfigError {
+    /// An error about the key at `path`, found after parsing.
+    pub fn at(text: &str, path: &[&str], message: impl Into<String>) -> Self {
+        crate::SettingError::new(path, message).locate(text)
+    }
+
     /// An error of the YAML parser, with its place.
     pub fn from_yaml(error: &serde_yaml::Error) -> Self {
         let location = error.location();
@@ -156,6 +161,16 @@ impl PipelineConfig {
             return Err(ConfigError { line: None, column: None, message: "the file is empty".into() });
         }
         serde_yaml::from_str(text).map_err(|error| ConfigError::from_yaml(&error))
+    }
+
+    /// The settings that bear on what `process` writes.
+    pub fn process_settings(&self) -> impl Serialize {
+        (&self.table, &self.process)
+    }
+
+    /// The settings that bear on what `engineer` writes.
+    pub fn engineer_settings(&self) -> impl Serialize {
+        (&self.table, &self.engineer)
     }
 }
 

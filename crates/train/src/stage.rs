@@ -41,13 +41,14 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     let preprocessor = engineer.output_beside(&config.data).context("the manifest names no preprocessor")?.path.clone();
     let (_, preprocessor) = check_input(&preprocessor, "engineer")?;
     if !config.force
-        && let Some(manifest) = Manifest::read_beside(&config.model_file).unwrap_or(None)
+        && let Some(mut manifest) = Manifest::read_beside(&config.model_file).unwrap_or(None)
     {
         let outputs = [&config.model_file, &config.metrics_file, &config.predictions_file].map(Clone::clone);
         let inputs = [data.clone(), preprocessor.clone()];
         if manifest.is_current(STAGE, VERSION, &config.settings, &inputs, &outputs)
             && let Ok(record) = serde_json::from_str(&cli::read_text(&config.metrics_file, "--models-dir")?)
         {
+            manifest.refresh_configs(std::slice::from_ref(&config.config_file))?;
             return Ok(summarise(config, "unchanged", &record));
         }
     }

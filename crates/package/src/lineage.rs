@@ -1,0 +1,126 @@
+//! Walks the manifests from the model back to the raw table.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use artifact::{ArtifactError, Digest, FileEntry, Manifest, check_input};
+use serde::{Deserialize, Serialize};
+
+use crate::Config;
+
+/// A stage on the way.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub(crate) struct Link {
+    /// The stage.
+    pub(crate) stage: String,
+    /// Its version.
+    pub(crate) version: String,
+    /// The files it read, by name.
+    pub(crate) inputs: Vec<NamedDigest>,
+    /// The files it wrote, by name.
+    pub(crate) outputs: Vec<NamedDigest>,
+    /// Row counts by name.
+    pub(crate) rows: std::collections::BTreeMap<String, u64>,
+}
+
+/// A file by its name alone: folders differ from machine to machine.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub(crate) struct NamedDigest {
+    pub(crate) name: String,
+    pub(crate) digest: Digest,
+}
+
+impl From<&FileEntry> for NamedDigest {
+    fn from(entry: &FileEntry) -> Self {
+        let name = entry.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Self { name, digest: entry.digest.clone() }
+    }
+}
+
+/// The unbroken chain, model first.
+#[derive(Debug)]
+pub(crate) struct Lineage {
+    pub(crate) links: Vec<Link>,
+    /// The manifest of `train`.
+    pub(crate) train: Manifest,
+    /// The preprocessor that `train` used.
+    pub(crate) preprocessor: PathBuf,
+    /// The model configuration that `train` used.
+    pub(crate) model_config: PathBuf,
+}
+
+/// Follows the chain; every file must be the one that the next stage read.
+pub(crate) fn walk(config: &Config) -> anyhow::Result<Lineage> {
+    let model = config.trained.join("model.bin");
+    let (train, _) = check_input(&model, "train")?;
+    for output in &train.outputs {
+        check_input(&output.path, "train")?;
+    }
+    let [featured, preprocessor] = train.inputs.as_slice() else {
+        bail!("{}: its manifest does not name two inputs", model.display())
+    };
+    let engineer = step(featured, "train", "engineer")?;
+    step(preprocessor, "train", "engineer")?;
+    let cleaned = engineer.inputs.first().context("the manifest of `engineer` names no input")?;
+    let process = step(cleaned, "engineer", "process")?;
+    let raw = process.inputs.first().context("the manifest of `process` names no input")?;
+    same(raw, "process")?;
+    let settings = [
+        ("process", &process, Digest::of_json(&config.pipeline.process_settings())),
+        ("engineer", &engineer, Digest::of_json(&config.pipeline.engineer_settings())),
+    ];
+    for (stage, manifest, now) in settings {
+        ensure!(
+            manifest.settings == now,
+            "{}: the settings of `{stage}` (or the table) are not those it ran with. Run `{stage}` and the stages after it again",
+            config.pipeline_path.display()
+        );
+    }
+    let model_config = train.configs.first().context("the manifest of `train` names no configuration")?;
+    same(model_config, "train")?;
+    let links = [&train, &engineer, &process].map(|manifest| Link {
+        stage: manifest.stage.clone(),
+        version: manifest.version.clone(),
+        inputs: manifest.inputs.iter().map(NamedDigest::from).collect(),
+        // of what `train` wrote the model alone: the record of the run has times in it
+        outputs: manifest
+            .outputs
+            .iter()
+            .filter(|entry| entry.path.file_name() != Some("metrics.json".as_ref()))
+            .map(NamedDigest::from)
+            .collect(),
+        rows: manifest.rows.clone(),
+    });
+    Ok(Lineage {
+        links: links.into(),
+        preprocessor: preprocessor.path.clone(),
+        model_config: model_config.path.clone(),
+        train: train.clone(),
+    })
+}
+
+/// Checks that `file`, which `reader` read, is still what it read and what `writer` wrote; returns the writer's manifest.
+fn step(file: &FileEntry, reader: &str, writer: &'static str) -> anyhow::Result<Manifest> {
+    let (manifest, now) = check_input(&file.path, writer)?;
+    differs(file, &now, reader)?;
+    Ok(manifest)
+}
+
+fn same(file: &FileEntry, reader: &'static str) -> anyhow::Result<()> {
+    if !file.path.exists() {
+        let hint = format!("It is what `{reader}` read: put it back, or run `{reader}` and the stages after it again");
+        return Err(ArtifactError::Missing { path: file.path.clone(), hint }.into());
+    }
+    differs(file, &FileEntry::of(Path::new(&file.path))?, reader)
+}
+
+fn differs(read: &FileEntry, now: &FileEntry, reader: &str) -> anyhow::Result<()> {
+    ensure!(
+        read.digest == now.digest,
+        "{}: is not the file that `{reader}` read (digest {}, it read {}). Run `{reader}` and the stages after it again",
+        read.path.display(),
+        now.digest,
+        read.digest
+    );
+    Ok(())
+}

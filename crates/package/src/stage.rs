@@ -1,0 +1,152 @@
+//! The stage as a whole: lineage, gate, bundle.
+
+use std::fs;
+
+use anyhow::{Context, ensure};
+use artifact::{Digest, FileEntry, MANIFEST_VERSION, Manifest, RunRecord, read_envelope};
+use cli::{Clock, Outcome, Progress};
+use features::{PREPROCESSOR, Preprocessor, PreprocessorFile};
+use model::{MODEL, Model, ModelFile};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::{
+    Config,
+    bundle::{self, BundleManifest, Files, MANIFEST},
+    card,
+    gate::{Decision, decide},
+    lineage::walk,
+    verify,
+};
+
+const STAGE: &str = "package";
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+#[derive(Serialize)]
+struct Summary<'a> {
+    stage: &'static str,
+    status: &'static str,
+    bundle: Option<&'a std::path::Path>,
+    archive: Option<&'a std::path::Path>,
+    content_id: Option<&'a str>,
+    gate: &'a [Decision],
+}
+
+/// Runs the stage.
+///
+/// # Errors
+/// If the lineage is broken, a file cannot be read or written; a model that misses the gate is an outcome, refused.
+pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
+    let clock = Clock::start();
+    let lineage = walk(config)?;
+    progress.detail(format!(
+        "lineage unbroken: {}",
+        lineage.links.iter().map(|link| link.stage.as_str()).collect::<Vec<_>>().join(" ← ")
+    ));
+    let metrics_path = config.trained.join("metrics.json");
+    let record: RunRecord = serde_json::from_str(&cli::read_text(&metrics_path, "--models-dir")?)
+        .with_context(|| format!("{}: is not the record of a run", metrics_path.display()))?;
+    let decisions = decide(&config.pipeline.package.gate, &record)
+        .map_err(|message| anyhow::anyhow!("{}: {message}", config.pipeline_path.display()))?;
+    let missed: Vec<String> = decisions.iter().filter(|decision| !decision.passed).map(Decision::refusal).collect();
+    if !missed.is_empty() {
+        let data =
+            Summary { stage: STAGE, status: "refused", bundle: None, archive: None, content_id: None, gate: &decisions };
+        let human = format!("package   refused: {} of {} bounds of the gate missed", missed.len(), decisions.len());
+        return Ok(Outcome::done(&data, human).refused(format!("{}. Nothing was packaged", missed.join("; "))));
+    }
+
+    let (files, manifest) = assemble(config, &lineage, &record)?;
+    let folder = config.output.join(manifest.folder());
+    let archive = config.output.join(format!("{}.tar.gz", manifest.folder()));
+    let there = folder.exists() && bundle::read(&folder).is_ok_and(|found| found == files);
+    if !there {
+        bundle::write_folder(&folder, &files)?;
+    }
+    let packed = bundle::write_archive(&archive, &manifest.folder(), &files)?;
+    let inputs =
+        [config.trained.join("model.bin"), metrics_path, lineage.preprocessor.clone(), lineage.model_config.clone()];
+    Manifest {
+        format_version: MANIFEST_VERSION,
+        stage: STAGE.into(),
+        version: VERSION.into(),
+        commit: cli::commit(),
+        schema: manifest.schema.clone(),
+        settings: Digest::of_json(&config.pipeline.package),
+        configs: vec![FileEntry::of(&config.pipeline_path)?],
+        inputs: inputs.iter().map(|path| FileEntry::of(path)).collect::<Result<_, _>>()?,
+        outputs: vec![packed],
+        rows: lineage.train.rows.clone(),
+        started_at_ms: clock.started_at_ms,
+        duration_ms: clock.elapsed_ms(),
+    }
+    .write_beside_outputs()?;
+    let status = if there { "unchanged" } else { "done" };
+    let data = Summary {
+        stage: STAGE,
+        status,
+        bundle: Some(&folder),
+        archive: Some(&archive),
+        content_id: Some(&manifest.content_id),
+        gate: &decisions,
+    };
+    let gate = match decisions.len() {
+        0 => "no gate is set".to_owned(),
+        bounds => format!("all {bounds} bounds of the gate kept"),
+    };
+    let human = format!(
+        "package   {status}: lineage unbroken back to the raw table, {gate}\n          → {}/ and .tar.gz",
+        folder.display()
+    );
+    Ok(Outcome::done(&data, human))
+}
+
+fn assemble(
+    config: &Config,
+    lineage: &crate::lineage::Lineage,
+    record: &RunRecord,
+) -> anyhow::Result<(Files, BundleManifest)> {
+    let model_path = config.trained.join("model.bin");
+    let file: ModelFile = read_envelope(&model_path, MODEL.into(), "Run `train` to write it")?;
+    let model = Model::check(file).with_context(|| format!("{}", model_path.display()))?;
+    let file: PreprocessorFile = read_envelope(&lineage.preprocessor, PREPROCESSOR.into(), "Run `engineer` to write it")?;
+    let preprocessor = Preprocessor::check(file).with_context(|| format!("{}", lineage.preprocessor.display()))?;
+    let read = |path: &std::path::Path| fs::read(path).with_context(|| format!("{}: cannot read it", path.display()));
+    let preprocessor_bytes = read(&lineage.preprocessor)?;
+    ensure!(
+        Digest::of_bytes(&preprocessor_bytes).hex() == model.file().preprocessor,
+        "{}: is not the preprocessor that {} was trained with. Run `train` again",
+        lineage.preprocessor.display(),
+        model_path.display()
+    );
+
+    // what differs between two runs of the same content (times, commit, folders) stays out
+    let datasets: Vec<_> = record
+        .datasets
+        .iter()
+        .map(|input| json!({"context": input.context, "rows": input.rows, "digest": input.source.digest, "schema": input.schema}))
+        .collect();
+    let metrics = json!({
+        "name": record.name,
+        "parameters": record.parameters,
+        "metrics": record.metrics,
+        "intervals": record.intervals,
+        "features": record.features,
+        "datasets": datasets,
+        "warnings": record.warnings,
+    });
+    let pretty =
+        |value: &serde_json::Value| serde_json::to_string_pretty(value).map(|text| format!("{text}\n").into_bytes());
+    let mut files = Files::new();
+    files.insert("model.bin".into(), read(&model_path)?);
+    files.insert("preprocessor.bin".into(), preprocessor_bytes);
+    files.insert("schema.json".into(), pretty(&serde_json::to_value(config.schema.section())?)?);
+    files.insert("pipeline.yaml".into(), config.pipeline_text.clone().into_bytes());
+    files.insert("model_config.yaml".into(), read(&lineage.model_config)?);
+    files.insert("metrics.json".into(), pretty(&metrics)?);
+    files.insert("MODEL_CARD.md".into(), card::render(&model, &preprocessor, record, &lineage.links).into_bytes());
+    let manifest = BundleManifest::new(&model.file().name, &config.schema.fingerprint(), lineage.links.clone(), &files);
+    files.insert(MANIFEST.into(), pretty(&serde_json::to_value(&manifest)?)?);
+    verify::check(&files).map_err(|fault| anyhow::anyhow!("the bundle does not hold together: {fault}"))?;
+    Ok((files, manifest))
+}
