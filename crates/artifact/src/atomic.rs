@@ -96,7 +96,6 @@ fn remove_abandoned(folder: &Path, prefix: &str) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.starts_with(prefix)
-            && name.ends_with(".tmp")
             && let Ok(file) = File::open(entry.path())
             && file.try_lock().is_ok()
         {

@@ -8,8 +8,8 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[allow(missing_docs, reason = "the fields are what the messages say")]
 pub enum ArtifactError {
-    #[error("{}: cannot {action}: {source}", path.display())]
-    Io { path: PathBuf, action: &'static str, source: io::Error },
+    #[error("{}: cannot {action}: {cause}", path.display())]
+    Io { path: PathBuf, action: &'static str, cause: io::Error },
     #[error("{}: is not a file of this project (its first bytes are not ours)", path.display())]
     NotOurs { path: PathBuf },
     #[error("{}: holds \"{found}\", not \"{expected}\"", path.display())]
@@ -33,6 +33,6 @@ pub enum ArtifactError {
 impl ArtifactError {
     pub(crate) fn io(path: &std::path::Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io { path, action, source }
+        move |cause| Self::Io { path, action, cause }
     }
 }

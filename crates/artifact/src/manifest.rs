@@ -202,6 +202,7 @@ pub fn relative_path(path: &Path, folder: &Path) -> PathBuf {
 }
 
 fn absolute(path: &Path) -> PathBuf {
+    let path = if path == Path::new("") { Path::new(".") } else { path };
     normalise(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))
 }
 

@@ -61,7 +61,7 @@ fn clean(block: &Block, schema: &Schema) -> anyhow::Result<Cleaned> {
                 target = typed.numbers(name).with_context(absent)?;
             }
             ColumnType::Float | ColumnType::Integer => {
-                table.push(name, Values::Number(typed.numbers(name).with_context(absent)?))
+                table.push(name, Values::Number(typed.numbers(name).with_context(absent)?));
             }
             ColumnType::Category => table.push(name, Values::Category(typed.categories(name).with_context(absent)?)),
             ColumnType::Date => {

@@ -184,7 +184,7 @@ impl Parser {
                 let inner = self.expression(0)?;
                 self.close(inner)
             }
-            other => Err(SyntaxError::new(at, format!("expected a value, found {}", shown(&other)))),
+            token @ Token::Symbol(_) => Err(SyntaxError::new(at, format!("expected a value, found {}", shown(&token)))),
         }
     }
 

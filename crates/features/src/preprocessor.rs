@@ -138,7 +138,7 @@ impl Preprocessor {
                 Some(Values::Category(values)) => values,
                 _ => &absent,
             };
-            let unknown = |row, level: &str| self.unknown_level(row, category, level);
+            let unknown = |row, level: &str| unknown_level(row, category, level);
             features.extend(category.encode(values, self.file.unknown == UnknownCategory::Other, unknown)?);
         }
         Ok(features)
@@ -155,23 +155,23 @@ impl Preprocessor {
             let unknown: Vec<bool> = values.levels.iter().map(|level| !category.knows(level)).collect();
             for (row, code) in values.codes.iter().enumerate() {
                 if unknown.get(*code as usize) == Some(&true) {
-                    refusals.push(self.unknown_level(row, category, &values.levels[*code as usize]));
+                    refusals.push(unknown_level(row, category, &values.levels[*code as usize]));
                 }
             }
         }
         refusals
     }
+}
 
-    fn unknown_level(&self, row: usize, category: &CategoryEncoder, level: &str) -> RowError {
-        let mut known: Vec<&str> = category.levels.iter().chain(&category.rare).map(String::as_str).collect();
-        known.sort_unstable();
-        let near = schema::nearest(level, known.iter().copied()).map_or(String::new(), |near| format!("; nearest: {near}"));
-        let shown = known.iter().take(20).copied().collect::<Vec<_>>().join(", ");
-        let more = if known.len() > 20 { format!(" and {} more", known.len() - 20) } else { String::new() };
-        RowError {
-            row,
-            column: category.column.clone(),
-            reason: format!("\"{level}\" is not among the levels seen in training: {shown}{more}{near}"),
-        }
+fn unknown_level(row: usize, category: &CategoryEncoder, level: &str) -> RowError {
+    let mut known: Vec<&str> = category.levels.iter().chain(&category.rare).map(String::as_str).collect();
+    known.sort_unstable();
+    let near = schema::nearest(level, known.iter().copied()).map_or(String::new(), |near| format!("; nearest: {near}"));
+    let shown = known.iter().take(20).copied().collect::<Vec<_>>().join(", ");
+    let more = if known.len() > 20 { format!(" and {} more", known.len() - 20) } else { String::new() };
+    RowError {
+        row,
+        column: category.column.clone(),
+        reason: format!("\"{level}\" is not among the levels seen in training: {shown}{more}{near}"),
     }
 }

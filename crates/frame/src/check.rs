@@ -334,10 +334,11 @@ pub const REJECTED_HEADER: &str = "line,column,value,reason,record\n";
 /// If polars refuses the columns: that would be a mistake here.
 pub fn rejected_csv(rejected: &[Rejected]) -> Result<Vec<u8>, FrameError> {
     let text = |name: &str, of: &dyn Fn(&Rejected) -> &str| {
-        let cells: Vec<&str> = rejected.iter().map(of).collect();
+        let cells: Vec<Option<&str>> =
+            rejected.iter().map(|rejected| Some(of(rejected)).filter(|cell| !cell.is_empty())).collect();
         polars::prelude::Column::new(name.into(), cells)
     };
-    let lines: Vec<i64> = rejected.iter().map(|rejected| rejected.line as i64).collect();
+    let lines: Vec<i64> = rejected.iter().map(|rejected| rejected.line.cast_signed()).collect();
     let columns = vec![
         polars::prelude::Column::new("line".into(), lines),
         text("column", &|rejected| &rejected.column),

@@ -8,10 +8,10 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[allow(missing_docs, reason = "the fields are what the messages say")]
 pub enum FrameError {
-    #[error("{}: no such file", path.display())]
+    #[error("{}: no such file; check the path", path.display())]
     Missing { path: PathBuf },
-    #[error("{}: cannot {action}: {source}", path.display())]
-    Io { path: PathBuf, action: &'static str, source: io::Error },
+    #[error("{}: cannot {action}: {cause}", path.display())]
+    Io { path: PathBuf, action: &'static str, cause: io::Error },
     #[error("{}: is empty: a header and rows are needed", path.display())]
     Empty { path: PathBuf },
     #[error("{}: has a header and no rows", path.display())]
@@ -29,7 +29,7 @@ pub enum FrameError {
 impl FrameError {
     pub(crate) fn io(path: &std::path::Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io { path, action, source }
+        move |cause| Self::Io { path, action, cause }
     }
 
     pub(crate) fn content(path: &std::path::Path, message: impl ToString) -> Self {

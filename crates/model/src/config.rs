@@ -132,6 +132,12 @@ impl ModelSection {
         results.into_iter().filter(|(_, value)| value.is_some()).map(|(name, _)| name).collect()
     }
 
+    /// The feature set in use: the one named, or the only one there is.
+    pub fn feature_set_in_use(&self) -> Option<&str> {
+        let only = self.feature_sets.0.first().map(|(name, _)| name.as_str());
+        self.feature_set.as_deref().or(only)
+    }
+
     /// The features to train on, chosen from `available`, in the order of the feature file; and how indices were understood.
     ///
     /// # Errors
@@ -205,6 +211,18 @@ mod tests {
     fn chosen(extra: &str) -> Result<String, String> {
         let available = ["sqft", "location=Rural", "location=Urban"].map(String::from);
         section(extra).features(&available).map(|features| features.join(" "))
+    }
+
+    #[test]
+    fn the_reference_is_current() {
+        let body = schema::render_reference("model_config.yaml", &schemars::schema_for!(ModelConfig));
+        let text = format!("# Model configuration reference\n\nGenerated from the program; do not edit.\n\n{body}");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/model_config.md");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, &text).unwrap();
+        }
+        let found = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(found == text, "docs/model_config.md is out of date: run UPDATE_DOCS=1 scripts/test.sh");
     }
 
     #[test]

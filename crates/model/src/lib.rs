@@ -10,6 +10,7 @@ mod fit;
 mod linear;
 mod matrix;
 mod metrics;
+mod parameter_reader;
 mod parameters;
 mod regressor;
 mod smartcore_trees;

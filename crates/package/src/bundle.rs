@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::{Read, Write},
+    io::{self, Read, Write},
     path::{Component, Path},
 };
 
@@ -181,5 +181,7 @@ fn read_archive(path: &Path) -> anyhow::Result<Files> {
         let name = name.to_string_lossy().into_owned();
         ensure!(files.insert(name.clone(), bytes).is_none(), "{name} is there twice");
     }
+    // the checksum stands at the very end
+    io::copy(&mut archive.into_inner(), &mut io::sink())?;
     Ok(files)
 }

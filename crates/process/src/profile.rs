@@ -241,7 +241,7 @@ fn ranks(values: &[f64]) -> Vec<f64> {
     let mut ranks = vec![0.0; values.len()];
     let mut first = 0;
     for group in order.chunk_by(|a, b| values[*a] == values[*b]) {
-        let rank = first as f64 + (group.len() as f64 + 1.0) / 2.0;
+        let rank = first as f64 + f64::midpoint(group.len() as f64, 1.0);
         group.iter().for_each(|row| ranks[*row] = rank);
         first += group.len();
     }

@@ -140,12 +140,15 @@ impl ConfigError {
     /// An error of the YAML parser, with its place.
     pub fn from_yaml(error: &serde_yaml::Error) -> Self {
         let location = error.location();
-        let message = error.to_string();
-        let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(before, _)| before);
+        let mut message = error.to_string();
+        if let Some(place) = &location {
+            // the place is said before the message
+            message = message.replace(&format!(" at line {} column {}", place.line(), place.column()), "");
+        }
         Self {
             line: location.as_ref().map(serde_yaml::Location::line),
             column: location.as_ref().map(serde_yaml::Location::column),
-            message: message.to_owned(),
+            message,
         }
     }
 }
@@ -183,8 +186,23 @@ mod tests {
     }
 
     #[test]
+    fn the_reference_is_current() {
+        let body = crate::render_reference("pipeline.yaml", &schemars::schema_for!(PipelineConfig));
+        let text = format!("# Pipeline configuration reference\n\nGenerated from the program; do not edit.\n\n{body}");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/pipeline_config.md");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, &text).unwrap();
+        }
+        let found = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(found == text, "docs/pipeline_config.md is out of date: run UPDATE_DOCS=1 scripts/test.sh");
+    }
+
+    #[test]
     fn bad_yaml_is_named_by_line_and_column() {
-        assert_eq!(error_of("table:\n\ttarget: price\n"), "2:1: found character that cannot start any token");
+        assert_eq!(
+            error_of("table:\n\ttarget: price\n"),
+            "2:1: found character that cannot start any token, while scanning for the next token"
+        );
         assert_eq!(
             error_of("table:\n  target: price\n  columns:\n    price: {type: float, mim: 3}\n"),
             "4:26: table.columns.price: unknown field `mim`, expected one of `type`, `required`, `min`, `max`, `levels`, \

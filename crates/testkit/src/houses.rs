@@ -123,7 +123,7 @@ fn spoil(mut cells: Vec<String>, rng: &mut Rng, dirt: Dirt) -> Vec<String> {
     if fate < 0.03 {
         let column = 1 + rng.usize(..6);
         let token = ["", "NA", "?"][rng.usize(..3)];
-        cells[column] = if dirt == Dirt::Full { token } else { "" }.to_owned();
+        cells[column] = String::from(if dirt == Dirt::Full { token } else { "" });
     } else if fate < 0.06 {
         let column = [4, 6][rng.usize(..2)];
         cells[column] = match rng.usize(..4) {
@@ -141,7 +141,7 @@ fn spoil(mut cells: Vec<String>, rng: &mut Rng, dirt: Dirt) -> Vec<String> {
         cells[0] = String::new();
     } else if fate < 0.071 && dirt == Dirt::Full {
         let (column, value) = [(1, "-1200"), (2, "99"), (3, "two"), (4, "Atlantis"), (5, "2999"), (0, "1")][rng.usize(..6)];
-        cells[column] = value.to_owned();
+        cells[column] = String::from(value);
     }
     cells
 }

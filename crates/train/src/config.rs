@@ -29,6 +29,15 @@ pub struct Config {
     pub(crate) force: bool,
 }
 
+/// What bears on the outputs.
+#[derive(Serialize)]
+struct Settings<'a> {
+    algorithm: &'a str,
+    parameters: BTreeMap<&'static str, Value>,
+    seed: u64,
+    section: &'a ModelSection,
+}
+
 impl Config {
     /// Reads and checks.
     ///
@@ -64,13 +73,6 @@ impl Config {
             warnings.push(format!("model.{result} is a result, not a setting; ignored (results are in metrics.json)"));
         }
 
-        #[derive(Serialize)]
-        struct Settings<'a> {
-            algorithm: &'a str,
-            parameters: BTreeMap<&'static str, Value>,
-            seed: u64,
-            section: &'a ModelSection,
-        }
         let settings = Digest::of_json(&Settings {
             algorithm: algorithm.name(),
             parameters: parameters.named().into_iter().collect(),

@@ -19,7 +19,7 @@ pub(crate) fn record(config: &Config, dataset: &Dataset, findings: &Findings, fi
     parameters.insert("target_variable".into(), json!(files.target));
     parameters.insert("target_transform".into(), json!(config.section.target_transform.name()));
     parameters.insert("cross_validation_folds".into(), json!(findings.folds.len()));
-    parameters.insert("feature_set".into(), json!(config.section.feature_set));
+    parameters.insert("feature_set".into(), json!(config.section.feature_set_in_use().unwrap_or("all")));
     parameters.insert("features".into(), json!(dataset.features.len()));
 
     let mut metrics = Vec::new();

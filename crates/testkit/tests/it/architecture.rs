@@ -1,0 +1,112 @@
+//! The house rules that a compiler does not check.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use testkit::repository;
+
+/// Which crates of ours a crate may use.
+const ARROWS: [(&str, &[&str]); 11] = [
+    ("schema", &[]),
+    ("artifact", &[]),
+    ("cli", &[]),
+    ("testkit", &[]),
+    ("features", &["schema"]),
+    ("model", &["schema"]),
+    ("frame", &["schema"]),
+    ("process", &["schema", "frame", "artifact", "cli"]),
+    ("engineer", &["schema", "frame", "features", "artifact", "cli"]),
+    ("train", &["schema", "frame", "features", "model", "artifact", "cli"]),
+    ("package", &["schema", "features", "model", "artifact", "cli"]),
+];
+
+/// Which crates may use polars.
+const POLARS: [&str; 4] = ["frame", "process", "engineer", "train"];
+
+fn dependencies() -> BTreeMap<String, Vec<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
+        .current_dir(repository())
+        .output()
+        .expect("cargo runs");
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON from cargo metadata");
+    let packages = metadata["packages"].as_array().expect("packages");
+    let name = |value: &serde_json::Value| value["name"].as_str().expect("a name").to_owned();
+    packages
+        .iter()
+        .map(|package| (name(package), package["dependencies"].as_array().expect("a list").iter().map(name).collect()))
+        .collect()
+}
+
+#[test]
+fn crates_use_each_other_along_the_arrows() {
+    let found = dependencies();
+    let ours: Vec<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
+    assert_eq!(found.keys().map(String::as_str).collect::<Vec<_>>(), {
+        let mut sorted = ours.clone();
+        sorted.sort_unstable();
+        sorted
+    });
+    for (name, allowed) in ARROWS {
+        for dependency in found[name].iter().filter(|dependency| ours.contains(&dependency.as_str())) {
+            assert!(allowed.contains(&dependency.as_str()), "{name} must not use {dependency}");
+        }
+        let polars = found[name].iter().any(|dependency| dependency.starts_with("polars"));
+        assert!(!polars || POLARS.contains(&name), "{name} must not use polars");
+    }
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_for_and_stays_small() {
+    let mut files = Vec::new();
+    sources(&repository().join("crates"), &mut files);
+    assert!(files.len() > 60);
+    for file in files {
+        let text = fs::read_to_string(&file).expect("text");
+        assert!(text.starts_with("//! "), "{} does not open with a //! line", file.display());
+        assert!(text.lines().count() <= 420, "{} has grown past 420 lines: is it still one room?", file.display());
+    }
+}
+
+#[test]
+fn pure_crates_have_no_clock_environment_file_or_network() {
+    let forbidden =
+        ["std::fs", "std::net", "std::env", "SystemTime", "Instant::now", "fs::File", "env::var", "thread_rng", "println!"];
+    for name in ["schema", "features", "model"] {
+        let mut files = Vec::new();
+        sources(&repository().join("crates").join(name).join("src"), &mut files);
+        for file in files {
+            let text = fs::read_to_string(&file).expect("text");
+            // tests may read the documents they check
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            for word in forbidden {
+                assert!(!code.contains(word), "{} uses {word}", file.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn programs_know_nothing_of_continuous_integration() {
+    let mut files = Vec::new();
+    sources(&repository().join("crates"), &mut files);
+    for file in files.iter().filter(|file| !file.ends_with("architecture.rs")) {
+        let text = fs::read_to_string(file).expect("text");
+        assert!(!text.contains("GITHUB_"), "{} reads a variable of GitHub", file.display());
+    }
+}

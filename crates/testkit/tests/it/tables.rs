@@ -1,0 +1,105 @@
+//! Tables never seen before: `process init`, and the four stages on what it writes.
+
+use testkit::Workspace;
+
+/// Runs the four stages with the configurations that `init` wrote.
+fn run_on(workspace: &Workspace, table: &str) -> String {
+    workspace.ok(&format!("process --input {table} --output cleaned.csv --pipeline-config any.yaml"));
+    workspace.ok("engineer --input cleaned.csv --output featured.csv --preprocessor models/trained/preprocessor.bin --pipeline-config any.yaml");
+    workspace.ok("train --config any_model.yaml --data featured.csv --models-dir models");
+    workspace.ok("package --models-dir models --output packaged --pipeline-config any.yaml");
+    workspace.read("models/trained/metrics.json")
+}
+
+/// Eighty columns: a BOM, blanks and quotes in names, `NA` as a level here and as missing there, dates, ids, texts, an empty column.
+fn wide_table() -> String {
+    let mut header = vec![
+        "Id",
+        "Lot Area",
+        "Alley",
+        "Lot Frontage",
+        "Sale Date",
+        "Zip",
+        "Empty",
+        "Remarks",
+        "\"Say \"\"Hi\"\"\"",
+        "SalePrice",
+    ]
+    .into_iter()
+    .map(str::to_owned)
+    .collect::<Vec<_>>();
+    header.extend((0..35).map(|number| format!("Num {number}")));
+    header.extend((0..35).map(|number| format!("Cat {number}")));
+    let mut table = format!("\u{feff}{}\r\n", header.join(","));
+    let mut state = 12_345_u64;
+    let mut next = move |limit: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % limit
+    };
+    for row in 0..300 {
+        let area = 2000 + next(8000);
+        let alley = ["NA", "NA", "NA", "Grvl", "Pave"][next(5) as usize];
+        let frontage = if next(6) == 0 { "NA".to_owned() } else { (20 + next(80)).to_string() };
+        let hi = ["yes", "yes", "no", " Yes"][next(4) as usize];
+        let mut cells = vec![
+            (row + 1).to_string(),
+            area.to_string(),
+            alley.to_owned(),
+            frontage,
+            format!("{:02}/{:02}/20{:02}", 1 + next(12), 1 + next(28), 10 + next(5)),
+            format!("0{}", 1000 + next(40)),
+            String::new(),
+            format!("\"house {row}, a \"\"fine\"\" one\""),
+            hi.to_owned(),
+            (50_000 + area * 20 + next(20_000)).to_string(),
+        ];
+        cells.extend((0..35).map(|number| if number % 2 == 0 { next(100).to_string() } else { format!("{}.5", next(50)) }));
+        cells
+            .extend((0..35).map(|number| if next(40) == 0 { String::new() } else { format!("level {}", next(2 + number)) }));
+        table.push_str(&cells.join(","));
+        table.push_str("\r\n");
+    }
+    table
+}
+
+#[test]
+fn an_80_column_table_runs_on_what_init_wrote() {
+    let workspace = Workspace::new();
+    workspace.write("wide.csv", wide_table());
+    let run = workspace.run("process init --input wide.csv --target SalePrice --output any.yaml");
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.stdout.starts_with("init      80 columns, 300 rows → any.yaml and any_model.yaml\n"), "{}", run.stdout);
+    let config = workspace.read("any.yaml");
+    for expected in [
+        "    # named like an id and nearly all different\n    Id: {type: id}\n",
+        "    \"Lot Area\": {type: integer, min: ",
+        "taken for a level of its own\n    Alley: {type: category, levels: [Grvl, Pave, \"NA\"], missing: [\"\", ",
+        "    \"Sale Date\": {type: date, format: \"%m/%d/%Y\"}\n",
+        "    # numbers with leading zeros: codes\n    Zip: {type: id}\n",
+        "    # 300 missing; no value at all, so not a feature\n    Empty: {type: text}\n",
+        "    # 300 different texts: not a feature\n    Remarks: {type: text}\n",
+        "    \"Say \\\"Hi\\\"\": {type: category, levels: [\"no\", \"yes\"]}\n",
+    ] {
+        assert!(config.contains(expected), "{expected}\n{config}");
+    }
+    let record = run_on(&workspace, "wide.csv");
+    assert!(record.contains("\"Alley=NA\""), "{record}");
+    assert!(workspace.json("cleaned.csv.report.json")["balance"]["quarantined"] == 0);
+
+    let stderr = workspace.fails(2, "process init --input wide.csv --target SalePrice --output any.yaml");
+    assert_eq!(stderr, "error: any.yaml: is there already; name another file, or replace it with --force\n");
+    let stderr = workspace.fails(2, "process init --input wide.csv --target Price --output b.yaml");
+    assert_eq!(stderr, "error: wide.csv:1: there is no column \"Price\"\n");
+    let stderr = workspace.fails(2, "process init --input wide.csv --target Alley --output b.yaml");
+    assert_eq!(stderr, "error: wide.csv: column \"Alley\" does not hold numbers, so it cannot be the target\n");
+}
+
+#[test]
+fn init_understands_the_shipped_table() {
+    let workspace = crate::houses(2000);
+    workspace.ok("process init --input raw.csv --target price --output any.yaml");
+    let record: serde_json::Value = serde_json::from_str(&run_on(&workspace, "raw.csv")).unwrap();
+    let r2 =
+        record["metrics"].as_array().unwrap().iter().find(|point| point["key"] == "r2").unwrap()["value"].as_f64().unwrap();
+    assert!(r2 > 0.8, "{r2}");
+}
