@@ -12,14 +12,19 @@ step "lints"
 cargo clippy --release --workspace --all-targets --quiet -- -D warnings
 step "scripts parse"
 for script in scripts/*.sh; do bash -n "$script"; done
-python3 -m py_compile crates/testkit/golden/make_golden.py
+python3 - scripts/*.py crates/testkit/golden/*.py <<'PY'
+import ast, sys
+for path in sys.argv[1:]:
+    ast.parse(open(path, encoding="utf-8").read(), path)
+PY
 step "build"
 # the programs first: the tests run them as a user does
 cargo build --release --workspace --quiet
 step "tests"
-cargo test --release --workspace --quiet 2>&1 | tee "${TMPDIR:-/tmp}/house-price-tests.$$" | grep -v '^$' || status=$?
-log=${TMPDIR:-/tmp}/house-price-tests.$$
+log=$(mktemp)
 trap 'rm -f "$log"' EXIT
+status=0
+cargo test --release --workspace --no-fail-fast 2>&1 | tee "$log" || status=$?
 count() { awk -v word="$1" '/^test result:/ { for (i = 2; i <= NF; i++) if ($i ~ "^" word) sum += $(i - 1) } END { print sum + 0 }' "$log"; }
 printf '\n%s passed, %s failed, %s skipped\n' "$(count passed)" "$(count failed)" "$(count ignored)"
-exit "${status:-0}"
+exit "$status"

@@ -175,3 +175,89 @@ fn unknown_level(row: usize, category: &CategoryEncoder, level: &str) -> RowErro
         reason: format!("\"{level}\" is not among the levels seen in training: {shown}{more}{near}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Fitter, Plan};
+    use schema::{MISSING_LEVEL, PipelineConfig};
+
+    const ENGINEER: &str =
+        "engineer:\n  reference_year: 2026\n  derive: {age: reference_year - built, ratio: rooms / baths}\n";
+
+    fn plan(extra: &str) -> Plan {
+        let text = format!(
+            "table:\n  target: price\n  columns:\n    price: {{type: float}}\n    rooms: {{type: integer}}\n    baths: {{type: float}}\n    \
+             built: {{type: integer}}\n    place: {{type: category, levels: [Rural, Urban]}}\n    state: {{type: category, levels: \
+             [Poor, Good], ordered: true}}\n{ENGINEER}{extra}"
+        );
+        let config = PipelineConfig::parse(&text).unwrap();
+        Plan::check(&Schema::check(&config.table).unwrap(), &config.engineer).unwrap()
+    }
+
+    fn table(rooms: &[f64], baths: &[f64], place: &[u32]) -> Table {
+        let mut table = Table::new(rooms.len());
+        table.push("rooms", Values::Number(rooms.to_vec()));
+        table.push("baths", Values::Number(baths.to_vec()));
+        table.push("built", Values::Number(vec![2000.0; rooms.len()]));
+        let levels = vec!["Urban".into(), "Rural".into(), "Atlantis".into()];
+        table.push("place", Values::Category(Categories { codes: place.to_vec(), levels }));
+        let state = Categories { codes: vec![0; rooms.len()], levels: vec!["Good".into()] };
+        table.push("state", Values::Category(state));
+        table
+    }
+
+    fn fitted(plan: &Plan, train: &[bool]) -> Preprocessor {
+        let mut fitter = Fitter::new(plan);
+        fitter.update(&table(&[2.0, 3.0, 9.0, 100.0], &[1.0, 0.0, 3.0, 1.0], &[0, 1, 0, 1]), train);
+        fitter.finish().unwrap()
+    }
+
+    #[test]
+    fn features_are_named_and_missing_values_filled() {
+        let preprocessor = fitted(&plan(""), &[true, true, true, false]);
+        let expected = ["rooms", "baths", "built", "age", "ratio", "place=Rural", "place=Urban", "state"];
+        assert_eq!(preprocessor.feature_names(), expected);
+        let features = preprocessor.transform(&table(&[f64::NAN], &[0.0], &[MISSING_LEVEL])).unwrap();
+        let row: Vec<f64> = features.iter().map(|column| column[0]).collect();
+        // medians of 2, 3, 9 and of 2 / 1 and 9 / 3 (3 / 0 is missing); Urban is the most frequent place
+        assert_eq!(row, [3.0, 0.0, 2000.0, 26.0, 2.5, 0.0, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn test_rows_teach_nothing() {
+        let plan = plan("");
+        let mut fitter = Fitter::new(&plan);
+        fitter.update(&table(&[2.0, 3.0, 9.0, -5.0], &[1.0, 0.0, 3.0, 7.0], &[0, 1, 0, 0]), &[true, true, true, false]);
+        assert_eq!(fitter.finish().unwrap().file(), fitted(&plan, &[true, true, true, false]).file());
+    }
+
+    #[test]
+    fn a_row_alone_is_what_it_is_among_others() {
+        let preprocessor = fitted(&plan("  impute: {number: mean}\n"), &[true; 4]);
+        let (rooms, baths, place) = ([1.0, f64::NAN, 7.5, 3.0], [0.0, 2.0, f64::NAN, 0.3], [1, 0, MISSING_LEVEL, 1]);
+        let together = preprocessor.transform(&table(&rooms, &baths, &place)).unwrap();
+        for row in 0..4 {
+            let alone = preprocessor.transform(&table(&rooms[row..=row], &baths[row..=row], &place[row..=row])).unwrap();
+            for (alone, together) in alone.iter().zip(&together) {
+                assert_eq!(alone[0].to_bits(), together[row].to_bits());
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_level_is_refused_or_shares_a_bucket() {
+        let atlantis = table(&[1.0, 1.0], &[1.0, 1.0], &[0, 2]);
+        let refusing = fitted(&plan(""), &[true; 4]);
+        let refusal = refusing.transform(&atlantis).unwrap_err();
+        assert_eq!(
+            refusal.to_string(),
+            "column \"place\": \"Atlantis\" is not among the levels seen in training: Rural, Urban"
+        );
+        assert_eq!(refusing.refusals(&atlantis), [refusal]);
+        let bucket = fitted(&plan("  unknown_category: other\n"), &[true; 4]);
+        assert_eq!(bucket.feature_names()[5..8], ["place=Rural", "place=Urban", "place=other"]);
+        assert_eq!(bucket.transform(&atlantis).unwrap()[7], [0.0, 1.0]);
+        assert!(bucket.refusals(&atlantis).is_empty());
+    }
+}

@@ -64,3 +64,111 @@ pub(crate) fn check(files: &Files) -> Result<BundleManifest, String> {
     }
     Ok(manifest)
 }
+
+#[cfg(test)]
+mod tests {
+    use artifact::{decode_envelope, encode_envelope};
+    use features::{Fitter, Plan};
+    use model::{Linear, Matrix, Regressor, TargetTransform};
+    use schema::{Categories, PipelineConfig, Schema, Table, Values};
+
+    use super::*;
+
+    fn table() -> Table {
+        let mut table = Table::new(3);
+        table.push("size", Values::Number(vec![1.0, 2.0, f64::NAN]));
+        table.push("place", Values::Category(Categories { codes: vec![0, 1, 0], levels: vec!["a".into(), "b".into()] }));
+        table
+    }
+
+    fn preprocessor() -> Preprocessor {
+        let text = "table: {target: price, columns: {price: {type: float}, size: {type: float}, place: {type: category}}}\n\
+                    engineer: {derive: {double: size * 2}, unknown_category: other}\n";
+        let config = PipelineConfig::parse(text).unwrap();
+        let plan = Plan::check(&Schema::check(&config.table).unwrap(), &config.engineer).unwrap();
+        let mut fitter = Fitter::new(&plan);
+        fitter.update(&table(), &[true; 3]);
+        fitter.finish().unwrap()
+    }
+
+    fn model_file(features: &[String]) -> ModelFile {
+        ModelFile {
+            name: "m".into(),
+            algorithm: "Ridge".into(),
+            target: "price".into(),
+            target_transform: TargetTransform::None,
+            features: features.to_vec(),
+            preprocessor: "0".repeat(64),
+            schema: "s".into(),
+            seed: 1,
+            train_rows: 3,
+            regressor: Regressor::Linear(Linear { intercept: 1.0, coefficients: vec![2.0; features.len()] }),
+        }
+    }
+
+    /// Opens and uses a sealed preprocessor or model; what comes of it does not matter, as long as nothing panics.
+    fn use_preprocessor(bytes: &[u8]) -> Result<(), String> {
+        let file: PreprocessorFile =
+            read_envelope_bytes(bytes, Path::new("p.bin"), PREPROCESSOR.into()).map_err(|error| error.to_string())?;
+        let preprocessor = Preprocessor::check(file).map_err(|error| error.to_string())?;
+        let features = preprocessor.transform(&table()).map_err(|error| error.to_string())?;
+        assert_eq!(features.len(), preprocessor.feature_names().len());
+        Ok(())
+    }
+
+    fn use_model(bytes: &[u8]) -> Result<(), String> {
+        let file: ModelFile =
+            read_envelope_bytes(bytes, Path::new("m.bin"), MODEL.into()).map_err(|error| error.to_string())?;
+        let model = Model::check(file).map_err(|error| error.to_string())?;
+        let columns = vec![vec![1.0, 2.0]; model.file().features.len()];
+        if !columns.is_empty() {
+            assert_eq!(model.predict(&Matrix::new(columns)).len(), 2);
+        }
+        Ok(())
+    }
+
+    fn check_every_byte(sealed: &[u8], kind: (&'static str, u32), open: fn(&[u8]) -> Result<(), String>) {
+        open(sealed).unwrap();
+        for place in 0..sealed.len() {
+            for flip in [0x01, 0x80, 0xff] {
+                let mut broken = sealed.to_vec();
+                broken[place] ^= flip;
+                assert!(open(&broken).is_err(), "byte {place} flipped by {flip:#x} went unnoticed");
+            }
+            assert!(open(&sealed[..place]).is_err(), "cut at {place} went unnoticed");
+        }
+        // an attacker seals the file again: it may be refused or used, but nothing may crash
+        let payload = decode_envelope(sealed, Path::new("x"), kind.into()).unwrap().to_vec();
+        for place in 0..payload.len() {
+            for value in [0, 1, 2, 0x7f, 0xfb, 0xfc, 0xfd, 0xff] {
+                let mut crafted = payload.clone();
+                crafted[place] = value;
+                let _ = open(&seal(&crafted, kind));
+            }
+        }
+    }
+
+    /// An envelope around bytes that are no valid payload.
+    fn seal(payload: &[u8], kind: (&'static str, u32)) -> Vec<u8> {
+        use sha2::{Digest as _, Sha256};
+        // a unit payload gives the header; its length is then that of the crafted one
+        let mut bytes = encode_envelope(kind.into(), &()).unwrap()[..36].to_vec();
+        bytes[28..36].copy_from_slice(&(payload.len() as u64).to_le_bytes());
+        bytes.extend(payload);
+        let digest = Sha256::digest(&bytes);
+        bytes.extend(digest);
+        bytes
+    }
+
+    #[test]
+    fn every_byte_of_a_preprocessor_is_guarded() {
+        let sealed = encode_envelope(PREPROCESSOR.into(), preprocessor().file()).unwrap();
+        check_every_byte(&sealed, PREPROCESSOR, use_preprocessor);
+    }
+
+    #[test]
+    fn every_byte_of_a_model_is_guarded() {
+        let sealed = encode_envelope(MODEL.into(), &model_file(preprocessor().feature_names())).unwrap();
+        check_every_byte(&sealed, MODEL, use_model);
+    }
+}

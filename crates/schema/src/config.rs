@@ -111,7 +111,8 @@ impl ColumnType {
     }
 }
 
-/// A configuration that cannot be used. Displayed as `line:column: message`, as far as the place is known.
+/// A configuration that cannot be used. Displayed as `line:column: message`, as far as the place is known, to be written behind the
+/// file's name and a colon.
 #[derive(Clone, Debug, Error, PartialEq)]
 #[error("{}{message}", place(*line, *column))]
 pub struct ConfigError {
@@ -127,7 +128,7 @@ fn place(line: Option<usize>, column: Option<usize>) -> String {
     match (line, column) {
         (Some(line), Some(column)) => format!("{line}:{column}: "),
         (Some(line), None) => format!("{line}: "),
-        _ => String::new(),
+        _ => " ".to_owned(),
     }
 }
 
@@ -217,6 +218,6 @@ mod tests {
             error_of("table:\n  target: p\n  columns:\n    p: {type: float}\n    p: {type: float}\n"),
             "4:5: table.columns: `p` is written twice"
         );
-        assert_eq!(error_of("\n"), "the file is empty");
+        assert_eq!(error_of("\n"), " the file is empty");
     }
 }

@@ -45,6 +45,7 @@ fn render_type(out: &mut String, schema: &Value) {
 fn default_of(default: &Value) -> String {
     match default {
         Value::Null => String::new(),
+        Value::Object(entries) if entries.is_empty() => String::new(),
         Value::Object(_) => "see there".to_owned(),
         Value::Array(items) if items.is_empty() => String::new(),
         other => format!("`{other}`"),
@@ -61,6 +62,7 @@ fn type_of(schema: &Value) -> String {
         return match name.strip_prefix("MapOf") {
             Some("AnyValue") => "map of name to value".to_owned(),
             Some("string") => "map of name to text".to_owned(),
+            Some("Array_of_AnyValue") => "map of name to list of values".to_owned(),
             Some(inner) => format!("map of name to [{inner}](#{})", inner.to_lowercase()),
             None if name == "MaxShare" => "number".to_owned(),
             None => format!("[{name}](#{})", name.to_lowercase()),

@@ -24,6 +24,25 @@ fn the_command_line_reference_is_current() {
     check("cli.md", &format!("{}\n", text.trim_end()));
 }
 
+/// The README's worked example, as it stands there.
+#[test]
+fn the_worked_example_comes_out_as_written() {
+    let readme = fs::read_to_string(repository().join("README.md")).expect("the README");
+    let between =
+        |from: &str, to: &str| readme.split(from).nth(1).and_then(|rest| rest.split(to).next()).expect(from).to_owned();
+    let workspace = crate::houses(2000);
+    let said = crate::run_all(&workspace);
+    for line in said.lines().filter(|line| line.contains("rows in =") || line.contains("95 % interval")) {
+        assert!(readme.contains(line.trim_end()), "the README does not say {line}");
+    }
+    workspace.write("rows.csv", between("cat > rows.csv <<'ROWS'\n", "ROWS\n"));
+    workspace.ok("train predict --models-dir models --input rows.csv --output predictions.csv");
+    assert!(readme.contains(&format!("```text\n{}```", workspace.read("predictions.csv"))));
+    assert!(readme.contains(&format!("```text\n{}```", workspace.read("predictions.csv.quarantine.csv"))));
+    let predicted = workspace.read("predictions.csv").trim_end().rsplit(',').next().expect("a prediction").to_owned();
+    assert!(workspace.read("models/trained/predictions.csv").contains(&format!(",{predicted}\n")));
+}
+
 #[test]
 fn links_in_documents_lead_somewhere() {
     let root = repository();

@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""Times the stages and prints a table; with --peer, the Python side runs in turn with ours and ratios are printed.
+
+The peer is a folder with two scripts, run by --python (which needs pandas, scikit-learn and joblib):
+stages_peer.py   process|engineer|train with the flags of our programs: the three stages as a Python team would write them
+train_peer.py    --data FILE --target NAME --model NAME --params JSON: fits a scikit-learn model on our own featured file
+
+Every figure is the median of --runs; peak memory is the largest of them. The machine's load stands in the first line.
+"""
+import argparse
+import json
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def run(command, folder):
+    """Seconds, peak megabytes and stdout of one command."""
+    with tempfile.TemporaryFile() as out:
+        started = time.perf_counter()
+        process = subprocess.Popen([str(part) for part in command], cwd=folder, stdout=out, stderr=subprocess.PIPE)
+        error = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+        if status:
+            sys.exit(f"{command}\n{error.decode()}")
+        out.seek(0)
+        return seconds, usage.ru_maxrss / 1024, out.read().decode()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bin", required=True, type=pathlib.Path, help="the folder of the built programs")
+    parser.add_argument("--peer", type=pathlib.Path, help="the folder of the Python side")
+    parser.add_argument("--python", default="python3", help="the Python that runs it")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the large table")
+    parser.add_argument("--runs", type=int, default=5, help="runs of the quick measurements; large ones take three at most")
+    args = parser.parse_args()
+    work = pathlib.Path(tempfile.mkdtemp(prefix="bench."))
+    shutil.copytree(ROOT / "configs", work / "configs")
+    shutil.copy(ROOT / "data/raw/house_data.csv", work / "raw.csv")
+    peer = args.peer.resolve() if args.peer else None
+    load = os.getloadavg()[0]
+    print(f"{os.cpu_count()} cores, load {load:.2f} at the start, medians of {args.runs} runs\n")
+    print(f"{'what':44} {'ours':>9} {'peak MB':>8} {'peer':>9} {'peak MB':>8} {'ratio':>7}")
+
+    def compare(what, ours, theirs, runs, need=None):
+        """Runs both in turn; each is a list of commands that are timed together."""
+        times, peaks = {0: [], 1: []}, {0: [0.0], 1: [0.0]}
+        for _ in range(runs):
+            for side, commands in enumerate((ours, theirs if peer else None)):
+                if commands:
+                    found = [run(command, work) for command in commands]
+                    times[side].append(sum(seconds for seconds, _, _ in found))
+                    peaks[side].append(max(peak for _, peak, _ in found))
+        mine = statistics.median(times[0])
+        line = f"{what:44} {mine:8.3f}s {max(peaks[0]):8.0f}"
+        if times[1]:
+            other = statistics.median(times[1])
+            line += f" {other:8.2f}s {max(peaks[1]):8.0f} {other / mine:6.1f}x"
+        print(line + (f"   {need}" if need else ""), flush=True)
+
+    def ours(raw, out, *flags):
+        return [
+            [args.bin / "process", "--input", raw, "--output", f"{out}/c.csv", *flags],
+            [args.bin / "engineer", "--input", f"{out}/c.csv", "--output", f"{out}/f.csv", "--preprocessor", f"{out}/models/trained/preprocessor.bin", *flags],
+            [args.bin / "train", "--config", "configs/model_config.yaml", "--data", f"{out}/f.csv", "--models-dir", f"{out}/models", *flags],
+            [args.bin / "package", "--models-dir", f"{out}/models", "--output", f"{out}/packaged", *flags],
+        ]
+
+    def theirs(raw, out):
+        stages = [args.python, peer / "stages_peer.py"] if peer else []
+        return [
+            stages + ["process", "--input", raw, "--output", f"{out}/pc.csv"],
+            stages + ["engineer", "--input", f"{out}/pc.csv", "--output", f"{out}/pf.csv", "--preprocessor", f"{out}/p.pkl"],
+            stages + ["train", "--data", f"{out}/pf.csv", "--models-dir", f"{out}/p"],
+        ]
+
+    generate = [args.bin / "generate_houses", "--dirt", "readable"]
+    run([*generate, "--output", "readable.csv"], work)
+    compare("shipped table: 4 stages (peer: 3)", ours("raw.csv", "s", "--force"), theirs("readable.csv", "s"), args.runs, "under 1 s")
+    compare("the same again, nothing changed", ours("raw.csv", "s"), None, args.runs, "under 0.3 s")
+
+    run([*generate, "--rows", args.rows, "--output", "large.csv"], work)
+    few = min(args.runs, 3)
+    large, large_peer = ours("large.csv", "l", "--force"), theirs("large.csv", "l")
+    compare(f"process, {args.rows:,} rows, CSV to CSV", large[:1], large_peer[:1], few, "at least 5x")
+    compare(f"engineer, {args.rows:,} rows, CSV to CSV", large[1:2], large_peer[1:2], few, "at least 5x")
+
+    if peer:
+        print("\nthe same featured file and split: test RMSE, and seconds to fit")
+        models = [
+            ("LinearRegression", {}),
+            ("Ridge", {"alpha": 1.0}),
+            ("GradientBoosting", {"n_estimators": 100, "max_depth": 3, "learning_rate": 0.1}),
+            ("RandomForest", {"n_estimators": 100}),
+        ]
+        for name, parameters in models:
+            # a forest's figure moves by a few percent with the seed: the mean of three
+            seeds = (1, 2, 3) if name == "RandomForest" else (42,)
+            mine, other = [], []
+            for seed in seeds:
+                model = {"name": "b", "best_model": name, "parameters": {**parameters, "random_state": seed}, "cross_validation": {"folds": 0}}
+                (work / "m.yaml").write_text(json.dumps({"model": model}))
+                run([args.bin / "train", "--config", "m.yaml", "--data", "s/f.csv", "--models-dir", "m"], work)
+                record = json.loads((work / "m/trained/metrics.json").read_text())
+                rmse = next(point["value"] for point in record["metrics"] if point["key"] == "rmse")
+                mine.append((rmse, record["times"]["fit_ms"] / 1000))
+                found = run([args.python, peer / "train_peer.py", "--data", "s/f.csv", "--target", "price", "--model", name,
+                             "--params", json.dumps(parameters), "--seed", seed], work)
+                figures = json.loads(found[2])
+                other.append((figures["rmse"], figures["fit_s"]))
+            (a, a_s), (b, b_s) = [[statistics.mean(column) for column in zip(*side)] for side in (mine, other)]
+            print(f"{name:20} ours {a:10.1f} {a_s:7.3f}s   scikit-learn {b:10.1f} {b_s:7.3f}s   RMSE ratio {a / b:.4f}", flush=True)
+    shutil.rmtree(work)
+
+
+main()
