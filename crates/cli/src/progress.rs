@@ -2,7 +2,8 @@
 
 use std::{
     io::{IsTerminal, Write},
-    time::{Duration, Instant},
+    thread,
+    time::Duration,
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -11,6 +12,8 @@ use crate::GlobalArgs;
 
 /// A bar is drawn only once its work has lasted this long.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How often the elapsed time is drawn anew.
+const TICK: Duration = Duration::from_millis(200);
 
 /// Where a stage reports what it is doing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,7 +53,17 @@ impl Progress {
             bar.set_style(style.progress_chars("=> "));
         }
         bar.set_message(message);
-        Bar { bar, visible: !self.bars, started: Instant::now() }
+        if self.bars {
+            let weak = bar.downgrade();
+            thread::spawn(move || {
+                thread::sleep(PATIENCE);
+                if let Some(bar) = weak.upgrade().filter(|bar| !bar.is_finished()) {
+                    bar.set_draw_target(ProgressDrawTarget::stderr());
+                    bar.enable_steady_tick(TICK);
+                }
+            });
+        }
+        Bar { bar }
     }
 }
 
@@ -58,18 +71,11 @@ impl Progress {
 #[derive(Debug)]
 pub struct Bar {
     bar: ProgressBar,
-    /// Whether there is nothing more to decide: it is drawn, or never will be.
-    visible: bool,
-    started: Instant,
 }
 
 impl Bar {
     /// `done` more bytes or steps are done.
-    pub fn advance(&mut self, done: u64) {
-        if !self.visible && self.started.elapsed() > PATIENCE {
-            self.visible = true;
-            self.bar.set_draw_target(ProgressDrawTarget::stderr());
-        }
+    pub fn advance(&self, done: u64) {
         self.bar.inc(done);
     }
 }

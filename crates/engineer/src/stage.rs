@@ -76,7 +76,7 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
 
 fn learn(config: &Config, progress: &Progress) -> anyhow::Result<Preprocessor> {
     let mut source = open(&config.input, &config.schema)?;
-    let mut bar = progress.bar("learning", source.bytes() / BLOCK_BYTES as u64);
+    let bar = progress.bar("learning", source.bytes() / BLOCK_BYTES as u64);
     let mut fitter = Fitter::new(&config.plan);
     let work = |_: &Block, cleaned: Cleaned| {
         let mut fitter = Fitter::new(&config.plan);
@@ -99,7 +99,7 @@ fn transform(
     progress: &Progress,
 ) -> anyhow::Result<(AtomicFile, BTreeMap<String, u64>)> {
     let mut source = open(&config.input, &config.schema)?;
-    let mut bar = progress.bar("transforming", source.bytes() / BLOCK_BYTES as u64);
+    let bar = progress.bar("transforming", source.bytes() / BLOCK_BYTES as u64);
     let mut file = AtomicFile::create(&config.output)?;
     let mut writer = TableWriter::new(&config.output, &mut file)?;
     let (mut train, mut test) = (0, 0);

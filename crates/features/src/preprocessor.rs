@@ -144,22 +144,19 @@ impl Preprocessor {
         Ok(features)
     }
 
-    /// Every row, once a column, whose level is unknown to schema and training where that is refused.
-    pub fn refusals(&self, table: &Table) -> Vec<RowError> {
-        let mut refusals = Vec::new();
-        if self.file.unknown == UnknownCategory::Other {
-            return refusals;
-        }
+    /// Every row, once a column, whose level is unknown to schema and training.
+    pub fn unknown_levels(&self, table: &Table) -> Vec<RowError> {
+        let mut found = Vec::new();
         for category in &self.file.categories {
             let Some(Values::Category(values)) = table.get(&category.column) else { continue };
             let unknown: Vec<bool> = values.levels.iter().map(|level| !category.knows(level)).collect();
             for (row, code) in values.codes.iter().enumerate() {
                 if unknown.get(*code as usize) == Some(&true) {
-                    refusals.push(unknown_level(row, category, &values.levels[*code as usize]));
+                    found.push(unknown_level(row, category, &values.levels[*code as usize]));
                 }
             }
         }
-        refusals
+        found
     }
 }
 
@@ -254,10 +251,10 @@ mod tests {
             refusal.to_string(),
             "column \"place\": \"Atlantis\" is not among the levels seen in training: Rural, Urban"
         );
-        assert_eq!(refusing.refusals(&atlantis), [refusal]);
+        assert_eq!(refusing.unknown_levels(&atlantis), [refusal]);
         let bucket = fitted(&plan("  unknown_category: other\n"), &[true; 4]);
         assert_eq!(bucket.feature_names()[5..8], ["place=Rural", "place=Urban", "place=other"]);
         assert_eq!(bucket.transform(&atlantis).unwrap()[7], [0.0, 1.0]);
-        assert!(bucket.refusals(&atlantis).is_empty());
+        assert_eq!(bucket.unknown_levels(&atlantis).len(), 1);
     }
 }

@@ -16,7 +16,7 @@ pub fn folds(rows: usize, k: usize, seed: u64) -> Vec<usize> {
     fold
 }
 
-/// The metrics of each fold: fitted on the others, measured on it, in the target's own unit.
+/// The metrics of each fold: fitted on the others, measured on it, in the target's own unit. `done` is called after each fold.
 ///
 /// # Errors
 /// If a fold cannot be fitted.
@@ -27,6 +27,7 @@ pub fn cross_validate(
     transform: TargetTransform,
     k: usize,
     seed: u64,
+    done: &(dyn Fn() + Sync),
 ) -> Result<Vec<Metrics>, FitError> {
     let fold = folds(x.rows(), k, seed);
     let pick = |rows: &[usize]| rows.iter().map(|row| y[*row]).collect::<Vec<f64>>();
@@ -38,6 +39,7 @@ pub fn cross_validate(
             let regressor = fit(&x.select_rows(&outside), &target, parameters, seed)?;
             let predicted = regressor.predict(&x.select_rows(&inside));
             let predicted: Vec<f64> = predicted.into_iter().map(|y| transform.inverse(y)).collect();
+            done();
             Ok(Metrics::of(&pick(&inside), &predicted))
         })
         .collect()

@@ -36,7 +36,7 @@ pub(crate) fn clean(
     let mut writer = TableWriter::new(&config.output, &mut file)?;
     let mut cleaned =
         Cleaned { duplicates: 0, trimmed: 0, train: 0, test: 0, fences, profile: Profile::new(&config.schema) };
-    let mut bar = progress.bar("writing", duplicate.len() as u64);
+    let bar = progress.bar("writing", duplicate.len() as u64);
     let mut first = 0;
     store.visit(rayon::current_num_threads() * 4, |blocks| {
         let chosen: Vec<Vec<usize>> =

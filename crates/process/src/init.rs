@@ -69,7 +69,7 @@ pub fn init(config: &InitConfig, progress: &Progress) -> anyhow::Result<Outcome>
         bail!("{}:{}: there is no column \"{}\"{hint}", config.input.display(), source.header_line(), config.target);
     }
     let mut observed: Vec<Observed> = names.iter().map(|_| Observed::default()).collect();
-    let mut bar = progress.bar("reading", source.bytes() / frame::BLOCK_BYTES as u64);
+    let bar = progress.bar("reading", source.bytes() / frame::BLOCK_BYTES as u64);
     loop {
         let blocks = source.next_blocks(rayon::current_num_threads() * 2)?;
         if blocks.is_empty() {

@@ -49,7 +49,7 @@ pub(crate) fn scan(config: &Config, progress: &Progress) -> anyhow::Result<Scan>
         store: Store::create(folder)?,
         duplicates: Duplicates::create(folder).with_context(|| format!("{}: cannot write there", folder.display()))?,
     };
-    let mut bar = progress.bar("reading", source.bytes() / frame::BLOCK_BYTES as u64);
+    let bar = progress.bar("reading", source.bytes() / frame::BLOCK_BYTES as u64);
     let ahead = rayon::current_num_threads() * 4;
     let mut blocks = source.next_blocks(ahead)?;
     if let Some(first) = blocks.first() {

@@ -40,7 +40,7 @@ pub(crate) fn read(config: &Config, target: &str, progress: &Progress) -> anyhow
         .features(&available)
         .map_err(|message| anyhow::anyhow!("{}: {message}", config.config_path.display()))?;
 
-    let mut bar = progress.bar("reading", source.bytes() / frame::BLOCK_BYTES as u64);
+    let bar = progress.bar("reading", source.bytes() / frame::BLOCK_BYTES as u64);
     let mut columns = [vec![Vec::new(); features.len() + 1], vec![Vec::new(); features.len() + 1]];
     loop {
         let blocks = source.next_blocks(rayon::current_num_threads() * 4)?;

@@ -38,18 +38,22 @@ pub(crate) fn experiment(config: &Config, data: &Dataset, progress: &Progress) -
         warnings.push(format!("{rows} training rows are too few for the folds asked for; cross-validated with {folds}"));
     }
     progress.detail(format!("fitting {} to {rows} rows of {} features", config.algorithm.name(), data.features.len()));
+    let bar = progress.bar("fitting", folds as u64 + 1);
     let (fitted, validated) = rayon::join(
         || {
             let started = Instant::now();
             let regressor = fit(&data.train.x, &target, &config.parameters, config.seed)?;
+            bar.advance(1);
             Ok::<_, model::FitError>((regressor, started.elapsed().as_millis() as u64))
         },
         || {
             let started = Instant::now();
-            let scores = if folds == 0 {
-                Ok(vec![])
-            } else {
-                cross_validate(&data.train.x, &data.train.y, &config.parameters, transform, folds, config.seed)
+            let done = || bar.advance(1);
+            let scores = match folds {
+                0 => Ok(vec![]),
+                folds => {
+                    cross_validate(&data.train.x, &data.train.y, &config.parameters, transform, folds, config.seed, &done)
+                }
             };
             scores.map(|scores| (scores, started.elapsed().as_millis() as u64))
         },

@@ -33,6 +33,7 @@ struct Summary<'a> {
     output: &'a Path,
     rows: u64,
     quarantined: u64,
+    unknown_levels: u64,
 }
 
 impl PredictConfig {
@@ -89,22 +90,23 @@ pub fn predict(config: &PredictConfig, progress: &Progress) -> anyhow::Result<Ou
     quarantine.write_all(frame::REJECTED_HEADER.as_bytes())?;
     let mut file = AtomicFile::create(&config.output)?;
     let mut writer = TableWriter::new(&config.output, &mut file)?;
-    let mut bar = progress.bar("predicting", source.bytes() / frame::BLOCK_BYTES as u64);
-    let (mut rows, mut quarantined) = (0, 0);
+    let bar = progress.bar("predicting", source.bytes() / frame::BLOCK_BYTES as u64);
+    let (mut rows, mut quarantined, mut unknown_levels) = (0, 0, 0);
     loop {
         let blocks = source.next_blocks(rayon::current_num_threads() * 4)?;
         if blocks.is_empty() {
             break;
         }
-        let done: Vec<(DataFrame, Vec<Rejected>)> =
+        let done: Vec<Predicted> =
             blocks.par_iter().map(|block| predict_block(config, block)).collect::<anyhow::Result<_>>()?;
-        for (frame, rejected) in &done {
-            rows += frame.height() as u64;
-            quarantined += rejected.len() as u64;
-            quarantine.write_all(&frame::rejected_csv(rejected)?)?;
+        for predicted in &done {
+            rows += predicted.frame.height() as u64;
+            quarantined += predicted.rejected.len() as u64;
+            unknown_levels += predicted.unknown_levels;
+            quarantine.write_all(&frame::rejected_csv(&predicted.rejected)?)?;
         }
         bar.advance(done.len() as u64);
-        writer.write(&done.into_iter().map(|(frame, _)| frame).collect::<Vec<_>>())?;
+        writer.write(&done.into_iter().map(|predicted| predicted.frame).collect::<Vec<_>>())?;
     }
     writer.finish()?;
     if rows + quarantined == 0 {
@@ -121,8 +123,12 @@ pub fn predict(config: &PredictConfig, progress: &Progress) -> anyhow::Result<Ou
     if quarantined > 0 {
         progress.warn(format!("{quarantined} rows break the schema and are in {}", quarantine.path.display()));
     }
+    if unknown_levels > 0 {
+        progress
+            .warn(format!("{unknown_levels} cells hold a level that training did not know; they share the bucket `other`"));
+    }
     let output = file.commit()?.path;
-    let data = Summary { status: "done", output: &output, rows, quarantined };
+    let data = Summary { status: "done", output: &output, rows, quarantined, unknown_levels };
     let human = format!(
         "predict   done: {rows} rows predicted, {quarantined} quarantined, by {} ({})\n          → {}",
         config.model.file().name,
@@ -132,11 +138,21 @@ pub fn predict(config: &PredictConfig, progress: &Progress) -> anyhow::Result<Ou
     Ok(Outcome::done(&data, human))
 }
 
-fn predict_block(config: &PredictConfig, block: &Block) -> anyhow::Result<(DataFrame, Vec<Rejected>)> {
+struct Predicted {
+    frame: DataFrame,
+    rejected: Vec<Rejected>,
+    /// Cells that share the bucket for levels that training did not know.
+    unknown_levels: u64,
+}
+
+fn predict_block(config: &PredictConfig, block: &Block) -> anyhow::Result<Predicted> {
     let preprocessor = &config.preprocessor;
     let schema = preprocessor.schema();
-    let mut checked = block.check_inputs(schema, preprocessor.file().unknown == UnknownCategory::Other)?;
-    for refusal in preprocessor.refusals(&checked.to_table(schema)) {
+    let bucket = preprocessor.file().unknown == UnknownCategory::Other;
+    let mut checked = block.check_inputs(schema, bucket)?;
+    let unknown = preprocessor.unknown_levels(&checked.to_table(schema));
+    let unknown_levels = unknown.iter().filter(|unknown| bucket && checked.good[unknown.row]).count() as u64;
+    for refusal in unknown.into_iter().filter(|_| !bucket) {
         if checked.good[refusal.row] {
             checked.good[refusal.row] = false;
             checked.rejected.push(block.reject_row(refusal.row, &refusal.column, &refusal.reason));
@@ -155,5 +171,5 @@ fn predict_block(config: &PredictConfig, block: &Block) -> anyhow::Result<(DataF
         columns.push(Column::new(name.as_str().into(), cells));
     }
     columns.push(Column::new("prediction".into(), predictions));
-    Ok((DataFrame::new(good.len(), columns)?, checked.rejected))
+    Ok(Predicted { frame: DataFrame::new(good.len(), columns)?, rejected: checked.rejected, unknown_levels })
 }

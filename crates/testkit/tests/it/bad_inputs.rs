@@ -331,6 +331,16 @@ fn places_that_cannot_be_written_to() {
     assert_eq!(stderr, "error: raw.csv: cannot make the folder: File exists (os error 17)\n");
 }
 
+/// A folder that nobody may write to, not even root, who runs the tests here and there.
+#[cfg(target_os = "linux")]
+#[test]
+fn folders_that_are_read_only() {
+    let workspace = houses(300);
+    let stderr = workspace.fails(2, "process --input raw.csv --output /proc/self/fdinfo/cleaned.csv");
+    assert!(stderr.starts_with("error: /proc/self/fdinfo/cleaned.csv.quarantine.csv: cannot write it: "), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+}
+
 #[test]
 fn arguments_that_mean_nothing() {
     let workspace = Workspace::new();

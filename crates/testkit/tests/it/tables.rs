@@ -95,6 +95,19 @@ fn an_80_column_table_runs_on_what_init_wrote() {
 }
 
 #[test]
+fn a_level_that_training_did_not_know_shares_a_bucket_with_a_warning() {
+    let workspace = Workspace::new();
+    let rows: String = (0..60).map(|row| format!("{},{},{}\n", 1000 + row, row, ["a", "b"][row % 2])).collect();
+    workspace.write("raw.csv", format!("price,size,place\n{rows}"));
+    workspace.ok("process init --input raw.csv --target price --output any.yaml");
+    run_on(&workspace, "raw.csv");
+    workspace.write("rows.csv", "size,place\n3,a\n3,Atlantis\n");
+    let run = workspace.run("train predict --models-dir models --input rows.csv --output p.csv");
+    assert_eq!(run.stderr, "warning: 1 cells hold a level that training did not know; they share the bucket `other`\n");
+    assert_eq!(workspace.read("p.csv").lines().count(), 3);
+}
+
+#[test]
 fn init_understands_the_shipped_table() {
     let workspace = crate::houses(2000);
     workspace.ok("process init --input raw.csv --target price --output any.yaml");
