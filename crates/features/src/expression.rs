@@ -36,7 +36,7 @@ enum Binary {
 }
 
 /// Functions and how many arguments each takes (`usize::MAX`: two or more).
-pub(crate) const FUNCTIONS: [(&str, usize); 15] = [
+const FUNCTIONS: [(&str, usize); 15] = [
     ("log", 1),
     ("log1p", 1),
     ("exp", 1),

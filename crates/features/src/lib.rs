@@ -16,5 +16,5 @@ pub const PREPROCESSOR: (&str, u32) = ("preprocessor", 1);
 
 pub use encode::{CategoryEncoder, Encoder};
 pub use fit::Fitter;
-pub use plan::{DERIVED_FUNCTIONS, Plan};
+pub use plan::Plan;
 pub use preprocessor::{NumberFeature, Preprocessor, PreprocessorFile, RowError};

@@ -4,12 +4,9 @@ use schema::{ColumnType, Encoding, EngineerSection, NumberImpute, Schema, Settin
 use serde_json::Value;
 
 use crate::{
-    expression::{Binding, FUNCTIONS, Program, is_calendar},
+    expression::{Binding, Program, is_calendar},
     parse::{Expression, SyntaxError, parse},
 };
-
-/// The functions an expression may call, each with the number of its arguments (`usize::MAX`: two or more).
-pub const DERIVED_FUNCTIONS: [(&str, usize); 15] = FUNCTIONS;
 
 const REFERENCE_YEAR: &str = "reference_year";
 

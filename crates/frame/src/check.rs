@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Block, FrameError, header::split_record, source::Content};
 
+/// One unread cell in so many is too many to look up.
+const MANY_UNREAD: usize = 50;
+
 /// A block after the schema has judged every cell.
 #[derive(Debug)]
 pub struct Checked {
@@ -169,13 +172,23 @@ impl Block {
         Ok(Checked { columns, lines, good, rejected })
     }
 
-    /// Numbers as numbers, where polars can read them, and all else as text.
+    /// Numbers as numbers, where polars can read them, and all else as text. A column in which it cannot read many is read as
+    /// text, too: looking them up one by one would take longer.
     fn parse_leniently(&self, schema: &Schema) -> PolarsResult<DataFrame> {
         let is_csv = matches!(self.content, Content::Csv(_));
-        self.parse(true, &|name| match schema.column(name) {
-            Some(column) if is_csv && column.spec.kind.is_number() && !column.has_numeric_missing() => DataType::Float64,
-            _ => DataType::String,
-        })
+        let readable = |name: &str| {
+            let column = schema.column(name).filter(|column| column.spec.kind.is_number() && !column.has_numeric_missing());
+            is_csv && column.is_some()
+        };
+        let frame = self.parse(true, &|name| if readable(name) { DataType::Float64 } else { DataType::String })?;
+        let unread = |name: &str| {
+            let cells = frame.column(name);
+            cells.is_ok_and(|cells| cells.dtype().is_float() && cells.null_count() * MANY_UNREAD > frame.height())
+        };
+        if !frame.columns().iter().any(|column| unread(column.name())) {
+            return Ok(frame);
+        }
+        self.parse(true, &|name| if readable(name) && !unread(name) { DataType::Float64 } else { DataType::String })
     }
 
     /// Judges cells that polars read as numbers; what it could not read is looked up in the text.

@@ -1,7 +1,7 @@
 //! `<output>.report.json`: what came in, where it went, and what each column looks like.
 
 use schema::ColumnType;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     Balance,
@@ -34,7 +34,7 @@ pub(crate) struct Report {
 }
 
 /// A column that predicts the target too well alone.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Leak {
     pub(crate) column: String,
     pub(crate) evidence: String,

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use artifact::{FileEntry, MANIFEST_VERSION, Manifest, write_atomically};
 use cli::{Clock, No, Outcome, Progress};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     Balance, Config,
     clean::{Cleaned, clean},
-    report::{Findings, Report},
+    report::{Findings, Leak, Report},
     scan::scan,
 };
 
@@ -23,7 +23,7 @@ struct Summary<'a> {
     status: &'static str,
     output: &'a std::path::Path,
     rows: &'a BTreeMap<String, u64>,
-    suspected_leakage: Vec<&'a str>,
+    suspected_leakage: Vec<String>,
 }
 
 /// Runs the stage.
@@ -42,7 +42,8 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
         let outputs = [config.output.clone(), config.quarantine.clone(), config.report.clone()];
         if manifest.is_current(STAGE, VERSION, &config.settings, &[input], &outputs) {
             manifest.refresh_configs(std::slice::from_ref(&config.config_file))?;
-            return Ok(summarise(config, "unchanged", &manifest.rows, &[]));
+            let leaks = written_leaks(config, progress)?;
+            return Ok(summarise(config, "unchanged", &manifest.rows, leaks));
         }
     }
 
@@ -75,9 +76,7 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
         profile: &profile,
     });
     refuse_unfit(config, &balance)?;
-    for leak in report.leaks() {
-        progress.warn(format!("{} may leak the target: {}", leak.column, leak.evidence));
-    }
+    let leaks = warn_of_leaks(report.leaks(), progress);
 
     let mut text = serde_json::to_string_pretty(&report)?;
     text.push('\n');
@@ -100,8 +99,25 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
         duration_ms: clock.elapsed_ms(),
     };
     manifest.write_beside_outputs()?;
-    let leaks: Vec<&str> = report.leaks().iter().map(|leak| leak.column.as_str()).collect();
-    Ok(summarise(config, "done", &manifest.rows, &leaks))
+    Ok(summarise(config, "done", &manifest.rows, leaks))
+}
+
+fn warn_of_leaks(leaks: &[Leak], progress: &Progress) -> Vec<String> {
+    for leak in leaks {
+        progress.warn(format!("{} may leak the target: {}", leak.column, leak.evidence));
+    }
+    leaks.iter().map(|leak| leak.column.clone()).collect()
+}
+
+/// The suspicions in the report that is there already: a stage that has nothing to do still warns.
+fn written_leaks(config: &Config, progress: &Progress) -> anyhow::Result<Vec<String>> {
+    #[derive(Deserialize)]
+    struct Written {
+        suspected_leakage: Vec<Leak>,
+    }
+    let text = cli::read_text(&config.report, "--output")?;
+    let written: Written = serde_json::from_str(&text).with_context(|| format!("{}", config.report.display()))?;
+    Ok(warn_of_leaks(&written.suspected_leakage, progress))
 }
 
 /// A table that cannot be learned from is an answer, not an accident.
@@ -181,8 +197,8 @@ fn text_of(rows: &BTreeMap<String, u64>) -> String {
     )
 }
 
-fn summarise(config: &Config, status: &'static str, rows: &BTreeMap<String, u64>, leaks: &[&str]) -> Outcome {
-    let data = Summary { stage: STAGE, status, output: &config.output, rows, suspected_leakage: leaks.to_vec() };
+fn summarise(config: &Config, status: &'static str, rows: &BTreeMap<String, u64>, leaks: Vec<String>) -> Outcome {
+    let data = Summary { stage: STAGE, status, output: &config.output, rows, suspected_leakage: leaks };
     let of = |name: &str| rows.get(name).copied().unwrap_or(0);
     let human = format!(
         "process   {status}: {}\n          {} to train on, {} to test on → {}",

@@ -143,7 +143,7 @@ pub fn iso_date(days: f64) -> String {
 }
 
 /// Whole days from 1970-01-01 to `date`.
-pub fn days_since_epoch(date: Date) -> f64 {
+fn days_since_epoch(date: Date) -> f64 {
     let epoch = Date::constant(1970, 1, 1);
     epoch.until(date).map_or(f64::NAN, |span| f64::from(span.get_days()))
 }

@@ -6,9 +6,6 @@ use thiserror::Error;
 
 use crate::{ColumnSpec, ColumnType, ConfigError, SPLIT_COLUMN, TableSection};
 
-/// What [`SettingError`] says of a target of the wrong type.
-pub const TARGET_MUST_BE_NUMERIC: &str = "the target must be a float or an integer column";
-
 /// One column with everything needed to judge a cell.
 #[derive(Clone, Debug)]
 pub struct Column {
@@ -73,7 +70,7 @@ impl Schema {
             SettingError::new(&["table", "target"], format!("\"{}\" is not among table.columns", section.target))
         })?;
         if !columns[target].spec.kind.is_number() {
-            return Err(SettingError::column(&section.target, TARGET_MUST_BE_NUMERIC));
+            return Err(SettingError::column(&section.target, "the target must be a float or an integer column"));
         }
         Ok(Self { section: section.clone(), columns, target })
     }

@@ -13,8 +13,8 @@ mod quantiles;
 mod reference;
 mod sections;
 
-pub use cell::{Violation, days_since_epoch, is_date, iso_date, nearest};
-pub use column::{Column, Schema, SettingError, TARGET_MUST_BE_NUMERIC};
+pub use cell::{Violation, is_date, iso_date, nearest};
+pub use column::{Column, Schema, SettingError};
 pub use config::{ColumnSpec, ColumnType, ConfigError, PipelineConfig, TableSection};
 pub use data::{Categories, MISSING_LEVEL, Table, Values};
 pub use locate::line_of;

@@ -83,10 +83,10 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     let trained = config.model_file.parent().unwrap_or(std::path::Path::new(""));
     let files = Files {
         target,
-        data: data.relative_to(trained),
+        data: relative(&data, trained),
         schema: checked.schema().fingerprint(),
         preprocessor: preprocessor.clone(),
-        artifacts: [&model_entry, &predictions_entry, &preprocessor].map(|entry| entry.relative_to(trained)).into(),
+        artifacts: [&model_entry, &predictions_entry, &preprocessor].map(|entry| relative(entry, trained)).into(),
     };
     let record = record(config, &dataset, &findings, &files, &clock);
     let mut text = serde_json::to_string_pretty(&record)?;
@@ -164,13 +164,7 @@ fn figure(key: &str, value: f64) -> String {
     }
 }
 
-/// The entry of a file as another folder sees it.
-trait Relative {
-    fn relative_to(&self, folder: &std::path::Path) -> FileEntry;
-}
-
-impl Relative for FileEntry {
-    fn relative_to(&self, folder: &std::path::Path) -> FileEntry {
-        FileEntry { path: artifact::relative_path(&self.path, folder), ..self.clone() }
-    }
+/// The entry of a file as seen from `folder`.
+fn relative(entry: &FileEntry, folder: &std::path::Path) -> FileEntry {
+    FileEntry { path: artifact::relative_path(&entry.path, folder), ..entry.clone() }
 }

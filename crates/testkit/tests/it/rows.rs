@@ -73,6 +73,29 @@ fn every_row_is_accounted_for() {
     assert_eq!((&location["missing"], &location["category"]["top"]), (&1.into(), &serde_json::json!([["Urban", 40]])));
 }
 
+/// A column that is mostly missing is read another way than one that seldom is: what comes out is the same.
+#[test]
+fn missing_cells_are_missing_however_many_there_are() {
+    for share in [2, 50] {
+        let rows: Vec<String> = (0..400)
+            .map(|number| {
+                let sqft = match number % share {
+                    0 => ["", "NA", " ? ", "n/a"][number / share % 4].to_owned(),
+                    1 if number == 1 => "oops".to_owned(),
+                    _ => format!(" {}.50", 1500 + number),
+                };
+                format!("{},{sqft},3,2,Urban,1990,Good", 300_000 + number)
+            })
+            .collect();
+        let (workspace, run) = process(&format!("{HEADER}\n{}\n", rows.join("\n")));
+        assert_eq!(counts(&run), "400 rows in = 399 out + 1 quarantined + 0 duplicates + 0 trimmed + 0 without target");
+        let report = workspace.json("out/c.csv.report.json");
+        let sqft = report["columns"].as_array().unwrap().iter().find(|column| column["name"] == "sqft").unwrap();
+        assert_eq!(sqft["missing"], 400 / share);
+        assert!(workspace.read("out/c.csv").contains("300003.0,1503.5,3,"));
+    }
+}
+
 #[test]
 fn a_row_keeps_its_side_when_others_come() {
     let side = |table: &str| -> Vec<(String, String)> {
@@ -165,4 +188,7 @@ fn a_column_that_knows_the_target_is_reported() {
     );
     let report = workspace.json("c.csv.report.json");
     assert_eq!(report["suspected_leakage"].as_array().unwrap().len(), 1);
+    let again = workspace.run("process --input leaky.csv --output c.csv --pipeline-config leaky.yaml");
+    assert!(again.stdout.starts_with("process   unchanged"), "{}", again.stdout);
+    assert_eq!(again.stderr, run.stderr);
 }
