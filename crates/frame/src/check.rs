@@ -79,19 +79,26 @@ pub fn to_frame(schema: &Schema, columns: &[Option<CheckedColumn>], chosen: &[us
 
 fn to_series(column: &Column, checked: &CheckedColumn, rows: &[usize]) -> Series {
     let name: PlSmallStr = column.name.as_str().into();
-    let finite = |row: &usize, values: &[f64]| Some(values[*row]).filter(|value| value.is_finite());
     match checked {
-        CheckedColumn::Number(values) => match column.spec.kind {
-            ColumnType::Integer => {
-                let cells = rows.iter().map(|row| finite(row, values).map(|value| value as i64));
-                Int64Chunked::from_iter_options(name, cells).into_series()
+        CheckedColumn::Number(values) => {
+            let cells = || rows.iter().map(|row| values[*row]);
+            let present = || cells().map(|value| Some(value).filter(|value| !value.is_nan()));
+            let complete = !cells().any(f64::is_nan);
+            match column.spec.kind {
+                ColumnType::Date => {
+                    StringChunked::from_iter_options(name, present().map(|days| days.map(schema::iso_date))).into_series()
+                }
+                ColumnType::Integer if complete => {
+                    Int64Chunked::from_vec(name, cells().map(|value| value as i64).collect()).into_series()
+                }
+                ColumnType::Integer => {
+                    Int64Chunked::from_iter_options(name, present().map(|value| value.map(|value| value as i64)))
+                        .into_series()
+                }
+                _ if complete => Float64Chunked::from_vec(name, cells().collect()).into_series(),
+                _ => Float64Chunked::from_iter_options(name, present()).into_series(),
             }
-            ColumnType::Date => {
-                let cells = rows.iter().map(|row| finite(row, values).map(schema::iso_date));
-                StringChunked::from_iter_options(name, cells).into_series()
-            }
-            _ => Float64Chunked::from_iter_options(name, rows.iter().map(|row| finite(row, values))).into_series(),
-        },
+        }
         CheckedColumn::Category(values) => {
             let cells = rows.iter().map(|row| values.levels.get(values.codes[*row] as usize).map(String::as_str));
             StringChunked::from_iter_options(name, cells).into_series()
