@@ -23,7 +23,13 @@ use cli::{Outcome, Progress};
 /// If the stage could not run, or its answer is no ([`cli::No`]).
 pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
     match &args.command {
-        Some(args::Command::Verify { file }) => verify(file),
+        Some(args::Command::Verify { file }) => {
+            anyhow::ensure!(
+                args.models_dir.is_none() && args.output.is_none(),
+                "--models-dir and --output mean nothing to `verify`; it takes a bundle"
+            );
+            verify(file)
+        }
         None => run(&Config::check(args)?, progress),
     }
 }

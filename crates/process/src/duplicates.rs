@@ -19,15 +19,16 @@ pub(crate) struct Duplicates {
     seen: FxHashSet<u128>,
     /// Per row whether it is a duplicate, as far as is known.
     known: Vec<bool>,
+    /// Rows to compare at the end: number and identity.
     put_off: BufWriter<File>,
-    put_off_rows: Vec<u32>,
+    put_off_rows: usize,
 }
 
 impl Duplicates {
     /// Nothing seen; what is put off goes to a nameless file in `folder`.
     pub(crate) fn create(folder: &Path) -> io::Result<Self> {
         let put_off = BufWriter::with_capacity(1 << 20, tempfile::tempfile_in(folder)?);
-        Ok(Self { seen: FxHashSet::default(), known: Vec::new(), put_off, put_off_rows: Vec::new() })
+        Ok(Self { seen: FxHashSet::default(), known: Vec::new(), put_off, put_off_rows: 0 })
     }
 
     /// Makes room for about `rows` more rows.
@@ -41,7 +42,8 @@ impl Duplicates {
         let full = self.seen.len() >= IN_MEMORY;
         let duplicate = if full { self.seen.contains(&identity) } else { !self.seen.insert(identity) };
         if full && !duplicate {
-            self.put_off_rows.push(self.known.len() as u32);
+            self.put_off_rows += 1;
+            self.put_off.write_all(&(self.known.len() as u64).to_le_bytes())?;
             self.put_off.write_all(&identity.to_le_bytes())?;
         }
         self.known.push(duplicate);
@@ -52,17 +54,18 @@ impl Duplicates {
     pub(crate) fn finish(self) -> io::Result<Vec<bool>> {
         let Self { mut seen, mut known, put_off, put_off_rows } = self;
         let mut file = put_off.into_inner().map_err(io::IntoInnerError::into_error)?;
-        let passes = put_off_rows.len().div_ceil(IN_MEMORY) as u128;
+        let passes = put_off_rows.div_ceil(IN_MEMORY) as u128;
         for pass in 0..passes {
             seen.clear();
             file.rewind()?;
             let mut reader = BufReader::with_capacity(1 << 20, &file);
-            let mut bytes = [0; 16];
-            for row in &put_off_rows {
-                reader.read_exact(&mut bytes)?;
-                let identity = u128::from_le_bytes(bytes);
+            let (mut row, mut identity) = ([0; 8], [0; 16]);
+            for _ in 0..put_off_rows {
+                reader.read_exact(&mut row)?;
+                reader.read_exact(&mut identity)?;
+                let identity = u128::from_le_bytes(identity);
                 if identity % passes == pass && !seen.insert(identity) {
-                    known[*row as usize] = true;
+                    known[u64::from_le_bytes(row) as usize] = true;
                 }
             }
         }

@@ -11,7 +11,7 @@ use frame::CheckedColumn;
 use serde::{Deserialize, Serialize};
 
 /// Bytes of rows that are kept in memory.
-const BUDGET: usize = 192 << 20;
+const BUDGET: usize = 96 << 20;
 
 /// The checked rows of one block.
 #[derive(Debug, Deserialize, Serialize)]

@@ -24,6 +24,10 @@ use cli::{Outcome, Progress};
 pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
     match &args.command {
         Some(args::Command::Predict(predict_args)) => {
+            anyhow::ensure!(
+                args.config.is_none() && args.data.is_none() && args.models_dir.is_none(),
+                "--config, --data and --models-dir before `predict` mean nothing; write what it takes behind it"
+            );
             let config = PredictConfig::check(predict_args)?;
             frame::on_shared_threads(|| predict(&config, progress))
         }

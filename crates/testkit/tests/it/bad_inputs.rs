@@ -344,6 +344,14 @@ fn folders_that_are_read_only() {
 #[test]
 fn arguments_that_mean_nothing() {
     let workspace = Workspace::new();
+    assert_eq!(
+        workspace.fails(2, "process --input a.csv init --input a.csv --target b --output c.yaml"),
+        "error: --input and --output before `init` mean nothing; write them behind it\n"
+    );
+    assert_eq!(
+        workspace.fails(2, "package --output o verify b.tar.gz"),
+        "error: --models-dir and --output mean nothing to `verify`; it takes a bundle\n"
+    );
     for program in ["process", "engineer", "train", "package"] {
         let stderr = workspace.fails(2, &format!("{program} --colour red"));
         assert!(stderr.starts_with("error: unexpected argument '--colour' found"), "{stderr}");
