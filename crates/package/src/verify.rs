@@ -160,6 +160,35 @@ mod tests {
         bytes
     }
 
+    /// Files of format version 1, written by version 0.1.0 from 300 generated houses, must be read for ever.
+    #[test]
+    fn files_of_version_1_predict_what_they_did() {
+        let golden = |name: &str| std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name)).unwrap();
+        let (model_bytes, preprocessor_bytes) = (golden("model_v1.bin"), golden("preprocessor_v1.bin"));
+        let file: PreprocessorFile = read_envelope_bytes(&preprocessor_bytes, Path::new("p"), PREPROCESSOR.into()).unwrap();
+        let preprocessor = Preprocessor::check(file).unwrap();
+        let model = Model::check(read_envelope_bytes(&model_bytes, Path::new("m"), MODEL.into()).unwrap()).unwrap();
+        assert_eq!(Digest::of_bytes(&preprocessor_bytes).hex(), model.file().preprocessor);
+        let mut houses = Table::new(2);
+        for (name, values) in [
+            ("sqft", [2000.0, 4000.0]),
+            ("bedrooms", [3.0, 5.0]),
+            ("bathrooms", [2.0, 4.0]),
+            ("year_built", [1990.0, f64::NAN]),
+        ] {
+            houses.push(name, Values::Number(values.to_vec()));
+        }
+        for (name, levels) in [("location", ["Suburb", "Waterfront"]), ("condition", ["Good", "Excellent"])] {
+            let levels = levels.map(String::from).to_vec();
+            houses.push(name, Values::Category(Categories { codes: vec![0, 1], levels }));
+        }
+        let features = preprocessor.transform(&houses).unwrap();
+        let predicted = model.predict(&model.select(preprocessor.feature_names(), features).unwrap());
+        for (found, expected) in predicted.iter().zip([266_127.993_748_001_35, 369_508.021_745_781_1]) {
+            assert!((found / expected - 1.0).abs() < 1e-12, "{found} is not {expected}");
+        }
+    }
+
     #[test]
     fn every_byte_of_a_preprocessor_is_guarded() {
         let sealed = encode_envelope(PREPROCESSOR.into(), preprocessor().file()).unwrap();
