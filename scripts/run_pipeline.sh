@@ -47,8 +47,13 @@ done
 
 cd "$root"
 command -v cargo >/dev/null || fail "cargo is not on the PATH: install Rust with rustup (https://rustup.rs)"
-cargo build --release --workspace --quiet
 bin=${CARGO_TARGET_DIR:-target}/release
+if [ -x "$bin/package" ]; then
+  cargo build --release --workspace --quiet
+else
+  echo "building for the first time: about ten minutes" >&2
+  cargo build --release --workspace
+fi
 processed=data/processed
 trained=models/trained
 

@@ -27,8 +27,16 @@ pub(crate) struct Findings {
 pub(crate) fn experiment(config: &Config, data: &Dataset, progress: &Progress) -> anyhow::Result<Findings> {
     let transform = config.section.target_transform;
     let target: Vec<f64> = data.train.y.iter().map(|y| transform.forward(*y)).collect();
-    let unfit = target.iter().filter(|y| !y.is_finite()).count();
-    ensure!(unfit == 0, "model.target_transform: log needs a target above 0, and {unfit} training rows have none");
+    let unfit: Vec<f64> = target.iter().zip(&data.train.y).filter(|(log, _)| !log.is_finite()).map(|(_, y)| *y).collect();
+    ensure!(
+        unfit.is_empty(),
+        "{}: model.target_transform: log needs a target above 0, and {} training rows of {} have none (the first is {}). Set min \
+         for the target in table.columns, or use target_transform: none",
+        config.config_path.display(),
+        unfit.len(),
+        config.data.display(),
+        unfit[0]
+    );
 
     let mut warnings = Vec::new();
     let rows = data.train.y.len();

@@ -263,6 +263,23 @@ fn trainings_that_cannot_begin() {
 }
 
 #[test]
+fn a_logarithm_of_what_has_none() {
+    let workspace = Workspace::new();
+    let rows: String = (0..30).map(|row| format!("{},{row}\n", row - 1)).collect();
+    workspace.write("raw.csv", format!("profit,size\n{rows}"));
+    workspace
+        .write("configs/pipeline.yaml", "table: {target: profit, columns: {profit: {type: float}, size: {type: float}}}\n");
+    workspace.write("m.yaml", "model: {name: m, best_model: Ridge, target_transform: log}\n");
+    workspace.ok(PROCESS);
+    workspace.ok(ENGINEER);
+    assert_eq!(
+        workspace.fails(2, "train --config m.yaml --data featured.csv --models-dir models"),
+        "error: m.yaml: model.target_transform: log needs a target above 0, and 2 training rows of featured.csv have none (the first is \
+         -1). Set min for the target in table.columns, or use target_transform: none\n"
+    );
+}
+
+#[test]
 fn a_preprocessor_of_another_table_and_damaged_files() {
     let workspace = houses(300);
     workspace.write("m.yaml", model_config("Ridge", ""));
