@@ -3,7 +3,7 @@
 use anyhow::{Context, bail};
 use frame::{Block, Kind, Source};
 use rayon::prelude::*;
-use schema::{ColumnType, SPLIT_COLUMN, Schema, TEST, TRAIN, Table, Values};
+use schema::{ColumnType, SPLIT_COLUMN, Schema, Table, Values};
 
 /// A block of the cleaned table.
 pub(crate) struct Cleaned {
@@ -52,7 +52,7 @@ fn clean(block: &Block, schema: &Schema) -> anyhow::Result<Cleaned> {
     let is_number = |name: &str| schema.column(name).is_some_and(|column| column.spec.kind.is_number());
     let typed = block.typed(&|name| if is_number(name) { Kind::Number } else { Kind::Text })?;
     let mut table = Table::new(typed.rows());
-    let (mut target, mut train) = (Vec::new(), Vec::new());
+    let mut target = Vec::new();
     for (place, column) in schema.columns().iter().enumerate() {
         let name = &column.name;
         let absent = || format!("column \"{name}\" cannot be read");
@@ -71,12 +71,5 @@ fn clean(block: &Block, schema: &Schema) -> anyhow::Result<Cleaned> {
             ColumnType::Id | ColumnType::Text => {}
         }
     }
-    for (row, side) in typed.texts(SPLIT_COLUMN).context("the split column cannot be read")?.enumerate() {
-        train.push(match side {
-            Some(TRAIN) => true,
-            Some(TEST) => false,
-            other => bail!("line {}: split is \"{}\", not {TRAIN} or {TEST}", block.line(row), other.unwrap_or_default()),
-        });
-    }
-    Ok(Cleaned { table, target, train })
+    Ok(Cleaned { table, target, train: block.train_rows(&typed)? })
 }

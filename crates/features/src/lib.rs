@@ -4,6 +4,7 @@
 //! where a prediction is asked for; it is the same code. The target is not among its inputs, so no feature can read it.
 
 mod calendar;
+mod derive;
 mod encode;
 mod expression;
 mod fit;

@@ -2,7 +2,7 @@
 
 use polars::prelude::*;
 use rustc_hash::FxHashMap;
-use schema::{Categories, MISSING_LEVEL};
+use schema::{Categories, MISSING_LEVEL, SPLIT_COLUMN, TEST, TRAIN};
 
 use crate::{Block, FrameError};
 
@@ -39,6 +39,27 @@ impl Block {
             Ok(frame) => Ok(TypedTable { frame }),
             Err(error) => Err(self.find_fault(kind).unwrap_or_else(|| FrameError::content(&self.path, error))),
         }
+    }
+
+    /// Per row of `table`, which is this block as read, whether it is learned from.
+    ///
+    /// # Errors
+    /// With the line on which the split is neither train nor test.
+    pub fn train_rows(&self, table: &TypedTable) -> Result<Vec<bool>, FrameError> {
+        let absent = || FrameError::content(&self.path, format!("column \"{SPLIT_COLUMN}\" cannot be read"));
+        let sides = table.texts(SPLIT_COLUMN).ok_or_else(absent)?;
+        let train = |(row, side): (usize, Option<&str>)| match side {
+            Some(TRAIN) => Ok(true),
+            Some(TEST) => Ok(false),
+            other => Err(FrameError::Cell {
+                path: self.path.clone(),
+                line: self.line(row),
+                column: SPLIT_COLUMN.to_owned(),
+                value: other.unwrap_or_default().to_owned(),
+                expected: "train or test",
+            }),
+        };
+        sides.enumerate().map(train).collect()
     }
 
     fn find_fault(&self, kind: &dyn Fn(&str) -> Kind) -> Option<FrameError> {

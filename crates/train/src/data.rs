@@ -50,18 +50,7 @@ pub(crate) fn read(config: &Config, target: &str, progress: &Progress) -> anyhow
         let kind = |name: &str| if name == SPLIT_COLUMN { Kind::Text } else { Kind::Number };
         let tables: Vec<TypedTable> = blocks.par_iter().map(|block| block.typed(&kind)).collect::<Result<_, _>>()?;
         for (block, table) in blocks.iter().zip(&tables) {
-            let sides = table.texts(SPLIT_COLUMN).context("the split column cannot be read")?;
-            let mut train = Vec::with_capacity(table.rows());
-            for (row, side) in sides.enumerate() {
-                train.push(match side {
-                    Some(TRAIN) => true,
-                    Some(TEST) => false,
-                    other => {
-                        let (line, found) = (block.line(row), other.unwrap_or_default());
-                        bail!("{}:{line}: split is \"{found}\", not {TRAIN} or {TEST}", path.display())
-                    }
-                });
-            }
+            let train = block.train_rows(table)?;
             for (place, name) in features.iter().map(String::as_str).chain([target]).enumerate() {
                 let values = table.numbers(name).with_context(|| format!("column \"{name}\" cannot be read"))?;
                 if let Some(row) = values.iter().position(|value| !value.is_finite()) {
