@@ -320,14 +320,14 @@ impl Block {
         Ok(frame.columns().iter().map(texts).collect())
     }
 
-    /// Row `row` as rejected for a reason that the schema does not know.
-    pub fn reject_row(&self, row: usize, column: &str, reason: &str) -> Rejected {
+    /// Row `row` as rejected for a reason that the schema does not know. `texts` are the cells of this block.
+    pub fn reject_row(&self, row: usize, column: &str, reason: &str, texts: &[Vec<String>]) -> Rejected {
         let record = match &self.content {
             Content::Csv(block) => String::from_utf8_lossy(block.record(row)).into_owned(),
-            Content::Parquet { .. } => String::new(),
+            Content::Parquet { .. } => texts.iter().map(|cells| cells[row].as_str()).collect::<Vec<_>>().join(","),
         };
         let place = self.names.iter().position(|name| name == column);
-        let value = place.map_or(String::new(), |place| self.cell(row, place));
+        let value = place.map_or(String::new(), |place| texts[place][row].clone());
         Rejected { line: self.line(row), column: column.to_owned(), value, reason: reason.to_owned(), record }
     }
 

@@ -150,12 +150,13 @@ fn predict_block(config: &PredictConfig, block: &Block) -> anyhow::Result<Predic
     let schema = preprocessor.schema();
     let bucket = preprocessor.file().unknown == UnknownCategory::Other;
     let mut checked = block.check_inputs(schema, bucket)?;
+    let texts = block.texts()?;
     let unknown = preprocessor.unknown_levels(&checked.to_table(schema));
     let unknown_levels = unknown.iter().filter(|unknown| bucket && checked.good[unknown.row]).count() as u64;
     for refusal in unknown.into_iter().filter(|_| !bucket) {
         if checked.good[refusal.row] {
             checked.good[refusal.row] = false;
-            checked.rejected.push(block.reject_row(refusal.row, &refusal.column, &refusal.reason));
+            checked.rejected.push(block.reject_row(refusal.row, &refusal.column, &refusal.reason, &texts));
         }
     }
     checked.rejected.sort_by_key(|rejected| rejected.line);
@@ -165,7 +166,7 @@ fn predict_block(config: &PredictConfig, block: &Block) -> anyhow::Result<Predic
     let matrix = config.model.select(preprocessor.feature_names(), features)?;
     let predictions = config.model.predict(&matrix);
     let mut columns = Vec::new();
-    for (name, cells) in block.names().iter().zip(block.texts()?) {
+    for (name, cells) in block.names().iter().zip(&texts) {
         let cells: Vec<Option<&str>> =
             good.iter().map(|row| Some(cells[*row].as_str()).filter(|cell| !cell.is_empty())).collect();
         columns.push(Column::new(name.as_str().into(), cells));

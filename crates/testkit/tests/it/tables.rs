@@ -105,6 +105,15 @@ fn a_level_that_training_did_not_know_shares_a_bucket_with_a_warning() {
     let run = workspace.run("train predict --models-dir models --input rows.csv --output p.csv");
     assert_eq!(run.stderr, "warning: 1 cells hold a level that training did not know; they share the bucket `other`\n");
     assert_eq!(workspace.read("p.csv").lines().count(), 3);
+
+    // refused, where the configuration says so, whether the row came as CSV or as Parquet
+    let config = workspace.read("any.yaml");
+    let refusing = config.replace("unknown_category: other", "unknown_category: reject").replace(", levels: [a, b]", "");
+    workspace.write("any.yaml", refusing);
+    run_on(&workspace, "raw.csv");
+    workspace.ok("train predict --models-dir models --input rows.csv --output p.csv -q");
+    let refused = "3,place,Atlantis,\"\"\"Atlantis\"\" is not among the levels seen in training: a, b\",\"3,Atlantis\"\n";
+    assert_eq!(workspace.read("p.csv.quarantine.csv"), format!("line,column,value,reason,record\n{refused}"));
 }
 
 #[test]
