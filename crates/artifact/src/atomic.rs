@@ -10,6 +10,8 @@ use tempfile::NamedTempFile;
 
 use crate::{ArtifactError, FileEntry, digest::Hashing};
 
+const SUFFIX: &str = ".tmp";
+
 /// A file under a temporary name in the folder of its destination, until [`commit`](Self::commit) renames it.
 /// Dropped before that, it vanishes and what stood at the destination stays.
 #[derive(Debug)]
@@ -31,7 +33,7 @@ impl AtomicFile {
         let prefix = format!(".{}.", destination.file_name().unwrap_or_default().to_string_lossy());
         remove_abandoned(&folder, &prefix);
         let mut builder = tempfile::Builder::new();
-        builder.prefix(&prefix).suffix(".tmp");
+        builder.prefix(&prefix).suffix(SUFFIX);
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         let temporary = builder.tempfile_in(&folder).map_err(ArtifactError::io(destination, "write it"))?;
@@ -95,7 +97,9 @@ fn folder_of(path: &Path) -> PathBuf {
 fn remove_abandoned(folder: &Path, prefix: &str) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with(prefix)
+        // prefix, random letters, suffix: nothing else that happens to begin alike
+        let random = name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(SUFFIX));
+        if random.is_some_and(|random| !random.contains('.'))
             && let Ok(file) = File::open(entry.path())
             && file.try_lock().is_ok()
         {
@@ -126,8 +130,11 @@ mod tests {
         let path = folder.path().join("a.txt");
         let abandoned = folder.path().join(".a.txt.k1ll3d.tmp");
         fs::write(&abandoned, "half").unwrap();
+        let neighbours = [".a.txt.bak", ".a.txt.report.json.k1ll3d.tmp"].map(|name| folder.path().join(name));
+        neighbours.iter().for_each(|path| fs::write(path, "mine").unwrap());
         let living = AtomicFile::create(&path).unwrap();
         assert!(!abandoned.exists());
+        assert!(neighbours.iter().all(|path| path.exists()));
         let second = AtomicFile::create(&path).unwrap();
         assert!(living.temporary.path().exists());
         drop((living, second));
