@@ -2,7 +2,6 @@
 
 use anyhow::{Context, bail};
 use frame::{Block, Kind, Source};
-use rayon::prelude::*;
 use schema::{ColumnType, SPLIT_COLUMN, Schema, Table, Values};
 
 /// A block of the cleaned table.
@@ -26,29 +25,8 @@ pub(crate) fn open(path: &std::path::Path, schema: &Schema) -> anyhow::Result<So
     Ok(source)
 }
 
-/// Calls `visit` with the results of `work` on every block, in order; blocks are worked on side by side.
-pub(crate) fn for_each_block<T: Send>(
-    source: &mut Source,
-    schema: &Schema,
-    work: impl Fn(&Block, Cleaned) -> anyhow::Result<T> + Sync,
-    mut visit: impl FnMut(Vec<T>) -> anyhow::Result<()> + Send,
-) -> anyhow::Result<()> {
-    let ahead = rayon::current_num_threads() * 4;
-    let mut blocks = source.next_blocks(ahead)?;
-    let mut done: Vec<T> = Vec::new();
-    while !blocks.is_empty() || !done.is_empty() {
-        let each = |block: &Block| work(block, clean(block, schema)?);
-        let (next, (now_done, visited)) = rayon::join(
-            || source.next_blocks(ahead),
-            || rayon::join(|| blocks.par_iter().map(each).collect::<anyhow::Result<Vec<T>>>(), || visit(done)),
-        );
-        visited?;
-        (blocks, done) = (next?, now_done?);
-    }
-    Ok(())
-}
-
-fn clean(block: &Block, schema: &Schema) -> anyhow::Result<Cleaned> {
+/// Reads a block of the cleaned table.
+pub(crate) fn clean(block: &Block, schema: &Schema) -> anyhow::Result<Cleaned> {
     let is_number = |name: &str| schema.column(name).is_some_and(|column| column.spec.kind.is_number());
     let typed = block.typed(&|name| if is_number(name) { Kind::Number } else { Kind::Text })?;
     let mut table = Table::new(typed.rows());

@@ -6,14 +6,14 @@ use anyhow::ensure;
 use artifact::{AtomicFile, MANIFEST_VERSION, Manifest, check_input, write_envelope};
 use cli::{Clock, No, Outcome, Progress};
 use features::{Fitter, PREPROCESSOR, Preprocessor, RowError};
-use frame::{BLOCK_BYTES, Block, TableWriter};
+use frame::{Block, TableWriter};
 use polars::prelude::*;
 use schema::{SPLIT_COLUMN, SettingError, TEST, TRAIN};
 use serde::Serialize;
 
 use crate::{
     Config,
-    blocks::{Cleaned, for_each_block, open},
+    blocks::{Cleaned, clean, open},
 };
 
 const STAGE: &str = "engineer";
@@ -76,14 +76,15 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
 
 fn learn(config: &Config, progress: &Progress) -> anyhow::Result<Preprocessor> {
     let mut source = open(&config.input, &config.schema)?;
-    let bar = progress.bar("learning", source.bytes() / BLOCK_BYTES as u64);
+    let bar = progress.bar("learning", source.expected_blocks());
     let mut fitter = Fitter::new(&config.plan);
-    let work = |_: &Block, cleaned: Cleaned| {
+    let work = |block: &Block| {
+        let cleaned = clean(block, &config.schema)?;
         let mut fitter = Fitter::new(&config.plan);
         fitter.update(&cleaned.table, &cleaned.train);
-        Ok(fitter)
+        Ok::<_, anyhow::Error>(fitter)
     };
-    for_each_block(&mut source, &config.schema, work, |fitters| {
+    source.for_each_block(work, |fitters| {
         fitters.iter().for_each(|learned| fitter.merge(learned));
         bar.advance(fitters.len() as u64);
         Ok(())
@@ -99,16 +100,17 @@ fn transform(
     progress: &Progress,
 ) -> anyhow::Result<(AtomicFile, BTreeMap<String, u64>)> {
     let mut source = open(&config.input, &config.schema)?;
-    let bar = progress.bar("transforming", source.bytes() / BLOCK_BYTES as u64);
+    let bar = progress.bar("transforming", source.expected_blocks());
     let mut file = AtomicFile::create(&config.output)?;
     let mut writer = TableWriter::new(&config.output, &mut file)?;
     let (mut train, mut test) = (0, 0);
-    let work = |block: &Block, cleaned: Cleaned| {
+    let work = |block: &Block| {
+        let cleaned = clean(block, &config.schema)?;
         let features = preprocessor.transform(&cleaned.table).map_err(|error| refused(config, block, &error))?;
         let count = cleaned.train.iter().filter(|train| **train).count() as u64;
-        Ok((to_frame(config, preprocessor, features, &cleaned)?, count))
+        Ok::<_, anyhow::Error>((to_frame(config, preprocessor, features, &cleaned)?, count))
     };
-    for_each_block(&mut source, &config.schema, work, |done| {
+    source.for_each_block(work, |done| {
         let (frames, counts): (Vec<DataFrame>, Vec<u64>) = done.into_iter().unzip();
         train += counts.iter().sum::<u64>();
         test += frames.iter().map(|frame| frame.height() as u64).sum::<u64>() - counts.iter().sum::<u64>();

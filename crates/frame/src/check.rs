@@ -230,6 +230,14 @@ impl Block {
         split_record(&String::from_utf8_lossy(block.record(row))).into_iter().nth(place).unwrap_or_default()
     }
 
+    /// Row `row` as it stands in a CSV file, or its `cells` (of Parquet, all of them are texts) with commas between.
+    fn record_text<'a>(&self, row: usize, cells: impl Iterator<Item = &'a str>) -> String {
+        match &self.content {
+            Content::Csv(block) => String::from_utf8_lossy(block.record(row)).into_owned(),
+            Content::Parquet { .. } => cells.collect::<Vec<_>>().join(","),
+        }
+    }
+
     fn reject(&self, schema: &Schema, frame: &DataFrame, faults: &[Fault]) -> Rejected {
         let name = |fault: &Fault| schema.columns()[fault.column].name.clone();
         let mut reason = faults[0].reason.clone();
@@ -237,13 +245,8 @@ impl Block {
             reason = format!("{reason}; and {}: {}", name(fault), fault.reason);
         }
         let row = faults[0].row;
-        let record = match &self.content {
-            Content::Csv(block) => String::from_utf8_lossy(block.record(row)).into_owned(),
-            Content::Parquet { .. } => {
-                let cells = frame.columns().iter().filter_map(|column| column.str().ok());
-                cells.map(|cells| cells.get(row).unwrap_or("")).collect::<Vec<_>>().join(",")
-            }
-        };
+        let cells = frame.columns().iter().filter_map(|column| column.str().ok());
+        let record = self.record_text(row, cells.map(|cells| cells.get(row).unwrap_or("")));
         Rejected { line: self.line(row), column: name(&faults[0]), value: faults[0].value.clone(), reason, record }
     }
 }
@@ -322,10 +325,7 @@ impl Block {
 
     /// Row `row` as rejected for a reason that the schema does not know. `texts` are the cells of this block.
     pub fn reject_row(&self, row: usize, column: &str, reason: &str, texts: &[Vec<String>]) -> Rejected {
-        let record = match &self.content {
-            Content::Csv(block) => String::from_utf8_lossy(block.record(row)).into_owned(),
-            Content::Parquet { .. } => texts.iter().map(|cells| cells[row].as_str()).collect::<Vec<_>>().join(","),
-        };
+        let record = self.record_text(row, texts.iter().map(|cells| cells[row].as_str()));
         let place = self.names.iter().position(|name| name == column);
         let value = place.map_or(String::new(), |place| texts[place][row].clone());
         Rejected { line: self.line(row), column: column.to_owned(), value, reason: reason.to_owned(), record }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use polars::prelude::*;
+use rayon::prelude::*;
 
 use crate::{
     BLOCK_BYTES, Format, FrameError,
@@ -85,16 +86,43 @@ impl Source {
         self.header_line
     }
 
-    /// The size of the file.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
+    /// About how many blocks the table has, for progress.
+    pub fn expected_blocks(&self) -> u64 {
+        match &self.rows {
+            Rows::Csv(_) => self.bytes.div_ceil(BLOCK_BYTES as u64),
+            Rows::Parquet { total, .. } => total.div_ceil(BLOCK_ROWS) as u64,
+        }
+    }
+
+    /// Calls `visit` with what `work` made of every block, some blocks at a time and in order. Reading ahead, the work (on
+    /// several blocks), and the visit of what was worked on before go on side by side.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or with the first error of `work` or `visit`.
+    pub fn for_each_block<T: Send, E: Send + From<FrameError>>(
+        &mut self,
+        work: impl Fn(&Block) -> Result<T, E> + Sync,
+        mut visit: impl FnMut(Vec<T>) -> Result<(), E> + Send,
+    ) -> Result<(), E> {
+        let ahead = rayon::current_num_threads() * 4;
+        let mut blocks = self.next_blocks(ahead)?;
+        let mut done: Vec<T> = Vec::new();
+        while !blocks.is_empty() || !done.is_empty() {
+            let (next, (worked, visited)) = rayon::join(
+                || self.next_blocks(ahead),
+                || rayon::join(|| blocks.par_iter().map(&work).collect::<Result<Vec<T>, E>>(), || visit(done)),
+            );
+            visited?;
+            (blocks, done) = (next?, worked?);
+        }
+        Ok(())
     }
 
     /// Up to `count` more blocks; none at the end.
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub fn next_blocks(&mut self, count: usize) -> Result<Vec<Block>, FrameError> {
+    fn next_blocks(&mut self, count: usize) -> Result<Vec<Block>, FrameError> {
         let mut blocks = Vec::new();
         while blocks.len() < count {
             let content = match &mut self.rows {
@@ -171,9 +199,14 @@ impl Block {
         match &self.content {
             Content::Csv(block) => {
                 let fields = self.names.iter().map(|name| Field::new(name.as_str().into(), types(name)));
+                let schema: Schema = fields.collect();
+                // every record malformed: polars refuses text without a row
+                if block.lines.is_empty() {
+                    return Ok(DataFrame::empty_with_schema(&schema));
+                }
                 let frame = CsvReadOptions::default()
                     .with_has_header(false)
-                    .with_schema(Some(std::sync::Arc::new(fields.collect())))
+                    .with_schema(Some(std::sync::Arc::new(schema)))
                     .with_n_threads(Some(1))
                     .with_rechunk(true)
                     .with_ignore_errors(lenient)
@@ -197,9 +230,7 @@ impl Block {
             }
         }
     }
-}
 
-impl Block {
     /// The line and fault of the first record that is not well formed.
     pub(crate) fn malformed(&self) -> Option<(u64, String)> {
         let Content::Csv(block) = &self.content else { return None };

@@ -69,19 +69,17 @@ pub fn init(config: &InitConfig, progress: &Progress) -> anyhow::Result<Outcome>
         bail!("{}:{}: there is no column \"{}\"{hint}", config.input.display(), source.header_line(), config.target);
     }
     let mut observed: Vec<Observed> = names.iter().map(|_| Observed::default()).collect();
-    let bar = progress.bar("reading", source.bytes() / frame::BLOCK_BYTES as u64);
-    loop {
-        let blocks = source.next_blocks(rayon::current_num_threads() * 2)?;
-        if blocks.is_empty() {
-            break;
-        }
-        let batches: Vec<Vec<Observed>> =
-            blocks.par_iter().map(|block| observe(block, &names)).collect::<anyhow::Result<_>>()?;
-        for batch in batches {
-            observed.iter_mut().zip(batch).for_each(|(all, new)| all.merge(new));
-            bar.advance(1);
-        }
-    }
+    let bar = progress.bar("reading", source.expected_blocks());
+    source.for_each_block(
+        |block| observe(block, &names),
+        |batches| {
+            bar.advance(batches.len() as u64);
+            for batch in batches {
+                observed.iter_mut().zip(batch).for_each(|(all, new)| all.merge(new));
+            }
+            Ok(())
+        },
+    )?;
     let rows = observed.first().map_or(0, |column| column.rows);
     if rows == 0 {
         return Err(frame::FrameError::NoRows { path: config.input.clone() }.into());

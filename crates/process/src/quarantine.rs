@@ -1,6 +1,6 @@
 //! The file of rows that break the schema.
 
-use std::{collections::BTreeMap, io::Write, path::Path};
+use std::{collections::BTreeMap, fmt, io::Write, path::Path};
 
 use anyhow::Context;
 use artifact::AtomicFile;
@@ -23,6 +23,15 @@ pub(crate) struct Sample {
     column: String,
     value: String,
     reason: String,
+}
+
+impl fmt::Display for Sample {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self.column.as_str() {
+            "" => write!(f, "line {}: {}", self.line, self.reason),
+            column => write!(f, "line {}, column \"{column}\": {}", self.line, self.reason),
+        }
+    }
 }
 
 impl Quarantine {

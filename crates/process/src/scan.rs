@@ -5,7 +5,6 @@ use std::path::Path;
 use anyhow::Context;
 use cli::Progress;
 use frame::{Block, CheckedColumn, Rejected, Source, TargetColumn};
-use rayon::prelude::*;
 
 use crate::{
     Config,
@@ -36,7 +35,7 @@ struct Judged {
     content: Vec<u128>,
 }
 
-/// Reads the whole raw table. Reading ahead, judging, and taking in what was judged go on side by side.
+/// Reads the whole raw table.
 pub(crate) fn scan(config: &Config, progress: &Progress) -> anyhow::Result<Scan> {
     let mut source = Source::open(&config.input)?;
     frame::check_header(&config.input, source.header_line(), source.names(), &config.schema, TargetColumn::Required)?;
@@ -49,28 +48,18 @@ pub(crate) fn scan(config: &Config, progress: &Progress) -> anyhow::Result<Scan>
         store: Store::create(folder)?,
         duplicates: Duplicates::create(folder).with_context(|| format!("{}: cannot write there", folder.display()))?,
     };
-    let bar = progress.bar("reading", source.bytes() / frame::BLOCK_BYTES as u64);
-    let ahead = rayon::current_num_threads() * 4;
-    let mut blocks = source.next_blocks(ahead)?;
-    if let Some(first) = blocks.first() {
-        let per_block = first.rows() as u64;
-        scan.duplicates.reserve((source.bytes() / frame::BLOCK_BYTES as u64 * per_block) as usize);
-    }
-    let mut judged: Vec<Judged> = Vec::new();
-    while !blocks.is_empty() || !judged.is_empty() {
-        let (next, (now_judged, taken)) = rayon::join(
-            || source.next_blocks(ahead),
-            || {
-                rayon::join(
-                    || blocks.par_iter().map(|block| judge(block, config)).collect::<anyhow::Result<Vec<_>>>(),
-                    || judged.into_iter().try_for_each(|judged| scan.take(judged)),
-                )
-            },
-        );
-        taken?;
-        bar.advance(blocks.len() as u64);
-        (blocks, judged) = (next?, now_judged?);
-    }
+    let expected = source.expected_blocks();
+    let bar = progress.bar("reading", expected);
+    source.for_each_block(
+        |block| judge(block, config),
+        |judged| {
+            if let (0, Some(first)) = (scan.rows_in, judged.first()) {
+                scan.duplicates.reserve(first.content.len() * expected as usize);
+            }
+            bar.advance(judged.len() as u64);
+            judged.into_iter().try_for_each(|judged| scan.take(judged))
+        },
+    )?;
     if scan.rows_in == 0 {
         return Err(frame::FrameError::NoRows { path: config.input.clone() }.into());
     }

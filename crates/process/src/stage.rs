@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Balance, Config,
     clean::{Cleaned, clean},
+    quarantine::{QuarantineSummary, Sample},
     report::{Findings, Leak, Report},
     scan::scan,
 };
@@ -66,6 +67,7 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     balance.check()?;
     let Cleaned { fences, profile, .. } = cleaned;
     let (quarantine_file, quarantine) = scan.quarantine.finish();
+    refuse_unfit(config, &balance, &quarantine)?;
     let report = Report::new(Findings {
         input: &config.input,
         target: &config.schema.target().name,
@@ -75,7 +77,6 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
         fences,
         profile: &profile,
     });
-    refuse_unfit(config, &balance)?;
     let leaks = warn_of_leaks(report.leaks(), progress);
 
     let mut text = serde_json::to_string_pretty(&report)?;
@@ -121,7 +122,7 @@ fn written_leaks(config: &Config, progress: &Progress) -> anyhow::Result<Vec<Str
 }
 
 /// A table that cannot be learned from is an answer, not an accident.
-fn refuse_unfit(config: &Config, balance: &Balance) -> Result<(), No> {
+fn refuse_unfit(config: &Config, balance: &Balance, quarantine: &QuarantineSummary) -> Result<(), No> {
     let Balance { rows_in, rows_out, quarantined, .. } = *balance;
     let input = config.input.display();
     let share = quarantined as f64 / rows_in as f64;
@@ -132,14 +133,14 @@ fn refuse_unfit(config: &Config, balance: &Balance) -> Result<(), No> {
              Nothing was written. The first: {}",
             share * 100.0,
             allowed * 100.0,
-            first_fault(config)
+            quarantine.samples.first().map(Sample::to_string).unwrap_or_default()
         )));
     }
     if rows_out < 2 {
         return Err(No(format!(
             "{input}: {rows_out} row(s) left after cleaning, and at least one to train on and one to test on are needed. \
              Nothing was written. {}",
-            balance_text(balance)
+            balance_text(&row_counts(balance))
         )));
     }
     for (rows, side) in [(balance.train, "train"), (balance.test, "test")] {
@@ -151,17 +152,6 @@ fn refuse_unfit(config: &Config, balance: &Balance) -> Result<(), No> {
         }
     }
     Ok(())
-}
-
-/// The first fault of the table, found again: the quarantine file of a rejected table is not kept.
-fn first_fault(config: &Config) -> String {
-    let find = || -> Option<String> {
-        let mut source = frame::Source::open(&config.input).ok()?;
-        let block = source.next_blocks(1).ok()?.pop()?;
-        let rejected = block.check(&config.schema, false).ok()?.rejected.into_iter().next()?;
-        Some(format!("line {}, column \"{}\": {}", rejected.line, rejected.column, rejected.reason))
-    };
-    find().unwrap_or_default()
 }
 
 fn row_counts(balance: &Balance) -> BTreeMap<String, u64> {
@@ -180,11 +170,7 @@ fn row_counts(balance: &Balance) -> BTreeMap<String, u64> {
     .into()
 }
 
-fn balance_text(balance: &Balance) -> String {
-    text_of(&row_counts(balance))
-}
-
-fn text_of(rows: &BTreeMap<String, u64>) -> String {
+fn balance_text(rows: &BTreeMap<String, u64>) -> String {
     let of = |name: &str| rows.get(name).copied().unwrap_or(0);
     format!(
         "{} rows in = {} out + {} quarantined + {} duplicates + {} trimmed + {} without target",
@@ -202,7 +188,7 @@ fn summarise(config: &Config, status: &'static str, rows: &BTreeMap<String, u64>
     let of = |name: &str| rows.get(name).copied().unwrap_or(0);
     let human = format!(
         "process   {status}: {}\n          {} to train on, {} to test on → {}",
-        text_of(rows),
+        balance_text(rows),
         of("train"),
         of("test"),
         config.output.display()

@@ -1,10 +1,11 @@
 //! Reads the featured table.
 
+use std::path::Path;
+
 use anyhow::{Context, bail, ensure};
 use cli::Progress;
-use frame::{Kind, Source, TypedTable};
+use frame::{Block, Kind, Source};
 use model::Matrix;
-use rayon::prelude::*;
 use schema::{SPLIT_COLUMN, TEST, TRAIN};
 
 use crate::Config;
@@ -40,29 +41,23 @@ pub(crate) fn read(config: &Config, target: &str, progress: &Progress) -> anyhow
         .features(&available)
         .map_err(|message| anyhow::anyhow!("{}: {message}", config.config_path.display()))?;
 
-    let bar = progress.bar("reading", source.bytes() / frame::BLOCK_BYTES as u64);
+    let bar = progress.bar("reading", source.expected_blocks());
     let mut columns = [vec![Vec::new(); features.len() + 1], vec![Vec::new(); features.len() + 1]];
-    loop {
-        let blocks = source.next_blocks(rayon::current_num_threads() * 4)?;
-        if blocks.is_empty() {
-            break;
-        }
-        let kind = |name: &str| if name == SPLIT_COLUMN { Kind::Text } else { Kind::Number };
-        let tables: Vec<TypedTable> = blocks.par_iter().map(|block| block.typed(&kind)).collect::<Result<_, _>>()?;
-        for (block, table) in blocks.iter().zip(&tables) {
-            let train = block.train_rows(table)?;
-            for (place, name) in features.iter().map(String::as_str).chain([target]).enumerate() {
-                let values = table.numbers(name).with_context(|| format!("column \"{name}\" cannot be read"))?;
-                if let Some(row) = values.iter().position(|value| !value.is_finite()) {
-                    bail!("{}:{}: column \"{name}\" is missing. Run `engineer` again", path.display(), block.line(row));
-                }
-                for (value, train) in values.iter().zip(&train) {
-                    columns[usize::from(!train)][place].push(*value);
+    let wanted: Vec<&str> = features.iter().map(String::as_str).chain([target]).collect();
+    source.for_each_block(
+        |block| numbers(block, &wanted, path),
+        |tables| {
+            bar.advance(tables.len() as u64);
+            for (train, numbers) in tables {
+                for (place, values) in numbers.into_iter().enumerate() {
+                    for (value, train) in values.into_iter().zip(&train) {
+                        columns[usize::from(!train)][place].push(value);
+                    }
                 }
             }
-            bar.advance(1);
-        }
-    }
+            Ok(())
+        },
+    )?;
     let [train, test] = columns.map(|mut columns| {
         let y = columns.pop().unwrap_or_default();
         Side { x: Matrix::new(columns), y }
@@ -70,4 +65,18 @@ pub(crate) fn read(config: &Config, target: &str, progress: &Progress) -> anyhow
     ensure!(!train.y.is_empty(), "{}: has no training row (split = {TRAIN})", path.display());
     ensure!(!test.y.is_empty(), "{}: has no test row (split = {TEST})", path.display());
     Ok(Dataset { features, train, test })
+}
+
+/// Per row of a block whether it is learned from, and the numbers of the `wanted` columns, none of them missing.
+fn numbers(block: &Block, wanted: &[&str], path: &Path) -> anyhow::Result<(Vec<bool>, Vec<Vec<f64>>)> {
+    let table = block.typed(&|name| if name == SPLIT_COLUMN { Kind::Text } else { Kind::Number })?;
+    let mut columns = Vec::with_capacity(wanted.len());
+    for name in wanted {
+        let values = table.numbers(name).with_context(|| format!("column \"{name}\" cannot be read"))?;
+        if let Some(row) = values.iter().position(|value| !value.is_finite()) {
+            bail!("{}:{}: column \"{name}\" is missing. Run `engineer` again", path.display(), block.line(row));
+        }
+        columns.push(values);
+    }
+    Ok((block.train_rows(&table)?, columns))
 }

@@ -12,7 +12,6 @@ use features::{PREPROCESSOR, Preprocessor, PreprocessorFile};
 use frame::{Block, Format, Rejected, Source, TableWriter, TargetColumn};
 use model::{MODEL, Model, ModelFile};
 use polars::prelude::*;
-use rayon::prelude::*;
 use schema::UnknownCategory;
 use serde::Serialize;
 
@@ -90,24 +89,21 @@ pub fn predict(config: &PredictConfig, progress: &Progress) -> anyhow::Result<Ou
     quarantine.write_all(frame::REJECTED_HEADER.as_bytes())?;
     let mut file = AtomicFile::create(&config.output)?;
     let mut writer = TableWriter::new(&config.output, &mut file)?;
-    let bar = progress.bar("predicting", source.bytes() / frame::BLOCK_BYTES as u64);
+    let bar = progress.bar("predicting", source.expected_blocks());
     let (mut rows, mut quarantined, mut unknown_levels) = (0, 0, 0);
-    loop {
-        let blocks = source.next_blocks(rayon::current_num_threads() * 4)?;
-        if blocks.is_empty() {
-            break;
-        }
-        let done: Vec<Predicted> =
-            blocks.par_iter().map(|block| predict_block(config, block)).collect::<anyhow::Result<_>>()?;
-        for predicted in &done {
-            rows += predicted.frame.height() as u64;
-            quarantined += predicted.rejected.len() as u64;
-            unknown_levels += predicted.unknown_levels;
-            quarantine.write_all(&frame::rejected_csv(&predicted.rejected)?)?;
-        }
-        bar.advance(done.len() as u64);
-        writer.write(&done.into_iter().map(|predicted| predicted.frame).collect::<Vec<_>>())?;
-    }
+    source.for_each_block(
+        |block| predict_block(config, block),
+        |done| {
+            bar.advance(done.len() as u64);
+            for predicted in &done {
+                rows += predicted.frame.height() as u64;
+                quarantined += predicted.rejected.len() as u64;
+                unknown_levels += predicted.unknown_levels;
+                quarantine.write_all(&frame::rejected_csv(&predicted.rejected)?)?;
+            }
+            Ok(writer.write(&done.into_iter().map(|predicted| predicted.frame).collect::<Vec<_>>())?)
+        },
+    )?;
     writer.finish()?;
     if rows + quarantined == 0 {
         return Err(frame::FrameError::NoRows { path: config.input.clone() }.into());
@@ -151,7 +147,8 @@ fn predict_block(config: &PredictConfig, block: &Block) -> anyhow::Result<Predic
     let bucket = preprocessor.file().unknown == UnknownCategory::Other;
     let mut checked = block.check_inputs(schema, bucket)?;
     let texts = block.texts()?;
-    let unknown = preprocessor.unknown_levels(&checked.to_table(schema));
+    let table = checked.to_table(schema);
+    let unknown = preprocessor.unknown_levels(&table);
     let unknown_levels = unknown.iter().filter(|unknown| bucket && checked.good[unknown.row]).count() as u64;
     for refusal in unknown.into_iter().filter(|_| !bucket) {
         if checked.good[refusal.row] {
@@ -161,8 +158,7 @@ fn predict_block(config: &PredictConfig, block: &Block) -> anyhow::Result<Predic
     }
     checked.rejected.sort_by_key(|rejected| rejected.line);
     let good: Vec<usize> = (0..checked.good.len()).filter(|row| checked.good[*row]).collect();
-    let features =
-        preprocessor.transform(&checked.to_table(schema).select_rows(&good)).context("a level slipped through")?;
+    let features = preprocessor.transform(&table.select_rows(&good)).context("a level slipped through")?;
     let matrix = config.model.select(preprocessor.feature_names(), features)?;
     let predictions = config.model.predict(&matrix);
     let mut columns = Vec::new();

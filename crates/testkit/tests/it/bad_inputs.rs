@@ -95,6 +95,22 @@ fn tables_that_nothing_can_be_learned_from() {
     );
 }
 
+/// The first fault of a rejected table is named wherever in the file it stands: here behind the first block.
+#[test]
+fn the_first_fault_is_named_however_far_down() {
+    let row = |number: usize| match number {
+        0..60_000 => format!("{},1500,3,2,Urban,1990,Good", 300_000 + number),
+        _ => format!("{},1500,3", 300_000 + number),
+    };
+    let rows: Vec<String> = (0..130_000).map(row).collect();
+    check_table(
+        format!("{HEADER}\n{}\n", rows.join("\n")),
+        1,
+        "raw.csv: 70000 of 130000 rows break the schema (53.8 %, more than process.max_quarantined allows: 50.0 %). Nothing was written. \
+         The first: line 60002: the record has 3 fields where the header has 7",
+    );
+}
+
 #[test]
 fn a_split_with_an_empty_side() {
     let workspace = Workspace::new();
