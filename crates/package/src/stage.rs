@@ -2,11 +2,9 @@
 
 use std::fs;
 
-use anyhow::{Context, ensure};
-use artifact::{Digest, FileEntry, MANIFEST_VERSION, Manifest, RunRecord, read_envelope};
+use anyhow::Context;
+use artifact::{Digest, FileEntry, MANIFEST_VERSION, Manifest, RunRecord};
 use cli::{Clock, Outcome, Progress};
-use features::{PREPROCESSOR, Preprocessor, PreprocessorFile};
-use model::{MODEL, Model, ModelFile};
 use serde::Serialize;
 use serde_json::json;
 
@@ -106,19 +104,12 @@ fn assemble(
     lineage: &crate::lineage::Lineage,
     record: &RunRecord,
 ) -> anyhow::Result<(Files, BundleManifest)> {
-    let model_path = config.trained.join("model.bin");
-    let file: ModelFile = read_envelope(&model_path, MODEL.into(), "Run `train` to write it")?;
-    let model = Model::check(file).with_context(|| format!("{}", model_path.display()))?;
-    let file: PreprocessorFile = read_envelope(&lineage.preprocessor, PREPROCESSOR.into(), "Run `engineer` to write it")?;
-    let preprocessor = Preprocessor::check(file).with_context(|| format!("{}", lineage.preprocessor.display()))?;
     let read = |path: &std::path::Path| fs::read(path).with_context(|| format!("{}: cannot read it", path.display()));
-    let preprocessor_bytes = read(&lineage.preprocessor)?;
-    ensure!(
-        Digest::of_bytes(&preprocessor_bytes).hex() == model.file().preprocessor,
-        "{}: is not the preprocessor that {} was trained with. Run `train` again",
-        lineage.preprocessor.display(),
-        model_path.display()
-    );
+    let mut files = Files::new();
+    files.insert("model.bin".into(), read(&config.trained.join("model.bin"))?);
+    files.insert("preprocessor.bin".into(), read(&lineage.preprocessor)?);
+    let (model, preprocessor) =
+        verify::open(&files).map_err(|fault| anyhow::anyhow!("{}: {fault}. Run `train` again", config.trained.display()))?;
 
     // what differs between two runs of the same content (times, commit, folders) stays out
     let datasets: Vec<_> = record
@@ -137,9 +128,6 @@ fn assemble(
     });
     let pretty =
         |value: &serde_json::Value| serde_json::to_string_pretty(value).map(|text| format!("{text}\n").into_bytes());
-    let mut files = Files::new();
-    files.insert("model.bin".into(), read(&model_path)?);
-    files.insert("preprocessor.bin".into(), preprocessor_bytes);
     files.insert("schema.json".into(), pretty(&serde_json::to_value(config.schema.section())?)?);
     files.insert("pipeline.yaml".into(), config.pipeline_text.clone().into_bytes());
     files.insert("model_config.yaml".into(), read(&lineage.model_config)?);
@@ -147,6 +135,5 @@ fn assemble(
     files.insert("MODEL_CARD.md".into(), card::render(&model, &preprocessor, record, &lineage.links).into_bytes());
     let manifest = BundleManifest::new(&model.file().name, &config.schema.fingerprint(), lineage.links.clone(), &files);
     files.insert(MANIFEST.into(), pretty(&serde_json::to_value(&manifest)?)?);
-    verify::check(&files).map_err(|fault| anyhow::anyhow!("the bundle does not hold together: {fault}"))?;
     Ok((files, manifest))
 }

@@ -44,11 +44,20 @@ pub fn verify(path: &Path) -> anyhow::Result<Outcome> {
 
 /// Checks the files of a bundle; returns its manifest.
 pub(crate) fn check(files: &Files) -> Result<BundleManifest, String> {
-    let get = |name: &str| files.get(name).ok_or_else(|| format!("{name} is missing"));
     let manifest: BundleManifest =
-        serde_json::from_slice(get(MANIFEST)?).map_err(|error| format!("{MANIFEST} cannot be read: {error}"))?;
+        serde_json::from_slice(get(files, MANIFEST)?).map_err(|error| format!("{MANIFEST} cannot be read: {error}"))?;
     manifest.check(files)?;
-    let (model_bytes, preprocessor_bytes) = (get("model.bin")?, get("preprocessor.bin")?);
+    open(files)?;
+    Ok(manifest)
+}
+
+fn get<'a>(files: &'a Files, name: &str) -> Result<&'a [u8], String> {
+    files.get(name).map(Vec::as_slice).ok_or_else(|| format!("{name} is missing"))
+}
+
+/// The model and the preprocessor among `files`, if both can be used and belong together.
+pub(crate) fn open(files: &Files) -> Result<(Model, Preprocessor), String> {
+    let (model_bytes, preprocessor_bytes) = (get(files, "model.bin")?, get(files, "preprocessor.bin")?);
     let file: ModelFile =
         read_envelope_bytes(model_bytes, Path::new("model.bin"), MODEL.into()).map_err(|error| error.to_string())?;
     let model = Model::check(file).map_err(|error| error.to_string())?;
@@ -62,7 +71,7 @@ pub(crate) fn check(files: &Files) -> Result<BundleManifest, String> {
     if let Some(feature) = model.file().features.iter().find(|feature| !made.contains(feature)) {
         return Err(format!("the model takes the feature \"{feature}\", which the preprocessor does not make"));
     }
-    Ok(manifest)
+    Ok((model, preprocessor))
 }
 
 #[cfg(test)]
@@ -163,7 +172,8 @@ mod tests {
     /// Files of format version 1, written by version 0.1.0 from 300 generated houses, must be read for ever.
     #[test]
     fn files_of_version_1_predict_what_they_did() {
-        let golden = |name: &str| std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name)).unwrap();
+        let here = std::env::var("CARGO_MANIFEST_DIR").unwrap();
+        let golden = |name: &str| std::fs::read(Path::new(&here).join("golden").join(name)).unwrap();
         let (model_bytes, preprocessor_bytes) = (golden("model_v1.bin"), golden("preprocessor_v1.bin"));
         let file: PreprocessorFile = read_envelope_bytes(&preprocessor_bytes, Path::new("p"), PREPROCESSOR.into()).unwrap();
         let preprocessor = Preprocessor::check(file).unwrap();

@@ -2,16 +2,19 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
 use tempfile::TempDir;
 
-/// The folder of the whole repository.
+/// The folder of the whole repository, as cargo says when it runs the test: checkouts may share compiled tests.
+///
+/// # Panics
+/// Outside of `cargo test`.
 pub fn repository() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).unwrap_or(here).to_owned()
+    let here = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("run by cargo"));
+    here.ancestors().nth(2).unwrap_or(&here).to_owned()
 }
 
 /// The built program called `name`: it stands where cargo put the running test, or one folder up.
