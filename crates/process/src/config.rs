@@ -16,6 +16,7 @@ pub struct Config {
     pub(crate) output: PathBuf,
     pub(crate) quarantine: PathBuf,
     pub(crate) report: PathBuf,
+    pub(crate) page: PathBuf,
     pub(crate) schema: Schema,
     pub(crate) process: ProcessSection,
     pub(crate) fences: Option<Fences>,
@@ -52,12 +53,13 @@ impl Config {
         let settings = Digest::of_json(&config.process_settings());
         let config_file = FileEntry::of(path).context("reading the configuration")?;
         let beside = |suffix: &str| with_suffix(&output, suffix);
-        let (quarantine, report) = (beside(".quarantine.csv"), beside(".report.json"));
+        let (quarantine, report, page) = (beside(".quarantine.csv"), beside(".report.json"), beside(".report.html"));
         Ok(Self {
             input,
             output,
             quarantine,
             report,
+            page,
             schema,
             process,
             fences,

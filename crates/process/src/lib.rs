@@ -6,16 +6,18 @@
 mod args;
 mod balance;
 mod clean;
+mod column_report;
 mod config;
 mod duplicates;
 mod identity;
 mod init;
+mod page;
 mod profile;
 mod quarantine;
-mod report;
 mod rows;
 mod scan;
 mod stage;
+mod table_report;
 mod trim;
 
 pub use args::Args;

@@ -4,11 +4,15 @@ use frame::CheckedColumn;
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 use schema::{ColumnType, MISSING_LEVEL, Quantiles, Schema};
+use serde::Serialize;
 
 use crate::rows::Rows;
 
 /// Training rows of which the rank correlation is taken: the first ones.
 const RANKED_ROWS: usize = 5_000;
+/// So many distinct values are shown one by one.
+const FEW_VALUES: usize = 12;
+const TENTHS: usize = 10;
 
 /// Profiles every column of the cleaned table, batch by batch.
 pub(crate) struct Profile {
@@ -59,6 +63,24 @@ pub(crate) struct Moments {
     xx: f64,
     yy: f64,
     xy: f64,
+}
+
+/// The target in a group of rows that are alike in a column.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct TargetMean {
+    /// The mean of the column.
+    pub(crate) value: f64,
+    /// The mean of the target.
+    pub(crate) target_mean: f64,
+    /// How many rows.
+    pub(crate) rows: usize,
+}
+
+impl TargetMean {
+    fn of(pairs: &[(f64, f64)]) -> Self {
+        let mean = |of: fn(&(f64, f64)) -> f64| pairs.iter().map(of).sum::<f64>() / pairs.len() as f64;
+        Self { value: mean(|pair| pair.0), target_mean: mean(|pair| pair.1), rows: pairs.len() }
+    }
 }
 
 impl Moments {
@@ -150,10 +172,6 @@ impl ColumnProfile {
         let Batch { rows, chosen } = batch;
         self.count += chosen.len() as u64;
         match &rows.columns[place] {
-            Some(CheckedColumn::Number(_)) if self.kind == ColumnType::Date => {
-                let values = rows.numbers(place);
-                self.missing += chosen.iter().filter(|row| values[**row].is_nan()).count() as u64;
-            }
             Some(CheckedColumn::Number(values)) => self.update_numbers(chosen, values, target, &rows.test),
             Some(CheckedColumn::Category(values)) => {
                 let mut levels: Vec<Level> = vec![Level::default(); values.levels.len()];
@@ -222,6 +240,28 @@ impl ColumnProfile {
         moments.correlation()
     }
 
+    /// The mean of the target at a level of a category, over training rows.
+    pub(crate) fn target_mean(&self, level: &Level) -> Option<f64> {
+        (level.train > 0).then(|| self.target.shift.0 + level.sum / level.train as f64)
+    }
+
+    /// The mean of the target along the column: at each value where there are few, else in tenths of the first training rows.
+    pub(crate) fn target_means(&self) -> Vec<TargetMean> {
+        let mut pairs = self.ranked.clone();
+        pairs.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        let values: Vec<&[(f64, f64)]> = pairs.chunk_by(|a, b| a.0 == b.0).collect();
+        let least = if values.len() <= FEW_VALUES { 1 } else { pairs.len().div_ceil(TENTHS) };
+        let (mut groups, mut first, mut held) = (Vec::new(), 0, 0);
+        for value in values {
+            held += value.len();
+            if held >= least || first + held == pairs.len() {
+                groups.push(TargetMean::of(&pairs[first..first + held]));
+                (first, held) = (first + held, 0);
+            }
+        }
+        groups
+    }
+
     /// The share of the target's variance that the levels explain (eta squared), over training rows.
     pub(crate) fn explained(&self) -> Option<f64> {
         let total = &self.target;
@@ -251,6 +291,22 @@ fn ranks(values: &[f64]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_target_is_averaged_at_few_values_and_in_tenths_of_many() {
+        let schema = "table:\n  target: y\n  columns:\n    y: {type: float}\n    x: {type: float}\n";
+        let table = schema::PipelineConfig::parse(schema).unwrap().table;
+        let mut profile = Profile::new(&Schema::check(&table).unwrap());
+        let column = &mut profile.columns[1];
+        column.ranked = vec![(2.0, 10.0), (1.0, 4.0), (2.0, 20.0)];
+        let few = column.target_means();
+        let rows = |means: &[TargetMean]| means.iter().map(|mean| mean.rows).collect::<Vec<_>>();
+        assert_eq!(few[1], TargetMean { value: 2.0, target_mean: 15.0, rows: 2 });
+        assert_eq!(rows(&few), [1, 2]);
+        column.ranked = (0..95).map(|x| (f64::from(x.max(20)), f64::from(x))).collect();
+        // the first 21 rows have one value, which is not divided
+        assert_eq!(rows(&column.target_means()), [21, 10, 10, 10, 10, 10, 10, 10, 4]);
+    }
 
     #[test]
     fn correlation_and_ranks_are_as_by_hand() {

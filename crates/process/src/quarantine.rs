@@ -19,10 +19,10 @@ pub(crate) struct Quarantine {
 /// A quarantined row in the report.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Sample {
-    line: u64,
-    column: String,
-    value: String,
-    reason: String,
+    pub(crate) line: u64,
+    pub(crate) column: String,
+    pub(crate) value: String,
+    pub(crate) reason: String,
 }
 
 impl fmt::Display for Sample {

@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Balance, Config,
     clean::{Cleaned, clean},
+    page,
     quarantine::{QuarantineSummary, Sample},
-    report::{Findings, Leak, Report},
     scan::scan,
+    table_report::{Findings, Leak, Report},
 };
 
 const STAGE: &str = "process";
@@ -40,7 +41,7 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
         && let Some(mut manifest) = Manifest::read_beside(&config.output).unwrap_or(None)
     {
         let input = FileEntry::of(&config.input)?;
-        let outputs = [config.output.clone(), config.quarantine.clone(), config.report.clone()];
+        let outputs = [config.output.clone(), config.quarantine.clone(), config.report.clone(), config.page.clone()];
         if manifest.is_current(STAGE, VERSION, &config.settings, &[input], &outputs) {
             manifest.refresh_configs(std::slice::from_ref(&config.config_file))?;
             let leaks = written_leaks(config, progress)?;
@@ -81,10 +82,12 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
 
     let mut text = serde_json::to_string_pretty(&report)?;
     text.push('\n');
-    let (table, (quarantine, report_file)) = rayon::join(
-        || file.commit(),
-        || rayon::join(|| quarantine_file.commit(), || write_atomically(&config.report, text.as_bytes())),
-    );
+    let write_reports = || {
+        let page = || write_atomically(&config.page, page::render(&report).as_bytes());
+        rayon::join(|| write_atomically(&config.report, text.as_bytes()), page)
+    };
+    let (table, (quarantine, (report_file, page))) =
+        rayon::join(|| file.commit(), || rayon::join(|| quarantine_file.commit(), write_reports));
     let manifest = Manifest {
         format_version: MANIFEST_VERSION,
         stage: STAGE.into(),
@@ -94,7 +97,7 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
         settings: config.settings.clone(),
         configs: vec![config.config_file.clone()],
         inputs: vec![input],
-        outputs: vec![table?, quarantine?, report_file?],
+        outputs: vec![table?, quarantine?, report_file?, page?],
         rows: row_counts(&balance),
         started_at_ms: clock.started_at_ms,
         duration_ms: clock.elapsed_ms(),

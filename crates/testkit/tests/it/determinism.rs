@@ -3,10 +3,11 @@
 use crate::{ENGINEER, PACKAGE, PROCESS, bundle, houses};
 use testkit::Workspace;
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "cleaned.csv",
     "cleaned.csv.quarantine.csv",
     "cleaned.csv.report.json",
+    "cleaned.csv.report.html",
     "featured.csv",
     "models/trained/preprocessor.bin",
     "models/trained/model.bin",

@@ -7,6 +7,7 @@ mod determinism;
 mod documentation;
 mod golden;
 mod interruption;
+mod pages;
 mod pipeline;
 mod rows;
 mod tables;

@@ -1,0 +1,160 @@
+//! What the report says of one column.
+
+use schema::ColumnType;
+use serde::Serialize;
+
+use crate::profile::{ColumnProfile, TargetMean};
+
+const PROBABILITIES: [f64; 9] = [0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0];
+const BINS: usize = 20;
+const TOP: usize = 20;
+
+/// One column of the cleaned table.
+#[derive(Debug, Serialize)]
+pub(crate) struct ColumnReport {
+    pub(crate) name: String,
+    pub(crate) r#type: &'static str,
+    pub(crate) count: u64,
+    pub(crate) missing: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) number: Option<NumberReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) date: Option<DateReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) category: Option<CategoryReport>,
+    pub(crate) relation_to_target: Relation,
+}
+
+/// What is said of a number.
+#[derive(Debug, Serialize)]
+pub(crate) struct NumberReport {
+    pub(crate) mean: Option<f64>,
+    pub(crate) std: Option<f64>,
+    pub(crate) distinct: Option<usize>,
+    pub(crate) quantiles: Vec<(f64, f64)>,
+    pub(crate) histogram: Histogram,
+}
+
+/// What is said of a date; days in ISO 8601.
+#[derive(Debug, Serialize)]
+pub(crate) struct DateReport {
+    pub(crate) distinct: Option<usize>,
+    pub(crate) quantiles: Vec<(f64, String)>,
+    pub(crate) histogram: Histogram,
+}
+
+/// `counts[i]` values in `edges[i]..edges[i + 1]`, the last bin closed; dates are days since 1970-01-01.
+#[derive(Debug, Serialize)]
+pub(crate) struct Histogram {
+    pub(crate) edges: Vec<f64>,
+    pub(crate) counts: Vec<u64>,
+}
+
+/// What is said of a category.
+#[derive(Debug, Serialize)]
+pub(crate) struct CategoryReport {
+    pub(crate) distinct: usize,
+    /// The most frequent levels.
+    pub(crate) top: Vec<LevelReport>,
+}
+
+/// A level of a category.
+#[derive(Debug, Serialize)]
+pub(crate) struct LevelReport {
+    pub(crate) level: String,
+    pub(crate) count: u64,
+    /// The mean of the target over training rows; absent for the target itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) target_mean: Option<f64>,
+}
+
+/// How a column goes with the target, over training rows.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Relation {
+    /// Pearson's, over training rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) correlation: Option<f64>,
+    /// Spearman's, over the first 5,000 training rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rank_correlation: Option<f64>,
+    /// Eta squared, over training rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) explained_variance: Option<f64>,
+    /// The mean of the target in groups of the column's values, over the first 5,000 training rows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) target_means: Vec<TargetMean>,
+}
+
+impl ColumnReport {
+    /// Describes a column; the target is not set against itself.
+    pub(crate) fn of(column: &ColumnProfile, is_target: bool) -> Self {
+        let number = column.kind.is_number().then(|| NumberReport {
+            mean: column.moments().mean(),
+            std: column.moments().deviation(),
+            distinct: column.quantiles.distinct(),
+            quantiles: quantiles(column),
+            histogram: histogram(column),
+        });
+        let iso = |(probability, days): (f64, f64)| (probability, schema::iso_date(days));
+        let date = (column.kind == ColumnType::Date).then(|| DateReport {
+            distinct: column.quantiles.distinct(),
+            quantiles: quantiles(column).into_iter().map(iso).collect(),
+            histogram: histogram(column),
+        });
+        let category = (column.kind == ColumnType::Category).then(|| category(column, is_target));
+        let relation_to_target = match column.kind {
+            _ if is_target => Relation::default(),
+            ColumnType::Category => Relation { explained_variance: column.explained(), ..Relation::default() },
+            _ => Relation {
+                correlation: column.correlation(),
+                rank_correlation: column.rank_correlation(),
+                explained_variance: None,
+                target_means: column.target_means(),
+            },
+        };
+        Self {
+            name: column.name.clone(),
+            r#type: column.kind.name(),
+            count: column.count,
+            missing: column.missing,
+            number,
+            date,
+            category,
+            relation_to_target,
+        }
+    }
+}
+
+fn quantiles(column: &ColumnProfile) -> Vec<(f64, f64)> {
+    let found = column.quantiles.at(&PROBABILITIES);
+    found.map_or_else(Vec::new, |at| PROBABILITIES.into_iter().zip(at).collect())
+}
+
+fn category(column: &ColumnProfile, is_target: bool) -> CategoryReport {
+    let mut top: Vec<LevelReport> = column
+        .levels
+        .iter()
+        .map(|(name, level)| LevelReport {
+            level: name.clone(),
+            count: level.count,
+            target_mean: column.target_mean(level).filter(|_| !is_target),
+        })
+        .collect();
+    top.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.level.cmp(&b.level)));
+    let distinct = top.len();
+    top.truncate(TOP);
+    CategoryReport { distinct, top }
+}
+
+fn histogram(column: &ColumnProfile) -> Histogram {
+    let sorted = column.quantiles.sorted();
+    let (Some((low, _)), Some((high, _))) = (sorted.first(), sorted.last()) else {
+        return Histogram { edges: vec![], counts: vec![] };
+    };
+    let width = ((high - low) / BINS as f64).max(f64::MIN_POSITIVE);
+    let mut counts = vec![0; BINS];
+    for (value, count) in &sorted {
+        counts[(((value - low) / width) as usize).min(BINS - 1)] += count;
+    }
+    Histogram { edges: (0..=BINS).map(|bin| low + (high - low) * bin as f64 / BINS as f64).collect(), counts }
+}

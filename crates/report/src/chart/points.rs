@@ -1,0 +1,114 @@
+//! Points over two axes.
+
+use std::fmt::Write;
+
+use super::svg;
+use crate::{
+    Html,
+    scale::{Scale, extent, label, place},
+};
+
+/// What is drawn.
+#[derive(Clone, Default)]
+pub struct Points<'a> {
+    /// What the chart says.
+    pub title: &'a str,
+    /// What is below.
+    pub x_label: &'a str,
+    /// What is on the left.
+    pub y_label: &'a str,
+    /// The points; those that are not numbers are left out.
+    pub points: &'a [(f64, f64)],
+    /// What the points are to be compared with.
+    pub guide: Guide,
+    /// Joins the points in their order.
+    pub joined: bool,
+    /// As tall as a card of a column needs.
+    pub small: bool,
+    /// How a value of x is written; as a number, if nothing else is said.
+    pub x_tick: Option<&'a dyn Fn(f64) -> String>,
+}
+
+/// A line to compare points with.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Guide {
+    /// None.
+    #[default]
+    None,
+    /// Where both are equal; gives both axes one range.
+    Diagonal,
+    /// Where y is 0.
+    Zero,
+}
+
+/// Draws points.
+pub fn points(chart: &Points) -> Html {
+    let (width, height, wanted) = if chart.small { (320.0, 140.0, 3) } else { (480.0, 340.0, 5) };
+    let finite: Vec<(f64, f64)> = chart.points.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
+    let mut xs = extent(finite.iter().map(|(x, _)| *x));
+    let mut ys = extent(finite.iter().map(|(_, y)| *y).chain((chart.guide == Guide::Zero).then_some(0.0)));
+    if chart.guide == Guide::Diagonal {
+        xs = (xs.0.min(ys.0), xs.1.max(ys.1));
+        ys = xs;
+    }
+    let margin = |(low, high): (f64, f64)| (low - (high - low) * 0.03, high + (high - low) * 0.03);
+    let x = Scale::new(margin(xs), (48.0, width - 8.0));
+    let y = Scale::new(margin(ys), (height - 34.0, 8.0));
+    let mut content = String::new();
+    for tick in x.ticks(wanted) {
+        let at = place(x.at(tick));
+        let _ = write!(
+            content,
+            "<path d=\"M{at} 8V{}\" class=g /><text x={at} y={} class=m>{}</text>",
+            height - 34.0,
+            height - 20.0,
+            Html::text(&chart.x_tick.map_or_else(|| label(tick), |write| write(tick)))
+        );
+    }
+    for tick in y.ticks(wanted) {
+        let at = y.at(tick);
+        let _ = write!(
+            content,
+            "<path d=\"M48 {a}H{}\" class=g /><text x=44 y={} class=e>{}</text>",
+            width - 8.0,
+            place(at + 3.5),
+            label(tick),
+            a = place(at)
+        );
+    }
+    content.push('\n');
+    let (ends_x, zero) = ((x.at(xs.0), x.at(xs.1)), y.at(0.0));
+    if chart.guide == Guide::Diagonal {
+        let _ = writeln!(
+            content,
+            "<path d=\"M{} {}L{} {}\" class=r />",
+            place(ends_x.0),
+            place(y.at(ys.0)),
+            place(ends_x.1),
+            place(y.at(ys.1))
+        );
+    }
+    if chart.guide == Guide::Zero {
+        let _ = writeln!(content, "<path d=\"M48 {z}H{}\" class=r />", width - 8.0, z = place(zero));
+    }
+    if chart.joined && !finite.is_empty() {
+        let path: Vec<String> = finite.iter().map(|(px, py)| format!("{} {}", place(x.at(*px)), place(y.at(*py)))).collect();
+        let _ = writeln!(content, "<path d=\"M{}\" class=l />", path.join("L"));
+    }
+    // one path of dots: a tenth of the bytes of as many circles
+    content.push_str("<path d=\"");
+    for (px, py) in &finite {
+        let _ = write!(content, "M{} {}h0", place(x.at(*px)), place(y.at(*py)));
+    }
+    let _ = writeln!(content, "\" class={} />", if chart.joined { "q" } else { "p" });
+    let _ = writeln!(
+        content,
+        "<text x={} y={} class=m>{}</text><text x=12 y={h} class=m transform=\"rotate(-90 12 {h})\">{}</text>",
+        place(f64::midpoint(width, 40.0)),
+        height - 4.0,
+        Html::text(chart.x_label),
+        Html::text(chart.y_label),
+        h = place((height - 26.0) / 2.0)
+    );
+    svg(width as u32, height as u32, &Html::text(chart.title), &content)
+}

@@ -1,0 +1,95 @@
+//! From values to places on a chart.
+
+/// A linear scale from values to places.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scale {
+    low: f64,
+    high: f64,
+    from: f64,
+    to: f64,
+}
+
+impl Scale {
+    /// `low` is at `from`, `high` at `to`.
+    pub(crate) fn new((low, high): (f64, f64), (from, to): (f64, f64)) -> Self {
+        let high = if high > low { high } else { low + 1.0 };
+        Self { low, high, from, to }
+    }
+
+    /// The place of `value`.
+    pub(crate) fn at(&self, value: f64) -> f64 {
+        self.from + (value - self.low) / (self.high - self.low) * (self.to - self.from)
+    }
+
+    /// Round values along the scale, some `wanted` of them: multiples of 1, 2 or 5 times a power of ten.
+    pub(crate) fn ticks(&self, wanted: usize) -> Vec<f64> {
+        let raw = (self.high - self.low) / wanted.max(1) as f64;
+        let power = 10f64.powf(raw.log10().floor());
+        let step =
+            [1.0, 2.0, 5.0, 10.0].into_iter().map(|factor| factor * power).find(|step| *step >= raw * 0.7).unwrap_or(raw);
+        if !step.is_finite() || step <= 0.0 {
+            return Vec::new();
+        }
+        let first = (self.low / step).ceil();
+        (0..=wanted * 2)
+            .map(|index| (first + index as f64) * step)
+            .take_while(|tick| *tick <= self.high + step * 1e-9)
+            .collect()
+    }
+}
+
+/// The least and the greatest of finite values.
+pub(crate) fn extent(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    let finite = values.filter(|value| value.is_finite());
+    let (low, high) =
+        finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
+    if low <= high { (low, high) } else { (0.0, 1.0) }
+}
+
+/// A number beside an axis, short: `250k`, `−0.05`.
+pub fn label(value: f64) -> String {
+    let size = value.abs();
+    let short = |value: f64, unit: &str| {
+        let text = format!("{value:.2}");
+        format!("{}{unit}", text.trim_end_matches('0').trim_end_matches('.'))
+    };
+    let text = match size {
+        _ if size >= 1e12 || (size < 1e-3 && size > 0.0) => format!("{value:.0e}"),
+        _ if size >= 1e9 => short(value / 1e9, "G"),
+        _ if size >= 1e6 => short(value / 1e6, "M"),
+        _ if size >= 1e4 => short(value / 1e3, "k"),
+        _ if size < 1.0 => {
+            let text = format!("{value:.4}");
+            text.trim_end_matches('0').trim_end_matches('.').to_owned()
+        }
+        _ => short(value, ""),
+    };
+    text.replace('-', "−")
+}
+
+/// A place in an SVG, with a tenth of a unit.
+pub(crate) fn place(value: f64) -> String {
+    let text = format!("{value:.1}");
+    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_and_lie_within() {
+        let ticks = |low, high| Scale::new((low, high), (0.0, 1.0)).ticks(4);
+        assert_eq!(ticks(0.0, 100.0), [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]);
+        assert_eq!(ticks(13.0, 58.0), [20.0, 30.0, 40.0, 50.0]);
+        assert_eq!(ticks(-0.03, 0.05), [-0.02, 0.0, 0.02, 0.04]);
+        assert_eq!(Scale::new((5.0, 5.0), (0.0, 10.0)).at(5.0), 0.0);
+        assert_eq!(extent([f64::NAN].into_iter()), (0.0, 1.0));
+    }
+
+    #[test]
+    fn labels_are_short() {
+        let labels = [0.0, 1500.0, 250_000.0, 1.25e6, -0.05, 3.2e9, 1e-5].map(label);
+        assert_eq!(labels, ["0", "1500", "250k", "1.25M", "−0.05", "3.2G", "1e−5"]);
+    }
+}
