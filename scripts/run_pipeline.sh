@@ -45,6 +45,7 @@ while [ $# -gt 0 ]; do
   esac
 done
 
+started_in=$PWD
 cd "$root"
 command -v cargo >/dev/null || fail "cargo is not on the PATH: install Rust with rustup (https://rustup.rs)"
 bin=${CARGO_TARGET_DIR:-target}/release
@@ -67,3 +68,10 @@ stage engineer --input $processed/cleaned_house_data.csv --output $processed/fea
   --preprocessor $trained/preprocessor.bin --pipeline-config "$config"
 stage train --config "$model_config" --data $processed/featured_house_data.csv --models-dir models
 stage package --models-dir models --output models/packaged --pipeline-config "$config"
+
+run=$(sed -n 's/^ *"run_id": "\([0-9a-f]*\)".*/\1/p' $trained/metrics.json 2>/dev/null || true)
+if [ -n "$run" ]; then
+  # as it can be typed where the user stands
+  if [ "$started_in" = "$root" ]; then here=scripts; else here=$root/scripts; fi
+  printf 'the run in the MLflow UI: %s/mlflow_ui.sh --run %s\n' "$here" "$run"
+fi

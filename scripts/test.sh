@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that proves the project: formatting, lints, every test. Needs rustup's toolchain, git and python3.
+# Everything that proves the project: formatting, lints, every test. Needs rustup's toolchain, a C compiler, git and python3.
 # UPDATE_DOCS=1 writes the generated documents instead of comparing them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -17,6 +17,10 @@ import ast, sys
 for path in sys.argv[1:]:
     ast.parse(open(path, encoding="utf-8").read(), path)
 PY
+step "MLflow to test against"
+# the newest that can be installed, and the oldest of its major version
+scripts/mlflow_venv.sh 3.17.2
+scripts/mlflow_venv.sh 3.0.0
 step "build"
 # the programs first: the tests run them as a user does
 cargo build --release --workspace --quiet

@@ -10,9 +10,11 @@ mod error;
 mod manifest;
 mod run_record;
 
-pub use atomic::{AtomicFile, write_atomically};
+pub use atomic::{AtomicFile, lock_folder, write_atomically};
 pub use digest::Digest;
 pub use envelope::{Kind, decode_envelope, encode_envelope, read_envelope, read_envelope_bytes, write_envelope};
 pub use error::ArtifactError;
 pub use manifest::{FileEntry, MANIFEST_VERSION, Manifest, check_input, manifest_path, relative_path};
-pub use run_record::{DatasetInput, Interval, MetricPoint, RUN_RECORD_VERSION, RunRecord, RunTimes};
+pub use run_record::{
+    DatasetInput, Interval, MetricPoint, RUN_RECORD_VERSION, RunArtifact, RunIdentity, RunRecord, RunStatus, RunTimes,
+};

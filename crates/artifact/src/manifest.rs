@@ -110,6 +110,14 @@ impl Manifest {
     }
 
     fn write_at(&self, output: &Path) -> Result<(), ArtifactError> {
+        write_atomically(&manifest_path(output), self.render_beside(output)?.as_bytes()).map(|_| ())
+    }
+
+    /// The text of the manifest beside `output`.
+    ///
+    /// # Errors
+    /// Never, in practice: every manifest can be written as JSON.
+    pub fn render_beside(&self, output: &Path) -> Result<String, ArtifactError> {
         let path = manifest_path(output);
         let mut relative = self.clone();
         let folder = path.parent().unwrap_or(Path::new(""));
@@ -117,9 +125,9 @@ impl Manifest {
             entry.path = relative_path(&entry.path, folder);
         }
         let mut text = serde_json::to_string_pretty(&relative)
-            .map_err(|error| ArtifactError::Undecodable { path: path.clone(), reason: error.to_string() })?;
+            .map_err(|error| ArtifactError::Undecodable { path, reason: error.to_string() })?;
         text.push('\n');
-        write_atomically(&path, text.as_bytes()).map(|_| ())
+        Ok(text)
     }
 
     /// Whether running `stage` again could change nothing: the same program, settings and inputs, and every output still as

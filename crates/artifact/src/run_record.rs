@@ -1,35 +1,44 @@
 //! A training run as plain data, for any store that keeps runs.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::FileEntry;
+use crate::{Digest, FileEntry};
 
-/// The record's format version.
-pub const RUN_RECORD_VERSION: u32 = 1;
+/// The record's format version. Version 1 had no identity, no note and no places for artifacts.
+pub const RUN_RECORD_VERSION: u32 = 2;
 
 /// One training run: what went in, what was asked, what came out.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct RunRecord {
     /// [`RUN_RECORD_VERSION`].
     pub format_version: u32,
+    /// Which run it is and who made it.
+    #[serde(default)]
+    pub identity: RunIdentity,
+    /// How far it got; a record of version 1 was written at the end.
+    #[serde(default)]
+    pub status: RunStatus,
     /// The model's name, under which runs are gathered.
     pub name: String,
+    /// What the run found, in Markdown.
+    #[serde(default)]
+    pub note: String,
     /// The algorithm, its parameters as used, the seed, the feature set: everything that was chosen.
     pub parameters: BTreeMap<String, serde_json::Value>,
-    /// Every measured figure; final ones at step 0, folds at their number.
+    /// Every measured figure; final ones at step 0, those of the folds under `fold/` at the fold's number.
     pub metrics: Vec<MetricPoint>,
     /// 95 % bootstrap intervals of the test metrics.
     pub intervals: BTreeMap<String, Interval>,
-    /// Facts to search by: algorithm, commit, program and library versions.
+    /// Facts to search by: algorithm, program and library versions.
     pub tags: BTreeMap<String, String>,
     /// The rows that were learned from and measured on.
     pub datasets: Vec<DatasetInput>,
     /// The features in the order in which the model takes them.
     pub features: Vec<String>,
-    /// The files the run wrote, by path relative to the record's folder.
-    pub artifacts: Vec<FileEntry>,
+    /// The files of the run.
+    pub artifacts: Vec<RunArtifact>,
     /// What the run was not able to honour, in words.
     pub warnings: Vec<String>,
     /// When it ran.
@@ -37,10 +46,54 @@ pub struct RunRecord {
 }
 
 impl RunRecord {
+    /// Reads a record of this version or an older one.
+    ///
+    /// # Errors
+    /// If the text is not a record, or one of a newer program; says which.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let record: Self = serde_json::from_str(text).map_err(|error| format!("is not the record of a run: {error}"))?;
+        match record.format_version {
+            1..=RUN_RECORD_VERSION => Ok(record),
+            found => Err(format!(
+                "has format version {found}; this program reads version {RUN_RECORD_VERSION} and older. Use a newer program"
+            )),
+        }
+    }
+
     /// The final value of the metric called `key`.
     pub fn metric(&self, key: &str) -> Option<f64> {
         self.metrics.iter().find(|point| point.key == key && point.step == 0).map(|point| point.value)
     }
+}
+
+/// Which run it is and who made it.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct RunIdentity {
+    /// 32 hexadecimal digits, chosen by the program: recording a run twice doubles nothing.
+    pub run_id: String,
+    /// A name to read in lists.
+    pub run_name: String,
+    /// Who ran it, if the system tells.
+    pub user: Option<String>,
+    /// The program.
+    pub source: String,
+    /// The commit checked out where it ran, if any.
+    pub commit: Option<String>,
+    /// The branch checked out where it ran, if any.
+    pub branch: Option<String>,
+}
+
+/// How far a run got.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStatus {
+    /// It is under way.
+    Running,
+    /// It came to its end.
+    #[default]
+    Finished,
+    /// It ended with an error, which is its note.
+    Failed,
 }
 
 /// A figure at a step.
@@ -49,9 +102,15 @@ pub struct MetricPoint {
     /// Its name.
     pub key: String,
     /// Its value.
+    #[serde(deserialize_with = "null_is_nan")]
     pub value: f64,
     /// 0 for final figures, 1.. for folds.
     pub step: u32,
+}
+
+/// JSON has no NaN; serde writes null for it.
+fn null_is_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Option::<f64>::deserialize(deserializer).map(|value| value.unwrap_or(f64::NAN))
 }
 
 /// An interval around a metric.
@@ -74,6 +133,23 @@ pub struct DatasetInput {
     pub rows: u64,
     /// The fingerprint of the raw table's schema.
     pub schema: String,
+    /// The columns that were read, the target last; all are numbers.
+    #[serde(default)]
+    pub columns: Vec<String>,
+}
+
+/// A file of a run.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct RunArtifact {
+    /// Its place among the run's artifacts, such as `model/model.bin`.
+    #[serde(default)]
+    pub place: String,
+    /// Where it was written, relative to the record's folder.
+    pub path: PathBuf,
+    /// SHA-256 of its content.
+    pub digest: Digest,
+    /// Its size.
+    pub bytes: u64,
 }
 
 /// When a run began and how long its parts took.
@@ -87,4 +163,23 @@ pub struct RunTimes {
     pub fit_ms: u64,
     /// Milliseconds spent on cross-validation.
     pub cross_validation_ms: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_of_version_1_is_read_and_a_newer_one_refused() {
+        let here = std::env::var("CARGO_MANIFEST_DIR").unwrap();
+        let old = std::fs::read_to_string(std::path::Path::new(&here).join("golden/run_record_v1.json")).unwrap();
+        let record = RunRecord::parse(&old).unwrap();
+        assert_eq!((record.name.as_str(), record.metric("mae")), ("m", Some(14_203.25)));
+        assert_eq!(record.artifacts[0].path, PathBuf::from("model.bin"));
+        assert_eq!(record.identity, RunIdentity::default());
+        let newer = old.replace("\"format_version\": 1", "\"format_version\": 3");
+        let error = RunRecord::parse(&newer).unwrap_err();
+        assert_eq!(error, "has format version 3; this program reads version 2 and older. Use a newer program");
+        assert!(RunRecord::parse("{").unwrap_err().starts_with("is not the record of a run: "));
+    }
 }

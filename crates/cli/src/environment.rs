@@ -11,6 +11,12 @@ pub fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
+/// A time, milliseconds since 1970-01-01 UTC, as `2026-11-23 20:46:40`.
+pub fn utc(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms)
+        .map_or_else(|_| ms.to_string(), |time| time.strftime("%Y-%m-%d %H:%M:%S").to_string())
+}
+
 /// When something began, by the calendar and by the stopwatch.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
@@ -36,22 +42,46 @@ impl Clock {
     }
 }
 
+/// The value of an environment variable, if it is set to something.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The name of whoever runs the program: as the environment says, else the system.
+pub fn user() -> Option<String> {
+    ["LOGNAME", "USER", "USERNAME"].into_iter().find_map(variable).or_else(|| whoami::username().ok())
+}
+
 /// The commit checked out in the folder where the program runs or one above it, read from `.git` without running git.
 pub fn commit() -> Option<String> {
+    commit_in(&git_folder()?)
+}
+
+/// The branch checked out there, if one is.
+pub fn branch() -> Option<String> {
+    branch_in(&git_folder()?)
+}
+
+fn git_folder() -> Option<PathBuf> {
     let here = std::env::current_dir().ok()?;
     let git = here.ancestors().map(|folder| folder.join(".git")).find(|git| git.exists())?;
-    commit_in(&git)
+    match fs::read_to_string(&git) {
+        // a work tree or submodule: a file that says where the folder is
+        Ok(pointer) => Some(git.parent()?.join(pointer.strip_prefix("gitdir:")?.trim())),
+        Err(_) => Some(git),
+    }
+}
+
+fn branch_in(git: &Path) -> Option<String> {
+    let head = fs::read_to_string(git.join("HEAD")).ok()?;
+    head.trim().strip_prefix("ref: refs/heads/").map(str::to_owned)
 }
 
 fn commit_in(git: &Path) -> Option<String> {
-    let git = match fs::read_to_string(git) {
-        // a work tree or submodule: a file that says where the folder is
-        Ok(pointer) => git.parent()?.join(pointer.strip_prefix("gitdir:")?.trim()),
-        Err(_) => git.to_owned(),
-    };
     let head = fs::read_to_string(git.join("HEAD")).ok()?;
     let Some(name) = head.trim().strip_prefix("ref: ") else { return Some(head.trim().to_owned()) };
-    let common = fs::read_to_string(git.join("commondir")).map_or(git.clone(), |path| git.join(PathBuf::from(path.trim())));
+    let common =
+        fs::read_to_string(git.join("commondir")).map_or(git.to_owned(), |path| git.join(PathBuf::from(path.trim())));
     if let Ok(commit) = fs::read_to_string(common.join(name)) {
         return Some(commit.trim().to_owned());
     }
@@ -64,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_commit_is_found_loose_packed_and_detached() {
+    fn commit_and_branch_are_found_loose_packed_and_detached() {
         let folder = std::env::temp_dir().join(format!("commit-{}", std::process::id()));
         let git = folder.join(".git");
         fs::create_dir_all(git.join("refs/heads")).unwrap();
@@ -74,7 +104,9 @@ mod tests {
         assert_eq!(commit_in(&git).as_deref(), Some("abc2"));
         fs::write(git.join("refs/heads/main"), "abc3\n").unwrap();
         assert_eq!(commit_in(&git).as_deref(), Some("abc3"));
+        assert_eq!(branch_in(&git).as_deref(), Some("main"));
         fs::write(git.join("HEAD"), "abc4\n").unwrap();
+        assert_eq!(branch_in(&git), None);
         assert_eq!(commit_in(&git).as_deref(), Some("abc4"));
         fs::remove_dir_all(folder).unwrap();
     }

@@ -12,7 +12,7 @@ mod run;
 
 pub use args::{GlobalArgs, OutputFormat};
 pub use config_file::read_text;
-pub use environment::{Clock, commit, now_ms};
+pub use environment::{Clock, branch, commit, now_ms, user, utc, variable};
 pub use outcome::{No, Outcome};
 pub use progress::{Bar, Progress};
 pub use run::run;

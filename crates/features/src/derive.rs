@@ -151,6 +151,11 @@ fn check_dates(schema: &Schema, expression: &Expression) -> Result<(), SyntaxErr
     }
 }
 
+/// The names in the text of an expression that was checked before.
+pub(crate) fn names_in(text: &str) -> Vec<String> {
+    parse(text).map_or_else(|_| Vec::new(), |expression| names(&expression).map(str::to_owned).collect())
+}
+
 fn names(expression: &Expression) -> Box<dyn Iterator<Item = &str> + '_> {
     match expression {
         Expression::Number(_) => Box::new(std::iter::empty()),

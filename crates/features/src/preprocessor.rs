@@ -4,7 +4,7 @@ use schema::{Categories, EngineerSection, Ordered, Schema, SettingError, Table, 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{CategoryEncoder, Encoder, Plan};
+use crate::{CategoryEncoder, Encoder, Plan, derive};
 
 /// A preprocessor as stored. Checked by [`Preprocessor::check`] before it can be used.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -119,6 +119,26 @@ impl Preprocessor {
         })
     }
 
+    /// The raw columns that the feature called `name` is made of, in the order of the schema.
+    pub fn raw_columns(&self, name: &str) -> Vec<&str> {
+        let mut wanted: Vec<String> =
+            match self.file.categories.iter().find(|category| category.names().iter().any(|own| own == name)) {
+                Some(category) => vec![category.column.clone()],
+                None => vec![name.to_owned()],
+            };
+        let mut place = 0;
+        while place < wanted.len() {
+            if let Some((_, text)) = self.file.derive.iter().find(|(derived, _)| *derived == wanted[place]) {
+                let found = derive::names_in(text);
+                let new: Vec<String> = found.into_iter().filter(|name| !wanted.contains(name)).collect();
+                wanted.extend(new);
+            }
+            place += 1;
+        }
+        let columns = self.schema().columns().iter().map(|column| column.name.as_str());
+        columns.filter(|column| wanted.iter().any(|name| name == column)).collect()
+    }
+
     /// The features of every row: a column a feature, in the order of [`feature_names`](Self::feature_names). A raw column
     /// that `table` lacks is missing in every row.
     ///
@@ -219,6 +239,14 @@ mod tests {
         let row: Vec<f64> = features.iter().map(|column| column[0]).collect();
         // medians of 2, 3, 9 and of 2 / 1 and 9 / 3 (3 / 0 is missing); Urban is the most frequent place
         assert_eq!(row, [3.0, 0.0, 2000.0, 26.0, 2.5, 0.0, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn a_feature_is_traced_to_raw_columns() {
+        let preprocessor = fitted(&plan(""), &[true; 4]);
+        let raw = |name: &str| preprocessor.raw_columns(name).join(" ");
+        let found = ["rooms", "age", "ratio", "place=Urban", "state", "nothing"].map(raw);
+        assert_eq!(found, ["rooms", "built", "rooms baths", "place", "state", ""]);
     }
 
     #[test]

@@ -40,6 +40,16 @@ impl Matrix {
         Self { rows: rows.len(), columns: columns.collect() }
     }
 
+    /// The same with row `order[i]` in place of row `i` in the given columns.
+    #[must_use]
+    pub(crate) fn with_rows_shuffled(&self, columns: &[usize], order: &[usize]) -> Self {
+        let mut shuffled = self.clone();
+        for column in columns {
+            shuffled.columns[*column] = order.iter().map(|row| self.columns[*column][*row]).collect();
+        }
+        shuffled
+    }
+
     /// Copies row `index` to `row`.
     pub(crate) fn copy_row(&self, index: usize, row: &mut [f64]) {
         for (cell, column) in row.iter_mut().zip(&self.columns) {

@@ -47,22 +47,11 @@ impl Decision {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use artifact::{MetricPoint, RUN_RECORD_VERSION, RunTimes};
+    use artifact::MetricPoint;
 
     fn decided(bound: GateBound) -> Result<Vec<Decision>, String> {
-        let record = RunRecord {
-            format_version: RUN_RECORD_VERSION,
-            name: "m".into(),
-            parameters: [].into(),
-            metrics: vec![MetricPoint { key: "r2".into(), value: 0.85, step: 0 }],
-            intervals: [].into(),
-            tags: [].into(),
-            datasets: vec![],
-            features: vec![],
-            artifacts: vec![],
-            warnings: vec![],
-            times: RunTimes::default(),
-        };
+        let metrics = vec![MetricPoint { key: "r2".into(), value: 0.85, step: 0 }];
+        let record = RunRecord { metrics, ..RunRecord::default() };
         decide(&Ordered(vec![("r2".into(), bound)]), &record)
     }
 

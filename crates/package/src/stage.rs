@@ -42,8 +42,8 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
         lineage.links.iter().map(|link| link.stage.as_str()).collect::<Vec<_>>().join(" ← ")
     ));
     let metrics_path = config.trained.join("metrics.json");
-    let record: RunRecord = serde_json::from_str(&cli::read_text(&metrics_path, "--models-dir")?)
-        .with_context(|| format!("{}: is not the record of a run", metrics_path.display()))?;
+    let record = RunRecord::parse(&cli::read_text(&metrics_path, "--models-dir")?)
+        .map_err(|reason| anyhow::anyhow!("{}: {reason}", metrics_path.display()))?;
     let decisions = decide(&config.pipeline.package.gate, &record)
         .map_err(|message| anyhow::anyhow!("{}: {message}", config.pipeline_path.display()))?;
     let missed: Vec<String> = decisions.iter().filter(|decision| !decision.passed).map(Decision::refusal).collect();

@@ -109,6 +109,8 @@ impl Workspace {
     pub fn command(&self, name: &str) -> Command {
         let mut command = Command::new(binary(name));
         command.current_dir(self.folder.path()).stdin(Stdio::null());
+        // where runs go is what the command line says, not what the tester's shell does
+        command.env_remove("MLFLOW_TRACKING_URI");
         command
     }
 

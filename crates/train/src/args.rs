@@ -21,9 +21,12 @@ pub struct Args {
     #[arg(long, value_name = "FILE", required = true)]
     pub(crate) data: Option<PathBuf>,
 
-    /// The folder of models; <DIR>/trained/model.bin, metrics.json and predictions.csv are written
+    /// The folder of models; <DIR>/trained/model.bin, metrics.json, predictions.csv and report.html are written
     #[arg(long, value_name = "DIR", required = true)]
     pub(crate) models_dir: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) tracking: TrackingArgs,
 
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
@@ -36,10 +39,22 @@ impl Args {
     }
 }
 
+#[derive(ClapArgs, Clone, Debug, Default)]
+pub(crate) struct TrackingArgs {
+    /// Where runs are recorded, as MLflow keeps them: sqlite:///FILE.db; artifacts go to mlruns/ beside it. By default
+    /// $MLFLOW_TRACKING_URI, or sqlite:///mlflow.db
+    #[arg(long, value_name = "URI")]
+    pub(crate) mlflow_tracking_uri: Option<String>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Predict the target for the rows of a raw table
     Predict(PredictArgs),
+    /// List the runs that were recorded, the newest first
+    Runs(RunsArgs),
+    /// Mend the paths in a store of runs whose folder was moved
+    Relocate(RelocateArgs),
 }
 
 #[derive(ClapArgs, Debug)]
@@ -56,4 +71,39 @@ pub(crate) struct PredictArgs {
     /// <FILE>.quarantine.csv
     #[arg(long, value_name = "FILE")]
     pub(crate) output: PathBuf,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct RunsArgs {
+    /// Only the runs of this experiment, which has the model's name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) experiment: Option<String>,
+
+    /// No more than this many
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) limit: u32,
+
+    #[command(flatten)]
+    pub(crate) tracking: TrackingArgs,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct RelocateArgs {
+    /// The folder where the store was before; by default every recorded folder that is no longer there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) tracking: TrackingArgs,
+}
+
+impl Command {
+    /// As it is typed.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Predict(_) => "predict",
+            Self::Runs(_) => "runs",
+            Self::Relocate(_) => "relocate",
+        }
+    }
 }

@@ -8,8 +8,9 @@ use frame::Format;
 use model::{Algorithm, ModelConfig, ModelSection, Parameters};
 use serde::Serialize;
 use serde_json::Value;
+use tracking::Location;
 
-use crate::Args;
+use crate::{Args, tracked::location};
 
 /// Everything `train` needs to know.
 #[derive(Debug)]
@@ -18,6 +19,10 @@ pub struct Config {
     pub(crate) model_file: PathBuf,
     pub(crate) metrics_file: PathBuf,
     pub(crate) predictions_file: PathBuf,
+    pub(crate) page_file: PathBuf,
+    /// Where the run is recorded, and where it waits if that cannot be done.
+    pub(crate) location: Location,
+    pub(crate) spool: PathBuf,
     pub(crate) section: ModelSection,
     pub(crate) algorithm: Algorithm,
     pub(crate) parameters: Parameters,
@@ -73,6 +78,8 @@ impl Config {
             warnings.push(format!("model.{result} is a result, not a setting; ignored (results are in metrics.json)"));
         }
 
+        let (location, warning) = location(&args.tracking)?;
+        warnings.extend(warning);
         let settings = Digest::of_json(&Settings {
             algorithm: algorithm.name(),
             parameters: parameters.named().into_iter().collect(),
@@ -85,6 +92,9 @@ impl Config {
             model_file: trained.join("model.bin"),
             metrics_file: trained.join("metrics.json"),
             predictions_file: trained.join("predictions.csv"),
+            page_file: trained.join("report.html"),
+            location,
+            spool: models_dir.join("spool"),
             section,
             algorithm,
             parameters,

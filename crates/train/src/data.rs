@@ -21,6 +21,8 @@ pub(crate) struct Dataset {
     pub(crate) features: Vec<String>,
     pub(crate) train: Side,
     pub(crate) test: Side,
+    /// The lines of the test rows in the featured table.
+    pub(crate) test_lines: Vec<u64>,
 }
 
 /// Reads the features that the configuration chooses, and `target`.
@@ -43,14 +45,16 @@ pub(crate) fn read(config: &Config, target: &str, progress: &Progress) -> anyhow
 
     let bar = progress.bar("reading", source.expected_blocks());
     let mut columns = [vec![Vec::new(); features.len() + 1], vec![Vec::new(); features.len() + 1]];
+    let mut test_lines = Vec::new();
     let wanted: Vec<&str> = features.iter().map(String::as_str).chain([target]).collect();
     source.for_each_block(
-        |block| numbers(block, &wanted, path),
+        |block| Rows::of(block, &wanted, path),
         |tables| {
             bar.advance(tables.len() as u64);
-            for (train, numbers) in tables {
-                for (place, values) in numbers.into_iter().enumerate() {
-                    for (value, train) in values.into_iter().zip(&train) {
+            for rows in tables {
+                test_lines.extend(rows.test_lines);
+                for (place, values) in rows.columns.into_iter().enumerate() {
+                    for (value, train) in values.into_iter().zip(&rows.train) {
                         columns[usize::from(!train)][place].push(value);
                     }
                 }
@@ -64,19 +68,32 @@ pub(crate) fn read(config: &Config, target: &str, progress: &Progress) -> anyhow
     });
     ensure!(!train.y.is_empty(), "{}: has no training row (split = {TRAIN})", path.display());
     ensure!(!test.y.is_empty(), "{}: has no test row (split = {TEST})", path.display());
-    Ok(Dataset { features, train, test })
+    Ok(Dataset { features, train, test, test_lines })
 }
 
-/// Per row of a block whether it is learned from, and the numbers of the `wanted` columns, none of them missing.
-fn numbers(block: &Block, wanted: &[&str], path: &Path) -> anyhow::Result<(Vec<bool>, Vec<Vec<f64>>)> {
-    let table = block.typed(&|name| if name == SPLIT_COLUMN { Kind::Text } else { Kind::Number })?;
-    let mut columns = Vec::with_capacity(wanted.len());
-    for name in wanted {
-        let values = table.numbers(name).with_context(|| format!("column \"{name}\" cannot be read"))?;
-        if let Some(row) = values.iter().position(|value| !value.is_finite()) {
-            bail!("{}:{}: column \"{name}\" is missing. Run `engineer` again", path.display(), block.line(row));
+/// The rows of a block.
+struct Rows {
+    /// Whether each is learned from.
+    train: Vec<bool>,
+    /// The lines of those that are not.
+    test_lines: Vec<u64>,
+    columns: Vec<Vec<f64>>,
+}
+
+impl Rows {
+    /// The `wanted` columns of `block`, in which no number may be missing.
+    fn of(block: &Block, wanted: &[&str], path: &Path) -> anyhow::Result<Self> {
+        let table = block.typed(&|name| if name == SPLIT_COLUMN { Kind::Text } else { Kind::Number })?;
+        let mut columns = Vec::with_capacity(wanted.len());
+        for name in wanted {
+            let values = table.numbers(name).with_context(|| format!("column \"{name}\" cannot be read"))?;
+            if let Some(row) = values.iter().position(|value| !value.is_finite()) {
+                bail!("{}:{}: column \"{name}\" is missing. Run `engineer` again", path.display(), block.line(row));
+            }
+            columns.push(values);
         }
-        columns.push(values);
+        let train = block.train_rows(&table)?;
+        let test_lines = (0..train.len()).filter(|row| !train[*row]).map(|row| block.line(row)).collect();
+        Ok(Self { train, test_lines, columns })
     }
-    Ok((block.train_rows(&table)?, columns))
 }

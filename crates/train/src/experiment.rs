@@ -4,7 +4,10 @@ use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use cli::Progress;
-use model::{BootstrapInterval, Metrics, Regressor, bootstrap_intervals, cross_validate, fit};
+use features::Preprocessor;
+use model::{
+    BootstrapInterval, Importance, Metrics, Regressor, bootstrap_intervals, cross_validate, fit, permutation_importance,
+};
 
 use crate::{Config, data::Dataset};
 
@@ -16,6 +19,10 @@ pub(crate) struct Findings {
     pub(crate) train: Metrics,
     /// Always predicting the mean of the training target.
     pub(crate) baseline: Metrics,
+    /// Always predicting its median.
+    pub(crate) baseline_median: Metrics,
+    /// By how much the error on test rows grows when all that is made of a raw column is shuffled, the most telling first.
+    pub(crate) importances: Vec<(String, Importance)>,
     pub(crate) intervals: Vec<BootstrapInterval>,
     pub(crate) folds: Vec<Metrics>,
     pub(crate) fit_ms: u64,
@@ -24,7 +31,12 @@ pub(crate) struct Findings {
 }
 
 /// Cross-validates on training rows and fits the final model side by side; then measures it, once, on the test rows.
-pub(crate) fn experiment(config: &Config, data: &Dataset, progress: &Progress) -> anyhow::Result<Findings> {
+pub(crate) fn experiment(
+    config: &Config,
+    data: &Dataset,
+    preprocessor: &Preprocessor,
+    progress: &Progress,
+) -> anyhow::Result<Findings> {
     let transform = config.section.target_transform;
     let target: Vec<f64> = data.train.y.iter().map(|y| transform.forward(*y)).collect();
     let unfit: Vec<f64> = target.iter().zip(&data.train.y).filter(|(log, _)| !log.is_finite()).map(|(_, y)| *y).collect();
@@ -82,6 +94,8 @@ pub(crate) fn experiment(config: &Config, data: &Dataset, progress: &Progress) -
         test: Metrics::of(&data.test.y, &predictions),
         train: Metrics::of(&data.train.y, &predict(&data.train.x)),
         baseline: Metrics::of(&data.test.y, &vec![mean; data.test.y.len()]),
+        baseline_median: Metrics::of(&data.test.y, &vec![median(&data.train.y); data.test.y.len()]),
+        importances: importances(config, data, preprocessor, &regressor),
         intervals: bootstrap_intervals(&data.test.y, &predictions, config.seed),
         regressor,
         predictions,
@@ -90,4 +104,35 @@ pub(crate) fn experiment(config: &Config, data: &Dataset, progress: &Progress) -
         cross_validation_ms,
         warnings,
     })
+}
+
+/// A feature made of two raw columns counts for both.
+fn importances(
+    config: &Config,
+    data: &Dataset,
+    preprocessor: &Preprocessor,
+    regressor: &Regressor,
+) -> Vec<(String, Importance)> {
+    let made_of: Vec<Vec<&str>> = data.features.iter().map(|feature| preprocessor.raw_columns(feature)).collect();
+    let (names, groups): (Vec<String>, Vec<Vec<usize>>) = preprocessor
+        .columns()
+        .map(|column| {
+            let uses = |feature: &usize| made_of[*feature].contains(&column.name.as_str());
+            (column.name.clone(), (0..data.features.len()).filter(uses).collect::<Vec<_>>())
+        })
+        .filter(|(_, group)| !group.is_empty())
+        .unzip();
+    let transform = config.section.target_transform;
+    let found = permutation_importance(regressor, transform, &data.test.x, &data.test.y, &groups, config.seed);
+    let mut importances: Vec<(String, Importance)> = names.into_iter().zip(found).collect();
+    importances.sort_by(|a, b| b.1.mean.total_cmp(&a.1.mean));
+    importances
+}
+
+/// The middle value, or the mean of the two in the middle.
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    if sorted.len() % 2 == 1 { sorted[middle] } else { f64::midpoint(sorted[middle - 1], sorted[middle]) }
 }

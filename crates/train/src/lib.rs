@@ -1,4 +1,4 @@
-//! Featured table to model and run record: fits on training rows, chooses nothing by the test rows, measures on them once.
+//! Featured table to model and recorded run: fits on training rows, chooses nothing by the test rows, measures on them once.
 //!
 //! [`predict`] applies a model to a raw table, through the same preprocessor and the same code as the rows it was measured on.
 
@@ -6,15 +6,21 @@ mod args;
 mod config;
 mod data;
 mod experiment;
+mod lineage;
+mod page;
 mod predict;
 mod record;
+mod relocate;
+mod runs;
 mod stage;
+mod tracked;
 
 pub use args::Args;
 pub use config::Config;
 pub use predict::{PredictConfig, predict};
 pub use stage::run;
 
+use args::Command;
 use cli::{Outcome, Progress};
 
 /// The program after its arguments are parsed.
@@ -22,18 +28,26 @@ use cli::{Outcome, Progress};
 /// # Errors
 /// If the stage could not run, or its answer is no ([`cli::No`]).
 pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
-    match &args.command {
-        Some(args::Command::Predict(predict_args)) => {
-            anyhow::ensure!(
-                args.config.is_none() && args.data.is_none() && args.models_dir.is_none(),
-                "--config, --data and --models-dir before `predict` mean nothing; write what it takes behind it"
-            );
+    let Some(command) = &args.command else {
+        let config = Config::check(args)?;
+        return frame::on_shared_threads(|| run(&config, progress));
+    };
+    anyhow::ensure!(
+        args.config.is_none() && args.data.is_none() && args.models_dir.is_none(),
+        "--config, --data and --models-dir before `{}` mean nothing; write what it takes behind it",
+        command.name()
+    );
+    anyhow::ensure!(
+        args.tracking.mlflow_tracking_uri.is_none(),
+        "--mlflow-tracking-uri before `{}` means nothing; write it behind it, if it takes one",
+        command.name()
+    );
+    match command {
+        Command::Predict(predict_args) => {
             let config = PredictConfig::check(predict_args)?;
             frame::on_shared_threads(|| predict(&config, progress))
         }
-        None => {
-            let config = Config::check(args)?;
-            frame::on_shared_threads(|| run(&config, progress))
-        }
+        Command::Runs(runs_args) => runs::list(runs_args, progress),
+        Command::Relocate(relocate_args) => relocate::relocate(relocate_args, progress),
     }
 }

@@ -1,88 +1,210 @@
 //! Writes a run down as plain data.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write, path::Path};
 
-use artifact::{DatasetInput, FileEntry, Interval, MetricPoint, RUN_RECORD_VERSION, RunRecord, RunTimes};
+use anyhow::Context;
+use artifact::{
+    DatasetInput, FileEntry, Interval, Manifest, MetricPoint, RUN_RECORD_VERSION, RunArtifact, RunIdentity, RunRecord,
+    RunStatus, RunTimes,
+};
 use cli::Clock;
 use model::Metrics;
 use schema::{TEST, TRAIN};
 use serde_json::{Value, json};
+use tracking::{Content, RunFile};
 
-use crate::{Config, data::Dataset, experiment::Findings};
+use crate::{Config, data::Dataset, experiment::Findings, lineage::Lineage, stage::figure};
 
-/// The record of a run. `preprocessor` is the file that made the features, `data` the featured table.
-pub(crate) fn record(config: &Config, dataset: &Dataset, findings: &Findings, files: &Files, clock: &Clock) -> RunRecord {
+/// The run as it begins: who runs what.
+pub(crate) fn opening(config: &Config, target: &str, clock: &Clock) -> RunRecord {
     let mut parameters: BTreeMap<String, Value> =
         config.parameters.named().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     parameters.insert("algorithm".into(), json!(config.algorithm.name()));
     parameters.insert("random_state".into(), json!(config.seed));
-    parameters.insert("target_variable".into(), json!(files.target));
+    parameters.insert("target_variable".into(), json!(target));
     parameters.insert("target_transform".into(), json!(config.section.target_transform.name()));
-    parameters.insert("cross_validation_folds".into(), json!(findings.folds.len()));
     parameters.insert("feature_set".into(), json!(config.section.feature_set_in_use().unwrap_or("all")));
-    parameters.insert("features".into(), json!(dataset.features.len()));
+    let mut tags: BTreeMap<String, String> = BTreeMap::new();
+    tags.insert("algorithm".into(), config.algorithm.name().into());
+    tags.insert("version".into(), env!("CARGO_PKG_VERSION").into());
+    tags.insert("engine".into(), "smartcore 0.7.0".into());
+    let commit = cli::commit();
+    if let Some(commit) = &commit {
+        tags.insert("commit".into(), commit.clone());
+    }
+    let run_id = tracking::new_run_id();
+    RunRecord {
+        format_version: RUN_RECORD_VERSION,
+        identity: RunIdentity {
+            run_name: format!("{}-{}", config.algorithm.name(), &run_id[..8]),
+            run_id,
+            user: cli::user(),
+            source: "train".into(),
+            commit,
+            branch: cli::branch(),
+        },
+        status: RunStatus::Running,
+        name: config.section.name.clone(),
+        parameters,
+        tags,
+        warnings: config.warnings.clone(),
+        times: RunTimes { started_at_ms: clock.started_at_ms, ..RunTimes::default() },
+        ..RunRecord::default()
+    }
+}
 
+/// The run as it ended.
+pub(crate) fn finished(opening: RunRecord, dataset: &Dataset, findings: &Findings, inputs: &Inputs) -> RunRecord {
+    let mut record = opening;
+    record.status = RunStatus::Finished;
+    record.parameters.insert("cross_validation_folds".into(), json!(findings.folds.len()));
+    record.parameters.insert("features".into(), json!(dataset.features.len()));
+    record.tags.insert("preprocessor".into(), inputs.preprocessor.digest.to_string());
+    record.metrics = metrics(findings);
+    let finite = findings.intervals.iter().filter(|interval| interval.low.is_finite());
+    record.intervals = finite.map(|found| (found.name.to_owned(), Interval { low: found.low, high: found.high })).collect();
+    let columns: Vec<String> = dataset.features.iter().cloned().chain([inputs.target.clone()]).collect();
+    let input = |context: &str, rows: usize| DatasetInput {
+        context: context.into(),
+        source: inputs.data.clone(),
+        rows: rows as u64,
+        schema: inputs.schema.clone(),
+        columns: columns.clone(),
+    };
+    record.datasets = vec![input(TRAIN, dataset.train.y.len()), input(TEST, dataset.test.y.len())];
+    record.features.clone_from(&dataset.features);
+    record.warnings.extend(findings.warnings.iter().cloned());
+    record.times.fit_ms = findings.fit_ms;
+    record.times.cross_validation_ms = findings.cross_validation_ms;
+    record.note = note(&record);
+    record
+}
+
+/// What a run was made from.
+pub(crate) struct Inputs {
+    pub(crate) target: String,
+    /// The featured table, as seen from the record's folder.
+    pub(crate) data: FileEntry,
+    pub(crate) schema: String,
+    pub(crate) preprocessor: FileEntry,
+}
+
+fn metrics(findings: &Findings) -> Vec<MetricPoint> {
     let mut metrics = Vec::new();
     let mut point = |key: String, value: f64, step: u32| {
         if value.is_finite() {
             metrics.push(MetricPoint { key, value, step });
         }
     };
-    for (prefix, figures) in [("", findings.test), ("train_", findings.train), ("baseline_", findings.baseline)] {
+    let finals = [
+        ("", findings.test),
+        ("train_", findings.train),
+        ("baseline_", findings.baseline),
+        ("baseline_median_", findings.baseline_median),
+    ];
+    for (prefix, figures) in finals {
         figures.named().into_iter().for_each(|(name, value)| point(format!("{prefix}{name}"), value, 0));
     }
     for (index, (name, _)) in findings.test.named().into_iter().enumerate() {
         let of = |fold: &Metrics| fold.named()[index].1;
+        // a key of their own: MLflow shows the point of the highest step, and that would be the last fold
         for (fold, figures) in findings.folds.iter().enumerate() {
-            point(format!("cv_{name}"), of(figures), fold as u32 + 1);
+            point(format!("fold/{name}"), of(figures), fold as u32 + 1);
         }
         if !findings.folds.is_empty() {
             let mean = findings.folds.iter().map(of).sum::<f64>() / findings.folds.len() as f64;
             point(format!("cv_{name}"), mean, 0);
         }
     }
-    let finite = findings.intervals.iter().filter(|interval| interval.low.is_finite());
-    let intervals = finite.map(|found| (found.name.to_owned(), Interval { low: found.low, high: found.high })).collect();
-
-    let mut tags: BTreeMap<String, String> = BTreeMap::new();
-    tags.insert("algorithm".into(), config.algorithm.name().into());
-    tags.insert("version".into(), env!("CARGO_PKG_VERSION").into());
-    tags.insert("engine".into(), "smartcore 0.7.0".into());
-    tags.insert("preprocessor".into(), files.preprocessor.digest.to_string());
-    if let Some(commit) = cli::commit() {
-        tags.insert("commit".into(), commit);
-    }
-    let input = |context: &str, rows: usize| DatasetInput {
-        context: context.into(),
-        source: files.data.clone(),
-        rows: rows as u64,
-        schema: files.schema.clone(),
-    };
-    RunRecord {
-        format_version: RUN_RECORD_VERSION,
-        name: config.section.name.clone(),
-        parameters,
-        metrics,
-        intervals,
-        tags,
-        datasets: vec![input(TRAIN, dataset.train.y.len()), input(TEST, dataset.test.y.len())],
-        features: dataset.features.clone(),
-        artifacts: files.artifacts.clone(),
-        warnings: config.warnings.iter().chain(&findings.warnings).cloned().collect(),
-        times: RunTimes {
-            started_at_ms: clock.started_at_ms,
-            ended_at_ms: cli::now_ms(),
-            fit_ms: findings.fit_ms,
-            cross_validation_ms: findings.cross_validation_ms,
-        },
-    }
+    metrics
 }
 
-/// The files of a run.
-pub(crate) struct Files {
-    pub(crate) target: String,
-    pub(crate) data: FileEntry,
-    pub(crate) schema: String,
-    pub(crate) preprocessor: FileEntry,
-    pub(crate) artifacts: Vec<FileEntry>,
+/// The run in a few lines of Markdown.
+fn note(record: &RunRecord) -> String {
+    let mut note = String::from(
+        "| figure | test rows | 95 % interval | cross-validated | always the mean | always the median |\n|---|---|---|---|---|---|\n",
+    );
+    for name in model::METRIC_NAMES {
+        let of = |key: String| record.metric(&key).map_or("–".to_owned(), |value| figure(name, value));
+        let interval = record.intervals.get(name).map_or("–".to_owned(), |interval| {
+            format!("{} to {}", figure(name, interval.low), figure(name, interval.high))
+        });
+        let _ = writeln!(
+            note,
+            "| {name} | {} | {interval} | {} | {} | {} |",
+            of(name.into()),
+            of(format!("cv_{name}")),
+            of(format!("baseline_{name}")),
+            of(format!("baseline_median_{name}"))
+        );
+    }
+    let rows: Vec<String> = record.datasets.iter().map(|input| format!("{} {} rows", input.rows, input.context)).collect();
+    let _ = write!(
+        note,
+        "\n{}, {} features. Predicted against actual, residuals, importances and the worst rows are in the artifact \
+         `reports/report.html`.\n",
+        rows.join(", "),
+        record.features.len()
+    );
+    for warning in &record.warnings {
+        let _ = write!(note, "\n> {warning}\n");
+    }
+    note
+}
+
+/// The files of a run, by their place among its artifacts. `metrics.json` and the manifest of `train` say of themselves what they
+/// are and are not in the record.
+pub(crate) struct RunFiles {
+    files: Vec<RunFile>,
+}
+
+impl RunFiles {
+    /// Those that are written when the record is drawn up; `written` are the model, the predictions and the page.
+    pub(crate) fn new(
+        config: &Config,
+        written: [&FileEntry; 3],
+        preprocessor: &FileEntry,
+        lineage: &Lineage,
+    ) -> anyhow::Result<Self> {
+        let mut files = Self { files: Vec::new() };
+        let [model, predictions, page] = written;
+        files.add("model/model.bin", model);
+        files.add("model/preprocessor.bin", preprocessor);
+        files.add("predictions.csv", predictions);
+        files.add("reports/report.html", page);
+        files.add("configs/model_config.yaml", &config.config_file);
+        if let Some(pipeline) = lineage.pipeline_config() {
+            files.add("configs/pipeline.yaml", &pipeline);
+        }
+        if let Some(page) = lineage.process_page() {
+            files.add("reports/process.report.html", &page);
+        }
+        lineage.manifests().try_for_each(|manifest| files.add_manifest(manifest))?;
+        Ok(files)
+    }
+
+    /// Their entries in a record that lies in `folder`.
+    pub(crate) fn entries(&self, folder: &Path) -> Vec<RunArtifact> {
+        self.files.iter().map(|file| file.entry(folder)).collect()
+    }
+
+    /// Adds the record and the manifest of `train`; returns all.
+    pub(crate) fn complete(mut self, record: &FileEntry, manifest: &Manifest) -> anyhow::Result<Vec<RunFile>> {
+        self.add("metrics.json", record);
+        self.add_manifest(manifest)?;
+        Ok(self.files)
+    }
+
+    fn add(&mut self, place: &str, file: &FileEntry) {
+        self.files.push(RunFile { place: place.into(), content: Content::File(file.clone()) });
+    }
+
+    /// The manifest as it stands beside the main output of its stage.
+    fn add_manifest(&mut self, manifest: &Manifest) -> anyhow::Result<()> {
+        let main = manifest.outputs.first().context("a manifest without outputs")?;
+        let text = manifest.render_beside(&main.path)?;
+        let place = format!("manifests/{}.manifest.json", manifest.stage);
+        self.files.push(RunFile { place, content: Content::Bytes(text.into_bytes()) });
+        Ok(())
+    }
 }

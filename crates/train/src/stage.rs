@@ -1,10 +1,11 @@
-//! The stage as a whole: up to date? else read, fit, measure, commit.
+//! The stage as a whole: up to date? else read, fit, measure, commit, record.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context, ensure};
 use artifact::{
-    FileEntry, MANIFEST_VERSION, Manifest, RunRecord, check_input, read_envelope, write_atomically, write_envelope,
+    FileEntry, MANIFEST_VERSION, Manifest, RunRecord, check_input, lock_folder, read_envelope, write_atomically,
+    write_envelope,
 };
 use cli::{Clock, Outcome, Progress};
 use features::{PREPROCESSOR, Preprocessor, PreprocessorFile};
@@ -15,7 +16,10 @@ use crate::{
     Config,
     data::read,
     experiment::{Findings, experiment},
-    record::{Files, record},
+    lineage::Lineage,
+    page,
+    record::{Inputs, RunFiles, finished, opening},
+    tracked::{Found, TrackedRun},
 };
 
 const STAGE: &str = "train";
@@ -25,10 +29,20 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 struct Summary<'a> {
     stage: &'static str,
     status: &'static str,
-    model: &'a std::path::Path,
+    model: &'a Path,
+    report: &'a Path,
     metrics: BTreeMap<&'a str, f64>,
     intervals: &'a BTreeMap<String, artifact::Interval>,
     warnings: &'a [String],
+    run: &'a Found,
+}
+
+/// What `engineer` left for this stage, checked.
+struct Given {
+    data: FileEntry,
+    preprocessor: FileEntry,
+    checked: Preprocessor,
+    lineage: Lineage,
 }
 
 /// Runs the stage.
@@ -41,31 +55,61 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     let preprocessor = engineer.output_beside(&config.data).context("the manifest names no preprocessor")?.path.clone();
     let (_, preprocessor) = check_input(&preprocessor, "engineer")?;
     if !config.force
-        && let Some(mut manifest) = Manifest::read_beside(&config.model_file).unwrap_or(None)
+        && let Some(record) = unchanged(config, &[data.clone(), preprocessor.clone()])?
     {
-        let outputs = [&config.model_file, &config.metrics_file, &config.predictions_file].map(Clone::clone);
-        let inputs = [data.clone(), preprocessor.clone()];
-        if manifest.is_current(STAGE, VERSION, &config.settings, &inputs, &outputs)
-            && let Ok(record) = serde_json::from_str(&cli::read_text(&config.metrics_file, "--models-dir")?)
-        {
-            manifest.refresh_configs(std::slice::from_ref(&config.config_file))?;
-            return Ok(summarise(config, "unchanged", &record));
-        }
+        return Ok(summarise(config, "unchanged", &record, &Found::of(&record)));
     }
     let file: PreprocessorFile = read_envelope(&preprocessor.path, PREPROCESSOR.into(), "Run `engineer` to write it")?;
     let checked = Preprocessor::check(file).with_context(|| format!("{}", preprocessor.path.display()))?;
-    let target = checked.schema().target().name.clone();
+    let target = &checked.schema().target().name;
     ensure!(
-        config.section.target_variable.as_ref().is_none_or(|named| *named == target),
+        config.section.target_variable.as_ref().is_none_or(|named| named == target),
         "{}: model.target_variable: \"{}\" is not the target of this table, which is \"{target}\"",
         config.config_path.display(),
         config.section.target_variable.as_deref().unwrap_or_default()
     );
     config.warnings.iter().for_each(|warning| progress.warn(warning));
 
+    let opening = opening(config, target, &clock);
+    let run = TrackedRun::begin(config, opening.clone(), progress);
+    let given = Given { data, preprocessor, lineage: Lineage::of(engineer), checked };
+    match fit_and_write(config, &given, opening, &run, &clock, progress) {
+        Ok((record, found)) => Ok(summarise(config, "done", &record, &found)),
+        Err(error) => {
+            run.fail(&error, progress);
+            Err(error)
+        }
+    }
+}
+
+/// The record of the run before, if running again could change nothing.
+fn unchanged(config: &Config, inputs: &[FileEntry]) -> anyhow::Result<Option<RunRecord>> {
+    let Some(mut manifest) = Manifest::read_beside(&config.model_file).unwrap_or(None) else { return Ok(None) };
+    let outputs = [&config.model_file, &config.metrics_file, &config.predictions_file, &config.page_file].map(Clone::clone);
+    if !manifest.is_current(STAGE, VERSION, &config.settings, inputs, &outputs) {
+        return Ok(None);
+    }
+    let Ok(record) = RunRecord::parse(&cli::read_text(&config.metrics_file, "--models-dir")?) else { return Ok(None) };
+    manifest.refresh_configs(std::slice::from_ref(&config.config_file))?;
+    Ok(Some(record))
+}
+
+/// From the featured table to the files of the run and its place in the store. The manifests come last: without them the stage
+/// runs again.
+fn fit_and_write(
+    config: &Config,
+    given: &Given,
+    opening: RunRecord,
+    run: &TrackedRun,
+    clock: &Clock,
+    progress: &Progress,
+) -> anyhow::Result<(RunRecord, Found)> {
+    let Given { data, preprocessor, checked, lineage } = given;
+    let target = checked.schema().target().name.clone();
     let dataset = read(config, &target, progress)?;
-    let findings = experiment(config, &dataset, progress)?;
+    let findings = experiment(config, &dataset, checked, progress)?;
     findings.warnings.iter().for_each(|warning| progress.warn(warning));
+    let schema = checked.schema().fingerprint();
     let model = Model::check(ModelFile {
         name: config.section.name.clone(),
         algorithm: config.algorithm.name().into(),
@@ -73,42 +117,55 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
         target_transform: config.section.target_transform,
         features: dataset.features.clone(),
         preprocessor: preprocessor.digest.hex().to_owned(),
-        schema: checked.schema().fingerprint(),
+        schema: schema.clone(),
         seed: config.seed,
         train_rows: dataset.train.y.len() as u64,
         regressor: findings.regressor.clone(),
     })?;
-    let model_entry = write_envelope(&config.model_file, MODEL.into(), model.file())?;
-    let predictions_entry = write_atomically(&config.predictions_file, predictions(&dataset.test.y, &findings).as_bytes())?;
-    let trained = config.model_file.parent().unwrap_or(std::path::Path::new(""));
-    let files = Files {
+    let trained = config.model_file.parent().unwrap_or(Path::new(""));
+    let inputs = Inputs {
         target,
-        data: relative(&data, trained),
-        schema: checked.schema().fingerprint(),
+        data: FileEntry { path: artifact::relative_path(&data.path, trained), ..data.clone() },
+        schema: schema.clone(),
         preprocessor: preprocessor.clone(),
-        artifacts: [&model_entry, &predictions_entry, &preprocessor].map(|entry| relative(entry, trained)).into(),
     };
-    let record = record(config, &dataset, &findings, &files, &clock);
+    let mut record = finished(opening, &dataset, &findings, &inputs);
+    let page = page::render(&record, &dataset, &findings, checked, lineage);
+    // another training into the same folder waits here, so that files of two runs are never mixed
+    let _lock = lock_folder(trained)?;
+    let model_file = write_envelope(&config.model_file, MODEL.into(), model.file())?;
+    let predictions = predictions(&dataset.test.y, &findings);
+    let predictions_file = write_atomically(&config.predictions_file, predictions.as_bytes())?;
+    let page_file = write_atomically(&config.page_file, page.as_bytes())?;
+    let files = RunFiles::new(config, [&model_file, &predictions_file, &page_file], preprocessor, lineage)?;
+    record.artifacts = files.entries(trained);
+    record.times.ended_at_ms = cli::now_ms();
     let mut text = serde_json::to_string_pretty(&record)?;
     text.push('\n');
-    let metrics_entry = write_atomically(&config.metrics_file, text.as_bytes())?;
+    let metrics_file = write_atomically(&config.metrics_file, text.as_bytes())?;
     let rows = [("train", dataset.train.y.len()), ("test", dataset.test.y.len()), ("features", dataset.features.len())];
-    Manifest {
+    let manifest = Manifest {
         format_version: MANIFEST_VERSION,
         stage: STAGE.into(),
         version: VERSION.into(),
-        commit: cli::commit(),
-        schema: checked.schema().fingerprint(),
+        commit: record.identity.commit.clone(),
+        schema,
         settings: config.settings.clone(),
         configs: vec![config.config_file.clone()],
-        inputs: vec![data, preprocessor],
-        outputs: vec![model_entry, metrics_entry, predictions_entry],
+        inputs: vec![data.clone(), preprocessor.clone()],
+        outputs: vec![model_file, metrics_file.clone(), predictions_file, page_file],
         rows: rows.map(|(name, count)| (name.to_owned(), count as u64)).into(),
         started_at_ms: clock.started_at_ms,
         duration_ms: clock.elapsed_ms(),
-    }
-    .write_beside_outputs()?;
-    Ok(summarise(config, "done", &record))
+    };
+    let files = files.complete(&metrics_file, &manifest)?;
+    // in a store the table is named from anywhere, in the record beside the model from there
+    let mut stored = record.clone();
+    let whole = std::path::absolute(&data.path).unwrap_or_else(|_| data.path.clone());
+    stored.datasets.iter_mut().for_each(|input| input.source.path.clone_from(&whole));
+    let found = run.end(&stored, &files, progress);
+    manifest.write_beside_outputs()?;
+    Ok((record, found))
 }
 
 /// The test rows, in the order of the featured table: what was and what was predicted.
@@ -120,16 +177,18 @@ fn predictions(y_true: &[f64], findings: &Findings) -> String {
     text
 }
 
-fn summarise(config: &Config, status: &'static str, record: &RunRecord) -> Outcome {
+fn summarise(config: &Config, status: &'static str, record: &RunRecord, run: &Found) -> Outcome {
     let finals = record.metrics.iter().filter(|point| point.step == 0);
     let metrics: BTreeMap<&str, f64> = finals.map(|point| (point.key.as_str(), point.value)).collect();
     let data = Summary {
         stage: STAGE,
         status,
         model: &config.model_file,
+        report: &config.page_file,
         metrics: metrics.clone(),
         intervals: &record.intervals,
         warnings: &record.warnings,
+        run,
     };
     let rows = |context: &str| record.datasets.iter().find(|input| input.context == context).map_or(0, |input| input.rows);
     let mut human = format!(
@@ -151,20 +210,19 @@ fn summarise(config: &Config, status: &'static str, record: &RunRecord) -> Outco
             figure(key, interval.high)
         ));
     }
-    human.push_str(&format!("          → {}", config.model_file.display()));
+    human.push_str(&format!("          → {} and report.html", config.model_file.display()));
+    if run.store.is_some() {
+        human.push_str(&format!(", run {} in {}", run.run_name, config.location.database.display()));
+    }
     Outcome::done(&data, human)
 }
 
-fn figure(key: &str, value: f64) -> String {
+/// A metric as people write it.
+pub(crate) fn figure(key: &str, value: f64) -> String {
     match key {
         "r2" => format!("{value:.4}"),
         "mape" => format!("{:.2} %", value * 100.0),
         _ if value.abs() >= 100.0 => format!("{value:.0}"),
         _ => format!("{value:.4}"),
     }
-}
-
-/// The entry of a file as seen from `folder`.
-fn relative(entry: &FileEntry, folder: &std::path::Path) -> FileEntry {
-    FileEntry { path: artifact::relative_path(&entry.path, folder), ..entry.clone() }
 }

@@ -10,7 +10,7 @@ use std::{
 use testkit::repository;
 
 /// Which crates of ours a crate may use.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("schema", &[]),
     ("artifact", &[]),
     ("cli", &[]),
@@ -19,9 +19,10 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("model", &["schema"]),
     ("frame", &["schema"]),
     ("report", &[]),
+    ("tracking", &["artifact"]),
     ("process", &["schema", "frame", "artifact", "report", "cli"]),
     ("engineer", &["schema", "frame", "features", "artifact", "cli"]),
-    ("train", &["schema", "frame", "features", "model", "artifact", "cli"]),
+    ("train", &["schema", "frame", "features", "model", "artifact", "tracking", "report", "cli"]),
     ("package", &["schema", "features", "model", "artifact", "cli"]),
 ];
 

@@ -3,7 +3,7 @@
 use crate::{ENGINEER, PACKAGE, PROCESS, bundle, houses};
 use testkit::Workspace;
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "cleaned.csv",
     "cleaned.csv.quarantine.csv",
     "cleaned.csv.report.json",
@@ -12,6 +12,7 @@ const FILES: [&str; 9] = [
     "models/trained/preprocessor.bin",
     "models/trained/model.bin",
     "models/trained/predictions.csv",
+    "models/trained/report.html",
     "bundle.tar.gz",
 ];
 

@@ -7,8 +7,10 @@ mod determinism;
 mod documentation;
 mod golden;
 mod interruption;
+mod mlflow;
 mod pages;
 mod pipeline;
+mod recording;
 mod rows;
 mod tables;
 

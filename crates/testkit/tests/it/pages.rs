@@ -2,9 +2,10 @@
 
 use testkit::{Dirt, Workspace, write_houses};
 
-use crate::{PROCESS, houses};
+use crate::{ENGINEER, PROCESS, houses, model_config};
 
 const PROCESS_PAGE: &str = "cleaned.csv.report.html";
+const TRAIN_PAGE: &str = "models/trained/report.html";
 const LARGEST: usize = 500_000;
 
 /// Every element is closed, in order; nothing is fetched, nothing runs.
@@ -71,6 +72,48 @@ fn the_page_of_process_says_what_came_and_where_it_went() {
 }
 
 #[test]
+fn the_page_of_train_says_what_was_measured_beside_what_a_guess_would_reach() {
+    let workspace = houses(2000);
+    workspace.write("model.yaml", model_config("Ridge", "  cross_validation:\n    folds: 4\n"));
+    for line in [PROCESS, ENGINEER, "train --config model.yaml --data featured.csv --models-dir models"] {
+        workspace.ok(line);
+    }
+    let page = workspace.read(TRAIN_PAGE);
+    check(&page);
+    assert!(page.len() < LARGEST);
+    let record = workspace.json("models/trained/metrics.json");
+    let metric = |key: &str| {
+        let points = record["metrics"].as_array().unwrap();
+        points.iter().find(|point| point["key"] == key && point["step"] == 0).unwrap()["value"].as_f64().unwrap()
+    };
+    let scores = section(&page, "Scores");
+    for key in ["r2", "cv_r2", "train_r2", "baseline_r2", "baseline_median_r2"] {
+        let written = format!("{:.4}", metric(key)).replace('-', "−");
+        assert!(scores.replace('-', "−").contains(&written), "{key} {written} is not in the scores");
+    }
+    assert!(section(&page, "Folds").contains("fold 4"));
+    assert!(section(&page, "Predictions").matches("<svg").count() >= 3);
+    let reasons = section(&page, "What the model goes by");
+    for column in ["sqft", "location", "year_built"] {
+        assert!(reasons.contains(column), "{column}");
+    }
+    assert!(reasons.contains("Coefficients") && reasons.contains("intercept"));
+    assert_eq!(section(&page, "Worst rows").matches("<tr>").count(), 11);
+    assert!(section(&page, "Parameters").contains("random_state"));
+    let lineage = section(&page, "Lineage");
+    assert!(["process 0", "engineer 0", "train 0", "raw.csv"].iter().all(|part| lineage.contains(part)), "{lineage}");
+    // the worst row is the one by which the largest error was made
+    let predictions = workspace.read("models/trained/predictions.csv");
+    let pairs = predictions.lines().skip(1).map(|line| line.split_once(',').unwrap());
+    let errors = pairs.map(|(y_true, y_pred)| (y_true.parse::<f64>().unwrap() - y_pred.parse::<f64>().unwrap()).abs());
+    let (place, _) = errors.enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
+    let featured = workspace.read("featured.csv");
+    let tests = featured.lines().enumerate().filter(|(_, line)| line.ends_with(",test"));
+    let line = tests.map(|(index, _)| index + 1).nth(place).unwrap();
+    assert!(section(&page, "Worst rows").contains(&format!("<tbody>\n<tr><td class=n>{line}</td>")));
+}
+
+#[test]
 fn text_from_a_table_stays_text() {
     let workspace = houses(500);
     let mut table = workspace.read("raw.csv");
@@ -108,9 +151,12 @@ fn pages_stay_small_at_a_million_rows_and_at_many_columns() {
     let mut table = Vec::new();
     write_houses(&mut table, 1_000_000, 2026, Dirt::Full).expect("a table in memory");
     workspace.write("raw.csv", table);
-    workspace.ok(PROCESS);
-    let size = workspace.read(PROCESS_PAGE).len();
-    assert!(size < LARGEST, "{size}");
+    workspace.write("model.yaml", model_config("LinearRegression", ""));
+    for line in [PROCESS, ENGINEER, "train --config model.yaml --data featured.csv --models-dir models"] {
+        workspace.ok(line);
+    }
+    let sizes = [PROCESS_PAGE, TRAIN_PAGE].map(|page| workspace.read(page).len());
+    assert!(sizes.iter().all(|size| *size < LARGEST), "{sizes:?}");
 
     let wide = Workspace::new();
     let names: Vec<String> = (0..400).map(|column| format!("a_rather_long_name_of_a_column_{column}")).collect();
@@ -121,8 +167,13 @@ fn pages_stay_small_at_a_million_rows_and_at_many_columns() {
     }
     wide.write("raw.csv", table);
     wide.ok("process init --input raw.csv --target target --output any.yaml");
+    wide.write("model.yaml", "model:\n  name: m\n  best_model: Ridge\n  target_variable: target\n");
     wide.ok(&format!("{PROCESS} --pipeline-config any.yaml"));
-    let page = wide.read(PROCESS_PAGE);
-    check(&page);
-    assert!(page.len() < LARGEST, "{}", page.len());
+    wide.ok(&format!("{ENGINEER} --pipeline-config any.yaml"));
+    wide.ok("train --config model.yaml --data featured.csv --models-dir models");
+    for page in [PROCESS_PAGE, TRAIN_PAGE] {
+        let page = wide.read(page);
+        check(&page);
+        assert!(page.len() < LARGEST, "{}", page.len());
+    }
 }

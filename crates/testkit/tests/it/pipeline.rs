@@ -31,7 +31,8 @@ fn a_raw_table_becomes_a_packaged_model() {
     assert!(interval["low"].as_f64().unwrap() < metric("r2") && metric("r2") < interval["high"].as_f64().unwrap());
     assert_eq!(record["parameters"]["random_state"], 42);
     assert_eq!(record["parameters"]["feature_set"], "rfe");
-    let folds = record["metrics"].as_array().unwrap().iter().filter(|point| point["key"] == "cv_mae" && point["step"] != 0);
+    let folds =
+        record["metrics"].as_array().unwrap().iter().filter(|point| point["key"] == "fold/mae" && point["step"] != 0);
     assert_eq!(folds.count(), 5);
 }
 

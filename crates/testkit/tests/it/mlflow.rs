@@ -1,0 +1,219 @@
+//! What real MLflows make of the store: the newest that can be installed, and the oldest of its major version.
+
+use std::{
+    io::{Read, Write},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use testkit::{Workspace, repository};
+
+use crate::{TRAIN, houses, model_config, run_all};
+
+const NEWEST: &str = "3.17.2";
+const OLDEST: &str = "3.0.0";
+
+/// The Python of a virtual environment with this MLflow, which is made if need be.
+fn python(version: &str) -> PathBuf {
+    let output = Command::new(repository().join("scripts/mlflow_venv.sh")).arg(version).output().expect("bash runs");
+    let folder = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    assert!(output.status.success() && !folder.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    Path::new(&folder).join("bin/python")
+}
+
+/// Everything that a client of this version reads at `uri`.
+fn read(workspace: &Workspace, version: &str, uri: &str) -> Value {
+    let mut command = Command::new(python(version));
+    command.arg(repository().join("crates/testkit/golden/read_run.py")).arg(uri).current_dir(workspace.path(""));
+    let output = command.output().expect("python runs");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}\n{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+/// `mlflow server` with no flags in a workspace, and all that it starts; stopped at the end of the test, whatever comes of it.
+struct Server {
+    child: Child,
+    uri: String,
+}
+
+impl Server {
+    fn start(workspace: &Workspace, version: &str) -> Self {
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr()).expect("a port");
+        let mut command = Command::new(python(version));
+        command.args(["-m", "mlflow", "server"]).env("MLFLOW_PORT", free.port().to_string());
+        command.env_remove("MLFLOW_TRACKING_URI").env_remove("MLFLOW_BACKEND_STORE_URI");
+        command.current_dir(workspace.path("")).process_group(0).stdout(Stdio::null()).stderr(Stdio::null());
+        let server = Self { child: command.spawn().expect("the server starts"), uri: format!("http://{free}") };
+        for _ in 0..600 {
+            let answered = TcpStream::connect(free).and_then(|mut connection| {
+                write!(connection, "GET /health HTTP/1.0\r\nHost: {free}\r\n\r\n")?;
+                let mut answer = String::new();
+                connection.read_to_string(&mut answer).map(|_| answer)
+            });
+            if answered.is_ok_and(|answer| answer.contains(" 200 ")) {
+                return server;
+            }
+            sleep(Duration::from_millis(100));
+        }
+        panic!("mlflow server did not answer within a minute");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // its workers, too: they are in its process group, and nobody else is
+        let _ = Command::new("kill").args(["--", &format!("-{}", self.child.id())]).status();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a client should read of the run in `models/trained`.
+fn expected(workspace: &Workspace) -> Value {
+    let record = workspace.json("models/trained/metrics.json");
+    let identity = &record["identity"];
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let mut params = json!({});
+    for (name, value) in record["parameters"].as_object().unwrap() {
+        params[name] = json!(text(value));
+    }
+    let mut tags = record["tags"].clone();
+    for (key, value) in [
+        ("mlflow.runName", &identity["run_name"]),
+        ("mlflow.user", &identity["user"]),
+        ("mlflow.source.name", &identity["source"]),
+        ("mlflow.source.git.commit", &identity["commit"]),
+        ("mlflow.source.git.branch", &identity["branch"]),
+        ("mlflow.note.content", &record["note"]),
+    ] {
+        if !value.is_null() {
+            tags[key] = value.clone();
+        }
+    }
+    tags["mlflow.source.type"] = json!("LOCAL");
+    let (mut metrics, mut latest) = (json!({}), json!({}));
+    for point in record["metrics"].as_array().unwrap() {
+        let key = point["key"].as_str().unwrap();
+        if metrics[key].is_null() {
+            metrics[key] = json!([]);
+        }
+        metrics[key].as_array_mut().unwrap().push(json!([point["step"], point["value"]]));
+        latest[key] = point["value"].clone();
+    }
+    let mut inputs: Vec<Value> =
+        record["datasets"].as_array().unwrap().iter().map(|input| dataset(workspace, input)).collect();
+    inputs.sort_by_key(|input| input["name"].as_str().unwrap().to_owned());
+    let mut artifacts = json!({});
+    for file in record["artifacts"].as_array().unwrap() {
+        let digest = file["digest"].as_str().unwrap().trim_start_matches("sha256:");
+        artifacts[file["place"].as_str().unwrap()] = json!({"bytes": file["bytes"], "sha256": digest});
+    }
+    json!({
+        "run_id": identity["run_id"],
+        "run_name": identity["run_name"],
+        "user": identity["user"],
+        "status": "FINISHED",
+        "start_time": record["times"]["started_at_ms"],
+        "end_time": record["times"]["ended_at_ms"],
+        "params": params,
+        "tags": tags,
+        "latest_metrics": latest,
+        "metrics": metrics,
+        "inputs": inputs,
+        "artifacts": artifacts,
+    })
+}
+
+fn dataset(workspace: &Workspace, input: &Value) -> Value {
+    let columns = input["columns"].as_array().unwrap();
+    let column = |name: &Value| json!({"type": "double", "name": name, "required": true});
+    let context = input["context"].as_str().unwrap();
+    json!({
+        "name": format!("featured:{context}"),
+        "digest": input["source"]["digest"].as_str().unwrap().trim_start_matches("sha256:")[..16],
+        "source_type": "local",
+        "source": {"uri": workspace.path("featured.csv")},
+        "schema": {"mlflow_colspec": columns.iter().map(column).collect::<Vec<_>>()},
+        "profile": {"num_rows": input["rows"], "num_elements": input["rows"].as_u64().unwrap() * columns.len() as u64},
+        "tags": {"mlflow.data.context": if context == "train" { "training" } else { "testing" }},
+    })
+}
+
+/// The run as read, but for `metrics.json` and the manifest of `train`, which cannot be in the record that they hold or digest.
+fn without_own_words(run: &Value, workspace: &Workspace) -> Value {
+    let mut run = run.clone();
+    let artifacts = run["artifacts"].as_object_mut().unwrap();
+    let record = artifacts.remove("metrics.json").expect("the record is an artifact");
+    assert_eq!(record["bytes"], workspace.bytes("models/trained/metrics.json").len());
+    assert!(artifacts.remove("manifests/train.manifest.json").is_some());
+    run
+}
+
+#[test]
+fn the_newest_mlflow_opens_the_store_with_no_flags_and_reads_everything_back() {
+    let workspace = houses(500);
+    workspace.write("model.yaml", model_config("Ridge", "  cross_validation:\n    folds: 3\n"));
+    run_all(&workspace);
+    let first = expected(&workspace);
+    let reads = |found: &Value, runs: &[&Value]| {
+        assert_eq!(found["version"], NEWEST);
+        assert_eq!(found["experiments"]["Default"], json!([]));
+        let read = found["experiments"]["house_price_model"].as_array().unwrap();
+        assert_eq!(read.len(), runs.len());
+        for (run, expected) in read.iter().zip(runs) {
+            let mut run = run.clone();
+            for own in ["metrics.json", "manifests/train.manifest.json"] {
+                assert!(run["artifacts"].as_object_mut().unwrap().remove(own).is_some(), "{own}");
+            }
+            assert_eq!(&run, *expected);
+        }
+    };
+    assert!(first["metrics"].as_object().unwrap().len() > 20 && first["artifacts"].as_object().unwrap().len() > 7);
+    // the client alone, on a copy: it migrates what it opens
+    let copy = Workspace::new();
+    std::fs::copy(workspace.path("mlflow.db"), copy.path("mlflow.db")).unwrap();
+    reads(&read(&copy, NEWEST, "sqlite:///mlflow.db"), &[&first]);
+
+    let server = Server::start(&workspace, NEWEST);
+    let found = read(&workspace, NEWEST, &server.uri);
+    reads(&found, &[&first]);
+    without_own_words(&found["experiments"]["house_price_model"][0], &workspace);
+    // the server has migrated the database, and has it open: the next run goes in, and is there at once
+    workspace.ok(&format!("{TRAIN} --force"));
+    let second = expected(&workspace);
+    reads(&read(&workspace, NEWEST, &server.uri), &[&first, &second]);
+    drop(server);
+    workspace.ok(&format!("{TRAIN} --force"));
+    assert_eq!(workspace.ok("train runs").lines().count(), 4);
+}
+
+#[test]
+fn a_store_that_mlflow_made_is_joined() {
+    for version in [OLDEST, NEWEST] {
+        let workspace = houses(500);
+        let script = "import mlflow\nmlflow.set_tracking_uri('sqlite:///mlflow.db')\nmlflow.set_experiment('theirs')\n\
+                      with mlflow.start_run(run_name='their run'):\n    mlflow.log_metric('r2', 0.5)\n";
+        let output = Command::new(python(version)).args(["-c", script]).current_dir(workspace.path("")).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        run_all(&workspace);
+        let found = read(&workspace, version, "sqlite:///mlflow.db");
+        assert_eq!(found["version"], version);
+        assert_eq!(found["experiments"]["theirs"][0]["latest_metrics"], json!({"r2": 0.5}));
+        let ours = without_own_words(&found["experiments"]["house_price_model"][0], &workspace);
+        assert_eq!(ours, expected(&workspace), "{version}");
+        assert!(workspace.ok("train runs --experiment theirs").contains("their run"));
+    }
+}
+
+#[test]
+fn the_oldest_mlflow_of_its_major_version_opens_the_store() {
+    let workspace = houses(500);
+    run_all(&workspace);
+    let found = read(&workspace, OLDEST, "sqlite:///mlflow.db");
+    assert_eq!(found["version"], OLDEST);
+    assert_eq!(without_own_words(&found["experiments"]["house_price_model"][0], &workspace), expected(&workspace));
+}

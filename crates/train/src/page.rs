@@ -1,0 +1,335 @@
+//! `models/trained/report.html`: what the run found, as a page for people.
+
+use artifact::{FileEntry, RunRecord};
+use features::Preprocessor;
+use model::{METRIC_NAMES, Regressor};
+use report::{Bar, Guide, Html, Page, Points, Table};
+
+use crate::{data::Dataset, experiment::Findings, lineage::Lineage, stage::figure};
+
+/// Points of a chart; more would make the page heavy and look the same.
+const POINTS: usize = 2000;
+const BINS: usize = 24;
+const WORST: usize = 10;
+const COEFFICIENTS: usize = 100;
+const IMPORTANCES: usize = 40;
+
+/// The page. `record` has no artifacts yet, and no times: the same run gives the same page.
+pub(crate) fn render(
+    record: &RunRecord,
+    dataset: &Dataset,
+    findings: &Findings,
+    preprocessor: &Preprocessor,
+    lineage: &Lineage,
+) -> String {
+    let target = &preprocessor.schema().target().name;
+    let algorithm = record.parameters.get("algorithm").and_then(|value| value.as_str()).unwrap_or_default();
+    let mut page = Page::new(
+        &format!("{}: how well {target} is predicted", record.name),
+        &format!(
+            "{algorithm} on {} rows and {} features, measured once on {} rows that were set apart before anything was learned.",
+            report::count(dataset.train.y.len() as u64),
+            dataset.features.len(),
+            report::count(dataset.test.y.len() as u64)
+        ),
+    );
+    page.section("Scores", &scores(record, target));
+    if !findings.folds.is_empty() {
+        page.section("Folds", &folds(findings));
+    }
+    page.section("Predictions", &predictions(dataset, findings, target));
+    page.section("What the model goes by", &reasons(dataset, findings, preprocessor, target));
+    page.section("Worst rows", &worst(dataset, findings, preprocessor, target));
+    page.section("Parameters", &[parameters(record)]);
+    page.section("Lineage", &[lineage_table(dataset, lineage)]);
+    page.render()
+}
+
+/// What a figure is called.
+fn named(key: &str) -> &'static str {
+    match key {
+        "mae" => "mean absolute error",
+        "mape" => "mean absolute percentage error",
+        "median_ae" => "median absolute error",
+        other => abbreviated(other),
+    }
+}
+
+/// What a figure is called where there is little room, as in what `train` prints.
+fn abbreviated(key: &str) -> &'static str {
+    match key {
+        "mae" => "MAE",
+        "rmse" => "RMSE",
+        "r2" => "R²",
+        "mape" => "MAPE",
+        _ => "median error",
+    }
+}
+
+fn scores(record: &RunRecord, target: &str) -> Vec<Html> {
+    let interval = |key: &str| {
+        record.intervals.get(key).map_or(String::new(), |found| {
+            format!("95 % interval {} to {}", written(key, found.low), written(key, found.high))
+        })
+    };
+    let tiles: Vec<(String, &str, String)> = ["r2", "mae", "mape", "median_ae"]
+        .into_iter()
+        .filter_map(|key| Some((written(key, record.metric(key)?), named(key), interval(key))))
+        .collect();
+    let mut table = Table::new([
+        "figure",
+        "#test rows",
+        "#95 % interval",
+        "#cross-validated",
+        "#training rows",
+        "#always the mean",
+        "#always the median",
+    ]);
+    for key in METRIC_NAMES {
+        let of = |prefix: &str| -> Html {
+            record.metric(&format!("{prefix}{key}")).map_or("–".to_owned(), |value| written(key, value)).into()
+        };
+        let between = record
+            .intervals
+            .get(key)
+            .map_or("–".to_owned(), |found| format!("{} to {}", written(key, found.low), written(key, found.high)));
+        table.row([
+            abbreviated(key).into(),
+            of(""),
+            between.into(),
+            of("cv_"),
+            of("train_"),
+            of("baseline_"),
+            of("baseline_median_"),
+        ]);
+    }
+    let mut bars = Vec::new();
+    for (label, key) in
+        [("this model", "mae"), ("always the mean", "baseline_mae"), ("always the median", "baseline_median_mae")]
+    {
+        if let Some(value) = record.metric(key) {
+            let spread = record.intervals.get(key).map_or(0.0, |found| (found.high - found.low) / 2.0);
+            bars.push(Bar { label: label.into(), value, text: written("mae", value), spread });
+        }
+    }
+    let mut content = vec![
+        report::tiles(&tiles),
+        Html::from("Mean absolute error beside two baselines").heading(),
+        report::bars("Mean absolute error of the model and of two baselines", &bars),
+        table.html(),
+        Html::prose(&format!(
+            "Errors are in the unit of {target}. Intervals are bootstrap percentiles over test rows; the baselines always predict the \
+             mean or the median of the training rows."
+        ))
+        .small()
+        .paragraph(),
+    ];
+    content.extend(record.warnings.iter().map(|warning| report::note(&Html::text(warning))));
+    content
+}
+
+fn folds(findings: &Findings) -> Vec<Html> {
+    let mut table = Table::new(["fold", "#MAE", "#RMSE", "#R²", "#MAPE", "#median error"]);
+    for (fold, metrics) in findings.folds.iter().enumerate() {
+        let figures = metrics.named().map(|(key, value)| Html::from(written(key, value)));
+        table.row(std::iter::once((fold + 1).to_string().into()).chain(figures));
+    }
+    let bars: Vec<Bar> = findings
+        .folds
+        .iter()
+        .enumerate()
+        .map(|(fold, metrics)| Bar {
+            label: format!("fold {}", fold + 1),
+            value: metrics.mae,
+            text: written("mae", metrics.mae),
+            spread: 0.0,
+        })
+        .collect();
+    vec![
+        Html::from("Each fold of the training rows is predicted by a model fitted on the others.").paragraph(),
+        report::side_by_side(&[report::bars("Mean absolute error in each fold", &bars), table.html()]),
+    ]
+}
+
+fn predictions(dataset: &Dataset, findings: &Findings, target: &str) -> Vec<Html> {
+    let rows = dataset.test.y.len();
+    // evenly over the table, so that no part of it is missing
+    let step = rows.div_ceil(POINTS).max(1);
+    let both = || dataset.test.y.iter().copied().zip(findings.predictions.iter().copied());
+    let actual: Vec<(f64, f64)> = both().step_by(step).map(|(y_true, y_pred)| (y_pred, y_true)).collect();
+    let residual: Vec<(f64, f64)> = both().step_by(step).map(|(y_true, y_pred)| (y_pred, y_true - y_pred)).collect();
+    let (predicted_label, actual_label) = (format!("predicted {target}"), format!("actual {target}"));
+    let chart = |title, y_label, points, guide| {
+        report::points(&Points { title, x_label: &predicted_label, y_label, points, guide, ..Points::default() })
+    };
+    let mut content = vec![report::side_by_side(&[
+        Html::join([
+            &Html::from("Predicted against actual").heading(),
+            &chart("Predicted against actual", &actual_label, &actual, Guide::Diagonal),
+        ]),
+        Html::join([
+            &Html::from("Residuals: actual − predicted").heading(),
+            &chart("Residuals along the prediction", "residual", &residual, Guide::Zero),
+        ]),
+    ])];
+    if step > 1 {
+        let shown = format!("Every {step}th of {} test rows is drawn.", report::count(rows as u64));
+        content.push(Html::text(&shown).small().paragraph());
+    }
+    let residuals: Vec<f64> = both().map(|(y_true, y_pred)| y_true - y_pred).filter(|value| value.is_finite()).collect();
+    let (edges, counts) = binned(&residuals);
+    content.push(Html::from("How residuals are spread").heading());
+    content.push(report::histogram("Histogram of residuals", &edges, &counts, &report::short_number));
+    let outside = residuals.len() as u64 - counts.iter().sum::<u64>();
+    if outside > 0 {
+        let left_out = format!("{} residuals lie beyond the ends: see the worst rows.", report::count(outside));
+        content.push(Html::text(&left_out).small().paragraph());
+    }
+    content
+}
+
+/// Counts between the 0.5 % and the 99.5 % quantile, and the largest distance from 0 of both on either side: a few large ones
+/// would leave one bar.
+fn binned(residuals: &[f64]) -> (Vec<f64>, Vec<u64>) {
+    let mut sorted: Vec<f64> = residuals.iter().map(|value| value.abs()).collect();
+    sorted.sort_by(f64::total_cmp);
+    let far = sorted.get((sorted.len().saturating_sub(1) as f64 * 0.99).round() as usize).copied().unwrap_or(0.0);
+    let far = if far > 0.0 { far } else { 1.0 };
+    let width = 2.0 * far / BINS as f64;
+    let mut counts = vec![0; BINS];
+    for value in residuals.iter().filter(|value| value.abs() <= far) {
+        counts[(((value + far) / width) as usize).min(BINS - 1)] += 1;
+    }
+    ((0..=BINS).map(|bin| -far + width * bin as f64).collect(), counts)
+}
+
+fn reasons(dataset: &Dataset, findings: &Findings, preprocessor: &Preprocessor, target: &str) -> Vec<Html> {
+    let bars: Vec<Bar> = findings
+        .importances
+        .iter()
+        .take(IMPORTANCES)
+        .map(|(column, importance)| Bar {
+            label: column.clone(),
+            value: importance.mean,
+            text: report::amount(importance.mean),
+            spread: importance.deviation,
+        })
+        .collect();
+    let mut content = vec![
+        Html::from("Permutation importance of raw columns").heading(),
+        report::bars("Permutation importance of raw columns", &bars),
+        Html::prose(&format!(
+            "By how much the mean absolute error of {target} grows when a raw column, with every feature made of it, is shuffled among \
+             test rows; whiskers show the standard deviation of five shuffles. A derived feature counts for each column it reads."
+        ))
+        .small()
+        .paragraph(),
+    ];
+    if let Regressor::Linear(linear) = &findings.regressor {
+        let deviation = |values: &[f64]| {
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt()
+        };
+        let features = dataset.features.iter().zip(&linear.coefficients).zip(dataset.train.x.columns());
+        let mut rows: Vec<(&String, f64, f64)> =
+            features.map(|((name, coefficient), values)| (name, *coefficient, coefficient * deviation(values))).collect();
+        rows.sort_by(|a, b| b.2.abs().total_cmp(&a.2.abs()));
+        let mut table = Table::new(["feature", "raw columns", "#coefficient", "#a standard deviation more adds"]);
+        for (name, coefficient, effect) in rows.iter().take(COEFFICIENTS) {
+            let raw = preprocessor.raw_columns(name).join(", ");
+            table.row([
+                name.as_str().into(),
+                raw.into(),
+                report::amount(*coefficient).into(),
+                report::amount(*effect).into(),
+            ]);
+        }
+        content.push(Html::from("Coefficients").heading());
+        content.push(table.html());
+        content.push(Html::text(&format!("The intercept is {}.", report::amount(linear.intercept))).small().paragraph());
+    }
+    content
+}
+
+fn worst(dataset: &Dataset, findings: &Findings, preprocessor: &Preprocessor, target: &str) -> Vec<Html> {
+    let error = |row: usize| findings.predictions[row] - dataset.test.y[row];
+    let mut order: Vec<usize> = (0..dataset.test.y.len()).collect();
+    order.sort_by(|a, b| error(*b).abs().total_cmp(&error(*a).abs()).then(a.cmp(b)));
+    let actual = format!("#actual {target}");
+    let mut table = Table::new(["#line", &actual, "#predicted", "#error", "#error in %", "features"]);
+    for row in order.into_iter().take(WORST) {
+        let (y_true, y_pred) = (dataset.test.y[row], findings.predictions[row]);
+        let features: Vec<String> = dataset
+            .features
+            .iter()
+            .zip(dataset.test.x.columns())
+            .filter_map(|(name, values)| match (preprocessor.is_indicator(name), values[row]) {
+                (true, value) => (value != 0.0).then(|| name.clone()),
+                (false, value) => Some(format!("{name} {}", report::number(value))),
+            })
+            .take(12)
+            .collect();
+        table.row([
+            dataset.test_lines[row].to_string().into(),
+            report::amount(y_true).into(),
+            report::amount(y_pred).into(),
+            report::amount(y_pred - y_true).into(),
+            report::percent((y_pred - y_true) / y_true.abs()).into(),
+            features.join(", ").into(),
+        ]);
+    }
+    let what = "The test rows that are predicted worst, by their line in the featured table.";
+    vec![Html::from(what).paragraph(), table.html()]
+}
+
+fn parameters(record: &RunRecord) -> Html {
+    let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let pairs: Vec<(&str, Html)> =
+        record.parameters.iter().map(|(name, value)| (name.as_str(), Html::text(&text(value)).code())).collect();
+    report::pairs(&pairs)
+}
+
+fn lineage_table(dataset: &Dataset, lineage: &Lineage) -> Html {
+    let names = |files: &[FileEntry]| {
+        let name = |file: &FileEntry| {
+            let name = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            format!("{name} ({})", &file.digest.hex()[..12.min(file.digest.hex().len())])
+        };
+        files.iter().map(name).collect::<Vec<_>>().join(", ")
+    };
+    let mut table = Table::new(["stage", "read", "wrote", "rows"]);
+    for manifest in lineage.manifests() {
+        let rows: Vec<String> = manifest
+            .rows
+            .iter()
+            .map(|(name, rows)| format!("{} {}", report::count(*rows), name.replace('_', " ")))
+            .collect();
+        table.row([
+            format!("{} {}", manifest.stage, manifest.version).into(),
+            names(&manifest.inputs).into(),
+            names(&manifest.outputs).into(),
+            rows.join(", ").into(),
+        ]);
+    }
+    table.row([
+        format!("train {}", env!("CARGO_PKG_VERSION")).into(),
+        names(lineage.engineer.outputs.as_slice()).into(),
+        "model.bin, metrics.json, predictions.csv, report.html".into(),
+        format!(
+            "{} to train on, {} to test on",
+            report::count(dataset.train.y.len() as u64),
+            report::count(dataset.test.y.len() as u64)
+        )
+        .into(),
+    ]);
+    table.html()
+}
+
+/// A figure with thousands apart.
+fn written(key: &str, value: f64) -> String {
+    match key {
+        "r2" => report::digits(value, 4),
+        "mape" => figure(key, value),
+        _ => report::amount(value),
+    }
+}

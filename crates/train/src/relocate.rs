@@ -1,0 +1,22 @@
+//! `train relocate`: lets the paths in a store of runs lead to where it is now.
+
+use cli::{Outcome, Progress};
+use tracking::EmbeddedStore;
+
+use crate::{args::RelocateArgs, tracked::location};
+
+/// Mends the paths.
+pub(crate) fn relocate(args: &RelocateArgs, progress: &Progress) -> anyhow::Result<Outcome> {
+    let (location, warning) = location(&args.tracking)?;
+    warning.into_iter().for_each(|warning| progress.warn(warning));
+    let relocated = EmbeddedStore::at(&location.database).relocate(args.from.as_deref())?;
+    let to = relocated.to.display();
+    let human = if relocated.changed.is_empty() {
+        format!("relocate  unchanged: every path leads to a folder that is there; those of this store to {to}")
+    } else {
+        let changed: Vec<String> = relocated.changed.iter().map(|(table, paths)| format!("{paths} in {table}")).collect();
+        let from: Vec<String> = relocated.from.iter().map(|folder| folder.display().to_string()).collect();
+        format!("relocate  done: paths changed: {}\n          {} → {to}", changed.join(", "), from.join(", "))
+    };
+    Ok(Outcome::done(&relocated, human))
+}

@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# Opens recorded runs in MLflow's own pages, in a virtual environment that it makes for itself.
+set -euo pipefail
+
+usage() {
+  cat <<'USAGE'
+usage: scripts/mlflow_ui.sh [options]
+
+  --store FILE      the database of runs  ($MLFLOW_TRACKING_URI if that names one, else mlflow.db of this repository)
+  --run RUN_ID      the run to open       (all runs)
+  --port PORT       where to listen       (5000)
+  -h, --help        this text
+
+Serves on 127.0.0.1 until Ctrl-C.
+USAGE
+}
+
+fail() { printf 'error: %s\n' "$1" >&2; exit 2; }
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+store=
+run=
+port=5000
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --store | --run | --port)
+      [ $# -ge 2 ] || fail "$1 needs a value"
+      case "$1" in
+        --store) store=$2 ;;
+        --run) run=$2 ;;
+        --port) port=$2 ;;
+      esac
+      shift 2 ;;
+    -h | --help) usage; exit 0 ;;
+    *) usage >&2; fail "there is no option $1" ;;
+  esac
+done
+[[ $port =~ ^[0-9]+$ ]] || fail "--port $port: is not a number"
+[[ $run =~ ^[0-9a-f]*$ ]] || fail "--run $run: is not the id of a run; \`train runs\` lists them"
+
+if [ -z "$store" ]; then
+  case "${MLFLOW_TRACKING_URI:-}" in
+    # a relative name is meant from where the programs run
+    sqlite:///*) store=${MLFLOW_TRACKING_URI#sqlite:///}; case "$store" in /*) ;; *) store=$root/$store ;; esac ;;
+    *) store=$root/mlflow.db ;;
+  esac
+fi
+[ -f "$store" ] || fail "$store: no such file; \`train\` records runs there"
+folder=$(cd "$(dirname "$store")" && pwd)
+store=$folder/$(basename "$store")
+
+python=$("$root/scripts/mlflow_venv.sh")/bin/python
+page=http://127.0.0.1:$port/
+if [ -n "$run" ]; then
+  experiment=$("$python" - "$store" "$run" <<'PY'
+import pathlib, sqlite3, sys
+store, run = sys.argv[1:]
+connection = sqlite3.connect(pathlib.Path(store).as_uri() + "?mode=ro", uri=True)
+try:
+    found = connection.execute("SELECT experiment_id FROM runs WHERE run_uuid = ?", [run]).fetchone()
+except sqlite3.Error as error:
+    sys.exit(f"error: {store}: {error}")
+if found is None:
+    sys.exit(f"error: {store}: has no run {run}; `train runs` lists those it has, `train --force` records one anew")
+print(found[0])
+PY
+  ) || exit 2
+  page+="#/experiments/$experiment/runs/$run?workflowType=machine_learning"
+fi
+
+"$python" - "$port" 2>/dev/null <<'PY' || fail "port $port is taken, or not to be had; choose another with --port"
+import socket, sys
+with socket.socket() as free:
+    free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    free.bind(("127.0.0.1", int(sys.argv[1])))
+PY
+
+cd "$folder"
+PYTHONWARNINGS=ignore "$python" -m mlflow server --backend-store-uri "sqlite:///$store" --host 127.0.0.1 --port "$port" \
+  --uvicorn-opts "--log-level warning" &
+server=$!
+trap 'kill "$server" 2>/dev/null; wait "$server" 2>/dev/null' EXIT
+trap 'exit 0' INT TERM
+for _ in $(seq 120); do
+  kill -0 "$server" 2>/dev/null || fail "the server ended before it answered; see above"
+  if "$python" - "$port" 2>/dev/null <<'PY'
+import sys, urllib.request
+urllib.request.urlopen(f"http://127.0.0.1:{sys.argv[1]}/health", timeout=2)
+PY
+  then
+    printf '\n%s\n(Ctrl-C ends it)\n' "$page"
+    wait "$server"
+    exit
+  fi
+  sleep 0.5
+done
+fail "the server did not answer within a minute"

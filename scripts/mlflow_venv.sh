@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Makes a virtual environment with an MLflow, once, and prints its folder.
+# usage: scripts/mlflow_venv.sh [VERSION]   (3.17.2)
+set -euo pipefail
+
+version=${1:-3.17.2}
+[[ $version =~ ^3\.[0-9]+\.[0-9]+$ ]] || { printf 'error: "%s" is not a version of MLflow 3, such as 3.17.2\n' "$version" >&2; exit 2; }
+command -v python3 >/dev/null || { echo "error: python3 is not on the PATH: MLflow needs Python 3.10 or newer" >&2; exit 2; }
+
+needs=("mlflow==$version")
+# 3.0 imports what SQLAlchemy 2.1 took away, and does not say so
+case "$version" in 3.0.*) needs+=("sqlalchemy<2.1") ;; esac
+
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/house-price-predictor
+folder=$cache/mlflow-$version
+mkdir -p "$cache"
+# one at a time; the mark is made last, so that an installation that was cut off is begun again
+exec 9>"$folder.lock"
+if command -v flock >/dev/null; then flock 9; fi
+if [ ! -e "$folder/installed" ]; then
+  printf 'installing MLflow %s into %s: a minute or two\n' "$version" "$folder" >&2
+  rm -rf "$folder"
+  python3 -m venv "$folder" >&2
+  "$folder/bin/pip" install --quiet --disable-pip-version-check "${needs[@]}" >&2
+  touch "$folder/installed"
+fi
+printf '%s\n' "$folder"
