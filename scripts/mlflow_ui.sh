@@ -76,6 +76,8 @@ with socket.socket() as free:
 PY
 
 cd "$folder"
+# nobody was asked whether MLflow may report on their use of it
+export MLFLOW_DISABLE_TELEMETRY=${MLFLOW_DISABLE_TELEMETRY:-true}
 PYTHONWARNINGS=ignore "$python" -m mlflow server --backend-store-uri "sqlite:///$store" --host 127.0.0.1 --port "$port" \
   --uvicorn-opts "--log-level warning" &
 server=$!

@@ -8,8 +8,8 @@ version=${1:-3.17.2}
 command -v python3 >/dev/null || { echo "error: python3 is not on the PATH: MLflow needs Python 3.10 or newer" >&2; exit 2; }
 
 needs=("mlflow==$version")
-# 3.0 imports what SQLAlchemy 2.1 took away, and does not say so
-case "$version" in 3.0.*) needs+=("sqlalchemy<2.1") ;; esac
+# releases before 3.10 import what SQLAlchemy 2.1 took away, and do not say so (seen in 3.0.0 and 3.7.0)
+case "$version" in 3.[0-9].*) needs+=("sqlalchemy<2.1") ;; esac
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/house-price-predictor
 folder=$cache/mlflow-$version

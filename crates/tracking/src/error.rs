@@ -19,6 +19,11 @@ pub enum TrackingError {
     #[error("{}: is not an SQLite database. Nothing was written to it; name another with --mlflow-tracking-uri", database.display())]
     NotSqlite { database: PathBuf },
     #[error(
+        "{}: is damaged ({cause}). Nothing was written to it; restore it from a copy, or name another with --mlflow-tracking-uri",
+        database.display()
+    )]
+    Damaged { database: PathBuf, cause: rusqlite::Error },
+    #[error(
         "{}: is a database of something else (it has tables, and no alembic_version among them). Nothing was written to it; \
          name another with --mlflow-tracking-uri", database.display()
     )]
@@ -37,6 +42,8 @@ pub enum TrackingError {
     Locked { database: PathBuf },
     #[error("{}: cannot be written: it or its folder is read-only", database.display())]
     ReadOnly { database: PathBuf },
+    #[error("{}: cannot be opened or made; is its folder there, and to be written to?", database.display())]
+    CannotOpen { database: PathBuf },
     #[error("{}: no such file; nothing has been recorded there", database.display())]
     Missing { database: PathBuf },
     #[error(
@@ -71,9 +78,11 @@ impl TrackingError {
         move |cause| {
             let database = database.clone();
             match cause.sqlite_error_code() {
-                Some(Code::NotADatabase | Code::DatabaseCorrupt) => Self::NotSqlite { database },
+                Some(Code::NotADatabase) => Self::NotSqlite { database },
+                Some(Code::DatabaseCorrupt) => Self::Damaged { database, cause },
                 Some(Code::DatabaseBusy | Code::DatabaseLocked) => Self::Locked { database },
                 Some(Code::ReadOnly | Code::PermissionDenied) => Self::ReadOnly { database },
+                Some(Code::CannotOpen) => Self::CannotOpen { database },
                 _ => Self::Database { database, cause },
             }
         }

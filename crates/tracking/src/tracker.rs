@@ -49,7 +49,10 @@ impl Tracker {
                     warnings.push(format!("{} that waited: now in {}", runs(delivered.runs), self.uri()));
                 }
                 for (folder, store) in delivered.elsewhere {
-                    warnings.push(format!("{}: a run waits there for {store}", folder.display()));
+                    let folder = folder.display();
+                    warnings.push(format!(
+                        "{folder}: a run waits there for {store}; a training with that --mlflow-tracking-uri records it"
+                    ));
                 }
                 warnings.extend(delivered.faults);
             }

@@ -38,7 +38,7 @@ pub(crate) fn render(
         page.section("Folds", &folds(findings));
     }
     page.section("Predictions", &predictions(dataset, findings, target));
-    page.section("What the model goes by", &reasons(dataset, findings, preprocessor, target));
+    page.section("What the model goes by", &reasons(record, dataset, findings, preprocessor, target));
     page.section("Worst rows", &worst(dataset, findings, preprocessor, target));
     page.section("Parameters", &[parameters(record)]);
     page.section("Lineage", &[lineage_table(dataset, lineage)]);
@@ -203,7 +203,13 @@ fn binned(residuals: &[f64]) -> (Vec<f64>, Vec<u64>) {
     ((0..=BINS).map(|bin| -far + width * bin as f64).collect(), counts)
 }
 
-fn reasons(dataset: &Dataset, findings: &Findings, preprocessor: &Preprocessor, target: &str) -> Vec<Html> {
+fn reasons(
+    record: &RunRecord,
+    dataset: &Dataset,
+    findings: &Findings,
+    preprocessor: &Preprocessor,
+    target: &str,
+) -> Vec<Html> {
     let bars: Vec<Bar> = findings
         .importances
         .iter()
@@ -220,7 +226,7 @@ fn reasons(dataset: &Dataset, findings: &Findings, preprocessor: &Preprocessor, 
         report::bars("Permutation importance of raw columns", &bars),
         Html::prose(&format!(
             "By how much the mean absolute error of {target} grows when a raw column, with every feature made of it, is shuffled among \
-             test rows; whiskers show the standard deviation of five shuffles. A derived feature counts for each column it reads."
+             test rows (a thousand at most, evenly from the table); whiskers show the standard deviation of five shuffles. A derived feature counts for each column it reads."
         ))
         .small()
         .paragraph(),
@@ -246,7 +252,12 @@ fn reasons(dataset: &Dataset, findings: &Findings, preprocessor: &Preprocessor, 
         }
         content.push(Html::from("Coefficients").heading());
         content.push(table.html());
-        content.push(Html::text(&format!("The intercept is {}.", report::amount(linear.intercept))).small().paragraph());
+        let unit = match record.parameters.get("target_transform").and_then(|value| value.as_str()) {
+            Some("log") => format!(" Figures are of the logarithm of {target}: 0.1 more is some 10 % more."),
+            _ => String::new(),
+        };
+        let intercept = report::amount(linear.intercept);
+        content.push(Html::prose(&format!("The intercept is {intercept}.{unit}")).small().paragraph());
     }
     content
 }

@@ -32,6 +32,8 @@ pub(crate) fn location(args: &TrackingArgs) -> Result<(Location, Option<String>)
 pub(crate) struct TrackedRun {
     tracker: Tracker,
     opening: RunRecord,
+    /// What the user was told when it began.
+    warnings: Vec<String>,
     recording: std::time::Duration,
 }
 
@@ -68,10 +70,9 @@ impl TrackedRun {
     pub(crate) fn begin(config: &Config, opening: RunRecord, progress: &Progress) -> Self {
         let started = std::time::Instant::now();
         let tracker = Tracker::new(&config.location, &config.spool);
-        for warning in tracker.begin(&opening) {
-            progress.warn(warning);
-        }
-        Self { tracker, opening, recording: started.elapsed() }
+        let warnings = tracker.begin(&opening);
+        warnings.iter().for_each(|warning| progress.warn(warning));
+        Self { tracker, opening, warnings, recording: started.elapsed() }
     }
 
     /// Records the run as it ended. Failing to do so costs a warning, not the model.
@@ -80,7 +81,8 @@ impl TrackedRun {
         let mut found = Found::of(record);
         match self.tracker.end(record, files) {
             Ok((recorded, warnings)) => {
-                warnings.into_iter().for_each(|warning| progress.warn(warning));
+                let new = warnings.iter().filter(|warning| !self.warnings.contains(warning));
+                new.for_each(|warning| progress.warn(warning));
                 match recorded {
                     Recorded::Experiment(id) => {
                         (found.store, found.experiment_id) = (Some(self.tracker.uri()), Some(id));

@@ -1,10 +1,10 @@
 //! What real MLflows make of the store: the newest that can be installed, and the oldest of its major version.
 
 use std::{
-    io::{Read, Write},
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    io::{BufRead, BufReader, Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     os::unix::process::CommandExt,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     thread::sleep,
     time::Duration,
@@ -19,16 +19,18 @@ const NEWEST: &str = "3.17.2";
 const OLDEST: &str = "3.0.0";
 
 /// The Python of a virtual environment with this MLflow, which is made if need be.
-fn python(version: &str) -> PathBuf {
+fn python(version: &str) -> Command {
     let output = Command::new(repository().join("scripts/mlflow_venv.sh")).arg(version).output().expect("bash runs");
     let folder = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     assert!(output.status.success() && !folder.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
-    Path::new(&folder).join("bin/python")
+    let mut command = Command::new(Path::new(&folder).join("bin/python"));
+    command.env("MLFLOW_DISABLE_TELEMETRY", "true").env_remove("MLFLOW_TRACKING_URI");
+    command
 }
 
 /// Everything that a client of this version reads at `uri`.
 fn read(workspace: &Workspace, version: &str, uri: &str) -> Value {
-    let mut command = Command::new(python(version));
+    let mut command = python(version);
     command.arg(repository().join("crates/testkit/golden/read_run.py")).arg(uri).current_dir(workspace.path(""));
     let output = command.output().expect("python runs");
     let stdout = String::from_utf8_lossy(&output.stdout);
@@ -41,21 +43,28 @@ struct Server {
     uri: String,
 }
 
+fn free_address() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr()).expect("a port")
+}
+
+/// What the server at `address` answers to a request for `path`.
+fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
+    let mut connection = TcpStream::connect(address)?;
+    write!(connection, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).map(|_| answer)
+}
+
 impl Server {
     fn start(workspace: &Workspace, version: &str) -> Self {
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr()).expect("a port");
-        let mut command = Command::new(python(version));
+        let free = free_address();
+        let mut command = python(version);
         command.args(["-m", "mlflow", "server"]).env("MLFLOW_PORT", free.port().to_string());
-        command.env_remove("MLFLOW_TRACKING_URI").env_remove("MLFLOW_BACKEND_STORE_URI");
+        command.env_remove("MLFLOW_BACKEND_STORE_URI");
         command.current_dir(workspace.path("")).process_group(0).stdout(Stdio::null()).stderr(Stdio::null());
         let server = Self { child: command.spawn().expect("the server starts"), uri: format!("http://{free}") };
         for _ in 0..600 {
-            let answered = TcpStream::connect(free).and_then(|mut connection| {
-                write!(connection, "GET /health HTTP/1.0\r\nHost: {free}\r\n\r\n")?;
-                let mut answer = String::new();
-                connection.read_to_string(&mut answer).map(|_| answer)
-            });
-            if answered.is_ok_and(|answer| answer.contains(" 200 ")) {
+            if get(free, "/health").is_ok_and(|answer| answer.contains(" 200 ")) {
                 return server;
             }
             sleep(Duration::from_millis(100));
@@ -197,7 +206,7 @@ fn a_store_that_mlflow_made_is_joined() {
         let workspace = houses(500);
         let script = "import mlflow\nmlflow.set_tracking_uri('sqlite:///mlflow.db')\nmlflow.set_experiment('theirs')\n\
                       with mlflow.start_run(run_name='their run'):\n    mlflow.log_metric('r2', 0.5)\n";
-        let output = Command::new(python(version)).args(["-c", script]).current_dir(workspace.path("")).output().unwrap();
+        let output = python(version).args(["-c", script]).current_dir(workspace.path("")).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         run_all(&workspace);
         let found = read(&workspace, version, "sqlite:///mlflow.db");
@@ -216,4 +225,48 @@ fn the_oldest_mlflow_of_its_major_version_opens_the_store() {
     let found = read(&workspace, OLDEST, "sqlite:///mlflow.db");
     assert_eq!(found["version"], OLDEST);
     assert_eq!(without_own_words(&found["experiments"]["house_price_model"][0], &workspace), expected(&workspace));
+}
+
+#[test]
+fn the_script_opens_a_run() {
+    let script = |arguments: &[&str]| {
+        let mut command = Command::new(repository().join("scripts/mlflow_ui.sh"));
+        command.args(arguments).env_remove("MLFLOW_TRACKING_URI");
+        command
+    };
+    let fails = |arguments: &[&str]| {
+        let output = script(arguments).output().expect("bash runs");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let workspace = houses(500);
+    run_all(&workspace);
+    let store = workspace.path("mlflow.db").display().to_string();
+    let run = workspace.json("models/trained/metrics.json")["identity"]["run_id"].as_str().unwrap().to_owned();
+    let stranger = "0123456789abcdef0123456789abcdef";
+    assert_eq!(fails(&["--store", "/none.db"]), "error: /none.db: no such file; `train` records runs there\n");
+    assert_eq!(
+        fails(&["--store", &store, "--run", stranger]),
+        format!(
+            "error: {store}: has no run {stranger}; `train runs` lists those it has, `train --force` records one anew\n"
+        )
+    );
+    assert_eq!(fails(&["--run", "../x"]), "error: --run ../x: is not the id of a run; `train runs` lists them\n");
+    assert!(fails(&["--colour"]).ends_with("error: there is no option --colour\n"));
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    assert_eq!(
+        fails(&["--store", &store, "--port", &port]),
+        format!("error: port {port} is taken, or not to be had; choose another with --port\n")
+    );
+
+    let address = free_address();
+    let mut command = script(&["--store", &store, "--run", &run, "--port", &address.port().to_string()]);
+    let mut child = command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("bash runs");
+    let said = BufReader::new(child.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
+    let server = Server { child, uri: format!("http://{address}") };
+    let link = said.into_iter().find(|line| line.starts_with("http://")).expect("the address of the run");
+    assert_eq!(link, format!("{}/#/experiments/1/runs/{run}?workflowType=machine_learning", server.uri));
+    let answer = get(address, &format!("/api/2.0/mlflow/runs/get?run_id={run}")).unwrap();
+    assert!(answer.contains(" 200 ") && answer.contains("\"FINISHED\""), "{answer}");
 }

@@ -82,10 +82,7 @@ fn what_cannot_be_recorded_waits_and_goes_in_later() {
         database.display()
     );
     assert_eq!(run.code, 0, "{}", run.stderr);
-    assert_eq!(
-        run.stderr,
-        format!("{refusal}{refusal}warning: the run waits in models/spool/{id}; the next training records it\n")
-    );
+    assert_eq!(run.stderr, format!("{refusal}warning: the run waits in models/spool/{id}; the next training records it\n"));
     assert_eq!(workspace.read("mlflow.db"), theirs);
     assert_eq!(
         workspace.bytes(&format!("models/spool/{id}/artifacts/model/model.bin")),

@@ -178,6 +178,16 @@ fn a_database_that_cannot_be_written_safely_is_left_as_it_was() {
         "DB: is not an SQLite database. Nothing was written to it; name another with --mlflow-tracking-uri",
     );
     refused(
+        &|path| {
+            EmbeddedStore::at(path).connect().unwrap();
+            let mut bytes = fs::read(path).unwrap();
+            bytes[100..4096].fill(0xff);
+            fs::write(path, bytes).unwrap();
+        },
+        "DB: is damaged (database disk image is malformed). Nothing was written to it; restore it from a copy, or name another with \
+         --mlflow-tracking-uri",
+    );
+    refused(
         &|path| Connection::open(path).unwrap().execute_batch("CREATE TABLE customers (id INTEGER)").unwrap(),
         "DB: is a database of something else (it has tables, and no alembic_version among them). Nothing was written to it; name \
          another with --mlflow-tracking-uri",
@@ -236,7 +246,12 @@ fn what_cannot_be_recorded_waits_and_is_delivered_later() {
     fs::remove_file(&database).unwrap();
     let warnings = Tracker::new(&location, &waiting).begin(&record("e", RunStatus::Running)).join("\n");
     assert!(warnings.starts_with(&format!("1 run that waited: now in sqlite:///{}\n", database.display())), "{warnings}");
-    assert!(warnings.contains("spool/b: a run waits there for sqlite:////elsewhere.db\n"), "{warnings}");
+    assert!(
+        warnings.contains(
+            "spool/b: a run waits there for sqlite:////elsewhere.db; a training with that --mlflow-tracking-uri records it\n"
+        ),
+        "{warnings}"
+    );
     assert!(warnings.contains("spool/d/run.json: is not a run that waits: EOF"), "{warnings}");
     let store = store(&folder);
     assert_eq!(rows(&store, "SELECT run_uuid, status FROM runs ORDER BY 1"), ["a|FINISHED", "e|RUNNING"]);
