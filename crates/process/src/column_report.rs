@@ -8,6 +8,8 @@ use crate::profile::{ColumnProfile, TargetMean};
 const PROBABILITIES: [f64; 9] = [0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0];
 const BINS: usize = 20;
 const TOP: usize = 20;
+/// What values are divided by for a histogram, because [`BINS`] times the greatest range is infinite; a power of two is exact.
+const SMALL: f64 = 64.0;
 
 /// One column of the cleaned table.
 #[derive(Debug, Serialize)]
@@ -151,10 +153,12 @@ fn histogram(column: &ColumnProfile) -> Histogram {
     let (Some((low, _)), Some((high, _))) = (sorted.first(), sorted.last()) else {
         return Histogram { edges: vec![], counts: vec![] };
     };
+    let (low, high) = (low / SMALL, high / SMALL);
     let width = ((high - low) / BINS as f64).max(f64::MIN_POSITIVE);
     let mut counts = vec![0; BINS];
     for (value, count) in &sorted {
-        counts[(((value - low) / width) as usize).min(BINS - 1)] += count;
+        counts[(((value / SMALL - low) / width) as usize).min(BINS - 1)] += count;
     }
-    Histogram { edges: (0..=BINS).map(|bin| low + (high - low) * bin as f64 / BINS as f64).collect(), counts }
+    let edge = |bin: usize| SMALL * (low + (high - low) * bin as f64 / BINS as f64);
+    Histogram { edges: (0..=BINS).map(edge).collect(), counts }
 }

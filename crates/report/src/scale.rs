@@ -18,12 +18,14 @@ impl Scale {
 
     /// The place of `value`.
     pub(crate) fn at(&self, value: f64) -> f64 {
-        self.from + (value - self.low) / (self.high - self.low) * (self.to - self.from)
+        // halves, because the whole of the greatest range is infinite
+        self.from + (value / 2.0 - self.low / 2.0) / (self.high / 2.0 - self.low / 2.0) * (self.to - self.from)
     }
 
     /// Round values along the scale, some `wanted` of them: multiples of 1, 2 or 5 times a power of ten.
     pub(crate) fn ticks(&self, wanted: usize) -> Vec<f64> {
-        let raw = (self.high - self.low) / wanted.max(1) as f64;
+        let wanted = wanted.max(1);
+        let raw = self.high / wanted as f64 - self.low / wanted as f64;
         let power = 10f64.powf(raw.log10().floor());
         let step =
             [1.0, 2.0, 5.0, 10.0].into_iter().map(|factor| factor * power).find(|step| *step >= raw * 0.7).unwrap_or(raw);
@@ -33,7 +35,7 @@ impl Scale {
         let first = (self.low / step).ceil();
         (0..=wanted * 2)
             .map(|index| (first + index as f64) * step)
-            .take_while(|tick| *tick <= self.high + step * 1e-9)
+            .take_while(|tick| tick.is_finite() && *tick <= self.high + step * 1e-9)
             .collect()
     }
 }
@@ -84,6 +86,9 @@ mod tests {
         assert_eq!(ticks(13.0, 58.0), [20.0, 30.0, 40.0, 50.0]);
         assert_eq!(ticks(-0.03, 0.05), [-0.02, 0.0, 0.02, 0.04]);
         assert_eq!(Scale::new((5.0, 5.0), (0.0, 10.0)).at(5.0), 0.0);
+        let widest = Scale::new((-f64::MAX, f64::MAX), (0.0, 10.0));
+        assert_eq!((widest.at(0.0), widest.at(f64::MAX)), (5.0, 10.0));
+        assert!(widest.ticks(4).iter().all(|tick| tick.is_finite()));
         assert_eq!(extent([f64::NAN].into_iter()), (0.0, 1.0));
     }
 

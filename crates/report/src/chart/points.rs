@@ -51,7 +51,10 @@ pub fn points(chart: &Points) -> Html {
         xs = (xs.0.min(ys.0), xs.1.max(ys.1));
         ys = xs;
     }
-    let margin = |(low, high): (f64, f64)| (low - (high - low) * 0.03, high + (high - low) * 0.03);
+    let margin = |(low, high): (f64, f64)| {
+        let more = high * 0.03 - low * 0.03;
+        ((low - more).max(f64::MIN), (high + more).min(f64::MAX))
+    };
     let x = Scale::new(margin(xs), (48.0, width - 8.0));
     let y = Scale::new(margin(ys), (height - 34.0, 8.0));
     let mut content = String::new();

@@ -127,6 +127,22 @@ fn text_from_a_table_stays_text() {
 }
 
 #[test]
+fn the_widest_range_of_numbers_is_drawn() {
+    let workspace = Workspace::new();
+    let mut table = String::from("y,x\n1,1e308\n2,-1e308\n");
+    (3..60).for_each(|row| table.push_str(&format!("{row},{}\n", row % 7)));
+    workspace.write("raw.csv", table);
+    workspace.write(
+        "wide.yaml",
+        "table:\n  target: y\n  columns:\n    y: {type: integer}\n    x: {type: float, min: -1.7e308, max: 1.7e308}\n",
+    );
+    workspace.ok(&format!("{PROCESS} --pipeline-config wide.yaml"));
+    check(&workspace.read(PROCESS_PAGE));
+    let edges = &workspace.json("cleaned.csv.report.json")["columns"][1]["number"]["histogram"]["edges"];
+    assert!(edges.as_array().unwrap().len() == 21 && edges.as_array().unwrap().iter().all(serde_json::Value::is_number));
+}
+
+#[test]
 fn suspected_leakage_is_shown_with_its_evidence() {
     let workspace = houses(500);
     let raw = workspace.read("raw.csv");
