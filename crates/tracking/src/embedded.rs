@@ -162,7 +162,8 @@ impl RunStore for EmbeddedStore {
         let experiment = self.transact(&mut connection, |transaction| write::experiment(transaction, self, record))?;
         copy_all(files, &self.run_folder(experiment, record))?;
         self.write(&mut connection, record)?;
-        if let Some(alive) = self.alive().take() {
+        // not that of another run, which goes on while this one is delivered
+        if let Some(alive) = self.alive().take_if(|alive| alive.is_of(&record.identity.run_id)) {
             alive.clear();
         }
         Ok(experiment.to_string())

@@ -38,6 +38,11 @@ impl Alive {
         }
     }
 
+    /// Whether it is the file of this run.
+    pub(super) fn is_of(&self, run: &str) -> bool {
+        self.path.file_name().is_some_and(|name| name == run)
+    }
+
     /// The run came to its end.
     pub(super) fn clear(self) {
         let _ = fs::remove_file(&self.path);

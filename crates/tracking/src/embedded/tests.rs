@@ -257,6 +257,8 @@ fn what_cannot_be_recorded_waits_and_is_delivered_later() {
     assert_eq!(rows(&store, "SELECT run_uuid, status FROM runs ORDER BY 1"), ["a|FINISHED", "e|RUNNING"]);
     assert_eq!(fs::read(folder.path().join("mlruns/1/a/artifacts/model/model.bin")).unwrap(), b"model");
     assert_eq!(["a", "b", "c", "d"].map(|run| waiting.join(run).exists()), [false, true, false, true]);
+    // the tracker that delivered is gone, and so is the run that it had under way
+    assert_eq!(store.reap().unwrap(), ["e"]);
 }
 
 #[test]
