@@ -35,13 +35,18 @@ impl Tracker {
         self.store.uri()
     }
 
-    /// Notes that a run is under way; before that, that of killed programs others are not any more, and delivers those that
-    /// wait.
+    /// Notes that a run is under way, and [catches up](Self::catch_up).
     pub fn begin(&self, record: &RunRecord) -> Vec<String> {
-        let mut warnings = Vec::new();
-        if let Err(error) = self.store.begin(record) {
-            return vec![error.to_string()];
+        match self.store.begin(record) {
+            Ok(_) => self.catch_up(),
+            Err(error) => vec![error.to_string()],
         }
+    }
+
+    /// Delivers the runs that wait, and notes of those that were under way which are not any more because their program was
+    /// killed.
+    pub fn catch_up(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
         // first what waits: its program is gone as well, but it ended
         match self.spool.deliver(self.store.as_ref()) {
             Ok(delivered) => {

@@ -19,7 +19,7 @@ use crate::{
     lineage::Lineage,
     page,
     record::{Inputs, RunFiles, finished, opening},
-    tracked::{Found, TrackedRun},
+    tracked::{Found, TrackedRun, catch_up},
 };
 
 const STAGE: &str = "train";
@@ -57,6 +57,7 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     if !config.force
         && let Some(record) = unchanged(config, &[data.clone(), preprocessor.clone()])?
     {
+        catch_up(config, progress);
         return Ok(summarise(config, "unchanged", &record, &Found::of(&record)));
     }
     let file: PreprocessorFile = read_envelope(&preprocessor.path, PREPROCESSOR.into(), "Run `engineer` to write it")?;

@@ -28,6 +28,12 @@ pub(crate) fn location(args: &TrackingArgs) -> Result<(Location, Option<String>)
     }
 }
 
+/// What is due in the store when there is no run to record.
+pub(crate) fn catch_up(config: &Config, progress: &Progress) {
+    let warnings = Tracker::new(&config.location, &config.spool).catch_up();
+    warnings.into_iter().for_each(|warning| progress.warn(warning));
+}
+
 /// A run under way.
 pub(crate) struct TrackedRun {
     tracker: Tracker,

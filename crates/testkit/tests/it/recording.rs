@@ -248,6 +248,30 @@ fn a_killed_training_costs_nothing_but_itself() {
 }
 
 #[test]
+fn the_next_start_says_that_a_run_was_killed_even_if_it_has_nothing_to_do() {
+    let workspace = ready(500);
+    workspace.write("slow.yaml", model_config("GradientBoosting", "  parameters:\n    n_estimators: 20000\n"));
+    workspace.ok(TRAIN);
+    let mut command = workspace.command("train");
+    command.args("--config slow.yaml --data featured.csv --models-dir models -q".split_whitespace());
+    let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+    let begun = (0..1000).any(|_| {
+        sleep(Duration::from_millis(10));
+        let marks = fs::read_dir(workspace.path("mlruns/.running")).unwrap();
+        marks.count() == 1 && statuses(&workspace) == ["RUNNING", "FINISHED"]
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(begun, "the training did not begin");
+    let run = workspace.run(TRAIN);
+    assert!(run.stdout.contains("unchanged"), "{}", run.stdout);
+    assert!(run.stderr.starts_with("warning: 1 run of killed programs: marked KILLED ("), "{}", run.stderr);
+    assert_eq!(statuses(&workspace), ["KILLED", "FINISHED"]);
+    let note = "SELECT value FROM tags JOIN runs USING (run_uuid) WHERE status = 'KILLED' AND key = 'mlflow.note.content'";
+    assert_eq!(value(&workspace, note), "The program was killed before it came to its end.");
+}
+
+#[test]
 fn two_trainings_at_once_are_two_runs() {
     let workspace = ready(500);
     let each = [("Ridge", "a"), ("Lasso", "b")];
