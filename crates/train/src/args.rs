@@ -80,7 +80,7 @@ pub(crate) struct RunsArgs {
     pub(crate) experiment: Option<String>,
 
     /// No more than this many
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: u32,
 
     #[command(flatten)]

@@ -48,7 +48,8 @@ pub enum RelocateError {
 
 impl EmbeddedStore {
     /// Lets every path that leads to an `mlruns` folder elsewhere lead to the one beside the database. Without `from` all
-    /// folders are taken that are no longer there; with it that one alone, there or not.
+    /// folders are taken that are no longer there; with it that one alone, there or not. Datasets that lay beside such a folder
+    /// moved with it.
     ///
     /// # Errors
     /// If there is no database, it cannot be written, an old folder is still there and was not named, or `from` is unknown.
@@ -86,6 +87,11 @@ impl EmbeddedStore {
                     relocated.changed.push((table.to_owned(), changed));
                 }
             }
+            let moved: Vec<&Path> = relocated.from.iter().filter_map(|old| old.parent()).collect();
+            let changed = relocate_datasets(transaction, &moved, &self.folder()).map_err(&fault)?;
+            if changed > 0 {
+                relocated.changed.push(("datasets".to_owned(), changed));
+            }
             Ok(())
         })?;
         let database = self.database.clone();
@@ -110,9 +116,28 @@ fn paths(transaction: &Transaction, table: &str, column: &str) -> rusqlite::Resu
     statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
+/// Lets the sources of datasets that lay below a folder that was moved lead to where it is `now`; returns how many did.
+fn relocate_datasets(transaction: &Transaction, moved: &[&Path], now: &Path) -> rusqlite::Result<usize> {
+    let mut changed = 0;
+    for (row, source) in paths(transaction, "datasets", "dataset_source")? {
+        let Ok(mut source) = serde_json::from_str::<serde_json::Value>(&source) else { continue };
+        let Some(path) = source["uri"].as_str().map(plain) else { continue };
+        let Some(rest) = moved.iter().find_map(|old| Path::new(path).strip_prefix(old).ok()) else { continue };
+        source["uri"] = now.join(rest).to_string_lossy().into();
+        changed +=
+            transaction.execute("UPDATE datasets SET dataset_source = ?1 WHERE rowid = ?2", (source.to_string(), row))?;
+    }
+    Ok(changed)
+}
+
+/// A path without the scheme of a file's URI.
+fn plain(path: &str) -> &str {
+    path.strip_prefix("file://").or_else(|| path.strip_prefix("file:")).unwrap_or(path)
+}
+
 /// The folder of artifacts in a recorded path, and what follows; `None` where the path is a server's or leads elsewhere.
 fn divide(path: &str) -> Option<(PathBuf, PathBuf)> {
-    let plain = path.strip_prefix("file://").or_else(|| path.strip_prefix("file:")).unwrap_or(path);
+    let plain = plain(path);
     if !plain.starts_with('/') {
         return None;
     }

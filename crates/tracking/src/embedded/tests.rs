@@ -265,11 +265,19 @@ fn what_cannot_be_recorded_waits_and_is_delivered_later() {
 fn a_folder_that_was_moved_is_mended() {
     let root = tempfile::tempdir().unwrap();
     let at = |name: &str| EmbeddedStore::at(&root.path().join(name).join("mlflow.db"));
-    at("old").end(&record("a", RunStatus::Finished), &files()).unwrap();
+    let mut moving = record("a", RunStatus::Finished);
+    moving.datasets[0].source.path = root.path().join("old/data/featured.csv");
+    at("old").end(&moving, &files()).unwrap();
     assert_eq!(at("old").relocate(None).unwrap().changed, []);
     fs::rename(root.path().join("old"), root.path().join("new")).unwrap();
     let moved = at("new").relocate(None).unwrap();
-    assert_eq!(moved.changed, [("experiments".to_owned(), 2), ("runs".to_owned(), 1)]);
+    let expected = [("experiments".to_owned(), 2), ("runs".to_owned(), 1), ("datasets".to_owned(), 1)];
+    assert_eq!(moved.changed, expected);
+    let source = |path: &str| format!("{{\"uri\":\"{path}\"}}");
+    assert_eq!(
+        rows(&at("new"), "SELECT dataset_source FROM datasets ORDER BY name DESC"),
+        [source(&root.path().join("new/data/featured.csv").display().to_string()), source("/data/featured.csv")]
+    );
     assert_eq!(moved.from.into_iter().collect::<Vec<PathBuf>>(), [root.path().join("old/mlruns")]);
     let artifacts = rows(&at("new"), "SELECT artifact_uri FROM runs").remove(0);
     assert_eq!(fs::read(PathBuf::from(artifacts).join("model/model.bin")).unwrap(), b"model");
@@ -282,7 +290,7 @@ fn a_folder_that_was_moved_is_mended() {
     assert!(error.ends_with(&format!("say so with --from {new}")), "{error}");
     let error = at("copy").relocate(Some(&root.path().join("never"))).unwrap_err().to_string();
     assert!(error.contains("no artifact is recorded in ") && error.contains("; they are in "), "{error}");
-    assert_eq!(at("copy").relocate(Some(&root.path().join("new"))).unwrap().changed.len(), 2);
+    assert_eq!(at("copy").relocate(Some(&root.path().join("new"))).unwrap().changed.len(), 3);
     assert!(at("none").relocate(None).unwrap_err().to_string().ends_with("no such file; nothing has been recorded there"));
 }
 
