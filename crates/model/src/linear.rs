@@ -14,7 +14,7 @@ use smartcore::{
     },
 };
 
-use crate::{FitError, Linear, Matrix};
+use crate::{FitError, Linear, Matrix, mean_and_deviation};
 
 /// Which penalty.
 #[derive(Clone, Copy, Debug)]
@@ -34,13 +34,12 @@ struct Scaled {
 
 /// Fits a linear function.
 pub(crate) fn fit_linear(x: &Matrix, y: &[f64], penalty: Penalty, standardize: bool) -> Result<Linear, FitError> {
-    let rows = x.rows() as f64;
-    let y_mean = y.iter().sum::<f64>() / rows;
+    // the target in units of its own deviation, so that a tolerance means the same for any target
+    let (y_mean, y_scale) = mean_and_deviation(y);
     let mut kept: Vec<Scaled> = Vec::new();
     let mut cells: Vec<f64> = Vec::new();
     for (index, column) in x.columns().iter().enumerate() {
-        let mean = column.iter().sum::<f64>() / rows;
-        let deviation = (column.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / rows).sqrt();
+        let (mean, deviation) = mean_and_deviation(column);
         if deviation <= 1e-12 * mean.abs().max(1e-300) {
             continue;
         }
@@ -55,8 +54,6 @@ pub(crate) fn fit_linear(x: &Matrix, y: &[f64], penalty: Penalty, standardize: b
     if x.rows() <= kept.len() {
         return Err(FitError::TooFewRows { rows: x.rows(), needed: kept.len() + 1 });
     }
-    // the target in units of its own deviation, so that a tolerance means the same for any target
-    let y_scale = (y.iter().map(|value| (value - y_mean).powi(2)).sum::<f64>() / rows).sqrt();
     if y_scale == 0.0 {
         return Ok(linear);
     }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::median;
+
 /// The names of the figures, as they are logged.
 pub const METRIC_NAMES: [&str; 5] = ["mae", "rmse", "r2", "mape", "median_ae"];
 
@@ -57,20 +59,6 @@ impl Metrics {
         let values = [self.mae, self.rmse, self.r2, self.mape, self.median_ae];
         std::array::from_fn(|index| (METRIC_NAMES[index], values[index]))
     }
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    if values.is_empty() {
-        return f64::NAN;
-    }
-    let middle = values.len() / 2;
-    let (below, upper, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
-    let upper = *upper;
-    if below.len() == middle && values.len() % 2 == 1 {
-        return upper;
-    }
-    let lower = values[..middle].iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    f64::midpoint(lower, upper)
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use anyhow::{Context, ensure};
 use cli::Progress;
 use features::Preprocessor;
 use model::{
-    BootstrapInterval, Importance, Metrics, Regressor, bootstrap_intervals, cross_validate, fit, permutation_importance,
+    BootstrapInterval, Importance, Metrics, Regressor, bootstrap_intervals, cross_validate, fit, median,
+    permutation_importance,
 };
 
 use crate::{Config, data::Dataset};
@@ -94,7 +95,7 @@ pub(crate) fn experiment(
         test: Metrics::of(&data.test.y, &predictions),
         train: Metrics::of(&data.train.y, &predict(&data.train.x)),
         baseline: Metrics::of(&data.test.y, &vec![mean; data.test.y.len()]),
-        baseline_median: Metrics::of(&data.test.y, &vec![median(&data.train.y); data.test.y.len()]),
+        baseline_median: Metrics::of(&data.test.y, &vec![median(&mut data.train.y.clone()); data.test.y.len()]),
         importances: importances(config, data, preprocessor, &regressor),
         intervals: bootstrap_intervals(&data.test.y, &predictions, config.seed),
         regressor,
@@ -127,12 +128,4 @@ fn importances(
     let mut importances: Vec<(String, Importance)> = names.into_iter().zip(found).collect();
     importances.sort_by(|a, b| b.1.mean.total_cmp(&a.1.mean));
     importances
-}
-
-/// The middle value, or the mean of the two in the middle.
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    if sorted.len() % 2 == 1 { sorted[middle] } else { f64::midpoint(sorted[middle - 1], sorted[middle]) }
 }

@@ -6,6 +6,7 @@ mod args;
 mod config;
 mod data;
 mod experiment;
+mod figure;
 mod lineage;
 mod page;
 mod predict;

@@ -2,10 +2,15 @@
 
 use artifact::{FileEntry, RunRecord};
 use features::Preprocessor;
-use model::{METRIC_NAMES, Regressor};
+use model::{METRIC_NAMES, Regressor, mean_and_deviation};
 use report::{Bar, Guide, Html, Page, Points, Table};
 
-use crate::{data::Dataset, experiment::Findings, lineage::Lineage, stage::figure};
+use crate::{
+    data::Dataset,
+    experiment::Findings,
+    figure::{figure, label},
+    lineage::Lineage,
+};
 
 /// Points of a chart; more would make the page heavy and look the same.
 const POINTS: usize = 2000;
@@ -51,27 +56,16 @@ fn named(key: &str) -> &'static str {
         "mae" => "mean absolute error",
         "mape" => "mean absolute percentage error",
         "median_ae" => "median absolute error",
-        other => abbreviated(other),
-    }
-}
-
-/// What a figure is called where there is little room, as in what `train` prints.
-fn abbreviated(key: &str) -> &'static str {
-    match key {
-        "mae" => "MAE",
-        "rmse" => "RMSE",
-        "r2" => "R²",
-        "mape" => "MAPE",
-        _ => "median error",
+        other => label(other),
     }
 }
 
 fn scores(record: &RunRecord, target: &str) -> Vec<Html> {
-    let interval = |key: &str| {
-        record.intervals.get(key).map_or(String::new(), |found| {
-            format!("95 % interval {} to {}", written(key, found.low), written(key, found.high))
-        })
+    let between = |key: &str| {
+        let found = record.intervals.get(key)?;
+        Some(format!("{} to {}", written(key, found.low), written(key, found.high)))
     };
+    let interval = |key: &str| between(key).map_or(String::new(), |between| format!("95 % interval {between}"));
     let tiles: Vec<(String, &str, String)> = ["r2", "mae", "mape", "median_ae"]
         .into_iter()
         .filter_map(|key| Some((written(key, record.metric(key)?), named(key), interval(key))))
@@ -89,14 +83,10 @@ fn scores(record: &RunRecord, target: &str) -> Vec<Html> {
         let of = |prefix: &str| -> Html {
             record.metric(&format!("{prefix}{key}")).map_or("–".to_owned(), |value| written(key, value)).into()
         };
-        let between = record
-            .intervals
-            .get(key)
-            .map_or("–".to_owned(), |found| format!("{} to {}", written(key, found.low), written(key, found.high)));
         table.row([
-            abbreviated(key).into(),
+            label(key).into(),
             of(""),
-            between.into(),
+            between(key).unwrap_or("–".into()).into(),
             of("cv_"),
             of("train_"),
             of("baseline_"),
@@ -104,12 +94,12 @@ fn scores(record: &RunRecord, target: &str) -> Vec<Html> {
         ]);
     }
     let mut bars = Vec::new();
-    for (label, key) in
+    for (name, key) in
         [("this model", "mae"), ("always the mean", "baseline_mae"), ("always the median", "baseline_median_mae")]
     {
         if let Some(value) = record.metric(key) {
             let spread = record.intervals.get(key).map_or(0.0, |found| (found.high - found.low) / 2.0);
-            bars.push(Bar { label: label.into(), value, text: written("mae", value), spread });
+            bars.push(Bar { label: name.into(), value, text: written("mae", value), spread });
         }
     }
     let mut content = vec![
@@ -226,19 +216,17 @@ fn reasons(
         report::bars("Permutation importance of raw columns", &bars),
         Html::prose(&format!(
             "By how much the mean absolute error of {target} grows when a raw column, with every feature made of it, is shuffled among \
-             test rows (a thousand at most, evenly from the table); whiskers show the standard deviation of five shuffles. A derived feature counts for each column it reads."
+             test rows (a thousand at most, evenly from the table); whiskers show the standard deviation of five shuffles. A derived \
+             feature counts for each column it reads."
         ))
         .small()
         .paragraph(),
     ];
     if let Regressor::Linear(linear) = &findings.regressor {
-        let deviation = |values: &[f64]| {
-            let mean = values.iter().sum::<f64>() / values.len() as f64;
-            (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt()
-        };
         let features = dataset.features.iter().zip(&linear.coefficients).zip(dataset.train.x.columns());
-        let mut rows: Vec<(&String, f64, f64)> =
-            features.map(|((name, coefficient), values)| (name, *coefficient, coefficient * deviation(values))).collect();
+        let mut rows: Vec<(&String, f64, f64)> = features
+            .map(|((name, coefficient), values)| (name, *coefficient, coefficient * mean_and_deviation(values).1))
+            .collect();
         rows.sort_by(|a, b| b.2.abs().total_cmp(&a.2.abs()));
         let mut table = Table::new(["feature", "raw columns", "#coefficient", "#a standard deviation more adds"]);
         for (name, coefficient, effect) in rows.iter().take(COEFFICIENTS) {

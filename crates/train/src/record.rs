@@ -13,7 +13,7 @@ use schema::{TEST, TRAIN};
 use serde_json::{Value, json};
 use tracking::{Content, RunFile};
 
-use crate::{Config, data::Dataset, experiment::Findings, lineage::Lineage, stage::figure};
+use crate::{Config, data::Dataset, experiment::Findings, figure::figure, lineage::Lineage};
 
 /// The run as it begins: who runs what.
 pub(crate) fn opening(config: &Config, target: &str, clock: &Clock) -> RunRecord {

@@ -4,7 +4,11 @@ use cli::{No, Outcome, Progress};
 use serde::Serialize;
 use tracking::{EmbeddedStore, ListedRun, RunStore};
 
-use crate::{args::RunsArgs, tracked::location};
+use crate::{
+    args::RunsArgs,
+    figure::{figure, label},
+    tracked::location,
+};
 
 #[derive(Serialize)]
 struct Listing {
@@ -28,8 +32,7 @@ pub(crate) fn list(args: &RunsArgs, progress: &Progress) -> anyhow::Result<Outco
 }
 
 fn table(runs: &[ListedRun]) -> String {
-    let figure =
-        |run: &ListedRun, key: &str| run.metrics.get(key).map_or("–".into(), |value| crate::stage::figure(key, *value));
+    let measured = |run: &ListedRun, key: &str| run.metrics.get(key).map_or("–".into(), |value| figure(key, *value));
     let rows: Vec<[String; 8]> = runs
         .iter()
         .map(|run| {
@@ -39,13 +42,14 @@ fn table(runs: &[ListedRun]) -> String {
                 run.experiment.clone(),
                 run.status.clone(),
                 run.started_at_ms.map_or("–".into(), cli::utc),
-                figure(run, "r2"),
-                figure(run, "mae"),
-                figure(run, "rmse"),
+                measured(run, "r2"),
+                measured(run, "mae"),
+                measured(run, "rmse"),
             ]
         })
         .collect();
-    let headings = ["run id", "name", "experiment", "status", "started (UTC)", "R²", "MAE", "RMSE"].map(str::to_owned);
+    let headings = ["run id", "name", "experiment", "status", "started (UTC)", label("r2"), label("mae"), label("rmse")]
+        .map(str::to_owned);
     let lines: Vec<&[String; 8]> = std::iter::once(&headings).chain(&rows).collect();
     let width = |column: usize| lines.iter().map(|cells| cells[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; 8] = std::array::from_fn(width);

@@ -16,6 +16,7 @@ use crate::{
     Config,
     data::read,
     experiment::{Findings, experiment},
+    figure::{figure, label},
     lineage::Lineage,
     page,
     record::{Inputs, RunFiles, finished, opening},
@@ -199,13 +200,14 @@ fn summarise(config: &Config, status: &'static str, record: &RunRecord, run: &Fo
         record.features.len(),
         rows(schema::TEST)
     );
-    for (key, label) in [("r2", "R²"), ("mae", "MAE"), ("rmse", "RMSE"), ("mape", "MAPE"), ("median_ae", "median error")] {
+    for key in ["r2", "mae", "rmse", "mape", "median_ae"] {
         let (Some(value), Some(interval)) = (metrics.get(key), record.intervals.get(key)) else { continue };
         let validated = metrics
             .get(format!("cv_{key}").as_str())
             .map_or(String::new(), |value| format!("   cross-validated {}", figure(key, *value)));
         human.push_str(&format!(
-            "          {label:<13}{:>12}   95 % interval {} to {}{validated}\n",
+            "          {:<13}{:>12}   95 % interval {} to {}{validated}\n",
+            label(key),
             figure(key, *value),
             figure(key, interval.low),
             figure(key, interval.high)
@@ -216,14 +218,4 @@ fn summarise(config: &Config, status: &'static str, record: &RunRecord, run: &Fo
         human.push_str(&format!(", run {} in {}", run.run_name, config.location.database.display()));
     }
     Outcome::done(&data, human)
-}
-
-/// A metric as people write it.
-pub(crate) fn figure(key: &str, value: f64) -> String {
-    match key {
-        "r2" => format!("{value:.4}"),
-        "mape" => format!("{:.2} %", value * 100.0),
-        _ if value.abs() >= 100.0 => format!("{value:.0}"),
-        _ => format!("{value:.4}"),
-    }
 }

@@ -1,6 +1,11 @@
 //! Runs are recorded, whatever stands in the way, and a training is never lost to it.
 
-use std::{fs, process::Stdio, thread::sleep, time::Duration};
+use std::{
+    fs,
+    process::{Child, Stdio},
+    thread::sleep,
+    time::Duration,
+};
 
 use serde_json::Value;
 use testkit::Workspace;
@@ -16,6 +21,13 @@ fn ready(rows: u64) -> Workspace {
     workspace.ok(PROCESS);
     workspace.ok(ENGINEER);
     workspace
+}
+
+/// Starts a command line, of which nothing is to be seen.
+fn start(workspace: &Workspace, line: &str) -> Child {
+    let mut words = line.split_whitespace();
+    let mut command = workspace.command(words.next().expect("a program"));
+    command.args(words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts")
 }
 
 fn runs(workspace: &Workspace) -> Vec<Value> {
@@ -219,10 +231,7 @@ fn a_killed_training_costs_nothing_but_itself() {
     while killed < 100 {
         attempts += 1;
         assert!(attempts < 400, "{killed} of {attempts} trainings were killed while they ran");
-        let mut words = TRAIN.split_whitespace();
-        let mut command = workspace.command(words.next().unwrap());
-        let mut child =
-            command.args(words).args(["--force", "-q"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = start(&workspace, &format!("{TRAIN} --force"));
         let instant = random.u64(0..longest);
         sleep(Duration::from_micros(instant));
         child.kill().unwrap();
@@ -252,9 +261,7 @@ fn the_next_start_says_that_a_run_was_killed_even_if_it_has_nothing_to_do() {
     let workspace = ready(500);
     workspace.write("slow.yaml", model_config("GradientBoosting", "  parameters:\n    n_estimators: 20000\n"));
     workspace.ok(TRAIN);
-    let mut command = workspace.command("train");
-    command.args("--config slow.yaml --data featured.csv --models-dir models -q".split_whitespace());
-    let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+    let mut child = start(&workspace, "train --config slow.yaml --data featured.csv --models-dir models");
     let begun = (0..1000).any(|_| {
         sleep(Duration::from_millis(10));
         let marks = fs::read_dir(workspace.path("mlruns/.running")).unwrap();
@@ -282,9 +289,7 @@ fn two_trainings_at_once_are_two_runs() {
     }
     for round in 0..10 {
         let children = each.map(|(_, name)| {
-            let mut command = workspace.command("train");
-            let line = format!("--config {name}.yaml --data {name}.csv --models-dir {name} --force -q");
-            command.args(line.split_whitespace()).stdout(Stdio::null()).spawn().unwrap()
+            start(&workspace, &format!("train --config {name}.yaml --data {name}.csv --models-dir {name} --force"))
         });
         children.into_iter().for_each(|mut child| assert!(child.wait().unwrap().success(), "round {round}"));
     }
@@ -312,9 +317,7 @@ fn files_of_two_trainings_are_never_mixed() {
     }
     for _ in 0..5 {
         let children = ["Ridge", "Lasso"].map(|best_model| {
-            let mut command = workspace.command("train");
-            let line = format!("--config {best_model}.yaml --data featured.csv --models-dir models --force -q");
-            command.args(line.split_whitespace()).stdout(Stdio::null()).spawn().unwrap()
+            start(&workspace, &format!("train --config {best_model}.yaml --data featured.csv --models-dir models --force"))
         });
         children.into_iter().for_each(|mut child| assert!(child.wait().unwrap().success()));
         workspace.ok("train predict --models-dir models --input raw.csv --output predicted.csv -q");
