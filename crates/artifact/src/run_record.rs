@@ -27,7 +27,8 @@ pub struct RunRecord {
     pub note: String,
     /// The algorithm, its parameters as used, the seed, the feature set: everything that was chosen.
     pub parameters: BTreeMap<String, serde_json::Value>,
-    /// Every measured figure; final ones at step 0, those of the folds under `fold/` at the fold's number.
+    /// Every measured figure; final ones at step 0, those of the folds under `fold/` at the fold's number, those of the learning
+    /// curve under `learning_curve/` at the number of trees or rows.
     pub metrics: Vec<MetricPoint>,
     /// 95 % bootstrap intervals of the test metrics.
     pub intervals: BTreeMap<String, Interval>,
@@ -58,6 +59,11 @@ impl RunRecord {
                 "has format version {found}; this program reads version {RUN_RECORD_VERSION} and older. Use a newer program"
             )),
         }
+    }
+
+    /// The final values by name.
+    pub fn finals(&self) -> BTreeMap<String, f64> {
+        self.metrics.iter().filter(|point| point.step == 0).map(|point| (point.key.clone(), point.value)).collect()
     }
 
     /// The final value of the metric called `key`.
@@ -144,7 +150,7 @@ pub struct RunArtifact {
     /// Its place among the run's artifacts, such as `model/model.bin`.
     #[serde(default)]
     pub place: String,
-    /// Where it was written, relative to the record's folder.
+    /// Where it was written, relative to the record's folder; its place, if it is only among the run's artifacts.
     pub path: PathBuf,
     /// SHA-256 of its content.
     pub digest: Digest,

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done; 1 the program ran and the answer is no; 2 it could not run. stdout carries the result, stderr the rest.
 
+mod aligned;
 mod args;
 mod config_file;
 mod environment;
@@ -10,6 +11,7 @@ mod outcome;
 mod progress;
 mod run;
 
+pub use aligned::aligned;
 pub use args::{GlobalArgs, OutputFormat};
 pub use config_file::read_text;
 pub use environment::{Clock, branch, commit, now_ms, user, utc, variable};

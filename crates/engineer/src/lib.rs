@@ -3,7 +3,6 @@
 //! The file is read twice, block by block, so that memory does not grow with the rows: once to learn, once to transform.
 
 mod args;
-mod blocks;
 mod config;
 mod stage;
 

@@ -6,15 +6,12 @@ use anyhow::ensure;
 use artifact::{AtomicFile, MANIFEST_VERSION, Manifest, check_input, write_envelope};
 use cli::{Clock, No, Outcome, Progress};
 use features::{Fitter, PREPROCESSOR, Preprocessor, RowError};
-use frame::{Block, TableWriter};
+use frame::{Block, Cleaned, TableWriter, open_cleaned};
 use polars::prelude::*;
 use schema::{SPLIT_COLUMN, SettingError, TEST, TRAIN};
 use serde::Serialize;
 
-use crate::{
-    Config,
-    blocks::{Cleaned, clean, open},
-};
+use crate::Config;
 
 const STAGE: &str = "engineer";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -75,11 +72,11 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
 }
 
 fn learn(config: &Config, progress: &Progress) -> anyhow::Result<Preprocessor> {
-    let mut source = open(&config.input, &config.schema)?;
+    let mut source = open_cleaned(&config.input, &config.schema)?;
     let bar = progress.bar("learning", source.expected_blocks());
     let mut fitter = Fitter::new(&config.plan);
     let work = |block: &Block| {
-        let cleaned = clean(block, &config.schema)?;
+        let cleaned = block.cleaned(&config.schema)?;
         let mut fitter = Fitter::new(&config.plan);
         fitter.update(&cleaned.table, &cleaned.train);
         Ok::<_, anyhow::Error>(fitter)
@@ -99,13 +96,13 @@ fn transform(
     preprocessor: &Preprocessor,
     progress: &Progress,
 ) -> anyhow::Result<(AtomicFile, BTreeMap<String, u64>)> {
-    let mut source = open(&config.input, &config.schema)?;
+    let mut source = open_cleaned(&config.input, &config.schema)?;
     let bar = progress.bar("transforming", source.expected_blocks());
     let mut file = AtomicFile::create(&config.output)?;
     let mut writer = TableWriter::new(&config.output, &mut file)?;
     let (mut train, mut test) = (0, 0);
     let work = |block: &Block| {
-        let cleaned = clean(block, &config.schema)?;
+        let cleaned = block.cleaned(&config.schema)?;
         let features = preprocessor.transform(&cleaned.table).map_err(|error| refused(config, block, &error))?;
         let count = cleaned.train.iter().filter(|train| **train).count() as u64;
         Ok::<_, anyhow::Error>((to_frame(config, preprocessor, features, &cleaned)?, count))

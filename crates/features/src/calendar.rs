@@ -4,9 +4,12 @@ use jiff::{ToSpan, civil::Date};
 
 /// Which part of a date.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Part {
+pub enum Part {
+    /// Such as 2014.
     Year,
+    /// 1 to 12.
     Month,
+    /// 1 to 31.
     Day,
     /// 1 for Monday to 7 for Sunday, as ISO 8601.
     Weekday,

@@ -86,10 +86,20 @@ impl CategoryEncoder {
     }
 
     /// The features' names: `column=level` a level, or the column's own.
-    pub(crate) fn names(&self) -> Vec<String> {
+    pub fn names(&self) -> Vec<String> {
         match self.encoder {
             Encoder::OneHot { .. } => self.levels.iter().map(|level| format!("{}={level}", self.column)).collect(),
             Encoder::Ordinal => vec![self.column.clone()],
+        }
+    }
+
+    /// Which of `levels` stands for `level`, or for one that nobody knows (`None`); none if it is refused. `to_other` says that
+    /// what is unknown shares a bucket.
+    pub fn place_of(&self, level: Option<&str>, to_other: bool) -> Option<u32> {
+        match (level, self.encoder) {
+            (Some(level), _) => self.place(level, to_other),
+            (None, Encoder::OneHot { other }) => other.filter(|_| to_other),
+            (None, Encoder::Ordinal) => to_other.then_some(self.fill),
         }
     }
 

@@ -5,33 +5,53 @@ use crate::{
     parse::{Expression, Operator, SyntaxError},
 };
 
-/// A step of a program: works on a stack of numbers, where NaN is a missing value.
+/// A step of a program: works on a stack of numbers, where NaN is a missing value. What a step makes is missing where it is not
+/// finite.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Step {
+pub enum Step {
+    /// Pushes a number.
     Constant(f64),
+    /// Pushes the value of the input at this place.
     Column(usize),
+    /// Replaces the topmost value.
     Unary(Unary),
+    /// Replaces the two topmost values.
     Binary(Binary),
 }
 
+/// An operation on one value; missing where that is.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Unary {
+pub enum Unary {
+    /// The opposite.
     Negate,
+    /// The natural logarithm.
     Log,
+    /// The natural logarithm of one more.
     Log1p,
+    /// The exponential.
     Exp,
+    /// The square root.
     Sqrt,
+    /// The absolute value.
     Abs,
+    /// The greatest whole number that is not greater.
     Floor,
+    /// The nearest whole number, halves away from zero.
     Round,
+    /// A part of a date given as days since 1970-01-01.
     Calendar(Part),
 }
 
+/// An operation on two values; missing where one is, but for `IfMissing`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Binary {
+pub enum Binary {
+    /// `+ - * / ^`.
     Arithmetic(Operator),
+    /// The lesser.
     Min,
+    /// The greater.
     Max,
+    /// The first, or the second where the first is missing.
     IfMissing,
 }
 
@@ -71,7 +91,7 @@ fn calendar(function: &str) -> Option<Part> {
 
 /// An expression ready to run.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Program {
+pub struct Program {
     steps: Vec<Step>,
 }
 
@@ -90,6 +110,11 @@ impl Program {
         let mut steps = Vec::new();
         push(expression, bind, &mut steps)?;
         Ok(Self { steps })
+    }
+
+    /// Its steps; the value is what they leave on the stack.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
     }
 
     /// The value of every row. `columns[i]` is what name `i` was bound to.

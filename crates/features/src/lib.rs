@@ -15,7 +15,10 @@ mod preprocessor;
 /// What the file of a preprocessor is called in its envelope, and the version of [`PreprocessorFile`].
 pub const PREPROCESSOR: (&str, u32) = ("preprocessor", 1);
 
+pub use calendar::Part;
 pub use encode::{CategoryEncoder, Encoder};
+pub use expression::{Binary, Program, Step, Unary};
 pub use fit::Fitter;
+pub use parse::Operator;
 pub use plan::Plan;
 pub use preprocessor::{NumberFeature, Preprocessor, PreprocessorFile, RowError};

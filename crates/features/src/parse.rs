@@ -18,12 +18,18 @@ pub(crate) enum Expression {
     },
 }
 
+/// `+ - * / ^`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Operator {
+pub enum Operator {
+    /// The sum.
     Add,
+    /// The difference.
     Subtract,
+    /// The product.
     Multiply,
+    /// The quotient.
     Divide,
+    /// The left to the power of the right.
     Power,
 }
 

@@ -112,6 +112,12 @@ impl Plan {
         columns
     }
 
+    /// The inputs in the order in which they can be computed, derived ones with their programs.
+    pub(crate) fn inputs(&self) -> impl Iterator<Item = (&str, Option<&Program>)> {
+        let program = |place: usize| self.programs.iter().find(|(derived, _)| *derived == place).map(|(_, program)| program);
+        self.inputs.iter().enumerate().map(move |(place, name)| (name.as_str(), program(place)))
+    }
+
     /// The fixed number that replaces a missing value of `name`, if one is configured.
     pub(crate) fn constant(&self, name: &str) -> Option<&Value> {
         self.constants.iter().find(|(known, _)| known == name).map(|(_, value)| value)

@@ -4,7 +4,7 @@ use schema::{Categories, EngineerSection, Ordered, Schema, SettingError, Table, 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{CategoryEncoder, Encoder, Plan, derive};
+use crate::{CategoryEncoder, Encoder, Plan, Program, derive};
 
 /// A preprocessor as stored. Checked by [`Preprocessor::check`] before it can be used.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -104,6 +104,12 @@ impl Preprocessor {
     /// The raw columns that features are made of.
     pub fn columns(&self) -> impl Iterator<Item = &schema::Column> {
         self.plan.columns()
+    }
+
+    /// What is computed before anything is imputed: the raw columns that are numbers or dates, by name, then every derived feature
+    /// with its program over those before it.
+    pub fn inputs(&self) -> impl Iterator<Item = (&str, Option<&Program>)> {
+        self.plan.inputs()
     }
 
     /// The features' names, in order.

@@ -4,6 +4,7 @@
 //! schema, every fault with its line) or typed columns ([`Block::typed`]: the pipeline's own files). [`TableWriter`] writes.
 
 mod check;
+mod cleaned;
 mod csv_blocks;
 mod error;
 mod format;
@@ -13,6 +14,7 @@ mod typed;
 mod writer;
 
 pub use check::{Checked, CheckedColumn, REJECTED_HEADER, Rejected, rejected_csv, to_frame};
+pub use cleaned::{Cleaned, open_cleaned};
 pub use error::FrameError;
 pub use format::Format;
 pub use header::{TargetColumn, check_header};

@@ -3,7 +3,19 @@
 use fastrand::Rng;
 use rayon::prelude::*;
 
-use crate::{FitError, Matrix, Metrics, Parameters, TargetTransform, fit};
+use crate::{
+    CurvePoint, FitError, Matrix, Metrics, Parameters, TargetTransform, fit,
+    learning_curve::{mean_curve, over_trees},
+};
+
+/// What the folds showed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CrossValidation {
+    /// The metrics of each fold: fitted on the others, measured on it, in the target's own unit.
+    pub folds: Vec<Metrics>,
+    /// For ensembles, how the error fell with the trees: the mean over folds.
+    pub curve: Vec<CurvePoint>,
+}
 
 /// The fold, 0 to `k` - 1, of every row: a seeded shuffle dealt out like cards, so that folds differ by one row at most.
 pub fn folds(rows: usize, k: usize, seed: u64) -> Vec<usize> {
@@ -16,7 +28,7 @@ pub fn folds(rows: usize, k: usize, seed: u64) -> Vec<usize> {
     fold
 }
 
-/// The metrics of each fold: fitted on the others, measured on it, in the target's own unit. `done` is called after each fold.
+/// Fits and measures `k` times, each time with another fold held out. `done` is called after each fold.
 ///
 /// # Errors
 /// If a fold cannot be fitted.
@@ -28,21 +40,26 @@ pub fn cross_validate(
     k: usize,
     seed: u64,
     done: &(dyn Fn() + Sync),
-) -> Result<Vec<Metrics>, FitError> {
+) -> Result<CrossValidation, FitError> {
     let fold = folds(x.rows(), k, seed);
     let pick = |rows: &[usize]| rows.iter().map(|row| y[*row]).collect::<Vec<f64>>();
-    (0..k)
+    let found: Vec<(Metrics, Option<Vec<CurvePoint>>)> = (0..k)
         .into_par_iter()
         .map(|held_out| {
             let (inside, outside): (Vec<usize>, Vec<usize>) = (0..x.rows()).partition(|row| fold[*row] == held_out);
-            let target: Vec<f64> = pick(&outside).into_iter().map(|y| transform.forward(y)).collect();
-            let regressor = fit(&x.select_rows(&outside), &target, parameters, seed)?;
-            let predicted = regressor.predict(&x.select_rows(&inside));
-            let predicted: Vec<f64> = predicted.into_iter().map(|y| transform.inverse(y)).collect();
+            let (train_y, held_y) = (pick(&outside), pick(&inside));
+            let (train_x, held_x) = (x.select_rows(&outside), x.select_rows(&inside));
+            let target: Vec<f64> = train_y.iter().map(|y| transform.forward(*y)).collect();
+            let regressor = fit(&train_x, &target, parameters, seed)?;
+            let predicted: Vec<f64> = regressor.predict(&held_x).into_iter().map(|y| transform.inverse(y)).collect();
+            let curve = over_trees(&regressor, transform, (&train_x, &train_y), (&held_x, &held_y));
             done();
-            Ok(Metrics::of(&pick(&inside), &predicted))
+            Ok((Metrics::of(&held_y, &predicted), curve))
         })
-        .collect()
+        .collect::<Result<_, FitError>>()?;
+    let (folds, curves): (Vec<Metrics>, Vec<Option<Vec<CurvePoint>>>) = found.into_iter().unzip();
+    let curves: Vec<Vec<CurvePoint>> = curves.into_iter().flatten().collect();
+    Ok(CrossValidation { folds, curve: mean_curve(&curves) })
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@ mod args;
 mod bundle;
 mod card;
 mod config;
-mod gate;
 mod lineage;
 mod stage;
 mod verify;

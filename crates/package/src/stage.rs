@@ -5,6 +5,7 @@ use std::fs;
 use anyhow::Context;
 use artifact::{Digest, FileEntry, MANIFEST_VERSION, Manifest, RunRecord};
 use cli::{Clock, Outcome, Progress};
+use model::{Decision, decide};
 use serde::Serialize;
 use serde_json::json;
 
@@ -12,7 +13,6 @@ use crate::{
     Config,
     bundle::{self, BundleManifest, Files, MANIFEST},
     card,
-    gate::{Decision, decide},
     lineage::walk,
     verify,
 };
@@ -44,7 +44,7 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     let metrics_path = config.trained.join("metrics.json");
     let record = RunRecord::parse(&cli::read_text(&metrics_path, "--models-dir")?)
         .map_err(|reason| anyhow::anyhow!("{}: {reason}", metrics_path.display()))?;
-    let decisions = decide(&config.pipeline.package.gate, &record)
+    let decisions = decide(&config.pipeline.package.gate, &record.finals())
         .map_err(|message| anyhow::anyhow!("{}: {message}", config.pipeline_path.display()))?;
     let missed: Vec<String> = decisions.iter().filter(|decision| !decision.passed).map(Decision::refusal).collect();
     if !missed.is_empty() {

@@ -10,11 +10,37 @@ pub use points::{Guide, Points, points};
 
 use crate::Html;
 
+/// Colours, and how lines, bars and texts look.
+pub(crate) const STYLE: &str = include_str!("chart.css");
+/// How much larger than its units a picture is, at first.
+const ENLARGED: u32 = 2;
+
+/// A chart as a picture of its own, an SVG file: its title above it, its style inside.
+pub fn picture(chart: &Html) -> String {
+    let text = chart.as_str();
+    let between =
+        |from: &str| text.split_once(from).and_then(|(_, rest)| rest.split_once('"')).map_or("", |(found, _)| found);
+    let (title, size) = (between("aria-label=\""), between("viewBox=\"0 0 "));
+    let (width, height) = size.split_once(' ').unwrap_or(("0", "0"));
+    let (width, height) = (width.parse().unwrap_or(0), height.parse().unwrap_or(0));
+    let content = text.split_once(">\n").map_or("", |(_, content)| content);
+    // the title needs a line of its own, and what reaches over an edge some room
+    let (wide, high) = (width + 24, height + 36);
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"-12 -24 {wide} {high}\" width=\"{}\" height=\"{}\" role=\"img\" \
+         font-family=\"system-ui, sans-serif\">\n<style>\n{STYLE}</style>\n\
+         <rect x=\"-12\" y=\"-24\" width=\"{wide}\" height=\"{high}\" style=\"fill: var(--box)\" />\n\
+         <text x=\"0\" y=\"-10\" class=\"s\">{title}</text>\n{content}",
+        wide * ENLARGED,
+        high * ENLARGED
+    )
+}
+
 /// An SVG of this size in units, as wide as its place allows, that says what it is.
 fn svg(width: u32, height: u32, title: &Html, content: &str) -> Html {
     let widest = width * 5 / 4;
     Html::made(format!(
-        "<svg viewBox=\"0 0 {width} {height}\" style=\"max-width:{widest}px\" role=img aria-label=\"{title}\">\n{content}</svg>\n"
+        "<svg viewBox=\"0 0 {width} {height}\" style=\"max-width:{widest}px\" role=\"img\" aria-label=\"{title}\">\n{content}</svg>\n"
     ))
 }
 
@@ -23,5 +49,24 @@ fn short(text: &str, longest: usize) -> Html {
     match text.char_indices().nth(longest) {
         Some((end, _)) => Html::text(&format!("{}…", &text[..end])),
         None => Html::text(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_stands_alone() {
+        let bar = |label: &str, value| Bar { label: label.into(), value, text: "x < y".into(), spread: 0.1 };
+        let picture = picture(&bars("Which & why", &[bar("<a>", 1.0), bar("b", 2.0)]));
+        assert!(picture.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"-12 -24 424 76\" width=\"848\""));
+        assert!(picture.contains(">Which &amp; why</text>") && picture.ends_with("</svg>\n"), "{picture}");
+        // every value of an attribute is quoted, as XML wants it
+        for tag in
+            picture.split('<').filter_map(|rest| rest.split_once('>')).map(|(tag, _)| tag).filter(|tag| tag.contains('='))
+        {
+            assert_eq!(tag.matches('=').count() * 2, tag.matches('"').count(), "{tag}");
+        }
     }
 }

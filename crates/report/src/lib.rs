@@ -8,7 +8,7 @@ mod number;
 mod page;
 mod scale;
 
-pub use chart::{Bar, Flow, Guide, Points, balance, bars, histogram, points};
+pub use chart::{Bar, Flow, Guide, Points, balance, bars, histogram, picture, points};
 pub use html::{Html, Table, cards, note, pairs, side_by_side, tiles};
 pub use number::{amount, count, digits, number, percent};
 pub use page::Page;

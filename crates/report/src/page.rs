@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::Html;
+use crate::{Html, chart::STYLE as CHARTS};
 
 const STYLE: &str = include_str!("page.css");
 
@@ -31,7 +31,7 @@ impl Page {
     pub fn render(&self) -> String {
         let mut out = format!(
             "<!DOCTYPE html>\n<html lang=en>\n<head>\n<meta charset=utf-8>\n<meta name=viewport content=\"width=device-width, \
-             initial-scale=1\">\n<meta name=color-scheme content=\"light dark\">\n<title>{0}</title>\n<style>\n{STYLE}</style>\n\
+             initial-scale=1\">\n<meta name=color-scheme content=\"light dark\">\n<title>{0}</title>\n<style>\n{CHARTS}{STYLE}</style>\n\
              </head>\n<body>\n<header>\n<h1>{0}</h1>\n<p>{1}</p>\n<nav>",
             self.title, self.subtitle
         );

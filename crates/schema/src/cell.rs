@@ -22,12 +22,22 @@ impl Violation {
 }
 
 /// Whole numbers up to this size are exact in a 64-bit float.
-const LARGEST_INTEGER: f64 = 9_007_199_254_740_992.0;
+pub const LARGEST_INTEGER: f64 = 9_007_199_254_740_992.0;
 
 impl Column {
     /// Whether `cell` (already trimmed) counts as missing.
     pub fn is_missing(&self, cell: &str) -> bool {
         cell.is_empty() && self.missing.iter().any(String::is_empty) || self.missing.iter().any(|token| token == cell)
+    }
+
+    /// The cells that count as missing, compared after trimming.
+    pub fn missing(&self) -> &[String] {
+        &self.missing
+    }
+
+    /// How a date is written, in strftime's notation.
+    pub fn date_format(&self) -> &str {
+        self.spec.format.as_deref().unwrap_or("%Y-%m-%d")
     }
 
     /// Whether a cell that counts as missing could be read as a number, such as -999.
@@ -119,10 +129,6 @@ impl Column {
             ColumnType::Integer => Violation::new(format!("\"{cell}\" is not an integer")),
             _ => Violation::new(format!("\"{cell}\" is not a number")),
         }
-    }
-
-    fn date_format(&self) -> &str {
-        self.spec.format.as_deref().unwrap_or("%Y-%m-%d")
     }
 
     /// A date as the column writes it, or in ISO 8601, with a time of day that is not looked at.

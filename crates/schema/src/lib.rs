@@ -13,7 +13,7 @@ mod quantiles;
 mod reference;
 mod sections;
 
-pub use cell::{Violation, is_date, iso_date, nearest};
+pub use cell::{LARGEST_INTEGER, Violation, is_date, iso_date, nearest};
 pub use column::{Column, Schema, SettingError};
 pub use config::{ColumnSpec, ColumnType, ConfigError, PipelineConfig, TableSection};
 pub use data::{Categories, MISSING_LEVEL, Table, Values};
@@ -22,8 +22,8 @@ pub use ordered::Ordered;
 pub use quantiles::Quantiles;
 pub use reference::render_reference;
 pub use sections::{
-    EncodeSection, Encoding, EngineerSection, GateBound, ImputeSection, IqrTrim, MaxShare, NumberImpute, PackageSection,
-    ProcessSection, QuantileTrim, SplitSection, TrimSection, UnknownCategory,
+    ChampionSection, EncodeSection, Encoding, EngineerSection, GateBound, ImputeSection, IqrTrim, MaxShare, NumberImpute,
+    PackageSection, ProcessSection, QuantileTrim, SplitSection, TrimSection, UnknownCategory,
 };
 
 /// The column that `process` adds: `train` or `test`.

@@ -177,6 +177,24 @@ pub struct PackageSection {
     /// Bounds on the test metrics `mae`, `rmse`, `r2`, `mape`, `median_ae`, or on `cv_r2`, `cv_mae`, `cv_rmse` (means over folds).
     /// A model outside them is not packaged (exit 1).
     pub gate: Ordered<GateBound>,
+    /// When `train promote` lets a model take the place of the champion.
+    pub champion: ChampionSection,
+}
+
+/// When a model may take the place of the one that is in use: not worse on the same test rows, but for a margin.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ChampionSection {
+    /// The metric that decides: `mae`, `rmse`, `mape`, `median_ae` (the smaller the better) or `r2`.
+    pub metric: String,
+    /// How much worse it may be: a share of the champion's (0.02 is 2 %), or for `r2` a difference.
+    pub margin: f64,
+}
+
+impl Default for ChampionSection {
+    fn default() -> Self {
+        Self { metric: "mae".into(), margin: 0.0 }
+    }
 }
 
 /// The bounds of one metric. MAPE is a fraction; MAE, RMSE and the median error are in the target's unit.

@@ -1,4 +1,4 @@
-"""Prints as JSON what MLflow's own client reads of a store: every experiment, run, input and artifact.
+"""Prints as JSON what MLflow's own client reads of a store: every experiment, run, input, artifact, logged model and version.
 
 usage: read_run.py TRACKING_URI
 """
@@ -47,6 +47,66 @@ def inputs(run):
     ]
 
 
+def model_files(client, model_id):
+    folder = mlflow.artifacts.download_artifacts(f"models:/{model_id}")
+    found = {}
+    for root, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(root, name)
+            with open(path, "rb") as content:
+                bytes = content.read()
+            found[os.path.relpath(path, folder)] = {"bytes": len(bytes), "sha256": hashlib.sha256(bytes).hexdigest()}
+    # MLflow's own note of whom a downloaded model was registered for
+    found.pop("registered_model_meta", None)
+    return found
+
+
+def models(client, run):
+    found = []
+    for output in client.get_run(run.info.run_id).outputs.model_outputs:
+        model = client.get_logged_model(output.model_id)
+        found.append(
+            {
+                "name": model.name,
+                "model_type": model.model_type,
+                "status": str(model.status),
+                "source_run_id": model.source_run_id,
+                "step": output.step,
+                "params": model.params,
+                "tags": model.tags,
+                "metrics": sorted(
+                    [metric.key, metric.step, metric.value, metric.timestamp, metric.dataset_name, metric.dataset_digest]
+                    for metric in model.metrics or []
+                ),
+                "artifacts": model_files(client, output.model_id),
+                "model_id": output.model_id,
+            }
+        )
+    return found
+
+
+def registry(client):
+    found = {}
+    for model in client.search_registered_models():
+        versions = client.search_model_versions(f"name='{model.name}'")
+        found[model.name] = {
+            "aliases": {alias: str(version) for alias, version in client.get_registered_model(model.name).aliases.items()},
+            "tags": model.tags,
+            "versions": [
+                {
+                    "version": str(version.version),
+                    "source": version.source,
+                    "run_id": version.run_id,
+                    "status": version.status,
+                    "description": version.description,
+                    "tags": version.tags,
+                }
+                for version in sorted(versions, key=lambda version: int(version.version))
+            ],
+        }
+    return found
+
+
 def read(client, run):
     run_id = run.info.run_id
     return {
@@ -60,10 +120,11 @@ def read(client, run):
         "tags": run.data.tags,
         "latest_metrics": run.data.metrics,
         "metrics": {
-            key: [[point.step, point.value] for point in client.get_metric_history(run_id, key)]
+            key: [[point.step, point.value, point.timestamp] for point in client.get_metric_history(run_id, key)]
             for key in run.data.metrics
         },
         "inputs": inputs(run),
+        "models": models(client, run),
         "artifacts": artifacts(client, run_id),
     }
 
@@ -74,4 +135,4 @@ found = {}
 for experiment in client.search_experiments():
     runs = client.search_runs([experiment.experiment_id], order_by=["start_time ASC"])
     found[experiment.name] = [read(client, run) for run in runs]
-json.dump({"version": mlflow.__version__, "experiments": found}, sys.stdout)
+json.dump({"version": mlflow.__version__, "experiments": found, "registry": registry(client)}, sys.stdout)

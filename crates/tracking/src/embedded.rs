@@ -4,8 +4,12 @@
 //! every column and look at the tables as they are now, so a database is joined before and after such an upgrade, and while a
 //! server has it open: transactions are short and wait for one another.
 
-mod alive;
 mod guard;
+#[cfg(test)]
+mod model_tests;
+mod read;
+mod reap;
+mod registry;
 mod relocate;
 mod runs;
 #[cfg(test)]
@@ -13,18 +17,16 @@ mod tests;
 mod write;
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
-use artifact::RunRecord;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-use crate::{RunFile, RunStore, TrackingError, store::copy_all};
-use alive::Alive;
+use crate::{Metric, Owner, Place, Run, RunFile, RunStore, TrackingError, alive::Alive, mlmodel, store::copy_all};
 pub use relocate::{RelocateError, Relocated};
-pub use runs::ListedRun;
 
 const SCHEMA: &str = include_str!("embedded/schema.sql");
 /// The migration that made these tables.
@@ -33,6 +35,8 @@ const REVISION: &str = "6953534de441";
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The folder of artifacts, beside the database.
 const ARTIFACTS: &str = "mlruns";
+/// Among them, the marks of runs under way.
+const MARKS: &str = ".running";
 
 /// A database file and the artifact folder beside it.
 #[derive(Debug)]
@@ -49,17 +53,26 @@ impl EmbeddedStore {
         Self { database, patience: PATIENCE, alive: Mutex::new(None) }
     }
 
+    /// The one that MLflow's own commands use where nothing else is said.
+    pub fn beside_working_directory() -> Self {
+        Self::at(Path::new(crate::location::DEFAULT))
+    }
+
     /// The database, as an absolute path.
     pub fn database(&self) -> &Path {
         &self.database
     }
 
-    fn folder(&self) -> PathBuf {
+    pub(crate) fn folder(&self) -> PathBuf {
         self.database.parent().map_or_else(PathBuf::new, Path::to_owned)
     }
 
     fn artifacts(&self) -> PathBuf {
         self.folder().join(ARTIFACTS)
+    }
+
+    fn marks(&self) -> PathBuf {
+        self.artifacts().join(MARKS)
     }
 
     /// Opens the database, making it where there is none, and checks that it can be written safely.
@@ -118,17 +131,31 @@ impl EmbeddedStore {
         Ok(done)
     }
 
-    fn write(&self, connection: &mut Connection, record: &RunRecord) -> Result<i64, TrackingError> {
+    fn write(&self, connection: &mut Connection, run: &Run) -> Result<Place, TrackingError> {
         self.transact(connection, |transaction| {
-            let experiment = write::experiment(transaction, self, record)?;
-            write::run(transaction, &self.run_folder(experiment, record), experiment, record)
-                .map_err(TrackingError::sqlite(&self.database))?;
-            Ok(experiment)
+            let fault = TrackingError::sqlite(&self.database);
+            let experiment = write::experiment(transaction, self, run)?;
+            write::run(transaction, self, experiment, run).map_err(&fault)?;
+            let mut versions = Vec::new();
+            for registration in &run.registrations {
+                let folder = self.model_folder(experiment, &registration.model_id);
+                let version = registry::register(transaction, &folder, experiment, &run.run_id, &run.user, registration);
+                versions.push((registration.name.clone(), version.map_err(&fault)?));
+            }
+            Ok(Place { experiment_id: experiment.to_string(), run_id: run.run_id.clone(), versions, ..Place::default() })
         })
     }
 
-    fn run_folder(&self, experiment: i64, record: &RunRecord) -> PathBuf {
-        self.artifacts().join(experiment.to_string()).join(&record.identity.run_id).join("artifacts")
+    fn run_folder(&self, experiment: i64, run: &str) -> PathBuf {
+        self.artifacts().join(experiment.to_string()).join(run).join("artifacts")
+    }
+
+    fn model_folder(&self, experiment: i64, model: &str) -> PathBuf {
+        self.artifacts().join(experiment.to_string()).join("models").join(model).join("artifacts")
+    }
+
+    fn uri_text(&self) -> String {
+        format!("sqlite:///{}", self.database.display())
     }
 
     fn alive(&self) -> std::sync::MutexGuard<'_, Option<Alive>> {
@@ -136,19 +163,24 @@ impl EmbeddedStore {
     }
 }
 
+/// A path without the scheme of a file's URI.
+fn plain(path: &str) -> &str {
+    path.strip_prefix("file://").or_else(|| path.strip_prefix("file:")).unwrap_or(path)
+}
+
 impl RunStore for EmbeddedStore {
     fn uri(&self) -> String {
-        format!("sqlite:///{}", self.database.display())
+        self.uri_text()
     }
 
-    fn begin(&self, record: &RunRecord) -> Result<String, TrackingError> {
+    fn begin(&self, run: &Run) -> Result<Place, TrackingError> {
         let mut connection = self.connect()?;
         // before the run can be seen, so that none is ever seen without
-        let alive = Alive::mark(&self.artifacts(), &record.identity.run_id)?;
-        match self.write(&mut connection, record) {
-            Ok(experiment) => {
+        let alive = Alive::mark(&self.marks(), &run.run_id, "")?;
+        match self.write(&mut connection, run) {
+            Ok(place) => {
                 *self.alive() = Some(alive);
-                Ok(experiment.to_string())
+                Ok(place)
             }
             Err(error) => {
                 alive.clear();
@@ -157,19 +189,45 @@ impl RunStore for EmbeddedStore {
         }
     }
 
-    fn end(&self, record: &RunRecord, files: &[RunFile]) -> Result<String, TrackingError> {
+    fn measure(&self, run: &Run, metrics: &[Metric]) -> Result<(), TrackingError> {
         let mut connection = self.connect()?;
-        let experiment = self.transact(&mut connection, |transaction| write::experiment(transaction, self, record))?;
-        copy_all(files, &self.run_folder(experiment, record))?;
-        self.write(&mut connection, record)?;
+        self.transact(&mut connection, |transaction| {
+            let experiment = write::experiment(transaction, self, run)?;
+            write::metrics(transaction, experiment, &run.run_id, metrics, &BTreeMap::new())
+                .map_err(TrackingError::sqlite(&self.database))
+        })
+    }
+
+    fn end(&self, run: &Run, files: &[RunFile]) -> Result<Place, TrackingError> {
+        let mut connection = self.connect()?;
+        let experiment = self.transact(&mut connection, |transaction| write::experiment(transaction, self, run))?;
+        let addressed = files.iter().map(|file| self.addressed(file, experiment, run)).collect::<Result<Vec<_>, _>>()?;
+        copy_all(&addressed, &|owner| match owner {
+            Owner::Run => self.run_folder(experiment, &run.run_id),
+            Owner::Model(model) => self.model_folder(experiment, model),
+        })?;
+        let place = self.write(&mut connection, run)?;
         // not that of another run, which goes on while this one is delivered
-        if let Some(alive) = self.alive().take_if(|alive| alive.is_of(&record.identity.run_id)) {
+        if let Some(alive) = self.alive().take_if(|alive| alive.run() == run.run_id) {
             alive.clear();
         }
-        Ok(experiment.to_string())
+        Ok(place)
     }
 
     fn reap(&self) -> Result<Vec<String>, TrackingError> {
         self.mark_killed()
+    }
+}
+
+impl EmbeddedStore {
+    /// The file with the addresses of this store in it, if it is one that has any.
+    fn addressed(&self, file: &RunFile, experiment: i64, run: &Run) -> Result<RunFile, TrackingError> {
+        match &file.owner {
+            Owner::Model(model) if file.place == mlmodel::FILE => {
+                let folder = self.model_folder(experiment, model);
+                mlmodel::addressed(file, &folder.to_string_lossy(), model, &run.run_id)
+            }
+            _ => Ok(file.clone()),
+        }
     }
 }

@@ -9,13 +9,27 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[allow(missing_docs, reason = "the fields are what the messages say")]
 pub enum TrackingError {
-    #[error("{uri}: is not a place where runs can be recorded; write sqlite:///FILE.db, or sqlite:////absolute/FILE.db")]
+    #[error(
+        "{uri}: is not a place where runs can be recorded; write http://HOST:PORT for a server, or sqlite:///FILE.db for a file"
+    )]
     Location { uri: String },
     #[error(
-        "{uri}: this program records runs in an SQLite file only, not on a server or in a folder of files; write \
+        "{uri}: runs are recorded on an MLflow server or in an SQLite file; write http://HOST:PORT, https://HOST/PATH or \
          sqlite:///FILE.db"
     )]
     Scheme { uri: String },
+    #[error("{name} {reason}")]
+    Variable { name: String, reason: String },
+    #[error("{server}: {what}: {cause}. Is the server running, and is the address right?")]
+    Unreachable { server: String, what: &'static str, cause: String },
+    #[error("{server}: {what}: {reason}")]
+    Refused { server: String, what: &'static str, reason: String, code: Option<String>, status: u16 },
+    #[error("{server}: files cannot be uploaded to {root}: {reason}")]
+    Artifacts { server: String, root: String, reason: String },
+    #[error("{store}: run {run} was deleted. Restore it with `mlflow runs restore --run-id {run}`, or unset MLFLOW_RUN_ID")]
+    DeletedRun { store: String, run: String },
+    #[error("version {version}: its files are at {source_uri}, where this program cannot fetch them")]
+    Source { version: String, source_uri: String },
     #[error("{}: is not an SQLite database. Nothing was written to it; name another with --mlflow-tracking-uri", database.display())]
     NotSqlite { database: PathBuf },
     #[error(
@@ -47,10 +61,10 @@ pub enum TrackingError {
     #[error("{}: no such file; nothing has been recorded there", database.display())]
     Missing { database: PathBuf },
     #[error(
-        "{}: experiment \"{name}\" was deleted in MLflow. Restore it with `mlflow experiments restore --experiment-id {id}`, or \
-         change model.name", database.display()
+        "{store}: experiment \"{name}\" was deleted in MLflow. Restore it with `mlflow experiments restore --experiment-id {id}`, or \
+         use another: MLFLOW_EXPERIMENT_NAME"
     )]
-    DeletedExperiment { database: PathBuf, name: String, id: i64 },
+    DeletedExperiment { store: String, name: String, id: String },
     #[error("{}: {cause}", database.display())]
     Database { database: PathBuf, cause: rusqlite::Error },
     #[error("{}: cannot {action}: {cause}", path.display())]
@@ -66,6 +80,19 @@ pub enum TrackingError {
 }
 
 impl TrackingError {
+    /// What MLflow calls the fault, if it has a name for it.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused { code, .. } => code.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Whether a server is at fault that may do better later, not the run or its files.
+    pub fn is_of_server(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Refused { .. })
+    }
+
     pub(crate) fn io(path: &std::path::Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |cause| Self::Io { path, action, cause }

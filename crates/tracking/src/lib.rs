@@ -1,18 +1,38 @@
-//! Where runs are recorded: MLflow's own SQLite store, written without MLflow, and a spool for when it cannot be.
+//! Where runs are recorded: an MLflow server over REST, MLflow's own SQLite store written without MLflow, and a spool for when
+//! neither can be written.
 //!
-//! A store takes a [`RunRecord`](artifact::RunRecord) and files behind the few calls of [`RunStore`]; [`Tracker`] is what
-//! a training holds, and never costs it its model.
+//! [`Run`] is what MLflow knows of a run, as plain data. A [`RunStore`] takes it with its files behind a few calls; a [`Registry`]
+//! keeps models by name, version and alias. [`Tracker`] is what a training holds, and never costs it its model; [`sync()`] carries
+//! what was recorded without a server to one.
 
+mod alive;
 mod embedded;
+mod entity;
 mod error;
 mod location;
+mod mlmodel;
+mod registry;
+mod rest;
 mod spool;
 mod store;
+mod sync;
+mod system;
 mod tracker;
 
-pub use embedded::{EmbeddedStore, ListedRun, RelocateError, Relocated};
+pub use embedded::{EmbeddedStore, RelocateError, Relocated};
+pub use entity::{
+    Dataset, ListedRun, LoggedModel, MODEL_TAG, Metric, PARENT_TAG, RESUMED_TAG, RUN_TAG, Registration, Run, Status,
+    new_model_id, new_run_id,
+};
 pub use error::TrackingError;
 pub use location::Location;
+pub use mlmodel::FILE as MLMODEL;
+pub use registry::{
+    CHALLENGER, CHAMPION, ModelVersion, Move, ROLLED_BACK, RegisteredModel, Registry, history, move_alias, previous,
+    version_at,
+};
+pub use rest::{HttpSettings, Login, RestStore, Variables};
 pub use spool::Spool;
-pub use store::{Content, RunFile, RunStore, new_run_id};
-pub use tracker::{Recorded, Tracker};
+pub use store::{Content, Owner, Place, RunFile, RunStore};
+pub use sync::{Synced, sync};
+pub use tracker::{Recorded, Tracker, Tracking, UnderWay, Warn};

@@ -5,28 +5,51 @@ use std::path::{Path, PathBuf};
 use crate::TrackingError;
 
 /// What MLflow's commands use where nothing else is said.
-const DEFAULT: &str = "mlflow.db";
+pub(crate) const DEFAULT: &str = "mlflow.db";
 
 /// A tracking URI, understood.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Location {
-    /// The SQLite file.
-    pub database: PathBuf,
+pub enum Location {
+    /// A file in the layout of MLflow's own SQLite store.
+    Sqlite {
+        /// The file.
+        database: PathBuf,
+    },
+    /// A server.
+    Server {
+        /// Its address.
+        base: String,
+    },
 }
 
 impl Default for Location {
     fn default() -> Self {
-        Self { database: PathBuf::from(DEFAULT) }
+        Self::Sqlite { database: PathBuf::from(DEFAULT) }
+    }
+}
+
+impl std::fmt::Display for Location {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            Self::Sqlite { database } => database.display().fmt(f),
+            Self::Server { base } => f.write_str(base),
+        }
     }
 }
 
 impl Location {
-    /// Understands `sqlite:///relative.db` and `sqlite:////absolute.db`, as SQLAlchemy writes them.
+    /// Understands `http://host:port/path` and `https://…`, and `sqlite:///relative.db` and `sqlite:////absolute.db`, as SQLAlchemy
+    /// writes them.
     ///
     /// # Errors
     /// If it is something else.
     pub fn parse(uri: &str) -> Result<Self, TrackingError> {
         let refused = || TrackingError::Location { uri: uri.to_owned() };
+        let lower = uri.to_ascii_lowercase();
+        if let Some(rest) = lower.strip_prefix("http://").or_else(|| lower.strip_prefix("https://")) {
+            let host = rest.split('/').next().unwrap_or_default();
+            return if host.is_empty() { Err(refused()) } else { Ok(Self::Server { base: uri.to_owned() }) };
+        }
         let Some(rest) = uri.strip_prefix("sqlite://") else {
             let other = uri.contains("://") || uri.starts_with("file:") || uri.starts_with("databricks");
             return Err(if other { TrackingError::Scheme { uri: uri.to_owned() } } else { refused() });
@@ -35,7 +58,7 @@ impl Location {
         if path.is_empty() || path.ends_with('/') || path.contains('?') {
             return Err(refused());
         }
-        Ok(Self { database: Path::new(path).to_owned() })
+        Ok(Self::Sqlite { database: Path::new(path).to_owned() })
     }
 }
 
@@ -44,18 +67,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_named_as_sqlalchemy_names_it() {
-        let database = |uri: &str| Location::parse(uri).map(|location| location.database).map_err(|error| error.to_string());
-        assert_eq!(database("sqlite:///mlflow.db"), Ok("mlflow.db".into()));
-        assert_eq!(database("sqlite:////var/lib/mlflow.db"), Ok("/var/lib/mlflow.db".into()));
-        assert_eq!(database("sqlite:///../runs/a b.db"), Ok("../runs/a b.db".into()));
-        for wrong in ["sqlite://mlflow.db", "sqlite:///", "mlflow.db", "", "sqlite:///a.db?mode=ro"] {
-            let error = database(wrong).unwrap_err();
+    fn a_file_is_named_as_sqlalchemy_names_it_and_a_server_by_its_address() {
+        let found = |uri: &str| Location::parse(uri).map(|location| location.to_string()).map_err(|error| error.to_string());
+        assert_eq!(found("sqlite:///mlflow.db"), Ok("mlflow.db".into()));
+        assert_eq!(found("sqlite:////var/lib/mlflow.db"), Ok("/var/lib/mlflow.db".into()));
+        assert_eq!(found("sqlite:///../runs/a b.db"), Ok("../runs/a b.db".into()));
+        assert_eq!(found("HTTPS://host/ml"), Ok("HTTPS://host/ml".into()));
+        for wrong in ["sqlite://mlflow.db", "sqlite:///", "mlflow.db", "", "sqlite:///a.db?mode=ro", "http://", "http:///x"]
+        {
+            let error = found(wrong).unwrap_err();
             assert!(error.starts_with(&format!("{wrong}: is not a place where runs can be recorded; write ")), "{error}");
         }
-        for other in ["http://localhost:5000", "postgresql://db/mlflow", "file:/tmp/mlruns", "databricks"] {
-            let error = database(other).unwrap_err();
-            assert!(error.starts_with(&format!("{other}: this program records runs in an SQLite file only")), "{error}");
+        for other in ["postgresql://db/mlflow", "file:/tmp/mlruns", "databricks", "s3://bucket/runs"] {
+            let error = found(other).unwrap_err();
+            assert!(
+                error.starts_with(&format!("{other}: runs are recorded on an MLflow server or in an SQLite")),
+                "{error}"
+            );
         }
     }
 }

@@ -12,10 +12,11 @@ use artifact::{FileEntry, RunArtifact, RunRecord, write_atomically};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Content, RunFile, RunStore, TrackingError, store::copy_all};
+use crate::{Content, Owner, Run, RunFile, RunStore, TrackingError, store::copy_all};
 
 const RECORD: &str = "run.json";
 const ARTIFACTS: &str = "artifacts";
+const MODELS: &str = "models";
 const LOCK: &str = ".lock";
 
 /// The folder where runs wait, and the store they wait for.
@@ -25,16 +26,34 @@ pub struct Spool {
     store: String,
 }
 
-/// A run that waits, as written to disk.
+/// A run that waits, as written to disk. Version 1 held the record of a training in place of the run.
 #[derive(Deserialize, Serialize)]
 struct Waiting {
+    #[serde(default)]
+    format_version: u32,
     /// The store that could not be written.
     store: String,
     /// The run.
-    record: Value,
+    #[serde(default)]
+    run: Option<Run>,
+    /// The run, in version 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    record: Option<Value>,
     /// Its files, as seen from the folder.
-    files: Vec<RunArtifact>,
+    files: Vec<WaitingFile>,
 }
+
+/// A file of a run that waits.
+#[derive(Deserialize, Serialize)]
+struct WaitingFile {
+    /// The logged model that it belongs to; else it is the run's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    model: Option<String>,
+    #[serde(flatten)]
+    file: RunArtifact,
+}
+
+const VERSION: u32 = 2;
 
 /// What came of a delivery.
 #[derive(Debug, Default)]
@@ -83,17 +102,18 @@ impl Spool {
                     continue;
                 }
             };
-            let (waiting, record) = waiting;
+            let (waiting, run) = waiting;
             if waiting.store != self.store {
                 delivered.elsewhere.push((folder, waiting.store));
                 continue;
             }
-            let file = |file: RunArtifact| RunFile {
+            let file = |WaitingFile { model, file }: WaitingFile| RunFile {
+                owner: model.map_or(Owner::Run, Owner::Model),
                 content: Content::File(FileEntry { path: folder.join(&file.path), digest: file.digest, bytes: file.bytes }),
                 place: file.place,
             };
             let files: Vec<RunFile> = waiting.files.into_iter().map(file).collect();
-            match store.end(&record, &files) {
+            match store.end(&run, &files) {
                 Ok(_) => {
                     delivered.runs += 1;
                     let gone = fs::remove_file(folder.join(RECORD)).and_then(|()| fs::remove_dir_all(&folder));
@@ -109,32 +129,60 @@ impl Spool {
     ///
     /// # Errors
     /// If the folder cannot be written, or a file cannot be read.
-    pub fn keep(&self, record: &RunRecord, files: &[RunFile]) -> Result<PathBuf, TrackingError> {
+    pub fn keep(&self, run: &Run, files: &[RunFile]) -> Result<PathBuf, TrackingError> {
         let lock = self.lock_file()?;
         lock.lock_shared().map_err(TrackingError::io(&self.folder, "lock it"))?;
-        let folder = self.folder.join(&record.identity.run_id);
-        copy_all(files, &folder.join(ARTIFACTS))?;
-        let unreadable =
-            |error: serde_json::Error| TrackingError::Unreadable { path: folder.clone(), reason: error.to_string() };
-        let record = serde_json::to_value(record).map_err(unreadable)?;
-        let kept = |file: &RunFile| RunArtifact { path: Path::new(ARTIFACTS).join(&file.place), ..file.entry(&folder) };
-        let waiting = Waiting { store: self.store.clone(), record, files: files.iter().map(kept).collect() };
-        let text = serde_json::to_string_pretty(&waiting).map_err(unreadable)?;
+        let folder = self.folder.join(&run.run_id);
+        copy_all(files, &|owner| folder.join(Self::below(owner)))?;
+        let kept = |file: &RunFile| WaitingFile {
+            model: match &file.owner {
+                Owner::Run => None,
+                Owner::Model(id) => Some(id.clone()),
+            },
+            file: RunArtifact { path: Self::below(&file.owner).join(&file.place), ..file.entry(&folder) },
+        };
+        let waiting = Waiting {
+            format_version: VERSION,
+            store: self.store.clone(),
+            run: Some(run.clone()),
+            record: None,
+            files: files.iter().map(kept).collect(),
+        };
+        let text = serde_json::to_string_pretty(&waiting)
+            .map_err(|error| TrackingError::Unreadable { path: folder.clone(), reason: error.to_string() })?;
         write_atomically(&folder.join(RECORD), text.as_bytes())?;
         Ok(folder)
     }
 
-    fn read(folder: &Path) -> Result<Option<(Waiting, RunRecord)>, TrackingError> {
+    /// Where the files of an owner wait.
+    fn below(owner: &Owner) -> PathBuf {
+        match owner {
+            Owner::Run => PathBuf::from(ARTIFACTS),
+            Owner::Model(id) => Path::new(MODELS).join(id),
+        }
+    }
+
+    fn read(folder: &Path) -> Result<Option<(Waiting, Run)>, TrackingError> {
         let path = folder.join(RECORD);
         if !path.exists() {
             return Ok(None);
         }
         let unreadable = |reason: String| TrackingError::Unreadable { path: path.clone(), reason };
         let text = fs::read_to_string(&path).map_err(TrackingError::io(&path, "read it"))?;
-        let waiting: Waiting =
+        let mut waiting: Waiting =
             serde_json::from_str(&text).map_err(|error| unreadable(format!("is not a run that waits: {error}")))?;
-        let record = RunRecord::parse(&waiting.record.to_string()).map_err(unreadable)?;
-        Ok(Some((waiting, record)))
+        if waiting.format_version > VERSION {
+            let found = waiting.format_version;
+            return Err(unreadable(format!(
+                "has format version {found}; this program reads version {VERSION} and older. Use a newer program"
+            )));
+        }
+        let run = match (waiting.run.take(), &waiting.record) {
+            (Some(run), _) => run,
+            (None, Some(record)) => Run::of(&RunRecord::parse(&record.to_string()).map_err(unreadable)?),
+            (None, None) => return Err(unreadable("is not a run that waits: it has neither run nor record".into())),
+        };
+        Ok(Some((waiting, run)))
     }
 
     fn lock_file(&self) -> Result<File, TrackingError> {

@@ -3,30 +3,36 @@
 use std::{
     fs::File,
     io::{self, Write},
-    path::Path,
+    path::{Component, Path},
 };
 
-use artifact::{AtomicFile, FileEntry, RunArtifact, RunRecord};
+use artifact::{AtomicFile, FileEntry, RunArtifact};
 
-use crate::TrackingError;
+use crate::{Metric, Run, TrackingError};
 
 /// A place that keeps runs.
-pub trait RunStore: std::fmt::Debug {
+pub trait RunStore: std::fmt::Debug + Send + Sync {
     /// Its address, as MLflow writes it.
     fn uri(&self) -> String;
 
-    /// Notes that a run is under way: `record` says who runs what, and has no figures yet. Returns the id of its experiment.
+    /// Notes that a run is under way: `run` says who runs what, and has no figures yet. Returns the id of its experiment.
     ///
     /// # Errors
     /// If the store cannot be written; it is then as it was.
-    fn begin(&self, record: &RunRecord) -> Result<String, TrackingError>;
+    fn begin(&self, run: &Run) -> Result<Place, TrackingError>;
 
-    /// Records a run that came to its end, well or not, with its files. Recording it again changes nothing, and a run that
-    /// was never begun is recorded whole. Returns the id of its experiment.
+    /// Adds figures to a run under way.
     ///
     /// # Errors
-    /// If the store cannot be written, or a file cannot be read; the run is then as it was.
-    fn end(&self, record: &RunRecord, files: &[RunFile]) -> Result<String, TrackingError>;
+    /// If the store cannot be written.
+    fn measure(&self, run: &Run, metrics: &[Metric]) -> Result<(), TrackingError>;
+
+    /// Records a run that came to its end, well or not, with its files. Recording it again changes nothing, and a run that
+    /// was never begun is recorded whole.
+    ///
+    /// # Errors
+    /// If the store cannot be written, or a file cannot be read. What is there of the run then is completed by the next call.
+    fn end(&self, run: &Run, files: &[RunFile]) -> Result<Place, TrackingError>;
 
     /// Marks the runs as killed whose program is gone without having ended them; returns their ids.
     ///
@@ -35,9 +41,36 @@ pub trait RunStore: std::fmt::Debug {
     fn reap(&self) -> Result<Vec<String>, TrackingError>;
 }
 
-/// A file of a run: its place among the run's artifacts, and what is in it.
+/// Where a run is.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Place {
+    /// The id of its experiment.
+    pub experiment_id: String,
+    /// Its id in that store.
+    pub run_id: String,
+    /// A page that shows it, if the store has pages.
+    pub page: Option<String>,
+    /// The versions that were registered, with the name of each.
+    pub versions: Vec<(String, String)>,
+    /// A second copy of something may yet turn up: a request was not answered in time, and was made again.
+    pub unsettled: bool,
+}
+
+/// To whom a file belongs.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum Owner {
+    /// The run.
+    #[default]
+    Run,
+    /// The logged model of this id.
+    Model(String),
+}
+
+/// A file of a run: its place among the artifacts of its owner, and what is in it.
 #[derive(Clone, Debug)]
 pub struct RunFile {
+    /// To whom it belongs.
+    pub owner: Owner,
     /// Such as `model/model.bin`.
     pub place: String,
     /// What is in it.
@@ -54,26 +87,50 @@ pub enum Content {
 }
 
 impl RunFile {
-    /// The file's entry in a record that lies in `folder`.
+    /// A file of the run itself.
+    pub fn of_run(place: impl Into<String>, content: Content) -> Self {
+        Self { owner: Owner::Run, place: place.into(), content }
+    }
+
+    /// A file of one of its models.
+    pub fn of_model(model_id: &str, place: impl Into<String>, content: Content) -> Self {
+        Self { owner: Owner::Model(model_id.to_owned()), place: place.into(), content }
+    }
+
+    /// The file's entry in a record that lies in `folder`. What is on no disk has its place for a path.
     pub fn entry(&self, folder: &Path) -> RunArtifact {
         let (path, digest, bytes) = match &self.content {
-            Content::File(file) => (file.path.clone(), file.digest.clone(), file.bytes),
-            Content::Bytes(bytes) => {
-                let name = self.place.rsplit('/').next().unwrap_or_default();
-                (folder.join(name), artifact::Digest::of_bytes(bytes), bytes.len() as u64)
-            }
+            Content::File(file) => (artifact::relative_path(&file.path, folder), file.digest.clone(), file.bytes),
+            Content::Bytes(bytes) => ((&self.place).into(), artifact::Digest::of_bytes(bytes), bytes.len() as u64),
         };
-        RunArtifact { place: self.place.clone(), path: artifact::relative_path(&path, folder), digest, bytes }
+        RunArtifact { place: self.place.clone(), path, digest, bytes }
+    }
+
+    /// Its place, if that lies below the folder of its owner.
+    pub(crate) fn checked_place(&self) -> Result<&Path, TrackingError> {
+        let place = Path::new(&self.place);
+        let plain = place.components().all(|part| matches!(part, Component::Normal(_)));
+        if plain && !self.place.is_empty() { Ok(place) } else { Err(TrackingError::Place { place: self.place.clone() }) }
+    }
+
+    /// Its content, which must be what it was when its digest was taken.
+    pub(crate) fn read(&self) -> Result<Vec<u8>, TrackingError> {
+        match &self.content {
+            Content::Bytes(bytes) => Ok(bytes.clone()),
+            Content::File(file) => {
+                let bytes = std::fs::read(&file.path).map_err(TrackingError::io(&file.path, "read it"))?;
+                if artifact::Digest::of_bytes(&bytes) == file.digest {
+                    Ok(bytes)
+                } else {
+                    Err(TrackingError::Changed { path: file.path.clone() })
+                }
+            }
+        }
     }
 
     /// Copies the file to its place below `folder`, whole or not at all.
     pub(crate) fn copy_below(&self, folder: &Path) -> Result<(), TrackingError> {
-        let place = Path::new(&self.place);
-        let plain = place.components().all(|part| matches!(part, std::path::Component::Normal(_)));
-        if !plain || self.place.is_empty() {
-            return Err(TrackingError::Place { place: self.place.clone() });
-        }
-        let to = folder.join(place);
+        let to = folder.join(self.checked_place()?);
         let mut copy = AtomicFile::create(&to)?;
         match &self.content {
             Content::File(file) => {
@@ -93,15 +150,13 @@ impl RunFile {
     }
 }
 
-/// Copies files to their places below `folder`, several at a time: a disk syncs them as fast as one.
-pub(crate) fn copy_all(files: &[RunFile], folder: &Path) -> Result<(), TrackingError> {
+/// Copies files to their places below the folder of their owner, several at a time: a disk syncs them as fast as one.
+pub(crate) fn copy_all(
+    files: &[RunFile],
+    folder: &(dyn Fn(&Owner) -> std::path::PathBuf + Sync),
+) -> Result<(), TrackingError> {
     std::thread::scope(|scope| {
-        let copies: Vec<_> = files.iter().map(|file| scope.spawn(|| file.copy_below(folder))).collect();
+        let copies: Vec<_> = files.iter().map(|file| scope.spawn(|| file.copy_below(&folder(&file.owner)))).collect();
         copies.into_iter().try_for_each(|copy| copy.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })
-}
-
-/// A new run id: 32 hexadecimal digits, as MLflow makes them.
-pub fn new_run_id() -> String {
-    uuid::Uuid::new_v4().simple().to_string()
 }

@@ -1,33 +1,157 @@
-//! What a training holds: its store while that can be written, the spool when not. Tracking never costs a model.
+//! What a training holds: its store while that can be written, another one when not. Tracking never costs a model.
+//!
+//! A server that fails is done without for the rest of the run: the run goes, whole, to the file beside the working directory, and if
+//! that cannot be written either, to the spool. Beginning a run and looking at the machine happen while the training works.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
-use artifact::RunRecord;
+use crate::{
+    EmbeddedStore, HttpSettings, Location, Metric, Place, RestStore, Run, RunFile, RunStore, Spool, TrackingError,
+    Variables, entity::UNSETTLED_TAG, system::Sampler,
+};
 
-use crate::{EmbeddedStore, Location, RunFile, RunStore, Spool, TrackingError};
+/// After so many samples of the machine the pause between them doubles.
+const SAMPLES: u32 = 60;
+/// A run tells its server so often, at most, how the machine does.
+const REPORTS: u32 = 5;
 
-/// Records one run. What goes wrong comes back as warnings, for the caller to show.
+/// Where runs are recorded.
+#[derive(Clone, Debug)]
+pub struct Tracking {
+    /// Where.
+    pub location: Location,
+    /// The server where models are registered, if that is another one.
+    pub registry: Option<String>,
+    /// How servers are talked to.
+    pub settings: HttpSettings,
+    /// Where a run waits that cannot be recorded anywhere.
+    pub spool: PathBuf,
+    /// Where runs under way on a server are noted.
+    pub marks: PathBuf,
+    /// The pause between two looks at the machine; none if it is not to be looked at.
+    pub sampling: Option<Duration>,
+}
+
+impl Tracking {
+    /// At `location`, as the variables of MLflow's own client say; runs wait in `<models>/spool`.
+    ///
+    /// # Errors
+    /// Names the variable whose value cannot be used.
+    pub fn new(location: Location, models: &std::path::Path, variables: Variables) -> Result<Self, TrackingError> {
+        let registry = match variables("MLFLOW_REGISTRY_URI").filter(|_| matches!(location, Location::Server { .. })) {
+            Some(uri) => match Location::parse(&uri)? {
+                Location::Server { base } => Some(base),
+                Location::Sqlite { .. } => {
+                    return Err(TrackingError::Variable {
+                        name: "MLFLOW_REGISTRY_URI".into(),
+                        reason: format!("is {uri}; with runs on a server it must be a server, too"),
+                    });
+                }
+            },
+            None => None,
+        };
+        let off = ["false", "0"]
+            .contains(&variables("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING").unwrap_or_default().to_lowercase().as_str());
+        let seconds = match variables("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL") {
+            None => 10.0,
+            Some(text) => {
+                text.parse::<f64>().ok().filter(|seconds| (0.01..=86_400.0).contains(seconds)).ok_or_else(|| {
+                    TrackingError::Variable {
+                        name: "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL".into(),
+                        reason: format!("is \"{text}\"; write a number of seconds from 0.01 to 86400"),
+                    }
+                })?
+            }
+        };
+        Ok(Self {
+            location,
+            registry,
+            settings: HttpSettings::from_variables(variables)?,
+            spool: models.join("spool"),
+            marks: models.join(".running"),
+            sampling: (!off).then(|| Duration::from_secs_f64(seconds)),
+        })
+    }
+
+    /// The server, if it is one.
+    ///
+    /// # Errors
+    /// If its address or a setting cannot be used.
+    pub fn server(&self) -> Result<Option<RestStore>, TrackingError> {
+        match &self.location {
+            Location::Server { base } => {
+                Ok(Some(RestStore::at(base, self.registry.as_deref(), &self.settings)?.marking(&self.marks)))
+            }
+            Location::Sqlite { .. } => Ok(None),
+        }
+    }
+}
+
+/// Records one run. What goes wrong comes as warnings.
 #[derive(Debug)]
 pub struct Tracker {
-    store: Box<dyn RunStore>,
+    store: Arc<dyn RunStore>,
+    /// For when the store is a server that fails.
+    fallback: Option<Arc<dyn RunStore>>,
     spool: Spool,
+    sampling: Option<Duration>,
 }
 
 /// Where a run was recorded.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Recorded {
-    /// In the store, under the experiment of this id.
-    Experiment(String),
-    /// In this folder, until the store can be written.
+    /// In the store.
+    Stored(Place),
+    /// In the store of this address, because the server could not be used.
+    Fallback(Place, String),
+    /// In this folder, until a store can be written.
     Waiting(PathBuf),
 }
 
+/// Says something to the user.
+pub type Warn = Arc<dyn Fn(String) + Send + Sync>;
+
+/// A run under way.
+#[derive(Debug)]
+pub struct UnderWay {
+    stop: mpsc::Sender<()>,
+    background: JoinHandle<Background>,
+}
+
+/// What happened while the training worked.
+#[derive(Debug, Default)]
+struct Background {
+    /// Whether the store has the run; the fallback has it otherwise.
+    begun: bool,
+    machine: Vec<Metric>,
+}
+
 impl Tracker {
-    /// For the store at `location`; runs wait in `spool` when it cannot be written. Touches nothing yet.
-    pub fn new(location: &Location, spool: &Path) -> Self {
-        let store = Box::new(EmbeddedStore::at(&location.database));
-        let spool = Spool::at(spool, &store.uri());
-        Self { store, spool }
+    /// For `tracking`. Touches nothing yet.
+    ///
+    /// # Errors
+    /// If an address or a setting cannot be used.
+    pub fn new(tracking: &Tracking) -> Result<Self, TrackingError> {
+        let embedded = |location: &Location| match location {
+            Location::Sqlite { database } => EmbeddedStore::at(database),
+            Location::Server { .. } => EmbeddedStore::beside_working_directory(),
+        };
+        let file = embedded(&tracking.location);
+        let spool = Spool::at(&tracking.spool, &file.uri());
+        let file: Arc<dyn RunStore> = Arc::new(file);
+        let (store, fallback) = match tracking.server()? {
+            Some(server) => (Arc::new(server) as Arc<dyn RunStore>, Some(file)),
+            None => (file, None),
+        };
+        Ok(Self { store, fallback, spool, sampling: tracking.sampling })
     }
 
     /// The store's address, as MLflow writes it.
@@ -35,54 +159,157 @@ impl Tracker {
         self.store.uri()
     }
 
-    /// Notes that a run is under way, and [catches up](Self::catch_up).
-    pub fn begin(&self, record: &RunRecord) -> Vec<String> {
-        match self.store.begin(record) {
-            Ok(_) => self.catch_up(),
-            Err(error) => vec![error.to_string()],
-        }
+    /// Begins to record a run, beside the work: notes that it is under way, [catches up](Self::catch_up), and looks at the machine from
+    /// time to time.
+    pub fn begin(&self, run: &Run, warn: &Warn) -> UnderWay {
+        let (stop, stopped) = mpsc::channel();
+        let (store, fallback, run, sampling) = (self.store.clone(), self.fallback.clone(), run.clone(), self.sampling);
+        let (spool, warn) = (self.spool.clone(), warn.clone());
+        let background = thread::spawn(move || {
+            let begun = match store.begin(&run) {
+                Ok(_) => {
+                    catch_up(&*store, fallback.as_deref(), &spool).into_iter().for_each(|warning| warn(warning));
+                    true
+                }
+                Err(error) => {
+                    warn(error.to_string());
+                    // seen as under way there, and as killed if it is
+                    if let Some(fallback) = &fallback {
+                        let _ = fallback.begin(&run);
+                    }
+                    false
+                }
+            };
+            let machine = sampling.map_or_else(
+                || {
+                    let _ = stopped.recv();
+                    Vec::new()
+                },
+                |pause| watch(&stopped, pause, &mut |metrics| begun && store.measure(&run, metrics).is_ok()),
+            );
+            Background { begun, machine }
+        });
+        UnderWay { stop, background }
     }
 
     /// Delivers the runs that wait, and notes of those that were under way which are not any more because their program was
     /// killed.
     pub fn catch_up(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
-        // first what waits: its program is gone as well, but it ended
-        match self.spool.deliver(self.store.as_ref()) {
-            Ok(delivered) => {
-                if delivered.runs > 0 {
-                    warnings.push(format!("{} that waited: now in {}", runs(delivered.runs), self.uri()));
-                }
-                for (folder, store) in delivered.elsewhere {
-                    let folder = folder.display();
-                    warnings.push(format!(
-                        "{folder}: a run waits there for {store}; a training with that --mlflow-tracking-uri records it"
-                    ));
-                }
-                warnings.extend(delivered.faults);
+        catch_up(&*self.store, self.fallback.as_deref(), &self.spool)
+    }
+
+    /// Records a run that came to its end; where that cannot be done, keeps it for later. A run that was recorded before is under way
+    /// no more.
+    ///
+    /// # Errors
+    /// If the run can neither be recorded nor kept.
+    pub fn end(
+        &self,
+        under_way: Option<UnderWay>,
+        run: &Run,
+        files: &[RunFile],
+        warn: &Warn,
+    ) -> Result<Recorded, TrackingError> {
+        let Background { begun, machine } = match under_way {
+            Some(UnderWay { stop, background }) => {
+                let _ = stop.send(());
+                background.join().unwrap_or_default()
             }
-            Err(error) => warnings.push(error.to_string()),
+            None => Background { begun: true, machine: Vec::new() },
+        };
+        let mut run = run.clone();
+        run.metrics.extend(machine);
+        let Some(fallback) = &self.fallback else {
+            return match self.store.end(&run, files) {
+                Ok(place) => Ok(Recorded::Stored(place)),
+                Err(error) => {
+                    // it was said when the run began
+                    if begun {
+                        warn(error.to_string());
+                    }
+                    Ok(Recorded::Waiting(self.spool.keep(&run, files)?))
+                }
+            };
+        };
+        if begun {
+            match self.store.end(&run, files) {
+                Ok(place) if !place.unsettled => return Ok(Recorded::Stored(place)),
+                Ok(place) => {
+                    run.tags.insert(UNSETTLED_TAG.into(), self.store.uri());
+                    if let Err(error) = fallback.end(&run, files) {
+                        warn(error.to_string());
+                    }
+                    warn(format!(
+                        "{}: an answer was lost, so something may have been made twice there; `train sync` looks again",
+                        self.store.uri()
+                    ));
+                    return Ok(Recorded::Stored(place));
+                }
+                Err(error) => warn(error.to_string()),
+            }
         }
-        match self.store.reap() {
+        match fallback.end(&run, files) {
+            Ok(place) => Ok(Recorded::Fallback(place, fallback.uri())),
+            Err(error) => {
+                warn(error.to_string());
+                Ok(Recorded::Waiting(self.spool.keep(&run, files)?))
+            }
+        }
+    }
+}
+
+fn catch_up(store: &dyn RunStore, fallback: Option<&dyn RunStore>, spool: &Spool) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let file = fallback.unwrap_or(store);
+    // first what waits: its program is gone as well, but it ended
+    match spool.deliver(file) {
+        Ok(delivered) => {
+            if delivered.runs > 0 {
+                warnings.push(format!("{} that waited: now in {}", runs(delivered.runs), file.uri()));
+            }
+            for (folder, store) in delivered.elsewhere {
+                let folder = folder.display();
+                warnings.push(format!(
+                    "{folder}: a run waits there for {store}; a training with that --mlflow-tracking-uri records it"
+                ));
+            }
+            warnings.extend(delivered.faults);
+        }
+        Err(error) => warnings.push(error.to_string()),
+    }
+    for store in [Some(store), fallback].into_iter().flatten() {
+        match store.reap() {
             Ok(killed) if killed.is_empty() => {}
             Ok(killed) => {
                 warnings.push(format!("{} of killed programs: marked KILLED ({})", runs(killed.len()), killed.join(", ")));
             }
             Err(error) => warnings.push(error.to_string()),
         }
-        warnings
     }
+    warnings
+}
 
-    /// Records a run that came to its end; where that cannot be done, leaves it to wait.
-    ///
-    /// # Errors
-    /// If the run can neither be recorded nor left to wait.
-    pub fn end(&self, record: &RunRecord, files: &[RunFile]) -> Result<(Recorded, Vec<String>), TrackingError> {
-        match self.store.end(record, files) {
-            Ok(experiment) => Ok((Recorded::Experiment(experiment), Vec::new())),
-            Err(error) => Ok((Recorded::Waiting(self.spool.keep(record, files)?), vec![error.to_string()])),
+/// Looks at the machine until told to stop, and once more then; returns all that was seen. `report` is given, some few times, what was
+/// not reported yet, and says whether it was taken.
+fn watch(stopped: &mpsc::Receiver<()>, mut pause: Duration, report: &mut dyn FnMut(&[Metric]) -> bool) -> Vec<Metric> {
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+    let mut sampler = Sampler::new();
+    let mut all = sampler.sample(now());
+    let (mut looks, mut told, mut times_told, mut wait) = (1, 0, 0, pause);
+    let mut last = Instant::now();
+    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(pause) {
+        all.extend(sampler.sample(now()));
+        looks += 1;
+        if looks % SAMPLES == 0 {
+            pause *= 2;
+        }
+        if times_told < REPORTS && last.elapsed() >= wait && report(&all[told..]) {
+            (told, last) = (all.len(), Instant::now());
+            (times_told, wait) = (times_told + 1, wait * 4);
         }
     }
+    all.extend(sampler.sample(now()));
+    all
 }
 
 fn runs(count: usize) -> String {

@@ -25,6 +25,14 @@ pub struct Args {
     #[arg(long, value_name = "DIR", required = true)]
     pub(crate) models_dir: Option<PathBuf>,
 
+    /// Register the model under its name, as a new version with the alias `challenger`; `train promote` makes it the champion
+    #[arg(long)]
+    pub(crate) register: bool,
+
+    /// The run that this one is shown under in MLflow's pages
+    #[arg(long, value_name = "RUN_ID")]
+    pub(crate) parent_run: Option<String>,
+
     #[command(flatten)]
     pub(crate) tracking: TrackingArgs,
 
@@ -41,8 +49,9 @@ impl Args {
 
 #[derive(ClapArgs, Clone, Debug, Default)]
 pub(crate) struct TrackingArgs {
-    /// Where runs are recorded, as MLflow keeps them: sqlite:///FILE.db; artifacts go to mlruns/ beside it. By default
-    /// $MLFLOW_TRACKING_URI, or sqlite:///mlflow.db
+    /// Where runs are recorded: http://HOST:PORT for an MLflow server, sqlite:///FILE.db for a file that needs none (artifacts
+    /// go to mlruns/ beside it). By default $MLFLOW_TRACKING_URI, or sqlite:///mlflow.db. The other variables of MLflow's own
+    /// client are honoured, too
     #[arg(long, value_name = "URI")]
     pub(crate) mlflow_tracking_uri: Option<String>,
 }
@@ -55,6 +64,15 @@ pub(crate) enum Command {
     Runs(RunsArgs),
     /// Mend the paths in a store of runs whose folder was moved
     Relocate(RelocateArgs),
+    /// Send the runs that were recorded in a file to a server: whole, and none twice
+    Sync(SyncArgs),
+    /// List the versions of a registered model, and which was the champion when
+    Versions(VersionsArgs),
+    /// Make a registered version the champion, if it passes the gate and is no worse than the champion on the same test rows (exit
+    /// 1 if not)
+    Promote(PromoteArgs),
+    /// Give the alias `champion` back to the version that had it before
+    Rollback(RollbackArgs),
 }
 
 #[derive(ClapArgs, Debug)]
@@ -97,6 +115,74 @@ pub(crate) struct RelocateArgs {
     pub(crate) tracking: TrackingArgs,
 }
 
+#[derive(ClapArgs, Debug)]
+pub(crate) struct SyncArgs {
+    /// The file to send from
+    #[arg(long, value_name = "URI", default_value = "sqlite:///mlflow.db")]
+    pub(crate) from: String,
+
+    /// Only the runs of this experiment
+    #[arg(long, value_name = "NAME")]
+    pub(crate) experiment: Option<String>,
+
+    /// The folder of models, in which runs may wait
+    #[arg(long, value_name = "DIR", default_value = "models")]
+    pub(crate) models_dir: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) tracking: TrackingArgs,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct VersionsArgs {
+    /// The registered model, which has the name in the model's configuration
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: String,
+
+    /// Say which version was the champion then: 2026-11-24, or 2026-11-24T05:35:13Z
+    #[arg(long, value_name = "TIME")]
+    pub(crate) at: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) tracking: TrackingArgs,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct PromoteArgs {
+    /// The registered model, which has the name in the model's configuration
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: String,
+
+    /// The cleaned table that `process` wrote; both models are measured on its test rows
+    #[arg(long, value_name = "FILE")]
+    pub(crate) data: PathBuf,
+
+    /// The version to promote; the one with the alias `challenger` if none is named
+    #[arg(long, value_name = "N")]
+    pub(crate) version: Option<u32>,
+
+    /// The stages' settings; its package.gate and package.champion decide
+    #[arg(long, value_name = "FILE", default_value = "configs/pipeline.yaml")]
+    pub(crate) pipeline_config: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) tracking: TrackingArgs,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct RollbackArgs {
+    /// The registered model, which has the name in the model's configuration
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: String,
+
+    /// Why; it is kept with the history of the alias
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) tracking: TrackingArgs,
+}
+
 impl Command {
     /// As it is typed.
     pub(crate) fn name(&self) -> &'static str {
@@ -104,6 +190,10 @@ impl Command {
             Self::Predict(_) => "predict",
             Self::Runs(_) => "runs",
             Self::Relocate(_) => "relocate",
+            Self::Sync(_) => "sync",
+            Self::Versions(_) => "versions",
+            Self::Promote(_) => "promote",
+            Self::Rollback(_) => "rollback",
         }
     }
 }

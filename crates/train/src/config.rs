@@ -8,9 +8,9 @@ use frame::Format;
 use model::{Algorithm, ModelConfig, ModelSection, Parameters};
 use serde::Serialize;
 use serde_json::Value;
-use tracking::Location;
+use tracking::Tracking;
 
-use crate::{Args, tracked::location};
+use crate::{Args, tracked};
 
 /// Everything `train` needs to know.
 #[derive(Debug)]
@@ -21,8 +21,14 @@ pub struct Config {
     pub(crate) predictions_file: PathBuf,
     pub(crate) page_file: PathBuf,
     /// Where the run is recorded, and where it waits if that cannot be done.
-    pub(crate) location: Location,
-    pub(crate) spool: PathBuf,
+    pub(crate) tracking: Tracking,
+    /// The run's experiment; the model's name, if nothing else is said.
+    pub(crate) experiment: String,
+    /// A run that is there already, and is to be gone on with.
+    pub(crate) resumed: Option<String>,
+    /// The run that this one belongs to.
+    pub(crate) parent: Option<String>,
+    pub(crate) register: bool,
     pub(crate) section: ModelSection,
     pub(crate) algorithm: Algorithm,
     pub(crate) parameters: Parameters,
@@ -78,8 +84,13 @@ impl Config {
             warnings.push(format!("model.{result} is a result, not a setting; ignored (results are in metrics.json)"));
         }
 
-        let (location, warning) = location(&args.tracking)?;
+        let (tracking, warning) = tracked::tracking(&args.tracking, models_dir)?;
         warnings.extend(warning);
+        let (resumed, warning) = tracked::resumed();
+        warnings.extend(warning);
+        if let Some(parent) = &args.parent_run {
+            ensure!(tracked::is_run_id(parent), "--parent-run {parent}: is not the id of a run; `train runs` lists them");
+        }
         let settings = Digest::of_json(&Settings {
             algorithm: algorithm.name(),
             parameters: parameters.named().into_iter().collect(),
@@ -93,8 +104,11 @@ impl Config {
             metrics_file: trained.join("metrics.json"),
             predictions_file: trained.join("predictions.csv"),
             page_file: trained.join("report.html"),
-            location,
-            spool: models_dir.join("spool"),
+            tracking,
+            experiment: cli::variable("MLFLOW_EXPERIMENT_NAME").unwrap_or_else(|| section.name.clone()),
+            resumed,
+            parent: args.parent_run.clone(),
+            register: args.register,
             section,
             algorithm,
             parameters,

@@ -6,8 +6,8 @@ use anyhow::{Context, ensure};
 use cli::Progress;
 use features::Preprocessor;
 use model::{
-    BootstrapInterval, Importance, Metrics, Regressor, bootstrap_intervals, cross_validate, fit, median,
-    permutation_importance,
+    BootstrapInterval, CrossValidation, CurvePoint, Importance, Metrics, Regressor, bootstrap_intervals, cross_validate,
+    curve_over_rows, fit, median, permutation_importance,
 };
 
 use crate::{Config, data::Dataset};
@@ -26,10 +26,24 @@ pub(crate) struct Findings {
     pub(crate) importances: Vec<(String, Importance)>,
     pub(crate) intervals: Vec<BootstrapInterval>,
     pub(crate) folds: Vec<Metrics>,
+    pub(crate) curve: LearningCurve,
     pub(crate) fit_ms: u64,
     pub(crate) cross_validation_ms: u64,
     pub(crate) warnings: Vec<String>,
 }
+
+/// How the error fell with what was learned from.
+#[derive(Default)]
+pub(crate) struct LearningCurve {
+    /// [`TREES`] or [`ROWS`].
+    pub(crate) over: &'static str,
+    pub(crate) points: Vec<CurvePoint>,
+}
+
+/// What a curve of an ensemble is drawn over.
+pub(crate) const TREES: &str = "trees";
+/// What a curve of a linear function is drawn over.
+pub(crate) const ROWS: &str = "training rows";
 
 /// Cross-validates on training rows and fits the final model side by side; then measures it, once, on the test rows.
 pub(crate) fn experiment(
@@ -71,7 +85,7 @@ pub(crate) fn experiment(
             let started = Instant::now();
             let done = || bar.advance(1);
             let scores = match folds {
-                0 => Ok(vec![]),
+                0 => Ok(CrossValidation::default()),
                 folds => {
                     cross_validate(&data.train.x, &data.train.y, &config.parameters, transform, folds, config.seed, &done)
                 }
@@ -80,12 +94,19 @@ pub(crate) fn experiment(
         },
     );
     let (regressor, fit_ms) = fitted.with_context(|| format!("fitting {}", config.algorithm.name()))?;
-    let (folds, cross_validation_ms) = match validated {
+    let (validated, cross_validation_ms) = match validated {
         Ok(found) => found,
         Err(error) => {
             warnings.push(format!("not cross-validated: {error}"));
-            (vec![], 0)
+            (CrossValidation::default(), 0)
         }
+    };
+    let curve = match &regressor {
+        Regressor::Linear(_) if !validated.folds.is_empty() => {
+            let points = curve_over_rows(&data.train.x, &data.train.y, &config.parameters, transform, config.seed);
+            LearningCurve { over: ROWS, points }
+        }
+        _ => LearningCurve { over: TREES, points: validated.curve },
     };
 
     let predict = |x| regressor.predict(x).into_iter().map(|y| transform.inverse(y)).collect::<Vec<f64>>();
@@ -100,7 +121,8 @@ pub(crate) fn experiment(
         intervals: bootstrap_intervals(&data.test.y, &predictions, config.seed),
         regressor,
         predictions,
-        folds,
+        folds: validated.folds,
+        curve,
         fit_ms,
         cross_validation_ms,
         warnings,

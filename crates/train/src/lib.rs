@@ -8,13 +8,21 @@ mod data;
 mod experiment;
 mod figure;
 mod lineage;
+mod logged_model;
 mod page;
+mod plots;
 mod predict;
+mod promote;
 mod record;
+mod registered;
 mod relocate;
+mod rollback;
 mod runs;
 mod stage;
+mod sync;
+mod told;
 mod tracked;
+mod versions;
 
 pub use args::Args;
 pub use config::Config;
@@ -39,6 +47,11 @@ pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
         command.name()
     );
     anyhow::ensure!(
+        !args.register && args.parent_run.is_none(),
+        "--register and --parent-run before `{}` mean nothing; they belong to a training",
+        command.name()
+    );
+    anyhow::ensure!(
         args.tracking.mlflow_tracking_uri.is_none(),
         "--mlflow-tracking-uri before `{}` means nothing; write it behind it, if it takes one",
         command.name()
@@ -50,5 +63,9 @@ pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
         }
         Command::Runs(runs_args) => runs::list(runs_args, progress),
         Command::Relocate(relocate_args) => relocate::relocate(relocate_args, progress),
+        Command::Sync(sync_args) => sync::sync(sync_args, progress),
+        Command::Versions(versions_args) => versions::list(versions_args, progress),
+        Command::Promote(promote_args) => frame::on_shared_threads(|| promote::promote(promote_args, progress)),
+        Command::Rollback(rollback_args) => rollback::rollback(rollback_args, progress),
     }
 }

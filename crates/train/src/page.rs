@@ -3,21 +3,18 @@
 use artifact::{FileEntry, RunRecord};
 use features::Preprocessor;
 use model::{METRIC_NAMES, Regressor, mean_and_deviation};
-use report::{Bar, Guide, Html, Page, Points, Table};
+use report::{Bar, Html, Page, Table};
 
 use crate::{
     data::Dataset,
-    experiment::Findings,
+    experiment::{Findings, TREES},
     figure::{figure, label},
     lineage::Lineage,
+    plots,
 };
 
-/// Points of a chart; more would make the page heavy and look the same.
-const POINTS: usize = 2000;
-const BINS: usize = 24;
 const WORST: usize = 10;
 const COEFFICIENTS: usize = 100;
-const IMPORTANCES: usize = 40;
 
 /// The page. `record` has no artifacts yet, and no times: the same run gives the same page.
 pub(crate) fn render(
@@ -41,6 +38,9 @@ pub(crate) fn render(
     page.section("Scores", &scores(record, target));
     if !findings.folds.is_empty() {
         page.section("Folds", &folds(findings));
+    }
+    if !findings.curve.points.is_empty() {
+        page.section("Learning curve", &learning_curve(findings));
     }
     page.section("Predictions", &predictions(dataset, findings, target));
     page.section("What the model goes by", &reasons(record, dataset, findings, preprocessor, target));
@@ -141,56 +141,39 @@ fn folds(findings: &Findings) -> Vec<Html> {
     ]
 }
 
-fn predictions(dataset: &Dataset, findings: &Findings, target: &str) -> Vec<Html> {
-    let rows = dataset.test.y.len();
-    // evenly over the table, so that no part of it is missing
-    let step = rows.div_ceil(POINTS).max(1);
-    let both = || dataset.test.y.iter().copied().zip(findings.predictions.iter().copied());
-    let actual: Vec<(f64, f64)> = both().step_by(step).map(|(y_true, y_pred)| (y_pred, y_true)).collect();
-    let residual: Vec<(f64, f64)> = both().step_by(step).map(|(y_true, y_pred)| (y_pred, y_true - y_pred)).collect();
-    let (predicted_label, actual_label) = (format!("predicted {target}"), format!("actual {target}"));
-    let chart = |title, y_label, points, guide| {
-        report::points(&Points { title, x_label: &predicted_label, y_label, points, guide, ..Points::default() })
+fn learning_curve(findings: &Findings) -> Vec<Html> {
+    let Some(charts) = plots::learning_curves(findings) else { return Vec::new() };
+    let text = if findings.curve.over == TREES {
+        "The root mean squared error after so many trees, the mean over the folds: where the first curve rises again, there are too \
+         many."
+    } else {
+        "The root mean squared error of a fit to so many rows, measured on a fifth of the training rows that is held out: where both \
+         curves have met, more rows help little."
     };
+    vec![Html::prose(text).paragraph(), report::side_by_side(&charts)]
+}
+
+fn predictions(dataset: &Dataset, findings: &Findings, target: &str) -> Vec<Html> {
+    let (rows, step) = (dataset.test.y.len(), plots::step(dataset));
     let mut content = vec![report::side_by_side(&[
         Html::join([
             &Html::from("Predicted against actual").heading(),
-            &chart("Predicted against actual", &actual_label, &actual, Guide::Diagonal),
+            &plots::predicted_against_actual(dataset, findings, target),
         ]),
-        Html::join([
-            &Html::from("Residuals: actual − predicted").heading(),
-            &chart("Residuals along the prediction", "residual", &residual, Guide::Zero),
-        ]),
+        Html::join([&Html::from("Residuals: actual − predicted").heading(), &plots::residuals(dataset, findings, target)]),
     ])];
     if step > 1 {
         let shown = format!("Every {step}th of {} test rows is drawn.", report::count(rows as u64));
         content.push(Html::text(&shown).small().paragraph());
     }
-    let residuals: Vec<f64> = both().map(|(y_true, y_pred)| y_true - y_pred).filter(|value| value.is_finite()).collect();
-    let (edges, counts) = binned(&residuals);
+    let (histogram, outside) = plots::spread(dataset, findings);
     content.push(Html::from("How residuals are spread").heading());
-    content.push(report::histogram("Histogram of residuals", &edges, &counts, &report::short_number));
-    let outside = residuals.len() as u64 - counts.iter().sum::<u64>();
+    content.push(histogram);
     if outside > 0 {
         let left_out = format!("{} residuals lie beyond the ends: see the worst rows.", report::count(outside));
         content.push(Html::text(&left_out).small().paragraph());
     }
     content
-}
-
-/// Counts between the 0.5 % and the 99.5 % quantile, and the largest distance from 0 of both on either side: a few large ones
-/// would leave one bar.
-fn binned(residuals: &[f64]) -> (Vec<f64>, Vec<u64>) {
-    let mut sorted: Vec<f64> = residuals.iter().map(|value| value.abs()).collect();
-    sorted.sort_by(f64::total_cmp);
-    let far = sorted.get((sorted.len().saturating_sub(1) as f64 * 0.99).round() as usize).copied().unwrap_or(0.0);
-    let far = if far > 0.0 { far } else { 1.0 };
-    let width = 2.0 * far / BINS as f64;
-    let mut counts = vec![0; BINS];
-    for value in residuals.iter().filter(|value| value.abs() <= far) {
-        counts[(((value + far) / width) as usize).min(BINS - 1)] += 1;
-    }
-    ((0..=BINS).map(|bin| -far + width * bin as f64).collect(), counts)
 }
 
 fn reasons(
@@ -200,20 +183,9 @@ fn reasons(
     preprocessor: &Preprocessor,
     target: &str,
 ) -> Vec<Html> {
-    let bars: Vec<Bar> = findings
-        .importances
-        .iter()
-        .take(IMPORTANCES)
-        .map(|(column, importance)| Bar {
-            label: column.clone(),
-            value: importance.mean,
-            text: report::amount(importance.mean),
-            spread: importance.deviation,
-        })
-        .collect();
     let mut content = vec![
         Html::from("Permutation importance of raw columns").heading(),
-        report::bars("Permutation importance of raw columns", &bars),
+        plots::importances(findings),
         Html::prose(&format!(
             "By how much the mean absolute error of {target} grows when a raw column, with every feature made of it, is shuffled among \
              test rows (a thousand at most, evenly from the table); whiskers show the standard deviation of five shuffles. A derived \

@@ -32,7 +32,7 @@ pub(crate) fn opening(config: &Config, target: &str, clock: &Clock) -> RunRecord
     if let Some(commit) = &commit {
         tags.insert("commit".into(), commit.clone());
     }
-    let run_id = tracking::new_run_id();
+    let run_id = config.resumed.clone().unwrap_or_else(tracking::new_run_id);
     RunRecord {
         format_version: RUN_RECORD_VERSION,
         identity: RunIdentity {
@@ -59,6 +59,9 @@ pub(crate) fn finished(opening: RunRecord, dataset: &Dataset, findings: &Finding
     record.status = RunStatus::Finished;
     record.parameters.insert("cross_validation_folds".into(), json!(findings.folds.len()));
     record.parameters.insert("features".into(), json!(dataset.features.len()));
+    if !findings.curve.points.is_empty() {
+        record.parameters.insert("learning_curve_over".into(), json!(findings.curve.over));
+    }
     record.tags.insert("preprocessor".into(), inputs.preprocessor.digest.to_string());
     record.metrics = metrics(findings);
     let finite = findings.intervals.iter().filter(|interval| interval.low.is_finite());
@@ -115,6 +118,10 @@ fn metrics(findings: &Findings) -> Vec<MetricPoint> {
             let mean = findings.folds.iter().map(of).sum::<f64>() / findings.folds.len() as f64;
             point(format!("cv_{name}"), mean, 0);
         }
+    }
+    for curve in &findings.curve.points {
+        point("learning_curve/train_rmse".into(), curve.train_rmse, curve.step);
+        point("learning_curve/validation_rmse".into(), curve.validation_rmse, curve.step);
     }
     metrics
 }
@@ -183,6 +190,11 @@ impl RunFiles {
         Ok(files)
     }
 
+    /// Adds files of no place on the disk.
+    pub(crate) fn extend(&mut self, files: Vec<RunFile>) {
+        self.files.extend(files);
+    }
+
     /// Their entries in a record that lies in `folder`.
     pub(crate) fn entries(&self, folder: &Path) -> Vec<RunArtifact> {
         self.files.iter().map(|file| file.entry(folder)).collect()
@@ -196,7 +208,7 @@ impl RunFiles {
     }
 
     fn add(&mut self, place: &str, file: &FileEntry) {
-        self.files.push(RunFile { place: place.into(), content: Content::File(file.clone()) });
+        self.files.push(RunFile::of_run(place, Content::File(file.clone())));
     }
 
     /// The manifest as it stands beside the main output of its stage.
@@ -204,7 +216,7 @@ impl RunFiles {
         let main = manifest.outputs.first().context("a manifest without outputs")?;
         let text = manifest.render_beside(&main.path)?;
         let place = format!("manifests/{}.manifest.json", manifest.stage);
-        self.files.push(RunFile { place, content: Content::Bytes(text.into_bytes()) });
+        self.files.push(RunFile::of_run(place, Content::Bytes(text.into_bytes())));
         Ok(())
     }
 }

@@ -1,15 +1,24 @@
 //! `train relocate`: lets the paths in a store of runs lead to where it is now.
 
-use cli::{Outcome, Progress};
-use tracking::EmbeddedStore;
+use std::path::Path;
 
-use crate::{args::RelocateArgs, tracked::location};
+use anyhow::bail;
+use cli::{Outcome, Progress};
+use tracking::{EmbeddedStore, Location};
+
+use crate::{args::RelocateArgs, tracked::tracking};
 
 /// Mends the paths.
 pub(crate) fn relocate(args: &RelocateArgs, progress: &Progress) -> anyhow::Result<Outcome> {
-    let (location, warning) = location(&args.tracking)?;
+    let (tracking, warning) = tracking(&args.tracking, Path::new("models"))?;
     warning.into_iter().for_each(|warning| progress.warn(warning));
-    let relocated = EmbeddedStore::at(&location.database).relocate(args.from.as_deref())?;
+    let Location::Sqlite { database } = &tracking.location else {
+        bail!(
+            "{}: is a server, whose paths are its own; name a file with --mlflow-tracking-uri sqlite:///FILE.db",
+            tracking.location
+        )
+    };
+    let relocated = EmbeddedStore::at(database).relocate(args.from.as_deref())?;
     let to = relocated.to.display();
     let human = if relocated.changed.is_empty() {
         format!("relocate  unchanged: every path leads to a folder that is there; those of this store to {to}")

@@ -1,13 +1,16 @@
 //! `train runs`: the runs of a store, for the terminal.
 
+use std::path::Path;
+
+use anyhow::Context;
 use cli::{No, Outcome, Progress};
 use serde::Serialize;
-use tracking::{EmbeddedStore, ListedRun, RunStore};
+use tracking::{EmbeddedStore, ListedRun, Location, RunStore};
 
 use crate::{
     args::RunsArgs,
     figure::{figure, label},
-    tracked::location,
+    tracked::tracking,
 };
 
 #[derive(Serialize)]
@@ -18,17 +21,26 @@ struct Listing {
 
 /// Lists runs; those of killed programs are marked as such first.
 pub(crate) fn list(args: &RunsArgs, progress: &Progress) -> anyhow::Result<Outcome> {
-    let (location, warning) = location(&args.tracking)?;
+    let (tracking, warning) = tracking(&args.tracking, Path::new("models"))?;
     warning.into_iter().for_each(|warning| progress.warn(warning));
-    let store = EmbeddedStore::at(&location.database);
-    // a store that can only be read can still be listed
-    let _ = store.reap();
-    let name = args.experiment.as_deref().unwrap_or_default();
-    let Some(runs) = store.runs(args.experiment.as_deref(), args.limit)? else {
-        return Err(No(format!("{}: has no experiment \"{name}\"", location.database.display())).into());
+    let (store, runs) = match &tracking.location {
+        Location::Sqlite { database } => {
+            let store = EmbeddedStore::at(database);
+            // a store that can only be read can still be listed
+            let _ = store.reap();
+            (store.uri(), store.runs(args.experiment.as_deref(), args.limit)?)
+        }
+        Location::Server { .. } => {
+            let store = tracking.server()?.context("a server has an address")?;
+            (store.uri(), store.runs(args.experiment.as_deref(), args.limit)?)
+        }
     };
-    let human = if runs.is_empty() { format!("no runs in {}", location.database.display()) } else { table(&runs) };
-    Ok(Outcome::done(&Listing { store: store.uri(), runs }, human))
+    let name = args.experiment.as_deref().unwrap_or_default();
+    let Some(runs) = runs else {
+        return Err(No(format!("{}: has no experiment \"{name}\"", tracking.location)).into());
+    };
+    let human = if runs.is_empty() { format!("no runs in {}", tracking.location) } else { table(&runs) };
+    Ok(Outcome::done(&Listing { store, runs }, human))
 }
 
 fn table(runs: &[ListedRun]) -> String {
@@ -50,17 +62,6 @@ fn table(runs: &[ListedRun]) -> String {
         .collect();
     let headings = ["run id", "name", "experiment", "status", "started (UTC)", label("r2"), label("mae"), label("rmse")]
         .map(str::to_owned);
-    let lines: Vec<&[String; 8]> = std::iter::once(&headings).chain(&rows).collect();
-    let width = |column: usize| lines.iter().map(|cells| cells[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 8] = std::array::from_fn(width);
-    let line = |cells: &&[String; 8]| {
-        let padded: Vec<String> = cells
-            .iter()
-            .zip(widths)
-            .enumerate()
-            .map(|(column, (cell, width))| if column < 5 { format!("{cell:<width$}") } else { format!("{cell:>width$}") })
-            .collect();
-        padded.join("  ").trim_end().to_owned()
-    };
-    lines.iter().map(line).collect::<Vec<_>>().join("\n")
+    let lines: Vec<[String; 8]> = std::iter::once(headings).chain(rows).collect();
+    cli::aligned(&lines, &[5, 6, 7])
 }

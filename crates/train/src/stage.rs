@@ -18,8 +18,11 @@ use crate::{
     experiment::{Findings, experiment},
     figure::{figure, label},
     lineage::Lineage,
-    page,
+    logged_model::{self, Made},
+    page, plots,
     record::{Inputs, RunFiles, finished, opening},
+    registered,
+    told::told,
     tracked::{Found, TrackedRun, catch_up},
 };
 
@@ -57,8 +60,9 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     let (_, preprocessor) = check_input(&preprocessor, "engineer")?;
     if !config.force
         && let Some(record) = unchanged(config, &[data.clone(), preprocessor.clone()])?
+        && !(config.register && registered::version_of(config, &record)?.is_none())
     {
-        catch_up(config, progress);
+        catch_up(config, progress)?;
         return Ok(summarise(config, "unchanged", &record, &Found::of(&record)));
     }
     let file: PreprocessorFile = read_envelope(&preprocessor.path, PREPROCESSOR.into(), "Run `engineer` to write it")?;
@@ -73,9 +77,9 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     config.warnings.iter().for_each(|warning| progress.warn(warning));
 
     let opening = opening(config, target, &clock);
-    let run = TrackedRun::begin(config, opening.clone(), progress);
+    let mut run = TrackedRun::begin(config, opening.clone(), progress)?;
     let given = Given { data, preprocessor, lineage: Lineage::of(engineer), checked };
-    match fit_and_write(config, &given, opening, &run, &clock, progress) {
+    match fit_and_write(config, &given, opening, &mut run, &clock, progress) {
         Ok((record, found)) => Ok(summarise(config, "done", &record, &found)),
         Err(error) => {
             run.fail(&error, progress);
@@ -102,7 +106,7 @@ fn fit_and_write(
     config: &Config,
     given: &Given,
     opening: RunRecord,
-    run: &TrackedRun,
+    run: &mut TrackedRun,
     clock: &Clock,
     progress: &Progress,
 ) -> anyhow::Result<(RunRecord, Found)> {
@@ -139,7 +143,8 @@ fn fit_and_write(
     let predictions = predictions(&dataset.test.y, &findings);
     let predictions_file = write_atomically(&config.predictions_file, predictions.as_bytes())?;
     let page_file = write_atomically(&config.page_file, page.as_bytes())?;
-    let files = RunFiles::new(config, [&model_file, &predictions_file, &page_file], preprocessor, lineage)?;
+    let mut files = RunFiles::new(config, [&model_file, &predictions_file, &page_file], preprocessor, lineage)?;
+    files.extend(plots::files(&dataset, &findings, &inputs.target));
     record.artifacts = files.entries(trained);
     record.times.ended_at_ms = cli::now_ms();
     let mut text = serde_json::to_string_pretty(&record)?;
@@ -160,12 +165,24 @@ fn fit_and_write(
         started_at_ms: clock.started_at_ms,
         duration_ms: clock.elapsed_ms(),
     };
-    let files = files.complete(&metrics_file, &manifest)?;
+    let mut files = files.complete(&metrics_file, &manifest)?;
     // in a store the table is named from anywhere, in the record beside the model from there
     let mut stored = record.clone();
     let whole = std::path::absolute(&data.path).unwrap_or_else(|_| data.path.clone());
     stored.datasets.iter_mut().for_each(|input| input.source.path.clone_from(&whole));
-    let found = run.end(&stored, &files, progress);
+    let mut told = told(config, &stored);
+    told.note_tables(files.iter().map(|file| file.place.as_str()).filter(|place| place.starts_with("tables/")));
+    let made = Made {
+        model: &model,
+        preprocessor: checked,
+        model_file: &manifest.outputs[0],
+        preprocessor_file: preprocessor,
+        lineage,
+    };
+    let (of_model, warning) = logged_model::add(config, &mut told, &stored, &made);
+    warning.into_iter().for_each(|warning| progress.detail(warning));
+    files.extend(of_model);
+    let found = run.end(&told, &files, progress);
     manifest.write_beside_outputs()?;
     Ok((record, found))
 }
@@ -214,8 +231,17 @@ fn summarise(config: &Config, status: &'static str, record: &RunRecord, run: &Fo
         ));
     }
     human.push_str(&format!("          → {} and report.html", config.model_file.display()));
-    if run.store.is_some() {
-        human.push_str(&format!(", run {} in {}", run.run_name, config.location.database.display()));
+    if let Some(store) = &run.store {
+        // a file as the user named it, a server as it is
+        let place = if run.unsent.is_some() { tracking::Location::default() } else { config.tracking.location.clone() };
+        let place = if store.starts_with("sqlite:") { place.to_string() } else { store.clone() };
+        human.push_str(&format!(", run {} in {place}", run.run_name));
+    }
+    if let Some(version) = &run.version {
+        human.push_str(&format!("\n          → version {version} of {}, alias challenger", record.name));
+    }
+    if let Some(page) = &run.page {
+        human.push_str(&format!("\n          → {page}"));
     }
     Outcome::done(&data, human)
 }

@@ -39,7 +39,7 @@ pub fn bars(title: &str, bars: &[Bar]) -> Html {
         let (left, wide) = (end.min(zero), (end - zero).abs().max(0.5));
         let _ = write!(
             content,
-            "<g><title>{}: {}</title><text x=132 y={} class=e>{}</text><rect x={} y={} width={} height=12 class=b rx=1 />",
+            "<g><title>{}: {}</title><text x=\"132\" y=\"{}\" class=\"e\">{}</text><rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"12\" class=\"b\" rx=\"1\" />",
             Html::text(&bar.label),
             Html::text(&bar.text),
             place(middle + 4.0),
@@ -52,17 +52,17 @@ pub fn bars(title: &str, bars: &[Bar]) -> Html {
             let (from, to) = (scale.at(bar.value - bar.spread), scale.at(bar.value + bar.spread));
             let _ = write!(
                 content,
-                "<path d=\"M{f} {m}H{t}M{f} {u}v6M{t} {u}v6\" class=w />",
+                "<path d=\"M{f} {m}H{t}M{f} {u}v6M{t} {u}v6\" class=\"w\" />",
                 f = place(from),
                 t = place(to),
                 m = place(middle),
                 u = place(middle - 3.0)
             );
         }
-        let _ = writeln!(content, "<text x=338 y={}>{}</text></g>", place(middle + 4.0), short(&bar.text, 14));
+        let _ = writeln!(content, "<text x=\"338\" y=\"{}\">{}</text></g>", place(middle + 4.0), short(&bar.text, 14));
     }
     let height = bars.len() as f64 * ROW;
-    let _ = writeln!(content, "<path d=\"M{z} 0V{}\" class=a />", place(height), z = place(zero));
+    let _ = writeln!(content, "<path d=\"M{z} 0V{}\" class=\"a\" />", place(height), z = place(zero));
     svg(WIDTH, height.max(1.0) as u32, &Html::text(title), &content)
 }
 
@@ -81,7 +81,7 @@ pub fn histogram(title: &str, edges: &[f64], counts: &[u64], write: &dyn Fn(f64)
         let top = y.at(*rows as f64).min(91.0);
         let _ = writeln!(
             content,
-            "<rect x={} y={} width={} height={} class=b><title>{} to {}: {}</title></rect>",
+            "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" class=\"b\"><title>{} to {}: {}</title></rect>",
             place(4.0 + bin as f64 * wide),
             place(top),
             place(wide - 1.0),
@@ -91,12 +91,12 @@ pub fn histogram(title: &str, edges: &[f64], counts: &[u64], write: &dyn Fn(f64)
             count(*rows)
         );
     }
-    content.push_str("<path d=\"M4 92.5H316\" class=a />");
+    content.push_str("<path d=\"M4 92.5H316\" class=\"a\" />");
     for tick in x.ticks(3) {
         let text = write(tick);
         let half = 3.0 * text.chars().count() as f64;
         let at = x.at(tick).clamp(half, 320.0 - half);
-        let _ = write!(content, "<text x={} y=106 class=m>{}</text>", place(at), Html::text(&text));
+        let _ = write!(content, "<text x=\"{}\" y=\"106\" class=\"m\">{}</text>", place(at), Html::text(&text));
     }
     svg(320, 110, &Html::text(title), &content)
 }

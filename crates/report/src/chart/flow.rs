@@ -35,7 +35,7 @@ pub fn balance(title: &str, label: &str, whole: u64, parts: &[Flow]) -> Html {
     let tall: f64 = parts.iter().map(|part| size(part.amount)).sum();
     let start = (HEIGHT - tall) / 2.0;
     let mut content = format!(
-        "<text x={} y={} class=e><tspan class=s>{}</tspan> {}</text><rect x={} y={} width={NODE} height={} class=b />\n",
+        "<text x=\"{}\" y=\"{}\" class=\"e\"><tspan class=\"s\">{}</tspan> {}</text><rect x=\"{}\" y=\"{}\" width=\"{NODE}\" height=\"{}\" class=\"b\" />\n",
         LEFT - 10.0,
         place(HEIGHT / 2.0 + 4.0),
         count(whole),
@@ -52,8 +52,8 @@ pub fn balance(title: &str, label: &str, whole: u64, parts: &[Flow]) -> Html {
         if part.amount > 0 {
             let _ = writeln!(
                 content,
-                "<path d=\"M{l} {f}C{bend} {f} {bend} {t} {RIGHT} {t}V{tb}C{bend} {tb} {bend} {fb} {l} {fb}Z\" class={class} />\
-                 <rect x={RIGHT} y={t} width={NODE} height={s} class={n} />",
+                "<path d=\"M{l} {f}C{bend} {f} {bend} {t} {RIGHT} {t}V{tb}C{bend} {tb} {bend} {fb} {l} {fb}Z\" class=\"{class}\" />\
+                 <rect x=\"{RIGHT}\" y=\"{t}\" width=\"{NODE}\" height=\"{s}\" class=\"{n}\" />",
                 l = LEFT + NODE,
                 f = place(from),
                 t = place(to),
@@ -65,7 +65,7 @@ pub fn balance(title: &str, label: &str, whole: u64, parts: &[Flow]) -> Html {
         }
         let _ = writeln!(
             content,
-            "<text x={} y={} class={}><tspan class=s>{}</tspan> {} <tspan class=f>{}</tspan></text>",
+            "<text x=\"{}\" y=\"{}\" class=\"{}\"><tspan class=\"s\">{}</tspan> {} <tspan class=\"f\">{}</tspan></text>",
             RIGHT + NODE + 10.0,
             place(to + size / 2.0 + 4.0),
             if part.amount > 0 { "t" } else { "f" },

@@ -62,7 +62,7 @@ pub fn points(chart: &Points) -> Html {
         let at = place(x.at(tick));
         let _ = write!(
             content,
-            "<path d=\"M{at} 8V{}\" class=g /><text x={at} y={} class=m>{}</text>",
+            "<path d=\"M{at} 8V{}\" class=\"g\" /><text x=\"{at}\" y=\"{}\" class=\"m\">{}</text>",
             height - 34.0,
             height - 20.0,
             Html::text(&chart.x_tick.map_or_else(|| label(tick), |write| write(tick)))
@@ -72,7 +72,7 @@ pub fn points(chart: &Points) -> Html {
         let at = y.at(tick);
         let _ = write!(
             content,
-            "<path d=\"M48 {a}H{}\" class=g /><text x=44 y={} class=e>{}</text>",
+            "<path d=\"M48 {a}H{}\" class=\"g\" /><text x=\"44\" y=\"{}\" class=\"e\">{}</text>",
             width - 8.0,
             place(at + 3.5),
             label(tick),
@@ -84,7 +84,7 @@ pub fn points(chart: &Points) -> Html {
     if chart.guide == Guide::Diagonal {
         let _ = writeln!(
             content,
-            "<path d=\"M{} {}L{} {}\" class=r />",
+            "<path d=\"M{} {}L{} {}\" class=\"r\" />",
             place(ends_x.0),
             place(y.at(ys.0)),
             place(ends_x.1),
@@ -92,21 +92,21 @@ pub fn points(chart: &Points) -> Html {
         );
     }
     if chart.guide == Guide::Zero {
-        let _ = writeln!(content, "<path d=\"M48 {z}H{}\" class=r />", width - 8.0, z = place(zero));
+        let _ = writeln!(content, "<path d=\"M48 {z}H{}\" class=\"r\" />", width - 8.0, z = place(zero));
     }
     if chart.joined && !finite.is_empty() {
         let path: Vec<String> = finite.iter().map(|(px, py)| format!("{} {}", place(x.at(*px)), place(y.at(*py)))).collect();
-        let _ = writeln!(content, "<path d=\"M{}\" class=l />", path.join("L"));
+        let _ = writeln!(content, "<path d=\"M{}\" class=\"l\" />", path.join("L"));
     }
     // one path of dots: a tenth of the bytes of as many circles
     content.push_str("<path d=\"");
     for (px, py) in &finite {
         let _ = write!(content, "M{} {}h0", place(x.at(*px)), place(y.at(*py)));
     }
-    let _ = writeln!(content, "\" class={} />", if chart.joined { "q" } else { "p" });
+    let _ = writeln!(content, "\" class=\"{}\" />", if chart.joined { "q" } else { "p" });
     let _ = writeln!(
         content,
-        "<text x={} y={} class=m>{}</text><text x=12 y={h} class=m transform=\"rotate(-90 12 {h})\">{}</text>",
+        "<text x=\"{}\" y=\"{}\" class=\"m\">{}</text><text x=\"12\" y=\"{h}\" class=\"m\" transform=\"rotate(-90 12 {h})\">{}</text>",
         place(f64::midpoint(width, 40.0)),
         height - 4.0,
         Html::text(chart.x_label),

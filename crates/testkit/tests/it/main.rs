@@ -8,10 +8,12 @@ mod documentation;
 mod golden;
 mod interruption;
 mod mlflow;
+mod onnx;
 mod pages;
 mod pipeline;
 mod recording;
 mod rows;
+mod server;
 mod tables;
 
 use testkit::{Dirt, Workspace, write_houses};

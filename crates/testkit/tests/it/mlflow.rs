@@ -1,35 +1,22 @@
 //! What real MLflows make of the store: the newest that can be installed, and the oldest of its major version.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    io::{BufRead, BufReader},
+    net::{Ipv4Addr, TcpListener},
     os::unix::process::CommandExt,
-    path::Path,
-    process::{Child, Command, Stdio},
-    thread::sleep,
-    time::Duration,
+    process::{Command, Stdio},
 };
 
 use serde_json::{Value, json};
 use testkit::{Workspace, repository};
 
-use crate::{TRAIN, houses, model_config, run_all};
-
-const NEWEST: &str = "3.17.2";
-const OLDEST: &str = "3.0.0";
-
-/// The Python of a virtual environment with this MLflow, which is made if need be.
-fn python(version: &str) -> Command {
-    let output = Command::new(repository().join("scripts/mlflow_venv.sh")).arg(version).output().expect("bash runs");
-    let folder = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    assert!(output.status.success() && !folder.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
-    let mut command = Command::new(Path::new(&folder).join("bin/python"));
-    command.env("MLFLOW_DISABLE_TELEMETRY", "true").env_remove("MLFLOW_TRACKING_URI");
-    command
-}
+use crate::{
+    TRAIN, houses, model_config, run_all,
+    server::{NEWEST, OLDEST, Server, free_address, get, python},
+};
 
 /// Everything that a client of this version reads at `uri`.
-fn read(workspace: &Workspace, version: &str, uri: &str) -> Value {
+pub(crate) fn read(workspace: &Workspace, version: &str, uri: &str) -> Value {
     let mut command = python(version);
     command.arg(repository().join("crates/testkit/golden/read_run.py")).arg(uri).current_dir(workspace.path(""));
     let output = command.output().expect("python runs");
@@ -37,52 +24,71 @@ fn read(workspace: &Workspace, version: &str, uri: &str) -> Value {
     serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}\n{}", String::from_utf8_lossy(&output.stderr)))
 }
 
-/// `mlflow server` with no flags in a workspace, and all that it starts; stopped at the end of the test, whatever comes of it.
-struct Server {
-    child: Child,
-    uri: String,
-}
+/// Our figures under the names of MLflow's own logging.
+const AUTOLOGGED: [(&str, &str); 10] = [
+    ("train_mae", "training_mean_absolute_error"),
+    ("train_rmse", "training_root_mean_squared_error"),
+    ("train_rmse", "training_mean_squared_error"),
+    ("train_r2", "training_r2_score"),
+    ("train_r2", "training_score"),
+    ("mae", "mean_absolute_error"),
+    ("rmse", "root_mean_squared_error"),
+    ("rmse", "mean_squared_error"),
+    ("r2", "r2_score"),
+    ("mape", "mean_absolute_percentage_error"),
+];
 
-fn free_address() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr()).expect("a port")
-}
-
-/// What the server at `address` answers to a request for `path`.
-fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
-    let mut connection = TcpStream::connect(address)?;
-    write!(connection, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer).map(|_| answer)
-}
-
-impl Server {
-    fn start(workspace: &Workspace, version: &str) -> Self {
-        let free = free_address();
-        let mut command = python(version);
-        command.args(["-m", "mlflow", "server"]).env("MLFLOW_PORT", free.port().to_string());
-        command.env_remove("MLFLOW_BACKEND_STORE_URI");
-        command.current_dir(workspace.path("")).process_group(0).stdout(Stdio::null()).stderr(Stdio::null());
-        let server = Self { child: command.spawn().expect("the server starts"), uri: format!("http://{free}") };
-        for _ in 0..600 {
-            if get(free, "/health").is_ok_and(|answer| answer.contains(" 200 ")) {
-                return server;
-            }
-            sleep(Duration::from_millis(100));
-        }
-        panic!("mlflow server did not answer within a minute");
+/// What a client should read of the model that the run in `models/trained`, which is `run` in the store, has made.
+pub(crate) fn expected_model(workspace: &Workspace, run: &Value) -> Value {
+    let record = workspace.json("models/trained/metrics.json");
+    let ours = expected(workspace);
+    let mut metrics: Vec<Value> = Vec::new();
+    for (key, points) in ours["metrics"].as_object().unwrap() {
+        let context = match key.as_str() {
+            key if key.starts_with("train") => "train",
+            "mae" | "rmse" | "r2" | "mape" | "median_ae" => "test",
+            key if AUTOLOGGED.iter().any(|(_, theirs)| *theirs == key) => "test",
+            _ => continue,
+        };
+        let inputs = ours["inputs"].as_array().unwrap();
+        let dataset = inputs.iter().find(|input| input["name"] == format!("featured:{context}")).unwrap();
+        let point = &points[0];
+        metrics.push(json!([key, point[0], point[1], point[2], dataset["name"], dataset["digest"]]));
     }
+    json!({
+        "name": record["name"],
+        "model_type": "regressor",
+        "status": "READY",
+        "source_run_id": run["run_id"],
+        "step": 0,
+        "params": ours["params"],
+        "tags": record["tags"],
+        "metrics": metrics,
+    })
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        // its workers, too: they are in its process group, and nobody else is
-        let _ = Command::new("kill").args(["--", &format!("-{}", self.child.id())]).status();
-        let _ = self.child.wait();
+/// Checks the only model of `run`, a run as read: all of it, and that its files are whole.
+pub(crate) fn has_the_model(run: &Value, workspace: &Workspace) {
+    let models = run["models"].as_array().unwrap();
+    assert_eq!(models.len(), 1);
+    let mut model = models[0].clone();
+    let artifacts = model.as_object_mut().unwrap().remove("artifacts").unwrap();
+    let id = model.as_object_mut().unwrap().remove("model_id").unwrap();
+    assert!(id.as_str().unwrap().starts_with("m-"), "{id}");
+    let tags = model["tags"].as_object_mut().unwrap();
+    for of_stores in ["client.model_id", "mlflow.modelVersions"] {
+        tags.remove(of_stores);
     }
+    assert_eq!(model, expected_model(workspace, run));
+    for name in ["model.bin", "preprocessor.bin"] {
+        assert_eq!(artifacts[name], run["artifacts"][format!("model/{name}")], "{name}");
+    }
+    let linear = artifacts["onnx/model.onnx"].is_object();
+    assert_eq!(artifacts.as_object().unwrap().len(), if linear { 10 } else { 3 }, "{artifacts}");
 }
 
 /// What a client should read of the run in `models/trained`.
-fn expected(workspace: &Workspace) -> Value {
+pub(crate) fn expected(workspace: &Workspace) -> Value {
     let record = workspace.json("models/trained/metrics.json");
     let identity = &record["identity"];
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -104,14 +110,25 @@ fn expected(workspace: &Workspace) -> Value {
         }
     }
     tags["mlflow.source.type"] = json!("LOCAL");
+    tags["mlflow.loggedArtifacts"] = json!(
+        "[{\"path\": \"tables/test_rows.json\", \"type\": \"table\"}, {\"path\": \"tables/importances.json\", \"type\": \"table\"}]"
+    );
+    let ended = &record["times"]["ended_at_ms"];
     let (mut metrics, mut latest) = (json!({}), json!({}));
     for point in record["metrics"].as_array().unwrap() {
         let key = point["key"].as_str().unwrap();
         if metrics[key].is_null() {
             metrics[key] = json!([]);
         }
-        metrics[key].as_array_mut().unwrap().push(json!([point["step"], point["value"]]));
+        metrics[key].as_array_mut().unwrap().push(json!([point["step"], point["value"], ended]));
         latest[key] = point["value"].clone();
+    }
+    for (ours, theirs) in AUTOLOGGED {
+        let value = latest[ours].as_f64().unwrap();
+        let value =
+            json!(if theirs.ends_with("mean_squared_error") && !theirs.contains("root") { value * value } else { value });
+        metrics[theirs] = json!([[0, value, ended]]);
+        latest[theirs] = value;
     }
     let mut inputs: Vec<Value> =
         record["datasets"].as_array().unwrap().iter().map(|input| dataset(workspace, input)).collect();
@@ -152,9 +169,17 @@ fn dataset(workspace: &Workspace, input: &Value) -> Value {
     })
 }
 
-/// The run as read, but for `metrics.json` and the manifest of `train`, which cannot be in the record that they hold or digest.
-fn without_own_words(run: &Value) -> Value {
+/// The run as read, but for `metrics.json` and the manifest of `train`, which cannot be in the record that they hold or digest, and for
+/// what is looked at elsewhere: its model, and the figures of the machine, which must be there.
+pub(crate) fn without_own_words(run: &Value) -> Value {
     let mut run = run.clone();
+    run.as_object_mut().unwrap().remove("models");
+    for figures in ["metrics", "latest_metrics"] {
+        let figures = run[figures].as_object_mut().unwrap();
+        let before = figures.len();
+        figures.retain(|key, _| !key.starts_with("system/"));
+        assert_eq!(before - figures.len(), 8);
+    }
     for own in ["metrics.json", "manifests/train.manifest.json"] {
         assert!(run["artifacts"].as_object_mut().unwrap().remove(own).is_some(), "{own}");
     }
@@ -162,7 +187,7 @@ fn without_own_words(run: &Value) -> Value {
 }
 
 /// Checks that the record among the artifacts of `run` is the one in `models/trained`.
-fn has_the_record(run: &Value, workspace: &Workspace) {
+pub(crate) fn has_the_record(run: &Value, workspace: &Workspace) {
     assert_eq!(run["artifacts"]["metrics.json"]["bytes"], workspace.bytes("models/trained/metrics.json").len());
 }
 
@@ -180,6 +205,7 @@ fn the_newest_mlflow_opens_the_store_with_no_flags_and_reads_everything_back() {
         for (run, expected) in read.iter().zip(runs) {
             assert_eq!(&without_own_words(run), *expected);
         }
+        has_the_model(&read[runs.len() - 1], &workspace);
     };
     assert!(first["metrics"].as_object().unwrap().len() > 20 && first["artifacts"].as_object().unwrap().len() > 7);
     // the client alone, on a copy: it migrates what it opens
@@ -215,6 +241,7 @@ fn a_store_that_mlflow_made_is_joined() {
         let ours = &found["experiments"]["house_price_model"][0];
         has_the_record(ours, &workspace);
         assert_eq!(without_own_words(ours), expected(&workspace), "{version}");
+        has_the_model(ours, &workspace);
         assert!(workspace.ok("train runs --experiment theirs").contains("their run"));
     }
 }
@@ -227,6 +254,7 @@ fn the_oldest_mlflow_of_its_major_version_opens_the_store() {
     assert_eq!(found["version"], OLDEST);
     let ours = &found["experiments"]["house_price_model"][0];
     has_the_record(ours, &workspace);
+    has_the_model(ours, &workspace);
     assert_eq!(without_own_words(ours), expected(&workspace));
 }
 
@@ -267,7 +295,7 @@ fn the_script_opens_a_run() {
     let mut command = script(&["--store", &store, "--run", &run, "--port", &address.port().to_string()]);
     let mut child = command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("bash runs");
     let said = BufReader::new(child.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
-    let server = Server { child, uri: format!("http://{address}") };
+    let server = Server::of(child, address);
     let link = said.into_iter().find(|line| line.starts_with("http://")).expect("the address of the run");
     assert_eq!(link, format!("{}/#/experiments/1/runs/{run}?workflowType=machine_learning", server.uri));
     let answer = get(address, &format!("/api/2.0/mlflow/runs/get?run_id={run}")).unwrap();

@@ -123,11 +123,11 @@ fn a_training_that_fails_is_recorded_with_its_reason() {
 #[test]
 fn where_runs_go_is_said_by_the_flag_or_else_by_the_environment() {
     let workspace = ready(500);
-    let stderr = workspace.fails(2, &format!("{TRAIN} --mlflow-tracking-uri http://127.0.0.1:5000"));
+    let stderr = workspace.fails(2, &format!("{TRAIN} --mlflow-tracking-uri file:/tmp/mlruns"));
     assert_eq!(
         stderr,
-        "error: http://127.0.0.1:5000: this program records runs in an SQLite file only, not on a server or in a folder of files; \
-         write sqlite:///FILE.db\n"
+        "error: file:/tmp/mlruns: runs are recorded on an MLflow server or in an SQLite file; write http://HOST:PORT, \
+         https://HOST/PATH or sqlite:///FILE.db\n"
     );
     assert!(!workspace.path("models/trained/model.bin").exists());
     let with = |uri: &str, line: &str| {
@@ -137,12 +137,12 @@ fn where_runs_go_is_said_by_the_flag_or_else_by_the_environment() {
         assert!(output.status.success(), "{line}");
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
-    let warning = with("http://127.0.0.1:5000", TRAIN);
+    let warning = with("databricks", TRAIN);
     assert!(
-        warning.starts_with("warning: MLFLOW_TRACKING_URI is not used: http://127.0.0.1:5000: this program"),
+        warning.starts_with("warning: MLFLOW_TRACKING_URI is not used: databricks: runs are recorded on an"),
         "{warning}"
     );
-    assert!(warning.ends_with("write sqlite:///FILE.db. Using mlflow.db\n"), "{warning}");
+    assert!(warning.ends_with("or sqlite:///FILE.db. Using mlflow.db\n"), "{warning}");
     assert_eq!(with("sqlite:///deep/er/other.db", &format!("{TRAIN} --force")), "");
     assert!(workspace.path("deep/er/mlruns/1").is_dir());
     assert_eq!(with("sqlite:///deep/er/other.db", &format!("{TRAIN} --force --mlflow-tracking-uri sqlite:///third.db")), "");
@@ -178,7 +178,11 @@ fn a_store_that_was_moved_is_mended() {
     let at = |name: &str| workspace.path(name).join("mlruns").display().to_string();
     assert_eq!(
         said,
-        format!("relocate  done: paths changed: 2 in experiments, 1 in runs\n          {} → {}\n", at("old"), at("new"))
+        format!(
+            "relocate  done: paths changed: 2 in experiments, 1 in runs, 1 in logged_models\n          {} → {}\n",
+            at("old"),
+            at("new")
+        )
     );
     let connection = rusqlite::Connection::open(workspace.path("new/mlflow.db")).unwrap();
     let artifacts: String = connection.query_row("SELECT artifact_uri FROM runs", [], |row| row.get(0)).unwrap();

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use crate::TrackingError;
 
 /// The tables that are written, with the columns that are named.
-const WRITTEN: [(&str, &[&str]); 9] = [
+const WRITTEN: [(&str, &[&str]); 18] = [
     ("experiments", &["experiment_id", "name", "artifact_location", "lifecycle_stage", "creation_time", "last_update_time"]),
     (
         "runs",
@@ -46,6 +46,58 @@ const WRITTEN: [(&str, &[&str]); 9] = [
     ),
     ("inputs", &["input_uuid", "source_type", "source_id", "destination_type", "destination_id", "step"]),
     ("input_tags", &["input_uuid", "name", "value"]),
+    (
+        "logged_models",
+        &[
+            "model_id",
+            "experiment_id",
+            "name",
+            "artifact_location",
+            "creation_timestamp_ms",
+            "last_updated_timestamp_ms",
+            "status",
+            "lifecycle_stage",
+            "model_type",
+            "source_run_id",
+        ],
+    ),
+    ("logged_model_params", &["model_id", "experiment_id", "param_key", "param_value"]),
+    ("logged_model_tags", &["model_id", "experiment_id", "tag_key", "tag_value"]),
+    (
+        "logged_model_metrics",
+        &[
+            "model_id",
+            "metric_name",
+            "metric_timestamp_ms",
+            "metric_step",
+            "metric_value",
+            "experiment_id",
+            "run_id",
+            "dataset_uuid",
+            "dataset_name",
+            "dataset_digest",
+        ],
+    ),
+    ("registered_models", &["name", "creation_time", "last_updated_time", "description"]),
+    (
+        "model_versions",
+        &[
+            "name",
+            "version",
+            "creation_time",
+            "last_updated_time",
+            "description",
+            "user_id",
+            "current_stage",
+            "source",
+            "run_id",
+            "status",
+            "storage_location",
+        ],
+    ),
+    ("registered_model_aliases", &["name", "alias", "version"]),
+    ("registered_model_tags", &["key", "value", "name"]),
+    ("model_version_tags", &["key", "value", "name", "version"]),
 ];
 
 /// A column that is there, and whether a row must give it a value.

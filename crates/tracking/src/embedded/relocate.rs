@@ -9,7 +9,7 @@ use rusqlite::Transaction;
 use serde::Serialize;
 use thiserror::Error;
 
-use super::{ARTIFACTS, EmbeddedStore};
+use super::{ARTIFACTS, EmbeddedStore, plain};
 use crate::TrackingError;
 
 /// Where MLflow keeps paths of artifacts. A table that an older database does not have is passed over.
@@ -128,11 +128,6 @@ fn relocate_datasets(transaction: &Transaction, moved: &[&Path], now: &Path) -> 
             transaction.execute("UPDATE datasets SET dataset_source = ?1 WHERE rowid = ?2", (source.to_string(), row))?;
     }
     Ok(changed)
-}
-
-/// A path without the scheme of a file's URI.
-fn plain(path: &str) -> &str {
-    path.strip_prefix("file://").or_else(|| path.strip_prefix("file:")).unwrap_or(path)
 }
 
 /// The folder of artifacts in a recorded path, and what follows; `None` where the path is a server's or leads elsewhere.

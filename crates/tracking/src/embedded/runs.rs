@@ -3,31 +3,9 @@
 use std::collections::BTreeMap;
 
 use rusqlite::{Row, params};
-use serde::Serialize;
 
 use super::EmbeddedStore;
-use crate::TrackingError;
-
-/// A run in a list.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ListedRun {
-    /// Its id.
-    pub run_id: String,
-    /// Its name.
-    pub run_name: String,
-    /// Its experiment's name.
-    pub experiment: String,
-    /// Its experiment's id.
-    pub experiment_id: String,
-    /// `RUNNING`, `FINISHED`, `FAILED`, `KILLED` or `SCHEDULED`.
-    pub status: String,
-    /// Milliseconds since 1970-01-01 UTC.
-    pub started_at_ms: Option<i64>,
-    /// Milliseconds since 1970-01-01 UTC.
-    pub ended_at_ms: Option<i64>,
-    /// The latest point of every metric.
-    pub metrics: BTreeMap<String, f64>,
-}
+use crate::{ListedRun, TrackingError};
 
 impl EmbeddedStore {
     /// The latest `limit` runs that are not in the trash, the newest first; of one experiment if it is named.

@@ -1,15 +1,23 @@
 //! What the store does to a database, looked at with SQL.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 
-use artifact::{DatasetInput, Digest, FileEntry, MetricPoint, RunIdentity, RunStatus, RunTimes};
+use artifact::{DatasetInput, Digest, FileEntry, MetricPoint, RunIdentity, RunRecord, RunStatus, RunTimes};
 use rusqlite::types::Value;
 use tempfile::TempDir;
 
 use super::*;
-use crate::{Content, Location, Recorded, Spool, Tracker};
+use crate::{Content, HttpSettings, Location, Recorded, Spool, Tracker, Tracking, Warn};
 
-fn record(id: &str, status: RunStatus) -> RunRecord {
+pub(super) fn record(id: &str, status: RunStatus) -> Run {
+    Run::of(&run_record(id, status))
+}
+
+fn run_record(id: &str, status: RunStatus) -> RunRecord {
     let point = |key: &str, value, step| MetricPoint { key: key.into(), value, step };
     RunRecord {
         format_version: artifact::RUN_RECORD_VERSION,
@@ -43,15 +51,15 @@ fn record(id: &str, status: RunStatus) -> RunRecord {
 }
 
 fn files() -> Vec<RunFile> {
-    vec![RunFile { place: "model/model.bin".into(), content: Content::Bytes(b"model".to_vec()) }]
+    vec![RunFile::of_run("model/model.bin", Content::Bytes(b"model".to_vec()))]
 }
 
-fn store(folder: &TempDir) -> EmbeddedStore {
+pub(super) fn store(folder: &TempDir) -> EmbeddedStore {
     EmbeddedStore { patience: Duration::from_millis(50), ..EmbeddedStore::at(&folder.path().join("mlflow.db")) }
 }
 
 /// All rows of a query, each as text.
-fn rows(store: &EmbeddedStore, sql: &str) -> Vec<String> {
+pub(super) fn rows(store: &EmbeddedStore, sql: &str) -> Vec<String> {
     let connection = Connection::open(store.database()).unwrap();
     let mut statement = connection.prepare(sql).unwrap();
     let columns = statement.column_count();
@@ -71,7 +79,7 @@ fn a_run_is_written_as_mlflow_would() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(&folder);
     let here = folder.path().display();
-    assert_eq!(store.begin(&record("a", RunStatus::Running)).unwrap(), "1");
+    assert_eq!(store.begin(&record("a", RunStatus::Running)).unwrap().experiment_id, "1");
     assert_eq!(rows(&store, "SELECT status, start_time, end_time FROM runs"), ["RUNNING|1000|-"]);
     store.end(&record("a", RunStatus::Finished), &files()).unwrap();
 
@@ -136,7 +144,7 @@ fn a_killed_program_leaves_a_killed_run_and_a_living_one_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let (living, killed) = (store(&folder), store(&folder));
     living.begin(&record("a", RunStatus::Running)).unwrap();
-    killed.begin(&RunRecord { note: String::new(), ..record("b", RunStatus::Running) }).unwrap();
+    killed.begin(&Run::of(&RunRecord { note: String::new(), ..run_record("b", RunStatus::Running) })).unwrap();
     drop(killed);
     assert_eq!(store(&folder).reap().unwrap(), ["b"]);
     assert_eq!(store(&folder).reap().unwrap(), [""; 0]);
@@ -209,8 +217,8 @@ fn a_database_that_cannot_be_written_safely_is_left_as_it_was() {
     );
     refused(
         &sql("INSERT INTO experiments (name, lifecycle_stage) VALUES ('houses', 'deleted')"),
-        "DB: experiment \"houses\" was deleted in MLflow. Restore it with `mlflow experiments restore --experiment-id 1`, or change \
-         model.name",
+        "DB: experiment \"houses\" was deleted in MLflow. Restore it with `mlflow experiments restore --experiment-id 1`, or use another: \
+         MLFLOW_EXPERIMENT_NAME",
     );
 }
 
@@ -230,12 +238,26 @@ fn what_cannot_be_recorded_waits_and_is_delivered_later() {
     let folder = tempfile::tempdir().unwrap();
     let (database, waiting) = (folder.path().join("mlflow.db"), folder.path().join("spool"));
     fs::write(&database, "x".repeat(200)).unwrap();
-    let location = Location { database: database.clone() };
-    let tracker = Tracker::new(&location, &waiting);
-    assert!(tracker.begin(&record("a", RunStatus::Running))[0].contains("is not an SQLite database"));
-    let (recorded, warnings) = tracker.end(&record("a", RunStatus::Finished), &files()).unwrap();
+    let tracking = Tracking {
+        location: Location::Sqlite { database: database.clone() },
+        registry: None,
+        settings: HttpSettings::default(),
+        spool: waiting.clone(),
+        marks: folder.path().join("marks"),
+        sampling: None,
+    };
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let warn: Warn = {
+        let said = said.clone();
+        Arc::new(move |warning| said.lock().unwrap().push(warning))
+    };
+    let take = || std::mem::take(&mut *said.lock().unwrap());
+    let tracker = Tracker::new(&tracking).unwrap();
+    let under_way = tracker.begin(&record("a", RunStatus::Running), &warn);
+    let recorded = tracker.end(Some(under_way), &record("a", RunStatus::Finished), &files(), &warn).unwrap();
     assert_eq!(recorded, Recorded::Waiting(waiting.join("a")));
-    assert!(warnings[0].contains("is not an SQLite database"), "{warnings:?}");
+    let warnings = take();
+    assert!(warnings.len() == 1 && warnings[0].contains("is not an SQLite database"), "{warnings:?}");
     // a run that waits for another store, one that a killed program left half written, and one that cannot be read
     let elsewhere = Spool::at(&waiting, "sqlite:////elsewhere.db");
     elsewhere.keep(&record("b", RunStatus::Finished), &[]).unwrap();
@@ -244,7 +266,10 @@ fn what_cannot_be_recorded_waits_and_is_delivered_later() {
     fs::write(waiting.join("d/run.json"), "{").unwrap();
 
     fs::remove_file(&database).unwrap();
-    let warnings = Tracker::new(&location, &waiting).begin(&record("e", RunStatus::Running)).join("\n");
+    let tracker = Tracker::new(&tracking).unwrap();
+    let under_way = tracker.begin(&record("e", RunStatus::Running), &warn);
+    tracker.end(Some(under_way), &record("e", RunStatus::Finished), &[], &warn).unwrap();
+    let warnings = take().join("\n");
     assert!(warnings.starts_with(&format!("1 run that waited: now in sqlite:///{}\n", database.display())), "{warnings}");
     assert!(
         warnings.contains(
@@ -254,11 +279,9 @@ fn what_cannot_be_recorded_waits_and_is_delivered_later() {
     );
     assert!(warnings.contains("spool/d/run.json: is not a run that waits: EOF"), "{warnings}");
     let store = store(&folder);
-    assert_eq!(rows(&store, "SELECT run_uuid, status FROM runs ORDER BY 1"), ["a|FINISHED", "e|RUNNING"]);
+    assert_eq!(rows(&store, "SELECT run_uuid, status FROM runs ORDER BY 1"), ["a|FINISHED", "e|FINISHED"]);
     assert_eq!(fs::read(folder.path().join("mlruns/1/a/artifacts/model/model.bin")).unwrap(), b"model");
     assert_eq!(["a", "b", "c", "d"].map(|run| waiting.join(run).exists()), [false, true, false, true]);
-    // the tracker that delivered is gone, and so is the run that it had under way
-    assert_eq!(store.reap().unwrap(), ["e"]);
 }
 
 #[test]
@@ -266,7 +289,7 @@ fn a_folder_that_was_moved_is_mended() {
     let root = tempfile::tempdir().unwrap();
     let at = |name: &str| EmbeddedStore::at(&root.path().join(name).join("mlflow.db"));
     let mut moving = record("a", RunStatus::Finished);
-    moving.datasets[0].source.path = root.path().join("old/data/featured.csv");
+    moving.datasets[0].source = format!("{{\"uri\":\"{}\"}}", root.path().join("old/data/featured.csv").display());
     at("old").end(&moving, &files()).unwrap();
     assert_eq!(at("old").relocate(None).unwrap().changed, []);
     fs::rename(root.path().join("old"), root.path().join("new")).unwrap();
@@ -300,7 +323,7 @@ fn runs_are_listed_newest_first() {
     let store = store(&folder);
     for (place, id) in ["a", "b", "c"].into_iter().enumerate() {
         let mut record = record(id, RunStatus::Finished);
-        record.times.started_at_ms += place as u64;
+        record.start_time += place as i64;
         store.end(&record, &[]).unwrap();
     }
     let ids = |experiment, limit| {
@@ -313,4 +336,23 @@ fn runs_are_listed_newest_first() {
     assert_eq!(ids(Some("boats"), 9), None);
     let run = store.runs(None, 1).unwrap().unwrap().remove(0);
     assert_eq!((run.experiment.as_str(), run.experiment_id.as_str(), run.metrics.get("r2")), ("houses", "1", Some(&0.9)));
+}
+
+#[test]
+fn a_run_that_waited_since_an_older_version_is_delivered() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder);
+    let waiting = folder.path().join("spool/a");
+    fs::create_dir_all(waiting.join("artifacts/model")).unwrap();
+    fs::write(waiting.join("artifacts/model/model.bin"), "model").unwrap();
+    let file = artifact::FileEntry::of(&waiting.join("artifacts/model/model.bin")).unwrap();
+    let text = serde_json::json!({
+        "store": store.uri(),
+        "record": run_record("a", RunStatus::Finished),
+        "files": [{"place": "model/model.bin", "path": "artifacts/model/model.bin", "digest": file.digest, "bytes": file.bytes}],
+    });
+    fs::write(waiting.join("run.json"), text.to_string()).unwrap();
+    assert_eq!(Spool::at(&folder.path().join("spool"), &store.uri()).deliver(&store).unwrap().runs, 1);
+    assert_eq!(rows(&store, "SELECT run_uuid, status FROM runs"), ["a|FINISHED"]);
+    assert_eq!(fs::read(folder.path().join("mlruns/1/a/artifacts/model/model.bin")).unwrap(), b"model");
 }

@@ -1,29 +1,33 @@
-//! Decides whether a model is good enough.
+//! Decides whether a model is good enough: bounds on its figures.
 
-use artifact::RunRecord;
+use std::collections::BTreeMap;
+
 use schema::{GateBound, Ordered};
 use serde::Serialize;
 
 /// A metric against its bounds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct Decision {
-    pub(crate) metric: String,
-    pub(crate) value: f64,
-    pub(crate) min: Option<f64>,
-    pub(crate) max: Option<f64>,
-    pub(crate) passed: bool,
+pub struct Decision {
+    /// The metric.
+    pub metric: String,
+    /// Its value.
+    pub value: f64,
+    /// What it must be at least.
+    pub min: Option<f64>,
+    /// What it must be at most.
+    pub max: Option<f64>,
+    /// Whether it is.
+    pub passed: bool,
 }
 
-/// Holds the figures of a run against the gate.
+/// Holds figures, by name, against the gate.
 ///
 /// # Errors
-/// Names a metric that the run does not have.
-pub(crate) fn decide(gate: &Ordered<GateBound>, record: &RunRecord) -> Result<Vec<Decision>, String> {
+/// Names a metric that is not among them.
+pub fn decide(gate: &Ordered<GateBound>, metrics: &BTreeMap<String, f64>) -> Result<Vec<Decision>, String> {
     let decide = |(metric, bound): (&str, &GateBound)| {
-        let Some(value) = record.metric(metric) else {
-            let mut known: Vec<&str> =
-                record.metrics.iter().filter(|point| point.step == 0).map(|point| point.key.as_str()).collect();
-            known.sort_unstable();
+        let Some(value) = metrics.get(metric).copied() else {
+            let known: Vec<&str> = metrics.keys().map(String::as_str).collect();
             return Err(format!("package.gate.{metric}: the run has no such metric; it has {}", known.join(", ")));
         };
         let passed = bound.min.is_none_or(|min| value >= min) && bound.max.is_none_or(|max| value <= max);
@@ -34,7 +38,7 @@ pub(crate) fn decide(gate: &Ordered<GateBound>, record: &RunRecord) -> Result<Ve
 
 impl Decision {
     /// What is said of a bound that was missed.
-    pub(crate) fn refusal(&self) -> String {
+    pub fn refusal(&self) -> String {
         let bound = match (self.min, self.max) {
             (Some(min), _) if self.value < min => format!("is below the minimum {min}"),
             (_, Some(max)) => format!("is above the maximum {max}"),
@@ -47,12 +51,9 @@ impl Decision {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use artifact::MetricPoint;
 
     fn decided(bound: GateBound) -> Result<Vec<Decision>, String> {
-        let metrics = vec![MetricPoint { key: "r2".into(), value: 0.85, step: 0 }];
-        let record = RunRecord { metrics, ..RunRecord::default() };
-        decide(&Ordered(vec![("r2".into(), bound)]), &record)
+        decide(&Ordered(vec![("r2".into(), bound)]), &[("r2".to_owned(), 0.85)].into())
     }
 
     #[test]

@@ -1,0 +1,66 @@
+//! Reads the table that `process` wrote, block by block.
+
+use schema::{ColumnType, SPLIT_COLUMN, Schema, Table, Values};
+
+use crate::{Block, FrameError, Kind, Source};
+
+/// A block of the cleaned table.
+#[derive(Debug)]
+pub struct Cleaned {
+    /// The raw columns that features are made of.
+    pub table: Table,
+    /// The column to predict.
+    pub target: Vec<f64>,
+    /// Per row whether it is learned from.
+    pub train: Vec<bool>,
+}
+
+/// Opens the cleaned table and compares its header with the schema.
+///
+/// # Errors
+/// If it cannot be read, or lacks a column.
+pub fn open_cleaned(path: &std::path::Path, schema: &Schema) -> Result<Source, FrameError> {
+    let source = Source::open(path)?;
+    let mut expected: Vec<&str> = schema.columns().iter().map(|column| column.name.as_str()).collect();
+    expected.push(SPLIT_COLUMN);
+    for name in &expected {
+        if !source.names().iter().any(|found| found == name) {
+            let message = format!("column \"{name}\" is not in the header. Run `process` again");
+            return Err(FrameError::Header { path: path.to_owned(), line: 1, message });
+        }
+    }
+    Ok(source)
+}
+
+impl Block {
+    /// Reads the block as one of the cleaned table.
+    ///
+    /// # Errors
+    /// With line, column and value where the file was changed since it was written.
+    pub fn cleaned(&self, schema: &Schema) -> Result<Cleaned, FrameError> {
+        let is_number = |name: &str| schema.column(name).is_some_and(|column| column.spec.kind.is_number());
+        let typed = self.typed(&|name| if is_number(name) { Kind::Number } else { Kind::Text })?;
+        let mut table = Table::new(typed.rows());
+        let mut target = Vec::new();
+        for (place, column) in schema.columns().iter().enumerate() {
+            let name = &column.name;
+            let absent = || FrameError::content(&self.path, format!("column \"{name}\" cannot be read"));
+            match column.spec.kind {
+                ColumnType::Float | ColumnType::Integer if place == schema.target_index() => {
+                    target = typed.numbers(name).ok_or_else(absent)?;
+                }
+                ColumnType::Float | ColumnType::Integer => {
+                    table.push(name, Values::Number(typed.numbers(name).ok_or_else(absent)?));
+                }
+                ColumnType::Category => table.push(name, Values::Category(typed.categories(name).ok_or_else(absent)?)),
+                ColumnType::Date => {
+                    let days =
+                        |cell: Option<&str>| cell.and_then(|cell| column.number(cell).ok().flatten()).unwrap_or(f64::NAN);
+                    table.push(name, Values::Number(typed.texts(name).ok_or_else(absent)?.map(days).collect()));
+                }
+                ColumnType::Id | ColumnType::Text => {}
+            }
+        }
+        Ok(Cleaned { table, target, train: self.train_rows(&typed)? })
+    }
+}

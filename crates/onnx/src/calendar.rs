@@ -1,0 +1,287 @@
+//! Dates: read from text by patterns, since ONNX has no other way to look into a text, and taken apart by arithmetic.
+//!
+//! Days and dates are turned into one another as in Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms" (2014), in numbers
+//! that are whole.
+
+use crate::{
+    Unsupported,
+    graph::{Graph, Value},
+};
+
+/// The parts of a date, as numbers.
+pub(crate) struct Date {
+    pub(crate) year: Value,
+    pub(crate) month: Value,
+    pub(crate) day: Value,
+}
+
+const MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
+
+fn divided(graph: &mut Graph, value: &Value, by: f64) -> Value {
+    let by = graph.number(by);
+    let quotient = graph.op("Div", &[value, &by]);
+    graph.op("Floor", &[&quotient])
+}
+
+fn plus(graph: &mut Graph, value: &Value, more: f64) -> Value {
+    let more = graph.number(more);
+    graph.op("Add", &[value, &more])
+}
+
+fn times(graph: &mut Graph, value: &Value, factor: f64) -> Value {
+    let factor = graph.number(factor);
+    graph.op("Mul", &[value, &factor])
+}
+
+fn minus(graph: &mut Graph, left: &Value, right: &Value) -> Value {
+    graph.op("Sub", &[left, right])
+}
+
+/// The date `days` after 1970-01-01.
+pub(crate) fn date_of(graph: &mut Graph, days: &Value) -> Date {
+    let days = graph.op("Floor", &[days]);
+    let shifted = plus(graph, &days, 719_468.0);
+    let era = divided(graph, &shifted, 146_097.0);
+    let era_days = times(graph, &era, 146_097.0);
+    let of_era = minus(graph, &shifted, &era_days);
+    let corrections = [(1460.0, -1.0), (36_524.0, 1.0), (146_096.0, -1.0)];
+    let mut corrected = of_era.clone();
+    for (by, sign) in corrections {
+        let part = divided(graph, &of_era, by);
+        let part = times(graph, &part, sign);
+        corrected = graph.op("Add", &[&corrected, &part]);
+    }
+    let year_of_era = divided(graph, &corrected, 365.0);
+    let era_years = times(graph, &era, 400.0);
+    let year = graph.op("Add", &[&year_of_era, &era_years]);
+    let whole_years = days_in_years(graph, &year_of_era);
+    let of_year = minus(graph, &of_era, &whole_years);
+    // months from March, so that the leap day is the last of a year
+    let fifths = times(graph, &of_year, 5.0);
+    let fifths = plus(graph, &fifths, 2.0);
+    let month = divided(graph, &fifths, 153.0);
+    let month_days = days_in_months(graph, &month);
+    let day = minus(graph, &of_year, &month_days);
+    let day = plus(graph, &day, 1.0);
+    let ten = graph.number(10.0);
+    let same_year = graph.op("Less", &[&month, &ten]);
+    let (later, earlier) = (plus(graph, &month, 3.0), plus(graph, &month, -9.0));
+    let month = graph.choose(&same_year, &later, &earlier);
+    let next_year = plus(graph, &year, 1.0);
+    let year = graph.choose(&same_year, &year, &next_year);
+    Date { year, month, day }
+}
+
+/// Days of so many years of an era: 365 each and the leap days.
+fn days_in_years(graph: &mut Graph, years: &Value) -> Value {
+    let common = times(graph, years, 365.0);
+    let (fourth, hundredth) = (divided(graph, years, 4.0), divided(graph, years, 100.0));
+    let leap = minus(graph, &fourth, &hundredth);
+    graph.op("Add", &[&common, &leap])
+}
+
+/// Days from the first of March to the first of the month so many months later.
+fn days_in_months(graph: &mut Graph, months: &Value) -> Value {
+    let value = times(graph, months, 153.0);
+    let value = plus(graph, &value, 2.0);
+    divided(graph, &value, 5.0)
+}
+
+/// Days from 1970-01-01 to `date`.
+fn days_of(graph: &mut Graph, date: &Date) -> Value {
+    let three = graph.number(3.0);
+    let early = graph.op("Less", &[&date.month, &three]);
+    let last_year = plus(graph, &date.year, -1.0);
+    let year = graph.choose(&early, &last_year, &date.year);
+    let era = divided(graph, &year, 400.0);
+    let era_years = times(graph, &era, 400.0);
+    let year_of_era = minus(graph, &year, &era_years);
+    let (later, earlier) = (plus(graph, &date.month, 9.0), plus(graph, &date.month, -3.0));
+    let month = graph.choose(&early, &later, &earlier);
+    let of_year = days_in_months(graph, &month);
+    let of_year = graph.op("Add", &[&of_year, &date.day]);
+    let of_year = plus(graph, &of_year, -1.0);
+    let whole_years = days_in_years(graph, &year_of_era);
+    let of_era = graph.op("Add", &[&whole_years, &of_year]);
+    let era_days = times(graph, &era, 146_097.0);
+    let days = graph.op("Add", &[&era_days, &of_era]);
+    plus(graph, &days, -719_468.0)
+}
+
+/// 1 for Monday to 7 for Sunday; 1970-01-01 was a Thursday.
+pub(crate) fn weekday(graph: &mut Graph, days: &Value) -> Value {
+    let days = graph.op("Floor", &[days]);
+    let shifted = plus(graph, &days, 3.0);
+    let weeks = divided(graph, &shifted, 7.0);
+    let weeks = times(graph, &weeks, 7.0);
+    let day = minus(graph, &shifted, &weeks);
+    plus(graph, &day, 1.0)
+}
+
+/// A piece of a date's text.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Piece {
+    Literal(char),
+    Blank,
+    /// Four digits at most.
+    Year,
+    /// Two digits: from 1969 to 2068.
+    ShortYear,
+    Month,
+    /// In full.
+    LongMonth,
+    /// Its first three letters.
+    ShortMonth,
+    Day,
+    /// Two digits that say nothing of the day.
+    Time,
+}
+
+/// The ways to write a month.
+const MONTH: [Piece; 3] = [Piece::Month, Piece::LongMonth, Piece::ShortMonth];
+
+fn pieces(format: &str) -> Result<Vec<Piece>, Unsupported> {
+    let mut pieces = Vec::new();
+    let mut rest = format.chars();
+    while let Some(character) = rest.next() {
+        if character.is_whitespace() {
+            pieces.push(Piece::Blank);
+            continue;
+        }
+        if character != '%' {
+            pieces.push(Piece::Literal(character));
+            continue;
+        }
+        match rest.next() {
+            Some('Y') => pieces.push(Piece::Year),
+            Some('y') => pieces.push(Piece::ShortYear),
+            Some('m') => pieces.push(Piece::Month),
+            Some('B') => pieces.push(Piece::LongMonth),
+            Some('b' | 'h') => pieces.push(Piece::ShortMonth),
+            Some('d' | 'e') => pieces.push(Piece::Day),
+            Some('H' | 'M' | 'S') => pieces.push(Piece::Time),
+            Some('F') => pieces.extend(self::pieces("%Y-%m-%d")?),
+            Some('D') => pieces.extend(self::pieces("%m/%d/%y")?),
+            Some('T') => pieces.extend(self::pieces("%H:%M:%S")?),
+            Some('R') => pieces.extend(self::pieces("%H:%M")?),
+            Some('%') => pieces.push(Piece::Literal('%')),
+            other => {
+                let directive = other.map_or("%".to_owned(), |other| format!("%{other}"));
+                return Err(Unsupported(format!("dates of the form {format} ({directive} cannot be read in ONNX)")));
+            }
+        }
+    }
+    let has = |wanted: &[Piece]| pieces.iter().any(|piece| wanted.contains(piece));
+    if has(&[Piece::Year, Piece::ShortYear]) && has(&MONTH) && has(&[Piece::Day]) {
+        Ok(pieces)
+    } else {
+        Err(Unsupported(format!("dates of the form {format}, which lack year, month or day")))
+    }
+}
+
+/// What a piece looks like, whatever its value.
+fn shape(piece: Piece) -> String {
+    match piece {
+        Piece::Literal(character) => crate::text::escaped(&character.to_string()),
+        Piece::Blank => format!("{}*", crate::text::BLANK),
+        Piece::Year => "[0-9]{1,4}".into(),
+        Piece::ShortYear | Piece::Time => "[0-9]{2}".into(),
+        Piece::Month | Piece::Day => "[0-9]{1,2}".into(),
+        Piece::LongMonth => format!("(?:{})", MONTHS.join("|")),
+        Piece::ShortMonth => format!("(?:{})", MONTHS.map(|name| &name[..3]).join("|")),
+    }
+}
+
+/// The pattern of a whole text in which the piece at `place` looks like `special`.
+fn pattern(pieces: &[Piece], tail: &str, place: Option<(usize, &str)>) -> String {
+    let piece = |(at, piece): (usize, &Piece)| match place {
+        Some((special, look)) if special == at => format!("(?:{look})"),
+        _ => shape(*piece),
+    };
+    let middle: String = pieces.iter().enumerate().map(piece).collect();
+    format!("(?is){blank}*{middle}{tail}{blank}*", blank = crate::text::BLANK)
+}
+
+/// The days since 1970-01-01 in texts of this form, or in ISO 8601 with a time of day that is not looked at; missing where the text is
+/// no date.
+pub(crate) fn parse(graph: &mut Graph, texts: &Value, format: &str) -> Result<Value, Unsupported> {
+    let first = parse_form(graph, texts, &pieces(format)?, "");
+    let iso = parse_form(graph, texts, &pieces("%Y-%m-%d")?, "(?:[T ].*)?");
+    let missing = graph.op("IsNaN", &[&first]);
+    Ok(graph.choose(&missing, &iso, &first))
+}
+
+fn parse_form(graph: &mut Graph, texts: &Value, pieces: &[Piece], tail: &str) -> Value {
+    let mut number = |wanted: &[Piece], looks: &dyn Fn(Piece) -> Vec<(f64, String)>| {
+        let place = pieces.iter().position(|piece| wanted.contains(piece)).unwrap_or_default();
+        let mut sum = graph.number(0.0);
+        for (value, look) in looks(pieces[place]) {
+            let found = graph.matches(texts, &pattern(pieces, tail, Some((place, &look))));
+            let found = graph.number_of(&found);
+            let found = times(graph, &found, value);
+            sum = graph.op("Add", &[&sum, &found]);
+        }
+        sum
+    };
+    let day = number(&[Piece::Day], &|_| (1..=31).map(|day| (f64::from(day), format!("0?{day}"))).collect());
+    let month = number(&MONTH, &|piece| {
+        let look = |month: usize| match piece {
+            Piece::Month => format!("0?{month}"),
+            Piece::ShortMonth => MONTHS[month - 1][..3].to_owned(),
+            _ => MONTHS[month - 1].to_owned(),
+        };
+        (1..=12).map(|month| (month as f64, look(month))).collect()
+    });
+    let year = number(&[Piece::Year, Piece::ShortYear], &|piece| {
+        if piece == Piece::ShortYear {
+            let year = |year: i32| f64::from(if year < 69 { 2000 + year } else { 1900 + year });
+            return (0..100).map(|short| (year(short), format!("{short:02}"))).collect();
+        }
+        // digit by digit, of four at most
+        let digit = |place: i32, digit: u32| {
+            let value = f64::from(digit) * 10f64.powi(place);
+            (value, format!("[0-9]{{0,{}}}{digit}[0-9]{{{place}}}", 3 - place))
+        };
+        (0..4).flat_map(|place| (1..=9).map(move |value| digit(place, value))).collect()
+    });
+    let date = Date { year, month, day };
+    let days = days_of(graph, &date);
+    // the 30th of February comes back as another day
+    let back = date_of(graph, &days);
+    let whole = graph.matches(texts, &pattern(pieces, tail, None));
+    let same_day = graph.op("Equal", &[&back.day, &date.day]);
+    let same_month = graph.op("Equal", &[&back.month, &date.month]);
+    let sound = graph.op("And", &[&same_day, &same_month]);
+    let sound = graph.op("And", &[&sound, &whole]);
+    let nothing = graph.number(f64::NAN);
+    graph.choose(&sound, &days, &nothing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_are_taken_apart() {
+        assert_eq!(
+            pieces("%m/%d/%Y").unwrap(),
+            [Piece::Month, Piece::Literal('/'), Piece::Day, Piece::Literal('/'), Piece::Year]
+        );
+        assert_eq!(pieces("%Y%m%dT000000").unwrap().len(), 10);
+        assert_eq!(pieces("%Y-%j").unwrap_err().to_string(), "dates of the form %Y-%j (%j cannot be read in ONNX)");
+        assert_eq!(pieces("%Y-%m").unwrap_err().to_string(), "dates of the form %Y-%m, which lack year, month or day");
+    }
+}

@@ -1,0 +1,197 @@
+//! The whole path from raw columns to a prediction, as one ONNX graph.
+//!
+//! The graph takes a vector a raw column, in the order of the schema: `double` for numbers (NaN where missing), `string` for categories
+//! and dates (empty where missing). It gives a vector of `double`, in the target's own unit: what `features` and `model` compute, to the
+//! last digits. A row that breaks the schema is given NaN, for a graph cannot refuse it.
+//!
+//! Operators are those of ONNX 1.16, operator set 20 (`RegexFullMatch` is the youngest), which ONNX Runtime reads from 1.17 on.
+
+mod calendar;
+mod columns;
+mod expression;
+mod graph;
+mod proto;
+mod text;
+
+use features::Preprocessor;
+use model::{Model, Regressor, TargetTransform};
+use prost::Message;
+use schema::{Column, ColumnType, UnknownCategory};
+use thiserror::Error;
+
+use graph::{Graph, Value};
+use proto::{ModelProto, OperatorSetIdProto, StringStringEntryProto};
+
+/// The version of ONNX's file format, and of its operators.
+const IR_VERSION: i64 = 9;
+const OPERATOR_SET: i64 = 20;
+/// The name of what is given.
+pub const OUTPUT: &str = "prediction";
+
+/// Something that cannot be written as ONNX.
+#[derive(Clone, Debug, Error, PartialEq)]
+#[error("{0}")]
+pub struct Unsupported(pub String);
+
+/// A model as ONNX.
+#[derive(Clone, Debug)]
+pub struct Exported {
+    /// The file.
+    pub bytes: Vec<u8>,
+    /// The raw columns that it takes, in order.
+    pub columns: Vec<Column>,
+}
+
+/// Writes `preprocessor` and `model` as one graph.
+///
+/// # Errors
+/// If the algorithm, or the form of a date, cannot be written.
+pub fn export(preprocessor: &Preprocessor, model: &Model) -> Result<Exported, Unsupported> {
+    let file = model.file();
+    let Regressor::Linear(linear) = &file.regressor else {
+        return Err(Unsupported(format!("{} is not written as ONNX yet", file.algorithm)));
+    };
+    let raw: Vec<&str> = file.features.iter().flat_map(|feature| preprocessor.raw_columns(feature)).collect();
+    let columns: Vec<Column> =
+        preprocessor.columns().filter(|column| raw.contains(&column.name.as_str())).cloned().collect();
+    if columns.is_empty() {
+        return Err(Unsupported("the model reads no raw column".into()));
+    }
+    if columns.iter().any(|column| column.name == OUTPUT) {
+        return Err(Unsupported(format!("a raw column has the name of the output, \"{OUTPUT}\"")));
+    }
+    let mut graph = Graph::default();
+    let mut path = Path { graph: &mut graph, inputs: Vec::new(), broken: Vec::new(), blocks: Vec::new() };
+    let encoded = path.read(preprocessor, &columns)?;
+    path.impute(preprocessor, &file.features);
+    for (names, features) in encoded {
+        path.pick(&names, &features, &file.features);
+    }
+    let Path { broken, blocks, .. } = path;
+    let features = ordered(&mut graph, blocks, &file.features);
+    let coefficients = graph.number_tensor(&linear.coefficients, &[linear.coefficients.len(), 1]);
+    let weighed = graph.op("MatMul", &[&features, &coefficients]);
+    let flat = graph.integers(&[-1]);
+    let sum = graph.op("Reshape", &[&weighed, &flat]);
+    let intercept = graph.number(linear.intercept);
+    let mut prediction = graph.op("Add", &[&sum, &intercept]);
+    if file.target_transform == TargetTransform::Log {
+        prediction = graph.op("Exp", &[&prediction]);
+    }
+    if let Some(broken) = graph.any(broken) {
+        let nothing = graph.number(f64::NAN);
+        prediction = graph.choose(&broken, &nothing, &prediction);
+    }
+    let entry = |key: &str, value: &str| StringStringEntryProto { key: key.into(), value: value.into() };
+    let bytes = ModelProto {
+        ir_version: IR_VERSION,
+        producer_name: "house-price-predictor".into(),
+        producer_version: env!("CARGO_PKG_VERSION").into(),
+        doc_string: format!("Predicts {} from the raw columns, with {}", file.target, file.algorithm),
+        graph: Some(graph.finish(&prediction, OUTPUT)),
+        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPERATOR_SET }],
+        metadata_props: vec![entry("schema", &file.schema), entry("target", &file.target)],
+    };
+    Ok(Exported { bytes: bytes.encode_to_vec(), columns })
+}
+
+/// What a category became: the features' names and a matrix of them.
+type Category = (Vec<String>, Value);
+
+/// The way from raw columns to features.
+struct Path<'a> {
+    graph: &'a mut Graph,
+    /// Numeric inputs, raw and derived, by name.
+    inputs: Vec<(String, Value)>,
+    /// Where a row breaks the schema.
+    broken: Vec<Value>,
+    /// Features that stand side by side, and the matrix of them.
+    blocks: Vec<(Vec<String>, Value)>,
+}
+
+impl Path<'_> {
+    /// Reads the raw columns and computes what is derived from them.
+    fn read(&mut self, preprocessor: &Preprocessor, columns: &[Column]) -> Result<Vec<Category>, Unsupported> {
+        let to_other = preprocessor.file().unknown == UnknownCategory::Other;
+        let mut categories = Vec::new();
+        for column in columns {
+            if column.spec.kind == ColumnType::Category {
+                let encoders = &preprocessor.file().categories;
+                let Some(encoder) = encoders.iter().find(|encoder| encoder.column == column.name) else { continue };
+                let columns::Encoded { features, broken } = columns::category(self.graph, column, encoder, to_other);
+                self.broken.push(broken);
+                categories.push((encoder.names(), features));
+            } else {
+                let read = match column.spec.kind {
+                    ColumnType::Date => columns::date(self.graph, column)?,
+                    _ => columns::number(self.graph, column),
+                };
+                self.broken.extend(read.broken);
+                self.inputs.push((column.name.clone(), read.numbers));
+            }
+        }
+        // programs name their inputs by place: those that the model does without are missing, and so is what is made of them
+        let mut values: Vec<Value> = Vec::new();
+        let mut derived = Vec::new();
+        for (name, program) in preprocessor.inputs() {
+            let value = match program {
+                None => self.inputs.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone()),
+                Some(program) => {
+                    let needed = preprocessor.raw_columns(name);
+                    let there = needed.iter().all(|raw| columns.iter().any(|column| column.name == **raw));
+                    let value = there.then(|| expression::run(self.graph, program, &values));
+                    // an expression of constants alone
+                    value.map(|value| if needed.is_empty() { self.graph.in_every_row(&value) } else { value })
+                }
+            };
+            if let (Some(value), Some(_)) = (&value, program) {
+                derived.push((name.to_owned(), value.clone()));
+            }
+            values.push(value.unwrap_or_else(|| self.graph.number(f64::NAN)));
+        }
+        self.inputs.extend(derived);
+        Ok(categories)
+    }
+
+    /// The numeric features that the model takes, whole.
+    fn impute(&mut self, preprocessor: &Preprocessor, wanted: &[String]) {
+        for feature in preprocessor.file().numbers.iter().filter(|feature| wanted.contains(&feature.name)) {
+            let Some((_, value)) = self.inputs.iter().find(|(name, _)| *name == feature.name) else { continue };
+            let (missing, fill) = (self.graph.op("IsNaN", &[value]), self.graph.number(feature.fill));
+            let value = self.graph.choose(&missing, &fill, value);
+            let axis = self.graph.integers(&[1]);
+            let upright = self.graph.op("Unsqueeze", &[&value, &axis]);
+            self.blocks.push((vec![feature.name.clone()], upright));
+        }
+    }
+
+    /// Those features of a category that the model takes.
+    fn pick(&mut self, names: &[String], features: &Value, wanted: &[String]) {
+        let kept: Vec<usize> = (0..names.len()).filter(|place| wanted.contains(&names[*place])).collect();
+        if kept.is_empty() {
+            return;
+        }
+        let block = if kept.len() == names.len() {
+            features.clone()
+        } else {
+            let places: Vec<i64> = kept.iter().map(|place| *place as i64).collect();
+            let places = self.graph.integers(&places);
+            self.graph.op_with("Gather", &[features, &places], "axis", 1)
+        };
+        self.blocks.push((kept.iter().map(|place| names[*place].clone()).collect(), block));
+    }
+}
+
+/// All features side by side, in the order in which the model takes them.
+fn ordered(graph: &mut Graph, blocks: Vec<(Vec<String>, Value)>, wanted: &[String]) -> Value {
+    let names: Vec<&String> = blocks.iter().flat_map(|(names, _)| names).collect();
+    let values: Vec<&Value> = blocks.iter().map(|(_, value)| value).collect();
+    let all = graph.op_with("Concat", &values, "axis", 1);
+    if names.iter().copied().eq(wanted) {
+        return all;
+    }
+    let place = |feature: &String| names.iter().position(|name| *name == feature).unwrap_or_default() as i64;
+    let places: Vec<i64> = wanted.iter().map(place).collect();
+    let places = graph.integers(&places);
+    graph.op_with("Gather", &[&all, &places], "axis", 1)
+}

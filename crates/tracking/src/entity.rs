@@ -1,0 +1,311 @@
+//! What MLflow knows of a run, as plain data: what every store keeps, and what is carried from one to another.
+
+use std::collections::BTreeMap;
+
+use artifact::{DatasetInput, RunRecord, RunStatus};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Value, json};
+
+/// The tag by which a run is found again in a store that gives runs ids of its own.
+pub const RUN_TAG: &str = "client.run_id";
+/// The same of a logged model.
+pub const MODEL_TAG: &str = "client.model_id";
+/// A run that was there before, and was gone on with, has this tag.
+pub const RESUMED_TAG: &str = "client.resumed";
+/// Under this tag MLflow's pages look for the run that a run belongs to.
+pub const PARENT_TAG: &str = "mlflow.parentRunId";
+/// The kept copy of a run of which something may have been made twice on a server has this tag; its value is the server.
+pub(crate) const UNSETTLED_TAG: &str = "client.unsettled";
+/// MLflow keeps the name of a run here as well.
+pub(crate) const RUN_NAME_TAG: &str = "mlflow.runName";
+/// MLflow's pages look here for the tables of a run.
+const TABLES_TAG: &str = "mlflow.loggedArtifacts";
+/// Longer values are cut, as MLflow does.
+const LONGEST_PARAMETER: usize = 6_000;
+const LONGEST_TAG: usize = 8_000;
+/// A longer schema is left out: half of one cannot be read.
+const LONGEST_SCHEMA: usize = 1_048_575;
+/// Digits of a file's digest that stand for it; the manifests have all.
+const DIGEST_DIGITS: usize = 16;
+
+/// How far a run got, in MLflow's words.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Status {
+    /// It is under way.
+    Running,
+    /// It waits for its turn; nothing here sets it.
+    Scheduled,
+    /// It came to its end.
+    Finished,
+    /// It ended with an error.
+    Failed,
+    /// Its program is gone without having ended it.
+    Killed,
+}
+
+impl Status {
+    /// As MLflow writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Running => "RUNNING",
+            Self::Scheduled => "SCHEDULED",
+            Self::Finished => "FINISHED",
+            Self::Failed => "FAILED",
+            Self::Killed => "KILLED",
+        }
+    }
+
+    /// From MLflow's word.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Running, Self::Scheduled, Self::Finished, Self::Failed, Self::Killed]
+            .into_iter()
+            .find(|status| status.name() == name)
+    }
+
+    /// Whether nothing more is to come.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Finished | Self::Failed | Self::Killed)
+    }
+}
+
+/// A run and all that belongs to it, but for its files.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Run {
+    /// The name of its experiment.
+    pub experiment: String,
+    /// 32 hexadecimal digits, chosen by the program that made the run.
+    pub run_id: String,
+    /// A name to read in lists.
+    pub run_name: String,
+    /// Who ran it; empty if nobody knows.
+    pub user: String,
+    /// How far it got.
+    pub status: Status,
+    /// Milliseconds since 1970-01-01 UTC.
+    pub start_time: i64,
+    /// Milliseconds since 1970-01-01 UTC.
+    pub end_time: Option<i64>,
+    /// What was chosen.
+    pub params: Vec<(String, String)>,
+    /// What was measured.
+    pub metrics: Vec<Metric>,
+    /// Facts to search by, those that begin with `mlflow.` for its pages.
+    pub tags: BTreeMap<String, String>,
+    /// What it was made from.
+    pub datasets: Vec<Dataset>,
+    /// What it made.
+    pub models: Vec<LoggedModel>,
+    /// Under which names its models are to be registered.
+    pub registrations: Vec<Registration>,
+}
+
+/// A measured figure at a step.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Metric {
+    /// Its name.
+    pub key: String,
+    /// Its value.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub value: f64,
+    /// Milliseconds since 1970-01-01 UTC.
+    pub timestamp: i64,
+    /// Where in a series it stands; 0 for final figures.
+    pub step: i64,
+    /// The logged model that it was measured of.
+    pub model_id: Option<String>,
+    /// Name and digest of the dataset that it was measured on.
+    pub dataset: Option<(String, String)>,
+}
+
+/// JSON has no NaN; serde writes null for it.
+fn null_is_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Option::<f64>::deserialize(deserializer).map(|value| value.unwrap_or(f64::NAN))
+}
+
+/// A dataset that a run used.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Dataset {
+    /// Its name.
+    pub name: String,
+    /// What stands for its content; at most 36 characters.
+    pub digest: String,
+    /// Where it came from: the kind of place.
+    pub source_type: String,
+    /// Where it came from, as JSON.
+    pub source: String,
+    /// Its columns, as MLflow's JSON.
+    pub schema: Option<String>,
+    /// Its size, as JSON.
+    pub profile: Option<String>,
+    /// What it was used for (`mlflow.data.context`), and more.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// A model that a run made. Its files are those of the run that belong to it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct LoggedModel {
+    /// `m-` and 32 hexadecimal digits.
+    pub model_id: String,
+    /// Its name.
+    pub name: String,
+    /// What kind of model it is, such as `regressor`.
+    pub model_type: String,
+    /// At which step of the run it was made.
+    pub step: i64,
+    /// Milliseconds since 1970-01-01 UTC.
+    pub created: i64,
+    /// Whether all its files are there.
+    pub ready: bool,
+    /// What was chosen.
+    pub params: Vec<(String, String)>,
+    /// Facts to search by.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// A registered model's version to be.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Registration {
+    /// The registered model.
+    pub name: String,
+    /// The logged model of the run.
+    pub model_id: String,
+    /// What is said of the version, in Markdown.
+    pub description: String,
+    /// Facts on the version.
+    pub tags: BTreeMap<String, String>,
+    /// Aliases that lead to it from now on, and what is noted of each.
+    pub aliases: Vec<String>,
+    /// Milliseconds since 1970-01-01 UTC.
+    pub created: i64,
+}
+
+impl Run {
+    /// What MLflow is told of the run in `record`.
+    pub fn of(record: &RunRecord) -> Self {
+        let identity = &record.identity;
+        let ended = record.times.ended_at_ms.cast_signed();
+        let mut tags: BTreeMap<String, String> =
+            record.tags.iter().map(|(key, value)| (key.clone(), cut(value, LONGEST_TAG).to_owned())).collect();
+        let of_mlflow = [
+            (RUN_NAME_TAG, Some(identity.run_name.as_str())),
+            ("mlflow.user", identity.user.as_deref()),
+            ("mlflow.source.name", Some(identity.source.as_str())),
+            ("mlflow.source.type", Some("LOCAL")),
+            ("mlflow.source.git.commit", identity.commit.as_deref()),
+            ("mlflow.source.git.branch", identity.branch.as_deref()),
+            ("mlflow.note.content", Some(record.note.as_str()).filter(|note| !note.is_empty())),
+        ];
+        for (key, value) in of_mlflow {
+            if let Some(value) = value {
+                tags.insert(key.into(), cut(value, LONGEST_TAG).to_owned());
+            }
+        }
+        let metric = |key: &str, value: f64, step: u32| Metric {
+            key: key.into(),
+            // MLflow's columns do not hold infinity
+            value: if value.is_nan() { value } else { value.clamp(f64::MIN, f64::MAX) },
+            timestamp: ended,
+            step: i64::from(step),
+            model_id: None,
+            dataset: None,
+        };
+        Self {
+            experiment: record.name.clone(),
+            run_id: identity.run_id.clone(),
+            run_name: identity.run_name.clone(),
+            user: identity.user.clone().unwrap_or_default(),
+            status: match record.status {
+                RunStatus::Running => Status::Running,
+                RunStatus::Finished => Status::Finished,
+                RunStatus::Failed => Status::Failed,
+            },
+            start_time: record.times.started_at_ms.cast_signed(),
+            end_time: (record.status != RunStatus::Running).then_some(ended),
+            params: record
+                .parameters
+                .iter()
+                .map(|(name, value)| (name.clone(), cut(&plain(value), LONGEST_PARAMETER).to_owned()))
+                .collect(),
+            metrics: record.metrics.iter().map(|point| metric(&point.key, point.value, point.step)).collect(),
+            tags,
+            datasets: record.datasets.iter().map(dataset).collect(),
+            models: Vec::new(),
+            registrations: Vec::new(),
+        }
+    }
+
+    /// Says of the tables among the run's artifacts that they are tables, so that MLflow's pages show them as such.
+    pub fn note_tables<'a>(&mut self, places: impl IntoIterator<Item = &'a str>) {
+        // with Python's blanks: MLflow looks for the text
+        let tables: Vec<String> =
+            places.into_iter().map(|place| format!("{{\"path\": {}, \"type\": \"table\"}}", json!(place))).collect();
+        if !tables.is_empty() {
+            self.tags.insert(TABLES_TAG.into(), format!("[{}]", tables.join(", ")));
+        }
+    }
+}
+
+/// A run in a list.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ListedRun {
+    /// Its id.
+    pub run_id: String,
+    /// Its name.
+    pub run_name: String,
+    /// Its experiment's name.
+    pub experiment: String,
+    /// Its experiment's id.
+    pub experiment_id: String,
+    /// `RUNNING`, `FINISHED`, `FAILED`, `KILLED` or `SCHEDULED`.
+    pub status: String,
+    /// Milliseconds since 1970-01-01 UTC.
+    pub started_at_ms: Option<i64>,
+    /// Milliseconds since 1970-01-01 UTC.
+    pub ended_at_ms: Option<i64>,
+    /// The latest point of every metric.
+    pub metrics: BTreeMap<String, f64>,
+}
+
+/// The dataset that MLflow is shown.
+fn dataset(input: &DatasetInput) -> Dataset {
+    let path = &input.source.path;
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let hex = input.source.digest.hex();
+    let columns: Vec<Value> =
+        input.columns.iter().map(|name| json!({"type": "double", "name": name, "required": true})).collect();
+    let context = if input.context == "train" { "training" } else { "testing" };
+    Dataset {
+        name: format!("{stem}:{}", input.context),
+        digest: hex[..DIGEST_DIGITS.min(hex.len())].to_owned(),
+        source_type: "local".into(),
+        source: json!({"uri": path.to_string_lossy()}).to_string(),
+        schema: Some(json!({ "mlflow_colspec": columns }).to_string()).filter(|text| text.len() <= LONGEST_SCHEMA),
+        profile: Some(json!({"num_rows": input.rows, "num_elements": input.rows * input.columns.len() as u64}).to_string()),
+        tags: [("mlflow.data.context".to_owned(), context.to_owned())].into(),
+    }
+}
+
+/// A parameter's value as MLflow's client would write it: text without quotes.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "None".into(),
+        other => other.to_string(),
+    }
+}
+
+/// The first `longest` characters.
+fn cut(text: &str, longest: usize) -> &str {
+    text.char_indices().nth(longest).map_or(text, |(end, _)| &text[..end])
+}
+
+/// A new run id: 32 hexadecimal digits, as MLflow makes them.
+pub fn new_run_id() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}
+
+/// A new id of a logged model: `m-` and 32 hexadecimal digits.
+pub fn new_model_id() -> String {
+    format!("m-{}", new_run_id())
+}

@@ -1,0 +1,217 @@
+//! An MLflow server, talked to over its REST API.
+//!
+//! Every call may be made again after a fault: what would be made twice is looked for first, by tags that carry the ids which the
+//! program chose. So a run that was cut off anywhere is completed by recording it once more, here or in
+//! [`sync`](crate::sync()).
+
+mod answer;
+mod api;
+mod artifacts;
+mod connection;
+mod deliver;
+mod list;
+mod registry;
+mod retry;
+mod settings;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+pub use settings::{HttpSettings, Login, Variables};
+
+use crate::{
+    Metric, Place, RESUMED_TAG, RUN_TAG, Run, RunFile, RunStore, Status, TrackingError,
+    alive::{Alive, KILLED},
+    entity::RUN_NAME_TAG,
+};
+use connection::Connection;
+
+/// An MLflow server.
+#[derive(Debug)]
+pub struct RestStore {
+    connection: Connection,
+    /// Where models are registered, if that is another server.
+    registry: Option<Connection>,
+    begun: Mutex<Option<Begun>>,
+    /// Where runs under way are noted, so that a killed one can be marked as such.
+    marks: Option<PathBuf>,
+    alive: Mutex<Option<Alive>>,
+}
+
+/// A run on the server.
+#[derive(Clone, Debug)]
+struct Begun {
+    /// The id that the program chose.
+    client_id: String,
+    experiment_id: String,
+    run_id: String,
+    artifact_uri: String,
+    /// Whether nothing of it can have been sent before.
+    fresh: bool,
+    /// Whether a second one may have been made.
+    doubtful: bool,
+}
+
+impl RestStore {
+    /// For the server at `base`, `http://` or `https://`; `registry` is another one for registered models. Asks nothing yet.
+    ///
+    /// # Errors
+    /// If an address or a setting cannot be used.
+    pub fn at(base: &str, registry: Option<&str>, settings: &HttpSettings) -> Result<Self, TrackingError> {
+        let connection = Connection::new(base, settings)?;
+        let registry = registry.map(|base| Connection::new(base, settings)).transpose()?;
+        let registry = registry.filter(|registry| registry.base() != connection.base());
+        Ok(Self { connection, registry, begun: Mutex::new(None), marks: None, alive: Mutex::new(None) })
+    }
+
+    /// Notes in `folder` which runs are under way.
+    #[must_use]
+    pub fn marking(self, folder: &Path) -> Self {
+        Self { marks: Some(folder.to_owned()), ..self }
+    }
+
+    /// How many requests were made so far, repetitions included.
+    pub fn requests(&self) -> u64 {
+        self.connection.requests() + self.registry.as_ref().map_or(0, Connection::requests)
+    }
+
+    fn begun(&self, run: &Run) -> Option<Begun> {
+        lock(&self.begun).clone().filter(|begun| begun.client_id == run.run_id)
+    }
+
+    fn remember(&self, begun: &Begun) {
+        *lock(&self.begun) = Some(begun.clone());
+    }
+
+    /// Says of a run that its program is gone; not if it came to its end in some other way.
+    fn mark_killed(&self, run: &str) -> Result<bool, TrackingError> {
+        match api::run(&self.connection, run) {
+            Ok(found) if found.info.status == Status::Running.name() => {}
+            Ok(_) => return Ok(false),
+            Err(error) if error.code() == Some("RESOURCE_DOES_NOT_EXIST") => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        let note = [("mlflow.note.content".to_owned(), KILLED.to_owned())].into();
+        api::log_batch(&self.connection, run, &[], &note, &[], &BTreeMap::new())?;
+        self.connection.tell(&api::update_run(run, Status::Killed, None))?;
+        Ok(true)
+    }
+
+    /// Creates the run in its experiment; before another attempt it is looked for.
+    fn create_run(&self, experiment: &str, run: &Run) -> Result<Begun, TrackingError> {
+        let mut tags = run.tags.clone();
+        tags.insert(RUN_TAG.into(), run.run_id.clone());
+        let request = api::create_run(experiment, run, &tags);
+        let mut find = || {
+            let found = api::runs_with_tag(&self.connection, experiment, RUN_TAG, &run.run_id)?;
+            Ok(found.into_iter().next().map(|run| api::RunAnswer { run }))
+        };
+        let (made, doubtful) = self.connection.create(&request, &mut find)?;
+        Ok(Begun { doubtful, ..Begun::of(run, made.run, true) })
+    }
+
+    /// Goes on with a run that is there.
+    fn resume_run(&self, run: &Run) -> Result<Begun, TrackingError> {
+        let found = api::run(&self.connection, &run.run_id)?;
+        if found.info.lifecycle_stage == "deleted" {
+            return Err(TrackingError::DeletedRun { store: self.connection.base().to_owned(), run: run.run_id.clone() });
+        }
+        self.connection.tell(&api::update_run(&found.info.run_id, Status::Running, None))?;
+        let tags: BTreeMap<String, String> =
+            run.tags.iter().filter(|(key, _)| *key != RUN_NAME_TAG).map(|(k, v)| (k.clone(), v.clone())).collect();
+        api::log_batch(&self.connection, &found.info.run_id, &[], &tags, &[], &BTreeMap::new())?;
+        Ok(Begun::of(run, found, true))
+    }
+
+    /// The run on the server, made if it is not there.
+    fn find_or_create(&self, run: &Run) -> Result<Begun, TrackingError> {
+        if run.tags.contains_key(RESUMED_TAG) {
+            return self.resume_run(run).map(|begun| Begun { fresh: false, ..begun });
+        }
+        let experiment = api::experiment(&self.connection, &run.experiment)?;
+        let found = api::runs_with_tag(&self.connection, &experiment, RUN_TAG, &run.run_id)?;
+        match deliver::best(found) {
+            Some(found) => Ok(Begun::of(run, found, false)),
+            None => self.create_run(&experiment, run),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Begun {
+    fn of(run: &Run, found: api::RemoteRun, fresh: bool) -> Self {
+        Self {
+            client_id: run.run_id.clone(),
+            experiment_id: found.info.experiment_id,
+            run_id: found.info.run_id,
+            artifact_uri: found.info.artifact_uri,
+            fresh,
+            doubtful: false,
+        }
+    }
+}
+
+impl RunStore for RestStore {
+    fn uri(&self) -> String {
+        self.connection.base().to_owned()
+    }
+
+    fn begin(&self, run: &Run) -> Result<Place, TrackingError> {
+        let begun = if run.tags.contains_key(RESUMED_TAG) {
+            self.resume_run(run)?
+        } else {
+            self.create_run(&api::experiment(&self.connection, &run.experiment)?, run)?
+        };
+        self.remember(&begun);
+        if let Some(folder) = &self.marks {
+            let content = format!("{}\n{}\n", self.connection.base(), begun.run_id);
+            *lock(&self.alive) = Alive::mark(folder, &run.run_id, &content).ok();
+        }
+        Ok(self.place(&begun))
+    }
+
+    fn measure(&self, run: &Run, metrics: &[Metric]) -> Result<(), TrackingError> {
+        let Some(begun) = self.begun(run) else { return Ok(()) };
+        api::log_batch(&self.connection, &begun.run_id, &[], &BTreeMap::new(), metrics, &BTreeMap::new())
+    }
+
+    fn end(&self, run: &Run, files: &[RunFile]) -> Result<Place, TrackingError> {
+        let begun = match self.begun(run) {
+            Some(begun) => begun,
+            None => self.find_or_create(run)?,
+        };
+        // whatever comes of it, the next attempt is not the first
+        self.remember(&Begun { fresh: false, ..begun.clone() });
+        let place = self.deliver(&begun, run, files)?;
+        if let Some(alive) = lock(&self.alive).take_if(|alive| alive.run() == run.run_id) {
+            alive.clear();
+        }
+        Ok(place)
+    }
+
+    fn reap(&self) -> Result<Vec<String>, TrackingError> {
+        let mut killed = Vec::new();
+        for mark in self.marks.iter().flat_map(|folder| Alive::abandoned(folder)) {
+            let content = mark.content();
+            let mut lines = content.lines();
+            let (Some(base), Some(run)) = (lines.next(), lines.next()) else {
+                mark.clear();
+                continue;
+            };
+            if base != self.connection.base() {
+                continue;
+            }
+            if self.mark_killed(run)? {
+                killed.push(run.to_owned());
+            }
+            mark.clear();
+        }
+        Ok(killed)
+    }
+}

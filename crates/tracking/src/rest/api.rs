@@ -1,0 +1,413 @@
+//! The calls of MLflow's REST API that are made, with their types. What a server does not send takes its default.
+
+use std::collections::BTreeMap;
+
+use reqwest::Method;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::json;
+
+use super::connection::{Connection, Request};
+use crate::{Dataset, LoggedModel, Metric, Run, Status, TrackingError};
+
+/// A name and its value, as MLflow writes parameters and tags.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct Pair {
+    pub(super) key: String,
+    pub(super) value: String,
+}
+
+/// Pairs in the order in which they are given.
+pub(super) fn pairs<'a>(given: impl IntoIterator<Item = (&'a String, &'a String)>) -> Vec<Pair> {
+    given.into_iter().map(|(key, value)| Pair { key: key.clone(), value: value.clone() }).collect()
+}
+
+/// Pairs by name.
+pub(super) fn texts(pairs: Vec<Pair>) -> BTreeMap<String, String> {
+    pairs.into_iter().map(|pair| (pair.key, pair.value)).collect()
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Experiment {
+    pub(super) experiment_id: String,
+    pub(super) lifecycle_stage: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RemoteRun {
+    pub(super) info: RunInfo,
+    pub(super) data: RunData,
+    pub(super) outputs: Outputs,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RunInfo {
+    pub(super) run_id: String,
+    pub(super) run_name: String,
+    pub(super) experiment_id: String,
+    pub(super) status: String,
+    pub(super) start_time: Option<i64>,
+    pub(super) end_time: Option<i64>,
+    pub(super) artifact_uri: String,
+    pub(super) lifecycle_stage: String,
+}
+
+impl RunInfo {
+    pub(super) fn is_over(&self) -> bool {
+        Status::parse(&self.status).is_some_and(Status::is_over)
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RunData {
+    pub(super) metrics: Vec<MeasuredValue>,
+    pub(super) tags: Vec<Pair>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct MeasuredValue {
+    pub(super) key: String,
+    /// `NaN` and infinity come as text.
+    pub(super) value: serde_json::Value,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Outputs {
+    pub(super) model_outputs: Vec<ModelOutput>,
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct ModelOutput {
+    pub(super) model_id: String,
+    pub(super) step: i64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RemoteModel {
+    pub(super) info: ModelInfo,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ModelInfo {
+    pub(super) model_id: String,
+    pub(super) artifact_uri: String,
+    pub(super) status: serde_json::Value,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RemoteVersion {
+    pub(super) version: String,
+    pub(super) creation_timestamp: i64,
+    pub(super) run_id: String,
+    pub(super) source: String,
+    pub(super) description: String,
+    pub(super) tags: Vec<Pair>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RemoteRegistered {
+    pub(super) tags: Vec<Pair>,
+    pub(super) aliases: Vec<RemoteAlias>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RemoteAlias {
+    pub(super) alias: String,
+    pub(super) version: String,
+}
+
+/// An answer around one thing.
+macro_rules! answer {
+    ($name:ident, $field:ident: $kind:ty) => {
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(default)]
+        pub(super) struct $name {
+            pub(super) $field: $kind,
+        }
+    };
+}
+answer!(ExperimentAnswer, experiment: Experiment);
+answer!(RunAnswer, run: RemoteRun);
+answer!(ModelAnswer, model: RemoteModel);
+answer!(VersionAnswer, model_version: RemoteVersion);
+answer!(RegisteredAnswer, registered_model: RemoteRegistered);
+
+/// A page of something.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Page {
+    pub(super) experiments: Vec<NamedExperiment>,
+    pub(super) runs: Vec<RemoteRun>,
+    pub(super) models: Vec<RemoteModel>,
+    pub(super) model_versions: Vec<RemoteVersion>,
+    pub(super) next_page_token: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct NamedExperiment {
+    pub(super) experiment_id: String,
+    pub(super) name: String,
+}
+
+/// A metric as it is sent. JSON has no NaN: MLflow takes its name.
+#[derive(Serialize)]
+struct SentMetric<'a> {
+    key: &'a str,
+    #[serde(serialize_with = "number")]
+    value: f64,
+    timestamp: i64,
+    step: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dataset_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dataset_digest: Option<&'a str>,
+}
+
+fn number<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    match *value {
+        value if value.is_finite() => serializer.serialize_f64(value),
+        value if value.is_nan() => serializer.serialize_str("NaN"),
+        value if value > 0.0 => serializer.serialize_str("Infinity"),
+        _ => serializer.serialize_str("-Infinity"),
+    }
+}
+
+/// No more of each in one call.
+const METRICS: usize = 1000;
+const PARAMS: usize = 100;
+const TAGS: usize = 100;
+/// No more of all in one call.
+const ENTITIES: usize = 1000;
+
+/// What is logged to a run, in as few calls as the limits allow.
+pub(super) fn log_batch(
+    connection: &Connection,
+    run_id: &str,
+    params: &[(String, String)],
+    tags: &BTreeMap<String, String>,
+    metrics: &[Metric],
+    model_ids: &BTreeMap<String, String>,
+) -> Result<(), TrackingError> {
+    let params = pairs(params.iter().map(|(key, value)| (key, value)));
+    let tags = pairs(tags);
+    let sent: Vec<SentMetric> = metrics
+        .iter()
+        .map(|metric| SentMetric {
+            key: &metric.key,
+            value: metric.value,
+            timestamp: metric.timestamp,
+            step: metric.step,
+            model_id: metric.model_id.as_ref().and_then(|id| model_ids.get(id)).map(String::as_str),
+            dataset_name: metric.dataset.as_ref().map(|(name, _)| name.as_str()),
+            dataset_digest: metric.dataset.as_ref().map(|(_, digest)| digest.as_str()),
+        })
+        .collect();
+    let (mut params, mut tags, mut sent) = (params.as_slice(), tags.as_slice(), sent.as_slice());
+    loop {
+        let (these_params, more_params) = params.split_at(params.len().min(PARAMS));
+        let (these_tags, more_tags) = tags.split_at(tags.len().min(TAGS));
+        let room = METRICS.min(ENTITIES - these_params.len() - these_tags.len());
+        let (these, more) = sent.split_at(sent.len().min(room));
+        let body = json!({"run_id": run_id, "params": these_params, "tags": these_tags, "metrics": these});
+        connection.tell(&Request::post("logging parameters, metrics and tags", "runs/log-batch", &body))?;
+        (params, tags, sent) = (more_params, more_tags, more);
+        if params.is_empty() && tags.is_empty() && sent.is_empty() {
+            return Ok(());
+        }
+    }
+}
+
+/// The experiment called `name`; made if there is none.
+pub(super) fn experiment(connection: &Connection, name: &str) -> Result<String, TrackingError> {
+    let get =
+        Request::get("looking for the experiment", "experiments/get-by-name", vec![("experiment_name", name.to_owned())]);
+    for _ in 0..2 {
+        match connection.call::<ExperimentAnswer>(&get) {
+            Ok(ExperimentAnswer { experiment }) if experiment.lifecycle_stage == "deleted" => {
+                return Err(TrackingError::DeletedExperiment {
+                    store: connection.base().to_owned(),
+                    name: name.to_owned(),
+                    id: experiment.experiment_id,
+                });
+            }
+            Ok(found) => return Ok(found.experiment.experiment_id),
+            Err(error) if error.code() == Some("RESOURCE_DOES_NOT_EXIST") => {}
+            Err(error) => return Err(error),
+        }
+        let create = Request::post("creating the experiment", "experiments/create", &json!({ "name": name }));
+        match connection.call::<Experiment>(&create) {
+            Ok(made) => return Ok(made.experiment_id),
+            // someone else, or an attempt of ours whose answer was lost
+            Err(error) if error.code() == Some("RESOURCE_ALREADY_EXISTS") => {}
+            Err(error) => return Err(error),
+        }
+    }
+    connection.call::<ExperimentAnswer>(&get).map(|found| found.experiment.experiment_id)
+}
+
+/// All pages of a search whose request is `body` sent to `path`.
+pub(super) fn search(
+    connection: &Connection,
+    what: &'static str,
+    path: &str,
+    body: &serde_json::Value,
+    take: &mut dyn FnMut(Page) -> bool,
+) -> Result<(), TrackingError> {
+    let mut body = body.clone();
+    loop {
+        let page: Page = connection.call(&Request::post(what, path, &body))?;
+        let next = page.next_page_token.clone();
+        if !take(page) || next.is_empty() {
+            return Ok(());
+        }
+        body["page_token"] = next.into();
+    }
+}
+
+/// Runs of an experiment that carry this tag, in any state but the trash.
+pub(super) fn runs_with_tag(
+    connection: &Connection,
+    experiment: &str,
+    tag: &str,
+    value: &str,
+) -> Result<Vec<RemoteRun>, TrackingError> {
+    let body = json!({
+        "experiment_ids": [experiment],
+        "filter": format!("tags.`{tag}` = '{value}'"),
+        "run_view_type": "ACTIVE_ONLY",
+        "max_results": 100,
+        "order_by": ["attributes.start_time ASC"],
+    });
+    let mut found = Vec::new();
+    search(connection, "looking for the run", "runs/search", &body, &mut |page| {
+        found.extend(page.runs);
+        true
+    })?;
+    Ok(found)
+}
+
+/// Logged models of an experiment that carry this tag.
+pub(super) fn models_with_tag(
+    connection: &Connection,
+    experiment: &str,
+    tag: &str,
+    value: &str,
+) -> Result<Vec<RemoteModel>, TrackingError> {
+    let body = json!({"experiment_ids": [experiment], "filter": format!("tags.`{tag}` = '{value}'"), "max_results": 50});
+    let mut found = Vec::new();
+    search(connection, "looking for the logged model", "logged-models/search", &body, &mut |page| {
+        found.extend(page.models);
+        true
+    })?;
+    Ok(found)
+}
+
+/// The request that creates `run`.
+pub(super) fn create_run(experiment: &str, run: &Run, tags: &BTreeMap<String, String>) -> Request {
+    Request::post(
+        "creating the run",
+        "runs/create",
+        &json!({
+            "experiment_id": experiment,
+            "user_id": run.user,
+            "run_name": run.run_name,
+            "start_time": run.start_time,
+            "tags": pairs(tags),
+        }),
+    )
+}
+
+/// The request that sets how far a run got.
+pub(super) fn update_run(run_id: &str, status: Status, end_time: Option<i64>) -> Request {
+    let mut body = json!({"run_id": run_id, "status": status.name()});
+    if let Some(end) = end_time {
+        body["end_time"] = end.into();
+    }
+    Request::post("ending the run", "runs/update", &body)
+}
+
+/// The request that creates a logged model.
+pub(super) fn create_model(experiment: &str, run_id: &str, model: &LoggedModel, tags: &BTreeMap<String, String>) -> Request {
+    let params = pairs(model.params.iter().map(|(key, value)| (key, value)));
+    Request::post(
+        "creating the logged model",
+        "logged-models",
+        &json!({
+            "experiment_id": experiment,
+            "name": model.name,
+            "model_type": model.model_type,
+            "source_run_id": run_id,
+            "params": params,
+            "tags": pairs(tags),
+        }),
+    )
+}
+
+/// The request that says that all files of a logged model are there.
+pub(super) fn finish_model(model_id: &str) -> Request {
+    let body = json!({"model_id": model_id, "status": "LOGGED_MODEL_READY"});
+    Request::json("finishing the logged model", Method::PATCH, &format!("logged-models/{model_id}"), &body)
+}
+
+/// Says which datasets a run used.
+pub(super) fn log_inputs(connection: &Connection, run_id: &str, datasets: &[Dataset]) -> Result<(), TrackingError> {
+    #[derive(Serialize)]
+    struct Sent<'a> {
+        name: &'a str,
+        digest: &'a str,
+        source_type: &'a str,
+        source: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        schema: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        profile: Option<&'a str>,
+    }
+    let input = |dataset: &Dataset| {
+        let sent = Sent {
+            name: &dataset.name,
+            digest: &dataset.digest,
+            source_type: &dataset.source_type,
+            source: &dataset.source,
+            schema: dataset.schema.as_deref(),
+            profile: dataset.profile.as_deref(),
+        };
+        json!({"tags": pairs(&dataset.tags), "dataset": sent})
+    };
+    let datasets: Vec<serde_json::Value> = datasets.iter().map(input).collect();
+    let body = json!({"run_id": run_id, "datasets": datasets});
+    connection.tell(&Request::post("logging the datasets", "runs/log-inputs", &body))
+}
+
+/// Says which models a run made. Saying it twice is a fault to MLflow, and none here.
+pub(super) fn log_outputs(connection: &Connection, run_id: &str, outputs: &[ModelOutput]) -> Result<(), TrackingError> {
+    let body = json!({"run_id": run_id, "models": outputs});
+    match connection.tell(&Request::post("linking the logged model", "runs/outputs", &body)) {
+        Err(error) if error.code() == Some("BAD_REQUEST") => {
+            let linked = run(connection, run_id)?.outputs.model_outputs;
+            let all = outputs.iter().all(|output| linked.iter().any(|known| known.model_id == output.model_id));
+            if all { Ok(()) } else { Err(error) }
+        }
+        other => other,
+    }
+}
+
+/// The run of this id.
+pub(super) fn run(connection: &Connection, run_id: &str) -> Result<RemoteRun, TrackingError> {
+    let get = Request::get("reading the run", "runs/get", vec![("run_id", run_id.to_owned())]);
+    connection.call::<RunAnswer>(&get).map(|found| found.run)
+}

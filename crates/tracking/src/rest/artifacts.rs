@@ -1,0 +1,222 @@
+//! Files of runs and models, on whatever the server keeps them.
+
+use std::path::Path;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::connection::{Body, Connection, Request};
+use crate::{Content, RunFile, TrackingError};
+
+/// What needs no encoding in a path.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+/// Uploads at a time.
+const UPLOADS: usize = 4;
+/// The server takes no more in one call where it writes with its own credentials.
+const LARGEST_THROUGH_SERVER: u64 = 10 << 20;
+
+/// Whose files they are.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Holder<'a> {
+    Run(&'a str),
+    Model(&'a str),
+}
+
+/// Uploads files to the place that the server named as `artifact_uri`, several at a time.
+pub(super) fn upload(
+    connection: &Connection,
+    holder: Holder,
+    artifact_uri: &str,
+    files: &[&RunFile],
+) -> Result<(), TrackingError> {
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let work = || {
+        while let Some(file) = files.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+            if let Err(error) = upload_one(connection, holder, artifact_uri, file) {
+                // the others need not be tried
+                next.store(files.len(), std::sync::atomic::Ordering::Relaxed);
+                return Err(error);
+            }
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..UPLOADS.min(files.len())).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
+}
+
+fn upload_one(connection: &Connection, holder: Holder, uri: &str, file: &RunFile) -> Result<(), TrackingError> {
+    file.checked_place()?;
+    let place = file.place.as_str();
+    let media = ("content-type".to_owned(), media_type(place).to_owned());
+    let Some((scheme, rest)) = scheme(uri) else { return upload_to_folder(connection, holder, uri, file) };
+    match scheme {
+        "mlflow-artifacts" => {
+            // mlflow-artifacts:/P is on this server, mlflow-artifacts://host:port/P on that one
+            let (base, folder) = match rest.strip_prefix("//").filter(|rest| !rest.starts_with('/')) {
+                Some(other) => {
+                    let (host, folder) = other.split_once('/').unwrap_or((other, ""));
+                    let protocol = connection.base().split("://").next().unwrap_or("http");
+                    (format!("{protocol}://{host}"), folder)
+                }
+                None => (String::new(), rest.trim_start_matches('/')),
+            };
+            let path = utf8_percent_encode(&format!("{folder}/{place}"), PLAIN).to_string();
+            put(connection, format!("{base}/api/2.0/mlflow-artifacts/artifacts/{path}"), file, vec![media])
+        }
+        "file" => upload_to_folder(connection, holder, rest.trim_start_matches("//"), file),
+        _ => match presigned(connection, holder, place) {
+            Ok(target) => put(connection, target.presigned_url, file, target.headers.into_iter().collect()),
+            Err(error) if matches!(holder, Holder::Run(_)) && size(file) <= LARGEST_THROUGH_SERVER => {
+                through_server(connection, holder, file).map_err(|_| refused(connection, uri, &error))
+            }
+            Err(error) => Err(refused(connection, uri, &error)),
+        },
+    }
+}
+
+fn refused(connection: &Connection, uri: &str, error: &TrackingError) -> TrackingError {
+    TrackingError::Artifacts {
+        server: connection.base().to_owned(),
+        root: uri.to_owned(),
+        reason: format!(
+            "the server hands out no place to upload to ({error}). Start it with `--serve-artifacts --artifacts-destination` \
+             and a default root of its own, or upgrade it to MLflow 3.12 or newer, with credentials for that store"
+        ),
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Presigned {
+    presigned_url: String,
+    headers: std::collections::BTreeMap<String, String>,
+}
+
+fn presigned(connection: &Connection, holder: Holder, place: &str) -> Result<Presigned, TrackingError> {
+    let mut body = json!({"path": place, "expiration": 900});
+    match holder {
+        Holder::Run(id) => body["run_id"] = id.into(),
+        Holder::Model(id) => body["model_id"] = id.into(),
+    }
+    connection.call(&Request::post("asking where to upload", "artifacts/presigned-upload-url", &body))
+}
+
+/// The server writes the file with its own rights: runs only, and not the empty file.
+fn through_server(connection: &Connection, holder: Holder, file: &RunFile) -> Result<(), TrackingError> {
+    let Holder::Run(run) = holder else {
+        return Err(TrackingError::Place { place: file.place.clone() });
+    };
+    let request = Request {
+        what: "uploading a file",
+        method: Method::POST,
+        path: "/ajax-api/2.0/mlflow/upload-artifact".into(),
+        query: vec![("run_uuid", run.to_owned()), ("path", file.place.clone())],
+        body: Body::Raw(file.read()?, vec![("content-type".into(), "application/octet-stream".into())]),
+    };
+    connection.tell(&request)
+}
+
+/// The root is a folder of the server's machine, which may be this one.
+fn upload_to_folder(connection: &Connection, holder: Holder, folder: &str, file: &RunFile) -> Result<(), TrackingError> {
+    let bytes = size(file);
+    if matches!(holder, Holder::Run(_)) && bytes > 0 && bytes <= LARGEST_THROUGH_SERVER {
+        return through_server(connection, holder, file);
+    }
+    // the folder of the experiment is made with it: where it is, the server's folder is
+    let root = Path::new(folder);
+    let here = is_loopback(connection.base())
+        && root.ancestors().skip(1).take(4).any(|above| above.is_dir() && above.parent().is_some());
+    if here && file.copy_below(root).is_ok() {
+        return Ok(());
+    }
+    Err(TrackingError::Artifacts {
+        server: connection.base().to_owned(),
+        root: folder.to_owned(),
+        reason: "that is a folder of the server's machine, and the server takes files of models only through its proxy. Start it \
+                 with `--serve-artifacts --artifacts-destination DIR`; new experiments then keep their files there"
+            .into(),
+    })
+}
+
+fn is_loopback(base: &str) -> bool {
+    let host = base.split("://").nth(1).unwrap_or_default().split(['/', ':']).next().unwrap_or_default();
+    host == "localhost" || host.starts_with("127.") || base.contains("://[::1]")
+}
+
+fn put(connection: &Connection, path: String, file: &RunFile, headers: Vec<(String, String)>) -> Result<(), TrackingError> {
+    let body = match &file.content {
+        Content::Bytes(bytes) => Body::Raw(bytes.clone(), headers),
+        Content::File(entry) => {
+            if artifact::FileEntry::of(&entry.path)?.digest != entry.digest {
+                return Err(TrackingError::Changed { path: entry.path.clone() });
+            }
+            Body::File(entry.path.clone(), headers)
+        }
+    };
+    connection.tell(&Request { what: "uploading a file", method: Method::PUT, path, query: Vec::new(), body })
+}
+
+/// Fetches a file of a run or a model through the server, whatever it keeps files on.
+pub(super) fn download(connection: &Connection, holder: Holder, place: &str, to: &Path) -> Result<(), TrackingError> {
+    let (path, query) = match holder {
+        Holder::Run(id) => ("/get-artifact".to_owned(), vec![("run_uuid", id.to_owned()), ("path", place.to_owned())]),
+        Holder::Model(id) => (
+            format!("/ajax-api/2.0/mlflow/logged-models/{id}/artifacts/files"),
+            vec![("artifact_file_path", place.to_owned())],
+        ),
+    };
+    let request = Request { what: "fetching a file of a model", method: Method::GET, path, query, body: Body::None };
+    connection.download(&request, to)
+}
+
+fn size(file: &RunFile) -> u64 {
+    match &file.content {
+        Content::Bytes(bytes) => bytes.len() as u64,
+        Content::File(entry) => entry.bytes,
+    }
+}
+
+/// The scheme of a URI and what follows; `None` for a path.
+fn scheme(uri: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = uri.split_once(':')?;
+    // one letter is a drive of Windows
+    let is_scheme = scheme.len() > 1 && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    is_scheme.then_some((scheme, rest))
+}
+
+fn media_type(place: &str) -> &'static str {
+    match place.rsplit('.').next().unwrap_or_default() {
+        "html" => "text/html",
+        "json" => "application/json",
+        "csv" => "text/csv",
+        "svg" => "image/svg+xml",
+        "png" => "image/png",
+        "yaml" | "yml" | "txt" | "md" | "py" | "MLmodel" => "text/plain",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roots_are_told_apart() {
+        assert_eq!(scheme("mlflow-artifacts:/1/a/artifacts"), Some(("mlflow-artifacts", "/1/a/artifacts")));
+        assert_eq!(scheme("s3://bucket/1"), Some(("s3", "//bucket/1")));
+        assert_eq!(scheme("/var/mlruns/1"), None);
+        assert_eq!(scheme("C:/mlruns"), None);
+        assert!(
+            is_loopback("http://127.0.0.1:5000/ml") && is_loopback("http://localhost") && !is_loopback("http://10.0.0.1")
+        );
+    }
+
+    #[test]
+    fn a_path_is_encoded_but_for_its_slashes() {
+        assert_eq!(utf8_percent_encode("a b/ä#.txt", PLAIN).to_string(), "a%20b/%C3%A4%23.txt");
+    }
+}

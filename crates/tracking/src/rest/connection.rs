@@ -1,0 +1,350 @@
+//! One server: requests to it, made again where that is safe and may help.
+
+use std::{
+    path::Path,
+    sync::{
+        Once,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::sleep,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use reqwest::{
+    Method, Url,
+    blocking::{Client, Response},
+    header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    HttpSettings, Login,
+    answer::{self, Refusal},
+    retry,
+};
+use crate::TrackingError;
+
+/// A server that was never reached is given up sooner than one that answered before: the run is kept elsewhere.
+const RETRIES_AT_FIRST: u32 = 2;
+const PAUSE_AT_FIRST: Duration = Duration::from_secs(1);
+/// No answer in JSON is longer.
+const LONGEST_ANSWER: u64 = 256 << 20;
+
+/// What is asked of a server.
+#[derive(Debug)]
+pub(super) struct Request {
+    /// What it is for, such as `creating the run`.
+    pub(super) what: &'static str,
+    pub(super) method: Method,
+    /// Below the server's address.
+    pub(super) path: String,
+    pub(super) query: Vec<(&'static str, String)>,
+    pub(super) body: Body,
+}
+
+/// What goes with a request.
+#[derive(Debug)]
+pub(super) enum Body {
+    None,
+    Json(Vec<u8>),
+    /// Bytes as they are, with headers.
+    Raw(Vec<u8>, Vec<(String, String)>),
+    /// The content of a file, read anew by every attempt.
+    File(std::path::PathBuf, Vec<(String, String)>),
+}
+
+impl Request {
+    /// A request for reading.
+    pub(super) fn get(what: &'static str, path: &str, query: Vec<(&'static str, String)>) -> Self {
+        Self { what, method: Method::GET, path: api(path), query, body: Body::None }
+    }
+
+    /// A request with a body in JSON.
+    pub(super) fn json(what: &'static str, method: Method, path: &str, body: &impl Serialize) -> Self {
+        let body = Body::Json(serde_json::to_vec(body).unwrap_or_default());
+        Self { what, method, path: api(path), query: Vec::new(), body }
+    }
+
+    /// The same with `POST`.
+    pub(super) fn post(what: &'static str, path: &str, body: &impl Serialize) -> Self {
+        Self::json(what, Method::POST, path, body)
+    }
+}
+
+fn api(path: &str) -> String {
+    format!("/api/2.0/mlflow/{path}")
+}
+
+/// An attempt that failed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) error: Box<TrackingError>,
+    /// Whether another attempt may do better.
+    transient: bool,
+    /// Whether the server may have done what was asked.
+    pub(super) doubtful: bool,
+    /// Whether nobody was reached.
+    unreached: bool,
+    /// How long the server asks to wait.
+    wait: Option<Duration>,
+}
+
+impl Failure {
+    pub(super) fn last(error: TrackingError) -> Self {
+        Self { error: Box::new(error), transient: false, doubtful: false, unreached: false, wait: None }
+    }
+}
+
+/// A server's address and how it is talked to.
+#[derive(Debug)]
+pub(super) struct Connection {
+    /// As a user writes it, without login and without a slash at the end.
+    base: String,
+    client: Client,
+    settings: HttpSettings,
+    /// Whether it ever answered.
+    answered: AtomicBool,
+    requests: AtomicU64,
+}
+
+impl Connection {
+    /// For the server at `base`; asks nothing yet.
+    pub(super) fn new(base: &str, settings: &HttpSettings) -> Result<Self, TrackingError> {
+        let refused = || TrackingError::Location { uri: base.to_owned() };
+        let mut url = Url::parse(base).map_err(|_| refused())?;
+        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+            return Err(refused());
+        }
+        let mut settings = settings.clone();
+        if let (name, Some(password)) = (url.username().to_owned(), url.password().map(str::to_owned)) {
+            let decoded = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+            settings.login = Login::Basic(decoded(&name), decoded(&password));
+        }
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        url.set_query(None);
+        url.set_fragment(None);
+        Ok(Self {
+            client: client(&settings)?,
+            base: url.as_str().trim_end_matches('/').to_owned(),
+            settings,
+            answered: AtomicBool::new(false),
+            requests: AtomicU64::new(0),
+        })
+    }
+
+    /// The server's address.
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// How many requests were made, attempts included.
+    pub(super) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Asks for something that may be asked for twice.
+    pub(super) fn call<T: DeserializeOwned>(&self, request: &Request) -> Result<T, TrackingError> {
+        self.repeat(&|| self.attempt(request, &|response| self.parse(request, response)), &mut || Ok(None))
+            .map(|(found, _)| found)
+    }
+
+    /// Asks for something whose answer does not matter.
+    pub(super) fn tell(&self, request: &Request) -> Result<(), TrackingError> {
+        self.repeat(&|| self.attempt(request, &|_| Ok(())), &mut || Ok(None)).map(|((), _)| ())
+    }
+
+    /// Asks for something that would be made twice if it were asked for twice: before another attempt `find` looks whether the one
+    /// before has made it. Returns whether an attempt is left of which nobody knows what became.
+    pub(super) fn create<T: DeserializeOwned>(
+        &self,
+        request: &Request,
+        find: &mut dyn FnMut() -> Result<Option<T>, TrackingError>,
+    ) -> Result<(T, bool), TrackingError> {
+        self.repeat(&|| self.attempt(request, &|response| self.parse(request, response)), find)
+    }
+
+    /// Writes what is answered to `to`.
+    pub(super) fn download(&self, request: &Request, to: &Path) -> Result<(), TrackingError> {
+        let save = |mut response: Response| {
+            let mut file = artifact::AtomicFile::create(to).map_err(|error| Failure::last(error.into()))?;
+            response.copy_to(&mut file).map_err(|error| self.failure(request, &error))?;
+            file.commit().map(|_| ()).map_err(|error| Failure::last(error.into()))
+        };
+        self.repeat(&|| self.attempt(request, &save), &mut || Ok(None)).map(|((), _)| ())
+    }
+
+    /// Makes attempts until one succeeds, none is left, or another would be of no use.
+    fn repeat<T>(
+        &self,
+        attempt: &dyn Fn() -> Result<T, Failure>,
+        find: &mut dyn FnMut() -> Result<Option<T>, TrackingError>,
+    ) -> Result<(T, bool), TrackingError> {
+        let mut doubtful = false;
+        let mut tried = 0;
+        loop {
+            let failure = match attempt() {
+                Ok(found) => return Ok((found, doubtful)),
+                Err(failure) => failure,
+            };
+            doubtful |= failure.doubtful;
+            tried += 1;
+            let at_first = failure.unreached && !self.answered.load(Ordering::Relaxed);
+            let retries = if at_first { self.settings.max_retries.min(RETRIES_AT_FIRST) } else { self.settings.max_retries };
+            if !failure.transient || tried > retries {
+                return Err(*failure.error);
+            }
+            let mut pause = retry::pause(&self.settings, tried, fastrand::f64());
+            if at_first {
+                pause = pause.min(PAUSE_AT_FIRST);
+            }
+            if let Some(wait) = failure.wait.filter(|_| self.settings.respect_retry_after) {
+                if !retry::is_patient(wait) {
+                    return Err(*failure.error);
+                }
+                pause = wait;
+            }
+            sleep(pause);
+            if doubtful && let Some(found) = find()? {
+                return Ok((found, true));
+            }
+        }
+    }
+
+    /// One attempt.
+    fn attempt<T>(&self, request: &Request, read: &dyn Fn(Response) -> Result<T, Failure>) -> Result<T, Failure> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let address =
+            if request.path.contains("://") { request.path.clone() } else { format!("{}{}", self.base, request.path) };
+        let ours = address.starts_with(&self.base);
+        let mut asking = self.client.request(request.method.clone(), address).query(&request.query);
+        if ours {
+            asking = match &self.settings.login {
+                Login::None => asking,
+                Login::Basic(name, password) => asking.basic_auth(name, Some(password)),
+                Login::Bearer(token) => asking.bearer_auth(token),
+            };
+        }
+        asking = match &request.body {
+            Body::None => asking,
+            Body::Json(bytes) => asking.header(CONTENT_TYPE, "application/json").body(bytes.clone()),
+            Body::Raw(bytes, headers) => asking.headers(map(headers)).body(bytes.clone()),
+            Body::File(path, headers) => {
+                let file = std::fs::File::open(path).map_err(TrackingError::io(path, "read it")).map_err(Failure::last)?;
+                asking.headers(map(headers)).body(file)
+            }
+        };
+        let response = asking.send().map_err(|error| self.failure(request, &error))?;
+        self.answered.store(true, Ordering::Relaxed);
+        let status = response.status().as_u16();
+        if response.status().is_success() {
+            return read(response);
+        }
+        let wait = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok())
+            .filter(|_| retry::may_ask_to_wait(status));
+        let wait = wait.and_then(|value| {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
+            retry::retry_after(value, now)
+        });
+        let text = response.text().unwrap_or_default();
+        let refusal = Refusal { base: &self.base, what: request.what, status, login: &self.settings.login, text: &text };
+        let (error, hopeless) = answer::explain(&refusal, wait);
+        Err(Failure {
+            error: Box::new(error),
+            transient: retry::is_transient(status) && !hopeless,
+            // a server that answers 429 or 503 has not begun
+            doubtful: status >= 500 && status != 503,
+            unreached: false,
+            wait,
+        })
+    }
+
+    fn parse<T: DeserializeOwned>(&self, request: &Request, response: Response) -> Result<T, Failure> {
+        let mut bytes = Vec::new();
+        let mut limited = std::io::Read::take(response, LONGEST_ANSWER);
+        std::io::Read::read_to_end(&mut limited, &mut bytes).map_err(|error| Failure {
+            error: Box::new(TrackingError::Unreachable {
+                server: self.base.clone(),
+                what: request.what,
+                cause: format!("the answer broke off: {error}"),
+            }),
+            transient: true,
+            doubtful: true,
+            unreached: false,
+            wait: None,
+        })?;
+        serde_json::from_slice(&bytes)
+            .map_err(|error| Failure::last(answer::not_mlflow(&self.base, request.what, &bytes, &error)))
+    }
+
+    /// Nobody answered, or not to the end.
+    fn failure(&self, request: &Request, error: &reqwest::Error) -> Failure {
+        let unreached = error.is_connect();
+        // whoever is reached and cannot be trusted will not be at the next attempt
+        let distrusted = unreached && answer::chain(error).contains("certificate");
+        Failure {
+            error: Box::new(TrackingError::Unreachable {
+                server: self.base.clone(),
+                what: request.what,
+                cause: answer::cause(error, self.settings.timeout),
+            }),
+            transient: !distrusted && !error.is_builder() && !error.is_redirect(),
+            doubtful: !unreached,
+            unreached,
+            wait: None,
+        }
+    }
+}
+
+fn map(headers: &[(String, String)]) -> HeaderMap {
+    let pair = |(name, value): &(String, String)| {
+        Some((HeaderName::try_from(name.as_str()).ok()?, HeaderValue::try_from(value.as_str()).ok()?))
+    };
+    headers.iter().filter_map(pair).collect()
+}
+
+fn client(settings: &HttpSettings) -> Result<Client, TrackingError> {
+    static CRYPTOGRAPHY: Once = Once::new();
+    CRYPTOGRAPHY.call_once(|| {
+        // someone else in the program may have chosen before
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+    let fault = |name: &str| {
+        let name = name.to_owned();
+        move |error: reqwest::Error| TrackingError::Variable {
+            name,
+            reason: format!("cannot be used: {}", answer::chain(&error)),
+        }
+    };
+    let read = |name: &str, path: &Path| {
+        std::fs::read(path).map_err(|error| TrackingError::Variable {
+            name: name.to_owned(),
+            reason: format!("names {}, which cannot be read: {error}", path.display()),
+        })
+    };
+    let mut headers = HeaderMap::new();
+    if let Some(workspace) = settings.workspace.as_deref().and_then(|name| HeaderValue::try_from(name).ok()) {
+        headers.insert("x-mlflow-workspace", workspace);
+    }
+    let mut builder = Client::builder()
+        .user_agent(concat!("house-price-predictor/", env!("CARGO_PKG_VERSION")))
+        .default_headers(headers)
+        .timeout(settings.timeout)
+        .connect_timeout(settings.timeout)
+        .tls_danger_accept_invalid_certs(settings.insecure_tls)
+        .redirect(if settings.redirects { reqwest::redirect::Policy::default() } else { reqwest::redirect::Policy::none() });
+    if let Some(path) = &settings.server_certificates {
+        const NAME: &str = "MLFLOW_TRACKING_SERVER_CERT_PATH";
+        let found = reqwest::Certificate::from_pem_bundle(&read(NAME, path)?).map_err(fault(NAME))?;
+        builder = builder.tls_certs_only(found);
+    }
+    if let Some(path) = &settings.client_certificate {
+        const NAME: &str = "MLFLOW_TRACKING_CLIENT_CERT_PATH";
+        let identity = reqwest::Identity::from_pem(&read(NAME, path)?).map_err(fault(NAME))?;
+        builder = builder.identity(identity);
+    }
+    builder.build().map_err(fault("MLFLOW_TRACKING_SERVER_CERT_PATH"))
+}

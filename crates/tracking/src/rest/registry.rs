@@ -1,0 +1,220 @@
+//! Registered models on a server.
+
+use std::path::Path;
+
+use reqwest::Method;
+use serde_json::json;
+
+use super::{
+    Begun, RestStore,
+    api::{self, Page, RegisteredAnswer, VersionAnswer},
+    artifacts::{self, Holder},
+    connection::{Connection, Request},
+};
+use crate::{
+    MODEL_TAG, ModelVersion, Move, Owner, RegisteredModel, Registration, Registry, Run, RunFile, TrackingError, mlmodel,
+    registry::move_alias,
+};
+
+/// Where a model's files lie among the run's when another server registers it: that one can only name runs.
+const ELSEWHERE: &str = "registered_model";
+/// When a version was first recorded: the server knows only when it was told.
+const CREATED_TAG: &str = "client.created_at_ms";
+
+impl RestStore {
+    fn registry(&self) -> &Connection {
+        self.registry.as_ref().unwrap_or(&self.connection)
+    }
+
+    /// Registers a logged model; finds the version that it has under this name already. Returns it, and whether a second one may have
+    /// been made.
+    pub(super) fn register(
+        &self,
+        begun: &Begun,
+        model_id: &str,
+        registration: &Registration,
+        run: &Run,
+        files: &[RunFile],
+    ) -> Result<(String, bool), TrackingError> {
+        let (registry, name) = (self.registry(), &registration.name);
+        let create = Request::post("creating the registered model", "registered-models/create", &json!({ "name": name }));
+        match registry.tell(&create) {
+            Err(error) if error.code() == Some("RESOURCE_ALREADY_EXISTS") => {}
+            other => other?,
+        }
+        let mut body = json!({"name": name, "description": registration.description});
+        let source = if self.registry.is_some() {
+            self.copy_for_registry(begun, registration, files)?;
+            body["run_id"] = begun.run_id.as_str().into();
+            format!("runs:/{}/{ELSEWHERE}", begun.run_id)
+        } else {
+            body["model_id"] = model_id.into();
+            format!("models:/{model_id}")
+        };
+        body["source"] = source.as_str().into();
+        let mut tags = registration.tags.clone();
+        tags.insert(MODEL_TAG.into(), registration.model_id.clone());
+        tags.insert(CREATED_TAG.into(), registration.created.to_string());
+        body["tags"] = json!(api::pairs(&tags));
+        let mut find = || {
+            let found = versions(registry, name)?.into_iter().rfind(|version| version.source == source);
+            Ok(found.map(|model_version| VersionAnswer { model_version }))
+        };
+        let there = if begun.fresh { None } else { find()? };
+        let (found, doubtful) = match there {
+            Some(found) => (found, false),
+            None => registry.create(&Request::post("creating the version", "model-versions/create", &body), &mut find)?,
+        };
+        let version = found.model_version.version;
+        if doubtful {
+            self.settle_versions(name, &source, &version)?;
+        }
+        for alias in &registration.aliases {
+            let by = Some(run.user.clone()).filter(|user| !user.is_empty());
+            let moved =
+                Move { at: registration.created, version: version.clone(), from: None, why: "registered".into(), by };
+            self.move_once(name, alias, &moved)?;
+        }
+        Ok((version, doubtful))
+    }
+
+    /// Moves an alias if that was not done before, and nobody has moved it since.
+    pub(crate) fn move_once(&self, name: &str, alias: &str, moved: &Move) -> Result<bool, TrackingError> {
+        let Some(model) = self.model(name)? else { return Ok(false) };
+        let history = crate::registry::history(&model, alias);
+        if history.iter().any(|known| known.at == moved.at) {
+            return Ok(false);
+        }
+        let from = moved.from.clone().or_else(|| model.aliases.get(alias).cloned());
+        let moved = Move { from: from.filter(|from| *from != moved.version), ..moved.clone() };
+        if history.last().is_some_and(|last| last.at > moved.at) {
+            self.tag_model(name, &crate::registry::history_key(alias, moved.at), &crate::registry::history_value(&moved))?;
+        } else {
+            move_alias(self, name, alias, &moved)?;
+        }
+        Ok(true)
+    }
+
+    /// Lets go of versions of the same model that were made because an answer was lost.
+    fn settle_versions(&self, name: &str, source: &str, kept: &str) -> Result<(), TrackingError> {
+        for other in versions(self.registry(), name)? {
+            if other.source == source && other.version != kept {
+                let body = json!({"name": name, "version": other.version});
+                let what = "removing a version that was made twice";
+                self.registry().tell(&Request::json(what, Method::DELETE, "model-versions/delete", &body))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The version that is the model which we call `model_id`; others of it are let go of.
+    pub(crate) fn settled_version(&self, name: &str, model_id: &str) -> Result<Option<String>, TrackingError> {
+        let ours =
+            |version: &api::RemoteVersion| version.tags.iter().any(|tag| tag.key == MODEL_TAG && tag.value == model_id);
+        // the newest come first; the oldest is the one that was reported
+        let Some(kept) = versions(self.registry(), name)?.into_iter().rfind(ours) else { return Ok(None) };
+        self.settle_versions(name, &kept.source, &kept.version)?;
+        Ok(Some(kept.version))
+    }
+
+    fn copy_for_registry(&self, begun: &Begun, registration: &Registration, files: &[RunFile]) -> Result<(), TrackingError> {
+        let owner = Owner::Model(registration.model_id.clone());
+        let mut copies = Vec::new();
+        for file in files.iter().filter(|file| file.owner == owner) {
+            let file = if file.place == mlmodel::FILE {
+                mlmodel::addressed(file, ELSEWHERE, &registration.model_id, &begun.run_id)?
+            } else {
+                file.clone()
+            };
+            copies.push(RunFile::of_run(format!("{ELSEWHERE}/{}", file.place), file.content));
+        }
+        let copies: Vec<&RunFile> = copies.iter().collect();
+        artifacts::upload(&self.connection, Holder::Run(&begun.run_id), &begun.artifact_uri, &copies)
+    }
+
+    fn tag(&self, path: &str, body: &serde_json::Value) -> Result<(), TrackingError> {
+        self.registry().tell(&Request::post("setting a tag", path, body))
+    }
+}
+
+/// All versions, the newest first.
+fn versions(connection: &Connection, name: &str) -> Result<Vec<api::RemoteVersion>, TrackingError> {
+    let filter = format!("name='{}'", name.replace('\'', "''"));
+    let mut found = Vec::new();
+    let mut token = String::new();
+    loop {
+        let mut query = vec![("filter", filter.clone()), ("max_results", "1000".to_owned())];
+        if !token.is_empty() {
+            query.push(("page_token", token));
+        }
+        let page: Page = connection.call(&Request::get("looking for versions", "model-versions/search", query))?;
+        found.extend(page.model_versions);
+        token = page.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+    }
+    found.sort_by_key(|version| std::cmp::Reverse(version.version.parse::<u64>().unwrap_or_default()));
+    Ok(found)
+}
+
+impl Registry for RestStore {
+    fn model(&self, name: &str) -> Result<Option<RegisteredModel>, TrackingError> {
+        let get = Request::get("reading the registered model", "registered-models/get", vec![("name", name.to_owned())]);
+        match self.registry().call::<RegisteredAnswer>(&get) {
+            Ok(found) => {
+                let found = found.registered_model;
+                let aliases = found.aliases.into_iter().map(|alias| (alias.alias, alias.version)).collect();
+                Ok(Some(RegisteredModel { name: name.to_owned(), tags: api::texts(found.tags), aliases }))
+            }
+            Err(error) if error.code() == Some("RESOURCE_DOES_NOT_EXIST") => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn versions(&self, name: &str) -> Result<Vec<ModelVersion>, TrackingError> {
+        let version = |found: api::RemoteVersion| ModelVersion {
+            name: name.to_owned(),
+            version: found.version,
+            created: found.creation_timestamp,
+            run_id: Some(found.run_id).filter(|id| !id.is_empty()),
+            model_id: found.source.strip_prefix("models:/").filter(|id| id.starts_with("m-")).map(str::to_owned),
+            source: found.source,
+            description: found.description,
+            tags: api::texts(found.tags),
+        };
+        Ok(versions(self.registry(), name)?.into_iter().map(version).collect())
+    }
+
+    fn set_alias(&self, name: &str, alias: &str, version: &str) -> Result<(), TrackingError> {
+        let body = json!({"name": name, "alias": alias, "version": version});
+        self.registry().tell(&Request::post("setting the alias", "registered-models/alias", &body))
+    }
+
+    fn tag_model(&self, name: &str, key: &str, value: &str) -> Result<(), TrackingError> {
+        self.tag("registered-models/set-tag", &json!({"name": name, "key": key, "value": value}))
+    }
+
+    fn tag_version(&self, name: &str, version: &str, key: &str, value: &str) -> Result<(), TrackingError> {
+        self.tag("model-versions/set-tag", &json!({"name": name, "version": version, "key": key, "value": value}))
+    }
+
+    fn fetch(&self, version: &ModelVersion, file: &str, to: &Path) -> Result<(), TrackingError> {
+        if let Some(model) = &version.model_id {
+            return artifacts::download(&self.connection, Holder::Model(model), file, to);
+        }
+        let of_run = version.source.strip_prefix("runs:/").and_then(|rest| rest.split_once('/'));
+        match of_run {
+            Some((run, folder)) => artifacts::download(&self.connection, Holder::Run(run), &format!("{folder}/{file}"), to),
+            None => Err(TrackingError::Source { version: version.version.clone(), source_uri: version.source.clone() }),
+        }
+    }
+
+    fn address(&self) -> String {
+        self.registry().base().to_owned()
+    }
+
+    fn model_page(&self, name: &str) -> Option<String> {
+        Some(format!("{}/#/models/{name}", self.registry().base()))
+    }
+}
