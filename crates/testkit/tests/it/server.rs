@@ -51,15 +51,19 @@ impl Server {
 
     /// `mlflow server` with no flags.
     pub(crate) fn start(workspace: &Workspace, version: &str) -> Self {
-        Self::start_with(workspace, version, &[])
+        Self::start_in(workspace, "", version, &[])
     }
 
-    /// `mlflow server` with these flags.
-    pub(crate) fn start_with(workspace: &Workspace, version: &str, flags: &[&str]) -> Self {
+    /// `mlflow server` with these flags, in a folder of the workspace.
+    pub(crate) fn start_in(workspace: &Workspace, folder: &str, version: &str, flags: &[&str]) -> Self {
         let free = free_address();
         let mut command = python(version);
         command.args(["-m", "mlflow", "server"]).args(flags).env("MLFLOW_PORT", free.port().to_string());
-        Self::spawn(command, workspace, free, "/health")
+        std::fs::create_dir_all(workspace.path(folder)).expect("a folder");
+        command.current_dir(workspace.path(folder));
+        // below the prefix, if there is one
+        let prefix = flags.iter().skip_while(|flag| **flag != "--static-prefix").nth(1).unwrap_or(&"");
+        Self::spawn(command, free, &format!("{prefix}/health"))
     }
 
     /// `mlflow models serve`.
@@ -73,12 +77,13 @@ impl Server {
         let beside = Path::new(command.get_program()).parent().expect("a folder").to_owned();
         let others = std::env::var("PATH").unwrap_or_default();
         command.env("PATH", format!("{}:{others}", beside.display()));
-        Self::spawn(command, workspace, free, "/ping")
+        command.current_dir(workspace.path(""));
+        Self::spawn(command, free, "/ping")
     }
 
-    fn spawn(mut command: Command, workspace: &Workspace, address: SocketAddr, ready: &str) -> Self {
+    fn spawn(mut command: Command, address: SocketAddr, ready: &str) -> Self {
         command.env_remove("MLFLOW_BACKEND_STORE_URI").stdin(Stdio::null());
-        command.current_dir(workspace.path("")).process_group(0).stdout(Stdio::null()).stderr(Stdio::null());
+        command.process_group(0).stdout(Stdio::null()).stderr(Stdio::null());
         let server = Self::of(command.spawn().expect("the server starts"), address);
         for _ in 0..600 {
             if get(address, ready).is_ok_and(|answer| answer.contains(" 200 ")) {
@@ -92,6 +97,19 @@ impl Server {
     /// The address to connect to.
     pub(crate) fn address(&self) -> SocketAddr {
         self.uri.trim_start_matches("http://").parse().expect("an address")
+    }
+
+    /// The JSON that is answered to a request for `path`.
+    pub(crate) fn get_json(&self, path: &str) -> serde_json::Value {
+        let answer = get(self.address(), path).expect("an answer");
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        serde_json::from_str(body).unwrap_or_else(|error| panic!("{path}: {error}: {answer}"))
+    }
+
+    /// The JSON that is answered to JSON sent to `path`.
+    pub(crate) fn post_json(&self, path: &str, body: &serde_json::Value) -> serde_json::Value {
+        let answer = self.post(path, &body.to_string());
+        serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{path}: {error}: {answer}"))
     }
 
     /// What is answered to JSON sent to `path`.

@@ -71,7 +71,7 @@ fn upload_one(connection: &Connection, holder: Holder, uri: &str, file: &RunFile
         _ => match presigned(connection, holder, place) {
             Ok(target) => put(connection, target.presigned_url, file, target.headers.into_iter().collect()),
             Err(error) if matches!(holder, Holder::Run(_)) && size(file) <= LARGEST_THROUGH_SERVER => {
-                through_server(connection, holder, file).map_err(|_| refused(connection, uri, &error))
+                through_server(connection, holder, file, Some(1)).map_err(|_| refused(connection, uri, &error))
             }
             Err(error) => Err(refused(connection, uri, &error)),
         },
@@ -102,11 +102,18 @@ fn presigned(connection: &Connection, holder: Holder, place: &str) -> Result<Pre
         Holder::Run(id) => body["run_id"] = id.into(),
         Holder::Model(id) => body["model_id"] = id.into(),
     }
-    connection.call(&Request::post("asking where to upload", "artifacts/presigned-upload-url", &body))
+    let ask = Request::post("asking where to upload", "artifacts/presigned-upload-url", &body);
+    // a server without credentials for its own store answers 500, for ever
+    connection.call(&Request { retries: Some(1), ..ask })
 }
 
 /// The server writes the file with its own rights: runs only, and not the empty file.
-fn through_server(connection: &Connection, holder: Holder, file: &RunFile) -> Result<(), TrackingError> {
+fn through_server(
+    connection: &Connection,
+    holder: Holder,
+    file: &RunFile,
+    retries: Option<u32>,
+) -> Result<(), TrackingError> {
     let Holder::Run(run) = holder else {
         return Err(TrackingError::Place { place: file.place.clone() });
     };
@@ -116,6 +123,7 @@ fn through_server(connection: &Connection, holder: Holder, file: &RunFile) -> Re
         path: "/ajax-api/2.0/mlflow/upload-artifact".into(),
         query: vec![("run_uuid", run.to_owned()), ("path", file.place.clone())],
         body: Body::Raw(file.read()?, vec![("content-type".into(), "application/octet-stream".into())]),
+        retries,
     };
     connection.tell(&request)
 }
@@ -124,7 +132,7 @@ fn through_server(connection: &Connection, holder: Holder, file: &RunFile) -> Re
 fn upload_to_folder(connection: &Connection, holder: Holder, folder: &str, file: &RunFile) -> Result<(), TrackingError> {
     let bytes = size(file);
     if matches!(holder, Holder::Run(_)) && bytes > 0 && bytes <= LARGEST_THROUGH_SERVER {
-        return through_server(connection, holder, file);
+        return through_server(connection, holder, file, None);
     }
     // the folder of the experiment is made with it: where it is, the server's folder is
     let root = Path::new(folder);
@@ -157,7 +165,7 @@ fn put(connection: &Connection, path: String, file: &RunFile, headers: Vec<(Stri
             Body::File(entry.path.clone(), headers)
         }
     };
-    connection.tell(&Request { what: "uploading a file", method: Method::PUT, path, query: Vec::new(), body })
+    connection.tell(&Request { what: "uploading a file", method: Method::PUT, path, query: Vec::new(), body, retries: None })
 }
 
 /// Fetches a file of a run or a model through the server, whatever it keeps files on.
@@ -169,7 +177,8 @@ pub(super) fn download(connection: &Connection, holder: Holder, place: &str, to:
             vec![("artifact_file_path", place.to_owned())],
         ),
     };
-    let request = Request { what: "fetching a file of a model", method: Method::GET, path, query, body: Body::None };
+    let request =
+        Request { what: "fetching a file of a model", method: Method::GET, path, query, body: Body::None, retries: None };
     connection.download(&request, to)
 }
 

@@ -40,6 +40,8 @@ pub(super) struct Request {
     pub(super) path: String,
     pub(super) query: Vec<(&'static str, String)>,
     pub(super) body: Body,
+    /// Attempts after the first at most, where a fault that looks passing may well be for good.
+    pub(super) retries: Option<u32>,
 }
 
 /// What goes with a request.
@@ -56,13 +58,13 @@ pub(super) enum Body {
 impl Request {
     /// A request for reading.
     pub(super) fn get(what: &'static str, path: &str, query: Vec<(&'static str, String)>) -> Self {
-        Self { what, method: Method::GET, path: api(path), query, body: Body::None }
+        Self { what, method: Method::GET, path: api(path), query, body: Body::None, retries: None }
     }
 
     /// A request with a body in JSON.
     pub(super) fn json(what: &'static str, method: Method, path: &str, body: &impl Serialize) -> Self {
         let body = Body::Json(serde_json::to_vec(body).unwrap_or_default());
-        Self { what, method, path: api(path), query: Vec::new(), body }
+        Self { what, method, path: api(path), query: Vec::new(), body, retries: None }
     }
 
     /// The same with `POST`.
@@ -145,13 +147,13 @@ impl Connection {
 
     /// Asks for something that may be asked for twice.
     pub(super) fn call<T: DeserializeOwned>(&self, request: &Request) -> Result<T, TrackingError> {
-        self.repeat(&|| self.attempt(request, &|response| self.parse(request, response)), &mut || Ok(None))
+        self.repeat(request, &|| self.attempt(request, &|response| self.parse(request, response)), &mut || Ok(None))
             .map(|(found, _)| found)
     }
 
     /// Asks for something whose answer does not matter.
     pub(super) fn tell(&self, request: &Request) -> Result<(), TrackingError> {
-        self.repeat(&|| self.attempt(request, &|_| Ok(())), &mut || Ok(None)).map(|((), _)| ())
+        self.repeat(request, &|| self.attempt(request, &|_| Ok(())), &mut || Ok(None)).map(|((), _)| ())
     }
 
     /// Asks for something that would be made twice if it were asked for twice: before another attempt `find` looks whether the one
@@ -161,7 +163,7 @@ impl Connection {
         request: &Request,
         find: &mut dyn FnMut() -> Result<Option<T>, TrackingError>,
     ) -> Result<(T, bool), TrackingError> {
-        self.repeat(&|| self.attempt(request, &|response| self.parse(request, response)), find)
+        self.repeat(request, &|| self.attempt(request, &|response| self.parse(request, response)), find)
     }
 
     /// Writes what is answered to `to`.
@@ -171,12 +173,13 @@ impl Connection {
             response.copy_to(&mut file).map_err(|error| self.failure(request, &error))?;
             file.commit().map(|_| ()).map_err(|error| Failure::last(error.into()))
         };
-        self.repeat(&|| self.attempt(request, &save), &mut || Ok(None)).map(|((), _)| ())
+        self.repeat(request, &|| self.attempt(request, &save), &mut || Ok(None)).map(|((), _)| ())
     }
 
     /// Makes attempts until one succeeds, none is left, or another would be of no use.
     fn repeat<T>(
         &self,
+        request: &Request,
         attempt: &dyn Fn() -> Result<T, Failure>,
         find: &mut dyn FnMut() -> Result<Option<T>, TrackingError>,
     ) -> Result<(T, bool), TrackingError> {
@@ -190,7 +193,8 @@ impl Connection {
             doubtful |= failure.doubtful;
             tried += 1;
             let at_first = failure.unreached && !self.answered.load(Ordering::Relaxed);
-            let retries = if at_first { self.settings.max_retries.min(RETRIES_AT_FIRST) } else { self.settings.max_retries };
+            let allowed = request.retries.unwrap_or(u32::MAX).min(self.settings.max_retries);
+            let retries = if at_first { allowed.min(RETRIES_AT_FIRST) } else { allowed };
             if !failure.transient || tried > retries {
                 return Err(*failure.error);
             }

@@ -36,7 +36,8 @@ impl RestStore {
         Place {
             experiment_id: experiment.clone(),
             run_id: run.clone(),
-            page: Some(format!("{base}/#/experiments/{experiment}/runs/{run}")),
+            // without the last part newer servers show their pages for other kinds of experiment
+            page: Some(format!("{base}/#/experiments/{experiment}/runs/{run}?workflowType=machine_learning")),
             ..Place::default()
         }
     }
