@@ -13,6 +13,8 @@ mod list;
 mod registry;
 mod retry;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::BTreeMap,

@@ -17,7 +17,7 @@ use schema::{Column, ColumnType};
 use serde_json::{Value, json};
 use tracking::{CHALLENGER, Content, LoggedModel, MLMODEL, Registration, Run, RunFile};
 
-use crate::{Config, lineage::Lineage, told};
+use crate::{Config, figure::figure, lineage::Lineage, told};
 
 /// The flavor that this project opens.
 const FLAVOR: &str = "house_price_predictor";
@@ -85,13 +85,21 @@ pub(crate) fn add(config: &Config, run: &mut Run, record: &RunRecord, made: &Mad
         run.registrations.push(Registration {
             name: record.name.clone(),
             model_id,
-            description: record.note.clone(),
+            description: description(record),
             tags: facts(record, made),
             aliases: vec![CHALLENGER.into()],
             created,
         });
     }
     (files, warning)
+}
+
+/// A version in a sentence, for lists, and in figures.
+fn description(record: &RunRecord) -> String {
+    let of = |key: &str| record.metric(key).map_or("–".to_owned(), |value| figure(key, value));
+    let rows = record.datasets.iter().find(|input| input.context == schema::TEST).map_or(0, |input| input.rows);
+    let algorithm = record.tags.get("algorithm").map_or("a model", String::as_str);
+    format!("{algorithm}: R² {}, MAE {} on {rows} test rows.\n\n{}", of("r2"), of("mae"), record.note)
 }
 
 /// Facts on a version, to search by and to decide by.

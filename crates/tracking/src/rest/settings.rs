@@ -154,9 +154,10 @@ fn login(variables: Variables) -> Result<Login, TrackingError> {
 fn credentials(path: &Path) -> Result<(Option<String>, Option<String>), TrackingError> {
     let Ok(text) = std::fs::read_to_string(path) else { return Ok((None, None)) };
     let fault = |reason: String| TrackingError::Unreadable { path: path.to_owned(), reason };
-    let plain = ini::ParseOption { enabled_quote: false, enabled_escape: false, ..ini::ParseOption::default() };
-    let file = ini::Ini::load_from_str_opt(&text, plain).map_err(|error| fault(format!("is not an INI file: {error}")))?;
-    let of = |key: &str| file.get_from(Some("mlflow"), key).map(str::to_owned).filter(|value| !value.is_empty());
+    let mut file = configparser::ini::Ini::new();
+    file.set_inline_comment_symbols(Some(&[]));
+    file.read(text).map_err(|error| fault(format!("is not an INI file: {error}")))?;
+    let of = |key: &str| file.get("mlflow", key).filter(|value| !value.is_empty());
     Ok((of("mlflow_tracking_username"), of("mlflow_tracking_password")))
 }
 
