@@ -113,6 +113,18 @@ pub(super) fn not_mlflow(base: &str, what: &'static str, bytes: &[u8], error: &s
     TrackingError::Refused { server: base.to_owned(), what, reason, code: None, status: 200 }
 }
 
+/// What is said of a server whose certificate cannot be trusted.
+pub(super) fn distrusted(chain: &str) -> String {
+    let ours = if chain.contains("CaUsedAsEndEntity") {
+        "It is a self-signed one that may sign others: make it with basicConstraints=CA:FALSE"
+    } else {
+        "Name the certificates of those who vouch for it with MLFLOW_TRACKING_SERVER_CERT_PATH"
+    };
+    format!(
+        "its certificate is not trusted ({chain}). {ours}, or set MLFLOW_TRACKING_INSECURE_TLS=true where nobody can listen"
+    )
+}
+
 /// Why nobody answered, in a few words.
 pub(super) fn cause(error: &reqwest::Error, timeout: Duration) -> String {
     if error.is_timeout() {

@@ -287,14 +287,18 @@ impl Connection {
     /// Nobody answered, or not to the end.
     fn failure(&self, request: &Request, error: &reqwest::Error) -> Failure {
         let unreached = error.is_connect();
+        let chain = answer::chain(error);
         // whoever is reached and cannot be trusted will not be at the next attempt
-        let distrusted = unreached && answer::chain(error).contains("certificate");
+        let distrusted = unreached && chain.contains("certificate");
+        let (server, what) = (self.base.clone(), request.what);
+        let error_said = if distrusted {
+            let reason = answer::distrusted(&chain);
+            TrackingError::Refused { server, what, reason, code: None, status: 0 }
+        } else {
+            TrackingError::Unreachable { server, what, cause: answer::cause(error, self.settings.timeout) }
+        };
         Failure {
-            error: Box::new(TrackingError::Unreachable {
-                server: self.base.clone(),
-                what: request.what,
-                cause: answer::cause(error, self.settings.timeout),
-            }),
+            error: Box::new(error_said),
             transient: !distrusted && !error.is_builder() && !error.is_redirect(),
             doubtful: !unreached,
             unreached,
