@@ -5,6 +5,9 @@ The peer is a folder with two scripts, run by --python (which needs pandas, scik
 stages_peer.py   process|engineer|train with the flags of our programs: the three stages as a Python team would write them
 train_peer.py    --data FILE --target NAME --model NAME --params JSON: fits a scikit-learn model on our own featured file
 
+With --mlflow PYTHON (the python of `scripts/mlflow_venv.sh`) a server is started on 127.0.0.1, and what tracking adds to a training is
+measured beside MLflow's own client logging the same content (scripts/tracking_peer.py).
+
 Every figure is the median of --runs; peak memory is the largest of them. The machine's load stands in the first line.
 """
 import argparse
@@ -12,11 +15,14 @@ import json
 import os
 import pathlib
 import shutil
+import signal
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -35,11 +41,54 @@ def run(command, folder):
         return seconds, usage.ru_maxrss / 1024, out.read().decode()
 
 
+def tracking(args, work, train):
+    """What recording a run on a server adds, ours and MLflow's own client's in turn, for a linear model that is registered."""
+    model = {"name": "tracked", "best_model": "Ridge", "target_transform": "log"}
+    (work / "t.yaml").write_text(json.dumps({"model": model}))
+    train = [*train, "--register"]
+    for flag, value in (("--config", "t.yaml"), ("--models-dir", "t")):
+        train[train.index(flag) + 1] = value
+    # once without a server: what the other client is to log
+    kept = json.loads(run([*train, "--mlflow-tracking-uri", "sqlite:///kept/mlflow.db"], work)[2])["run"]["run_id"]
+    (work / "server").mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    uri = f"http://127.0.0.1:{port}"
+    quiet = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    server = subprocess.Popen(
+        [args.mlflow, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)],
+        cwd=work / "server", env=quiet, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )
+    try:
+        for _ in range(240):
+            try:
+                urllib.request.urlopen(f"{uri}/health", timeout=2)
+                break
+            except OSError:
+                time.sleep(0.25)
+        mine, other = [], []
+        # the first of each wakes the server's workers
+        for _ in range(args.runs + 1):
+            mine.append(json.loads(run([*train, "--mlflow-tracking-uri", uri], work)[2])["run"]["recording_ms"] / 1000)
+            said = subprocess.run(
+                [args.mlflow, ROOT / "scripts/tracking_peer.py", uri, "peer", work / "kept/mlflow.db", kept],
+                env=quiet, check=True, capture_output=True, text=True,
+            ).stdout
+            other.append(json.loads(said.splitlines()[-1])["ms"] / 1000)
+        a, b = (statistics.median(times[1:]) for times in (mine, other))
+        print(f"{'recording a run on a server, over loopback':44} {a:8.3f}s {'':8} {b:8.2f}s {'':8} {b / a:6.1f}x   below the official client", flush=True)
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", required=True, type=pathlib.Path, help="the folder of the built programs")
     parser.add_argument("--peer", type=pathlib.Path, help="the folder of the Python side")
     parser.add_argument("--python", default="python3", help="the Python that runs it")
+    parser.add_argument("--mlflow", type=pathlib.Path, help="the Python of an MLflow")
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the large table")
     parser.add_argument("--runs", type=int, default=5, help="runs of the quick measurements; large ones take three at most")
     args = parser.parse_args()
@@ -91,6 +140,9 @@ def main():
     train = [*ours("raw.csv", "s", "--force")[2], "--output-format", "json"]
     recorded = [json.loads(run(train, work)[2])["run"]["recording_ms"] for _ in range(args.runs)]
     print(f"{'of that, recording the run':44} {statistics.median(recorded) / 1000:8.3f}s{'':38}under 0.03 s", flush=True)
+
+    if args.mlflow:
+        tracking(args, work, train)
 
     run([*generate, "--rows", args.rows, "--output", "large.csv"], work)
     few = min(args.runs, 3)

@@ -70,6 +70,8 @@ stage train --config "$model_config" --data $processed/featured_house_data.csv -
 stage package --models-dir models --output models/packaged --pipeline-config "$config"
 
 run=$(sed -n 's/^ *"run_id": "\([0-9a-f]*\)".*/\1/p' $trained/metrics.json 2>/dev/null || true)
+# a run on a server has said where it is
+case "${MLFLOW_TRACKING_URI:-}" in http://* | https://*) run= ;; esac
 if [ -n "$run" ]; then
   # as it can be typed where the user stands
   if [ "$started_in" = "$root" ]; then here=scripts; else here=$root/scripts; fi

@@ -88,7 +88,7 @@ def main():
     client.set_registered_model_alias(experiment, "challenger", version.version)
     client.set_registered_model_tag(experiment, "challenger", version.version)
     client.set_terminated(run_id)
-    print(json.dumps({"ms": (time.perf_counter() - started) * 1000, "params": len(params), "metrics": len(metrics)}))
+    sys.stdout.write("\n" + json.dumps({"ms": (time.perf_counter() - started) * 1000, "params": len(params), "metrics": len(metrics)}) + "\n")
 
 
 main()

@@ -32,7 +32,11 @@ impl std::fmt::Display for Location {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         match self {
             Self::Sqlite { database } => database.display().fmt(f),
-            Self::Server { base } => f.write_str(base),
+            // a password in it is nobody else's business
+            Self::Server { base } => match (base.find("://"), base.rfind('@')) {
+                (Some(scheme), Some(at)) if at > scheme => write!(f, "{}{}", &base[..scheme + 3], &base[at + 1..]),
+                _ => f.write_str(base),
+            },
         }
     }
 }
@@ -73,6 +77,7 @@ mod tests {
         assert_eq!(found("sqlite:////var/lib/mlflow.db"), Ok("/var/lib/mlflow.db".into()));
         assert_eq!(found("sqlite:///../runs/a b.db"), Ok("../runs/a b.db".into()));
         assert_eq!(found("HTTPS://host/ml"), Ok("HTTPS://host/ml".into()));
+        assert_eq!(found("https://ada:secret@host/ml"), Ok("https://host/ml".into()));
         for wrong in ["sqlite://mlflow.db", "sqlite:///", "mlflow.db", "", "sqlite:///a.db?mode=ro", "http://", "http:///x"]
         {
             let error = found(wrong).unwrap_err();

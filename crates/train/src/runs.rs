@@ -10,6 +10,7 @@ use tracking::{EmbeddedStore, ListedRun, Location, RunStore};
 use crate::{
     args::RunsArgs,
     figure::{figure, label},
+    told::mlflow_names,
     tracked::tracking,
 };
 
@@ -44,7 +45,12 @@ pub(crate) fn list(args: &RunsArgs, progress: &Progress) -> anyhow::Result<Outco
 }
 
 fn table(runs: &[ListedRun]) -> String {
-    let measured = |run: &ListedRun, key: &str| run.metrics.get(key).map_or("–".into(), |value| figure(key, *value));
+    // a run of someone else has the names of MLflow's own logging
+    let measured = |run: &ListedRun, key: &'static str| {
+        let names = std::iter::once(key).chain(mlflow_names(key));
+        let found = names.filter_map(|name| run.metrics.get(name)).next();
+        found.map_or("–".into(), |value| figure(key, *value))
+    };
     let rows: Vec<[String; 8]> = runs
         .iter()
         .map(|run| {

@@ -231,6 +231,9 @@ fn summarise(config: &Config, status: &'static str, record: &RunRecord, run: &Fo
         ));
     }
     human.push_str(&format!("          → {} and report.html", config.model_file.display()));
+    if status == "unchanged" {
+        human.push_str(&format!(", run {} of before (--force trains and records anew)", run.run_name));
+    }
     if let Some(store) = &run.store {
         // a file as the user named it, a server as it is
         let place = if run.unsent.is_some() { tracking::Location::default() } else { config.tracking.location.clone() };

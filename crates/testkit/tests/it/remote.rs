@@ -102,6 +102,10 @@ fn a_run_of_scikit_learn_stands_beside_ours_under_the_same_names() {
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let listed = workspace.ok(&format!("train runs --mlflow-tracking-uri {}", server.uri));
+    let figures = |line: &str| line.split_whitespace().rev().take(3).map(str::to_owned).collect::<Vec<String>>();
+    let lines: Vec<&str> = listed.lines().skip(1).collect();
+    assert!(lines[0].contains("scikit-learn") && figures(lines[0]) == figures(lines[1]), "{listed}");
     let body = json!({"experiment_ids": ["1"], "order_by": ["attributes.start_time ASC"]});
     let runs = server.post_json("/api/2.0/mlflow/runs/search", &body)["runs"].clone();
     let metrics = |run: &Value| -> BTreeMap<String, f64> {
