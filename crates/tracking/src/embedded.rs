@@ -118,6 +118,13 @@ impl EmbeddedStore {
         transaction.commit()
     }
 
+    /// Puts a tag on a run.
+    pub(crate) fn tag_run(&self, run: &str, key: &str, value: &str) -> Result<(), TrackingError> {
+        let mut connection = self.connect_existing()?;
+        let fault = TrackingError::sqlite(&self.database);
+        self.transact(&mut connection, |transaction| write::tag(transaction, run, key, value).map_err(&fault))
+    }
+
     /// Does `work` in one transaction that has the database to itself from its first statement.
     fn transact<T>(
         &self,

@@ -52,9 +52,6 @@ pub trait Registry: std::fmt::Debug {
     /// If there is none, or it cannot be read or written.
     fn fetch(&self, version: &ModelVersion, file: &str, to: &Path) -> Result<(), TrackingError>;
 
-    /// Its address, as MLflow writes it.
-    fn address(&self) -> String;
-
     /// A page that shows a registered model, if the registry has pages.
     fn model_page(&self, name: &str) -> Option<String>;
 }

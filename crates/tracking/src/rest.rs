@@ -5,6 +5,7 @@
 //! [`sync`](crate::sync()).
 
 mod answer;
+mod answers;
 mod api;
 mod artifacts;
 mod connection;
@@ -75,11 +76,6 @@ impl RestStore {
         Self { marks: Some(folder.to_owned()), ..self }
     }
 
-    /// How many requests were made so far, repetitions included.
-    pub fn requests(&self) -> u64 {
-        self.connection.requests() + self.registry.as_ref().map_or(0, Connection::requests)
-    }
-
     fn begun(&self, run: &Run) -> Option<Begun> {
         lock(&self.begun).clone().filter(|begun| begun.client_id == run.run_id)
     }
@@ -109,7 +105,7 @@ impl RestStore {
         let request = api::create_run(experiment, run, &tags);
         let mut find = || {
             let found = api::runs_with_tag(&self.connection, experiment, RUN_TAG, &run.run_id)?;
-            Ok(found.into_iter().next().map(|run| api::RunAnswer { run }))
+            Ok(found.into_iter().next().map(|run| answers::RunAnswer { run }))
         };
         let (made, doubtful) = self.connection.create(&request, &mut find)?;
         Ok(Begun { doubtful, ..Begun::of(run, made.run, true) })
@@ -147,7 +143,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Begun {
-    fn of(run: &Run, found: api::RemoteRun, fresh: bool) -> Self {
+    fn of(run: &Run, found: answers::RemoteRun, fresh: bool) -> Self {
         Self {
             client_id: run.run_id.clone(),
             experiment_id: found.info.experiment_id,

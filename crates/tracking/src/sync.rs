@@ -1,7 +1,8 @@
 //! Carries runs from the file beside the working directory to a server: whole, once, as often as it is asked for.
 //!
-//! The server tells what it has: a run of ours carries our id as a tag, and one that is over is whole. So nothing is written to the
-//! file, an interruption costs nothing, and two servers can be served from one file.
+//! The server tells what it has: a run of ours carries our id as a tag, and one that is over is whole. So an interruption costs nothing,
+//! and two servers can be served from one file. Only a doubt is written to it: that something may have been made twice, because an
+//! answer was lost; the next call looks again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -88,6 +89,9 @@ pub fn sync(
         let sent = kept.files().and_then(|files| to.end(&run, &files));
         match sent {
             Ok(place) => {
+                if place.unsettled {
+                    from.tag_run(id, UNSETTLED_TAG, &to.uri())?;
+                }
                 synced.sent.push(run.run_name);
                 synced.versions.extend(place.versions);
             }

@@ -30,6 +30,8 @@ const LOADER_CODE: &str = include_str!("logged_model/raw_columns_onnx.py");
 const REQUIREMENTS: &str = "mlflow>=3.0\nnumpy\nonnx>=1.16\nonnxruntime>=1.17\npandas\n";
 const ENVIRONMENT: &str =
     "python: \"3.11\"\nbuild_dependencies:\n- pip\n- setuptools\n- wheel\ndependencies:\n- -r requirements.txt\n";
+/// The tag of a logged model that says whether it can be opened as ONNX, or why not.
+const ONNX_TAG: &str = "onnx";
 /// The tag of a version that stands for how rows were cleaned and divided.
 pub(crate) const SPLIT_TAG: &str = "process_settings";
 /// Digits of a digest that stand for it in a tag.
@@ -48,9 +50,14 @@ pub(crate) struct Made<'a> {
 pub(crate) fn add(config: &Config, run: &mut Run, record: &RunRecord, made: &Made) -> (Vec<RunFile>, Option<String>) {
     let model_id = tracking::new_model_id();
     let created = run.end_time.unwrap_or(run.start_time);
+    let mut tags = record.tags.clone();
     let (exported, warning) = match onnx::export(made.preprocessor, made.model) {
-        Ok(exported) => (Some(exported), None),
+        Ok(exported) => {
+            tags.insert(ONNX_TAG.into(), "raw columns to prediction".into());
+            (Some(exported), None)
+        }
         Err(unsupported) => {
+            tags.insert(ONNX_TAG.into(), format!("none: {unsupported}"));
             let warning = format!("the model is logged without ONNX, so Python cannot load it: {unsupported}");
             (None, Some(warning))
         }
@@ -79,7 +86,7 @@ pub(crate) fn add(config: &Config, run: &mut Run, record: &RunRecord, made: &Mad
         created,
         ready: true,
         params: run.params.clone(),
-        tags: record.tags.clone(),
+        tags,
     });
     if config.register {
         run.registrations.push(Registration {

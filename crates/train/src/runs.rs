@@ -47,8 +47,7 @@ pub(crate) fn list(args: &RunsArgs, progress: &Progress) -> anyhow::Result<Outco
 fn table(runs: &[ListedRun]) -> String {
     // a run of someone else has the names of MLflow's own logging
     let measured = |run: &ListedRun, key: &'static str| {
-        let names = std::iter::once(key).chain(mlflow_names(key));
-        let found = names.filter_map(|name| run.metrics.get(name)).next();
+        let found = std::iter::once(key).chain(mlflow_names(key)).find_map(|name| run.metrics.get(name));
         found.map_or("–".into(), |value| figure(key, *value))
     };
     let rows: Vec<[String; 8]> = runs

@@ -180,7 +180,9 @@ fn fit_and_write(
         lineage,
     };
     let (of_model, warning) = logged_model::add(config, &mut told, &stored, &made);
-    warning.into_iter().for_each(|warning| progress.detail(warning));
+    // whoever registers a model means others to load it
+    let say = |warning: String| if config.register { progress.warn(warning) } else { progress.detail(warning) };
+    warning.into_iter().for_each(say);
     files.extend(of_model);
     let found = run.end(&told, &files, progress);
     manifest.write_beside_outputs()?;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    process::Command,
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -25,21 +26,31 @@ const WORKERS: usize = 3;
 const TIMEOUT: &str = "2";
 const LATE: Duration = Duration::from_millis(2600);
 
-/// Trains through a proxy, in a folder of its own below `workspace`, under the name `name`. Returns how many requests came.
-fn train(workspace: &Workspace, server: &Server, name: &str, fault: Fault, k: usize) -> usize {
+/// A quick model under the name `name`, in a folder of its own below `workspace`.
+fn write_config(workspace: &Workspace, name: &str) {
     let config = model_config("Ridge", "  cross_validation: {folds: 0}\n").replace("name: m\n", &format!("name: {name}\n"));
     workspace.write(&format!("{name}/model.yaml"), config);
+}
+
+/// Trains through a proxy, in a folder of its own below `workspace`, under the name `name`. Returns how many requests came.
+fn train(workspace: &Workspace, server: &Server, name: &str, fault: Fault, k: usize) -> usize {
+    write_config(workspace, name);
     let proxy = Proxy::start(server.address(), fault, k);
     let mut command = workspace.command("train");
     command.current_dir(workspace.path(name));
     command.args("--config model.yaml --data ../featured.csv --models-dir models --register".split(' '));
     command.args(["--mlflow-tracking-uri", &proxy.uri()]);
-    command.env("MLFLOW_HTTP_REQUEST_TIMEOUT", TIMEOUT).env("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3");
-    command.env("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0.01").env("MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", "0");
+    impatient(&mut command);
     let output = command.output().expect("train starts");
     assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     proxy.settle();
     proxy.seen()
+}
+
+/// A client that gives up soon.
+fn impatient(command: &mut Command) {
+    command.env("MLFLOW_HTTP_REQUEST_TIMEOUT", TIMEOUT).env("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3");
+    command.env("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0.01").env("MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", "0");
 }
 
 /// Sends to the server itself what did not get there; what is said of it.
@@ -145,22 +156,49 @@ fn no_fault_at_any_request_loses_or_doubles_anything() {
     assert!(beside_artifacts <= 20, "{beside_artifacts} requests");
 
     let faults = [Fault::Lost, Fault::Unanswered, Fault::Failed, Fault::Refused, Fault::Late(LATE), Fault::Gone];
-    let cases: Vec<(Fault, usize)> = faults.into_iter().flat_map(|fault| (1..=requests).map(move |k| (fault, k))).collect();
+    for_every_request(&faults, requests, &|name, fault, k| {
+        train(&workspace, &server, name, fault, k);
+        sync(&workspace, &server, name);
+        assert_eq!(kept(&server, name), sound, "{name}");
+        // and once more
+        let again = sync(&workspace, &server, name);
+        assert!(again.is_empty() || again.starts_with("sync      unchanged: 0 runs sent"), "{name}: {again}");
+        assert_eq!(kept(&server, name), sound, "{name}, sent twice");
+    });
+
+    // what was recorded without a server, sent by a `sync` that is interrupted
+    for_every_request(&[Fault::Unanswered, Fault::Gone], requests, &|name, fault, k| {
+        let name = &format!("sync_{name}");
+        write_config(&workspace, name);
+        let line = "--config model.yaml --data ../featured.csv --models-dir models --register";
+        let mut command = workspace.command("train");
+        let output = command.current_dir(workspace.path(name)).args(line.split(' ')).output().expect("train starts");
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        let proxy = Proxy::start(server.address(), fault, k);
+        let mut command = workspace.command("train");
+        command.current_dir(workspace.path(name)).args(["sync", "--mlflow-tracking-uri", &proxy.uri()]);
+        impatient(&mut command);
+        let output = command.output().expect("train starts");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let told = stderr.contains("what was sent stays; the next `train sync` goes on from there");
+        assert!(output.status.success() || (output.status.code() == Some(2) && told), "{name}: {stderr}");
+        proxy.settle();
+        drop(proxy);
+        sync(&workspace, &server, name);
+        assert_eq!(kept(&server, name), sound, "{name}");
+        assert!(sync(&workspace, &server, name).starts_with("sync      unchanged: 0 runs sent"), "{name}");
+    });
+}
+
+/// Judges every fault at every request, several at a time; panics with all that went wrong.
+fn for_every_request(faults: &[Fault], requests: usize, judge: &(dyn Fn(&str, Fault, usize) + Sync)) {
+    let cases: Vec<(Fault, usize)> = faults.iter().flat_map(|fault| (1..=requests).map(move |k| (*fault, k))).collect();
     let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let work = || {
         while let Some((fault, k)) = cases.get(next.fetch_add(1, Ordering::SeqCst)) {
             let word = format!("{fault:?}").split('(').next().unwrap_or_default().to_lowercase();
             let name = format!("{word}_{k}");
-            let judged = std::panic::catch_unwind(|| {
-                train(&workspace, &server, &name, *fault, *k);
-                sync(&workspace, &server, &name);
-                let found = kept(&server, &name);
-                assert_eq!(found, sound, "{name}");
-                // and once more
-                let again = sync(&workspace, &server, &name);
-                assert!(again.is_empty() || again.starts_with("sync      unchanged: 0 runs sent"), "{name}: {again}");
-                assert_eq!(kept(&server, &name), sound, "{name}, sent twice");
-            });
+            let judged = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| judge(&name, *fault, *k)));
             if let Err(panic) = judged {
                 let text = panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "a panic".into());
                 wrong.lock().unwrap().push(format!("{name}: {text}"));

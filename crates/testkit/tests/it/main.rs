@@ -14,6 +14,7 @@ mod pages;
 mod pipeline;
 mod proxy;
 mod recording;
+mod registry;
 mod remote;
 mod rows;
 mod server;

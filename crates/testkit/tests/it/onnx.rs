@@ -237,11 +237,11 @@ fn what_cannot_be_written_as_onnx_is_logged_without() {
     for line in [crate::PROCESS, crate::ENGINEER] {
         workspace.ok(line);
     }
-    let run = workspace.run("train --config model.yaml --data featured.csv --models-dir models --register -v");
+    let run = workspace.run("train --config model.yaml --data featured.csv --models-dir models --register");
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert!(
         run.stderr.contains(
-            "the model is logged without ONNX, so Python cannot load it: RandomForest is not written as ONNX yet\n"
+            "warning: the model is logged without ONNX, so Python cannot load it: RandomForest is not written as ONNX yet\n"
         ),
         "{}",
         run.stderr

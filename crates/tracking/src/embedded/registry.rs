@@ -199,10 +199,6 @@ impl Registry for EmbeddedStore {
         Ok(())
     }
 
-    fn address(&self) -> String {
-        self.uri_text()
-    }
-
     fn model_page(&self, _: &str) -> Option<String> {
         None
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{EmbeddedStore, guard};
-use crate::{Dataset, LoggedModel, Metric, Run, TrackingError, new_run_id};
+use crate::{Dataset, LoggedModel, Metric, Run, TrackingError, entity::RUN_NAME_TAG, new_run_id};
 
 /// What MLflow's status of a logged model is called in its tables.
 const PENDING: i64 = 1;
@@ -84,16 +84,25 @@ pub(super) fn run(connection: &Connection, store: &EmbeddedStore, experiment: i6
     metrics(connection, experiment, id, &run.metrics, &datasets)
 }
 
+/// Puts a tag on a run.
+pub(super) fn tag(connection: &Connection, run: &str, key: &str, value: &str) -> rusqlite::Result<()> {
+    connection.execute(
+        "INSERT INTO tags (\"key\", value, run_uuid) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET value = excluded.value",
+        [key, value, run],
+    )?;
+    Ok(())
+}
+
 fn tags(connection: &Connection, run: &Run) -> rusqlite::Result<()> {
     // a name that was changed in the browser while the run was under way stays
     let mut once =
         connection.prepare("INSERT INTO tags (\"key\", value, run_uuid) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?;
-    let mut tag = connection.prepare(
-        "INSERT INTO tags (\"key\", value, run_uuid) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET value = excluded.value",
-    )?;
     for (key, value) in &run.tags {
-        let statement = if key == "mlflow.runName" { &mut once } else { &mut tag };
-        statement.execute([key, value, &run.run_id])?;
+        if key == RUN_NAME_TAG {
+            once.execute([key, value, &run.run_id])?;
+        } else {
+            tag(connection, &run.run_id, key, value)?;
+        }
     }
     Ok(())
 }

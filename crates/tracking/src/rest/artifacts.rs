@@ -225,6 +225,30 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_of_another_machine_is_named_with_what_to_do() {
+        let connection = Connection::new("http://mlflow.example:5000", &crate::HttpSettings::default()).unwrap();
+        let file = RunFile::of_model("m-1", "model.bin", Content::Bytes(b"model".to_vec()));
+        let folder = tempfile::tempdir().unwrap();
+        for root in ["/srv/mlruns/1/models/m-1/artifacts".to_owned(), format!("file://{}/a", folder.path().display())] {
+            let error = upload(&connection, Holder::Model("m-1"), &root, &[&file]).unwrap_err().to_string();
+            let path = root.trim_start_matches("file://");
+            assert_eq!(
+                error,
+                format!(
+                    "http://mlflow.example:5000: files cannot be uploaded to {path}: that is a folder of the server's machine, and the \
+                     server takes files of models only through its proxy. Start it with `--serve-artifacts --artifacts-destination \
+                     DIR`; new experiments then keep their files there"
+                )
+            );
+        }
+        // this machine's own server
+        let connection = Connection::new("http://127.0.0.1:5000", &crate::HttpSettings::default()).unwrap();
+        let root = folder.path().join("1/models/m-1/artifacts");
+        upload(&connection, Holder::Model("m-1"), &root.to_string_lossy(), &[&file]).unwrap();
+        assert_eq!(std::fs::read(root.join("model.bin")).unwrap(), b"model");
+    }
+
+    #[test]
     fn a_path_is_encoded_but_for_its_slashes() {
         assert_eq!(utf8_percent_encode("a b/ä#.txt", PLAIN).to_string(), "a%20b/%C3%A4%23.txt");
     }

@@ -4,7 +4,7 @@ use std::{
     path::Path,
     sync::{
         Once,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     thread::sleep,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -106,7 +106,6 @@ pub(super) struct Connection {
     settings: HttpSettings,
     /// Whether it ever answered.
     answered: AtomicBool,
-    requests: AtomicU64,
 }
 
 impl Connection {
@@ -131,18 +130,12 @@ impl Connection {
             base: url.as_str().trim_end_matches('/').to_owned(),
             settings,
             answered: AtomicBool::new(false),
-            requests: AtomicU64::new(0),
         })
     }
 
     /// The server's address.
     pub(super) fn base(&self) -> &str {
         &self.base
-    }
-
-    /// How many requests were made, attempts included.
-    pub(super) fn requests(&self) -> u64 {
-        self.requests.load(Ordering::Relaxed)
     }
 
     /// Asks for something that may be asked for twice.
@@ -217,7 +210,6 @@ impl Connection {
 
     /// One attempt.
     fn attempt<T>(&self, request: &Request, read: &dyn Fn(Response) -> Result<T, Failure>) -> Result<T, Failure> {
-        self.requests.fetch_add(1, Ordering::Relaxed);
         let address =
             if request.path.contains("://") { request.path.clone() } else { format!("{}{}", self.base, request.path) };
         let ours = address.starts_with(&self.base);

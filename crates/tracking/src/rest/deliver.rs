@@ -6,7 +6,8 @@ use serde_json::json;
 
 use super::{
     Begun, RestStore,
-    api::{self, ModelOutput, RemoteRun},
+    answers::{ExperimentAnswer, ModelAnswer, ModelOutput, RemoteRun},
+    api,
     artifacts::{self, Holder},
     connection::Request,
 };
@@ -90,7 +91,7 @@ impl RestStore {
     fn find_or_create_model<'a>(&self, begun: &Begun, model: &'a LoggedModel) -> Result<Sent<'a>, TrackingError> {
         let mut find = || {
             let found = api::models_with_tag(&self.connection, &begun.experiment_id, MODEL_TAG, &model.model_id)?;
-            Ok(found.into_iter().next().map(|model| api::ModelAnswer { model }))
+            Ok(found.into_iter().next().map(|model| ModelAnswer { model }))
         };
         let there = if begun.fresh { None } else { find()? };
         let (found, doubtful) = if let Some(found) = there {
@@ -172,7 +173,7 @@ impl RestStore {
             "experiments/get-by-name",
             vec![("experiment_name", experiment.to_owned())],
         );
-        let id = match self.connection.call::<api::ExperimentAnswer>(&get) {
+        let id = match self.connection.call::<ExperimentAnswer>(&get) {
             Ok(found) => found.experiment.experiment_id,
             Err(error) if error.code() == Some("RESOURCE_DOES_NOT_EXIST") => return Ok(Vec::new()),
             Err(error) => return Err(error),

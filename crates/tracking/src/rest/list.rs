@@ -6,7 +6,8 @@ use serde_json::json;
 
 use super::{
     RestStore,
-    api::{self, NamedExperiment, RemoteRun},
+    answers::{NamedExperiment, RemoteRun},
+    api,
 };
 use crate::{ListedRun, TrackingError};
 

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{
     Begun, RestStore,
-    api::{self, Page, RegisteredAnswer, VersionAnswer},
+    answers::{Page, RegisteredAnswer, RemoteVersion, VersionAnswer, pairs, texts},
     artifacts::{self, Holder},
     connection::{Connection, Request},
 };
@@ -55,7 +55,7 @@ impl RestStore {
         let mut tags = registration.tags.clone();
         tags.insert(MODEL_TAG.into(), registration.model_id.clone());
         tags.insert(CREATED_TAG.into(), registration.created.to_string());
-        body["tags"] = json!(api::pairs(&tags));
+        body["tags"] = json!(pairs(&tags));
         let mut find = || {
             let found = versions(registry, name)?.into_iter().rfind(|version| version.source == source);
             Ok(found.map(|model_version| VersionAnswer { model_version }))
@@ -109,8 +109,7 @@ impl RestStore {
 
     /// The version that is the model which we call `model_id`; others of it are let go of.
     pub(crate) fn settled_version(&self, name: &str, model_id: &str) -> Result<Option<String>, TrackingError> {
-        let ours =
-            |version: &api::RemoteVersion| version.tags.iter().any(|tag| tag.key == MODEL_TAG && tag.value == model_id);
+        let ours = |version: &RemoteVersion| version.tags.iter().any(|tag| tag.key == MODEL_TAG && tag.value == model_id);
         // the newest come first; the oldest is the one that was reported
         let Some(kept) = versions(self.registry(), name)?.into_iter().rfind(ours) else { return Ok(None) };
         self.settle_versions(name, &kept.source, &kept.version)?;
@@ -138,7 +137,7 @@ impl RestStore {
 }
 
 /// All versions, the newest first.
-fn versions(connection: &Connection, name: &str) -> Result<Vec<api::RemoteVersion>, TrackingError> {
+fn versions(connection: &Connection, name: &str) -> Result<Vec<RemoteVersion>, TrackingError> {
     let filter = format!("name='{}'", name.replace('\'', "''"));
     let mut found = Vec::new();
     let mut token = String::new();
@@ -165,7 +164,7 @@ impl Registry for RestStore {
             Ok(found) => {
                 let found = found.registered_model;
                 let aliases = found.aliases.into_iter().map(|alias| (alias.alias, alias.version)).collect();
-                Ok(Some(RegisteredModel { name: name.to_owned(), tags: api::texts(found.tags), aliases }))
+                Ok(Some(RegisteredModel { name: name.to_owned(), tags: texts(found.tags), aliases }))
             }
             Err(error) if error.code() == Some("RESOURCE_DOES_NOT_EXIST") => Ok(None),
             Err(error) => Err(error),
@@ -173,7 +172,7 @@ impl Registry for RestStore {
     }
 
     fn versions(&self, name: &str) -> Result<Vec<ModelVersion>, TrackingError> {
-        let version = |found: api::RemoteVersion| ModelVersion {
+        let version = |found: RemoteVersion| ModelVersion {
             name: name.to_owned(),
             version: found.version,
             created: found.creation_timestamp,
@@ -181,7 +180,7 @@ impl Registry for RestStore {
             model_id: found.source.strip_prefix("models:/").filter(|id| id.starts_with("m-")).map(str::to_owned),
             source: found.source,
             description: found.description,
-            tags: api::texts(found.tags),
+            tags: texts(found.tags),
         };
         Ok(versions(self.registry(), name)?.into_iter().map(version).collect())
     }
@@ -208,10 +207,6 @@ impl Registry for RestStore {
             Some((run, folder)) => artifacts::download(&self.connection, Holder::Run(run), &format!("{folder}/{file}"), to),
             None => Err(TrackingError::Source { version: version.version.clone(), source_uri: version.source.clone() }),
         }
-    }
-
-    fn address(&self) -> String {
-        self.registry().base().to_owned()
     }
 
     fn model_page(&self, name: &str) -> Option<String> {

@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 
 use super::{
     HttpSettings, Login,
-    api::{self, Experiment},
+    answers::Experiment,
+    api,
     connection::{Connection, Request},
 };
 use crate::{Metric, TrackingError};
@@ -112,7 +113,8 @@ fn a_server_that_was_never_there_is_given_up_soon() {
     let connection = connect(&format!("http://{free}"), &HttpSettings { max_retries: 7, ..HttpSettings::default() });
     let started = Instant::now();
     let error = ask(&connection).unwrap_err();
-    assert!(started.elapsed() < Duration::from_secs(10) && connection.requests() == 3, "{:?}", started.elapsed());
+    // a pause of none and one of a second
+    assert!((1..10).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
     assert!(error.is_of_server() && error.to_string().contains("Connection refused"), "{error}");
 }
 
