@@ -28,7 +28,6 @@ pub use settings::{HttpSettings, Login, Variables};
 use crate::{
     Metric, Place, RESUMED_TAG, RUN_TAG, Run, RunFile, RunStore, Status, TrackingError,
     alive::{Alive, KILLED},
-    entity::RUN_NAME_TAG,
 };
 use connection::Connection;
 
@@ -118,9 +117,7 @@ impl RestStore {
             return Err(TrackingError::DeletedRun { store: self.connection.base().to_owned(), run: run.run_id.clone() });
         }
         self.connection.tell(&api::update_run(&found.info.run_id, Status::Running, None))?;
-        let tags: BTreeMap<String, String> =
-            run.tags.iter().filter(|(key, _)| *key != RUN_NAME_TAG).map(|(k, v)| (k.clone(), v.clone())).collect();
-        api::log_batch(&self.connection, &found.info.run_id, &[], &tags, &[], &BTreeMap::new())?;
+        api::log_batch(&self.connection, &found.info.run_id, &[], &deliver::tags_to_send(run), &[], &BTreeMap::new())?;
         Ok(Begun::of(run, found, true))
     }
 
@@ -176,7 +173,8 @@ impl RunStore for RestStore {
 
     fn measure(&self, run: &Run, metrics: &[Metric]) -> Result<(), TrackingError> {
         let Some(begun) = self.begun(run) else { return Ok(()) };
-        api::log_batch(&self.connection, &begun.run_id, &[], &BTreeMap::new(), metrics, &BTreeMap::new())
+        // they are sent once more at the end, for which nothing is to be waited for now
+        api::log_metrics_once(&self.connection, &begun.run_id, metrics)
     }
 
     fn end(&self, run: &Run, files: &[RunFile]) -> Result<Place, TrackingError> {
@@ -186,11 +184,12 @@ impl RunStore for RestStore {
         };
         // whatever comes of it, the next attempt is not the first
         self.remember(&Begun { fresh: false, ..begun.clone() });
-        let place = self.deliver(&begun, run, files)?;
+        let delivered = self.deliver(&begun, run, files);
+        // it came to its end, wherever it is kept: nobody is to take it for killed
         if let Some(alive) = lock(&self.alive).take_if(|alive| alive.run() == run.run_id) {
             alive.clear();
         }
-        Ok(place)
+        delivered
     }
 
     fn reap(&self) -> Result<Vec<String>, TrackingError> {

@@ -50,7 +50,7 @@ pub fn sync(
     let _ = from.reap();
     let ids = from.run_ids(experiment)?;
     let mut synced = Synced::default();
-    let mut delivered: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut delivered: BTreeMap<String, BTreeMap<String, Vec<String>>> = BTreeMap::new();
     for id in &ids {
         done(ids.len());
         let kept = match from.kept_run(id) {
@@ -66,10 +66,11 @@ pub fn sync(
             continue;
         }
         if !delivered.contains_key(&run.experiment) {
-            let there = to.delivered(&run.experiment, &ids)?.into_iter().collect();
-            delivered.insert(run.experiment.clone(), there);
+            delivered.insert(run.experiment.clone(), to.delivered(&run.experiment)?);
         }
-        let is_there = delivered[&run.experiment].contains(id);
+        // one that ended otherwise there was taken for killed, and is not whole
+        let there = delivered[&run.experiment].get(id);
+        let is_there = there.is_some_and(|states| states.iter().any(|state| state == run.status.name()));
         let unsettled = run.tags.remove(UNSETTLED_TAG).is_some();
         if unsettled {
             synced.removed += to.settle_run(&run)?;

@@ -190,6 +190,42 @@ fn no_fault_at_any_request_loses_or_doubles_anything() {
     });
 }
 
+/// A server that goes and comes again under its address: the run that lost it is not taken for a killed one by the next training, and is
+/// completed by `sync`.
+#[test]
+fn a_run_that_lost_its_server_is_not_taken_for_killed() {
+    let workspace = houses(300);
+    workspace.ok(crate::PROCESS);
+    workspace.ok(crate::ENGINEER);
+    let server = Server::start_in(&workspace, "server", NEWEST, &[]);
+    write_config(&workspace, "lost");
+    let run = |proxy: &Proxy, line: &str| {
+        let mut command = workspace.command("train");
+        command.current_dir(workspace.path("lost")).args(line.split(' ')).args(["--mlflow-tracking-uri", &proxy.uri()]);
+        impatient(&mut command);
+        let output = command.output().expect("train starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        proxy.settle();
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let train = "--config model.yaml --data ../featured.csv --models-dir models --force";
+    let proxy = Proxy::start(server.address(), Fault::Gone, 8);
+    let address = proxy.address();
+    assert!(run(&proxy, train).contains("the run is whole in "));
+    drop(proxy);
+    let proxy = Proxy::start_at(address, server.address(), Fault::None, 0);
+    assert_eq!(run(&proxy, train), "");
+    let states = || {
+        let body = json!({"experiment_ids": ["1"], "order_by": ["attributes.start_time ASC"]});
+        let runs = server.post_json("/api/2.0/mlflow/runs/search", &body)["runs"].clone();
+        let state = |run: &Value| run["info"]["status"].as_str().unwrap().to_owned();
+        runs.as_array().unwrap().iter().map(state).collect::<Vec<String>>()
+    };
+    assert_eq!(states(), ["RUNNING", "FINISHED"]);
+    run(&proxy, "sync");
+    assert_eq!(states(), ["FINISHED", "FINISHED"]);
+}
+
 /// Judges every fault at every request, several at a time; panics with all that went wrong.
 fn for_every_request(faults: &[Fault], requests: usize, judge: &(dyn Fn(&str, Fault, usize) + Sync)) {
     let cases: Vec<(Fault, usize)> = faults.iter().flat_map(|fault| (1..=requests).map(move |k| (*fault, k))).collect();

@@ -43,7 +43,12 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// Before the server at `server`; spoils request `k`, the first being 1.
     pub(crate) fn start(server: SocketAddr, fault: Fault, k: usize) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into(), server, fault, k)
+    }
+
+    /// The same at this address.
+    pub(crate) fn start_at(address: SocketAddr, server: SocketAddr, fault: Fault, k: usize) -> Self {
+        let listener = TcpListener::bind(address).expect("a port");
         let address = listener.local_addr().expect("an address");
         let (seen, closing, open) =
             (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
@@ -67,6 +72,11 @@ impl Proxy {
     }
 
     /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where it listens, as a server.
     pub(crate) fn uri(&self) -> String {
         format!("http://{}", self.address)
     }

@@ -11,9 +11,13 @@ use crate::{Dataset, LoggedModel, Metric, Run, TrackingError, entity::RUN_NAME_T
 const PENDING: i64 = 1;
 pub(super) const READY: i64 = 2;
 
-/// The id of the experiment called `name`, which is made if there is none.
+/// The id of the run's experiment: the one that it is in already, or the one of its name, which is made if there is none.
 pub(super) fn experiment(connection: &Connection, store: &EmbeddedStore, run: &Run) -> Result<i64, TrackingError> {
     let fault = TrackingError::sqlite(&store.database);
+    let of_run = "SELECT experiment_id FROM runs WHERE run_uuid = ?1 AND experiment_id IS NOT NULL";
+    if let Some(id) = connection.query_row(of_run, [&run.run_id], |row| row.get(0)).optional().map_err(&fault)? {
+        return Ok(id);
+    }
     let workspace = if guard::has_workspaces(connection).map_err(&fault)? { " AND workspace = 'default'" } else { "" };
     let found: Option<(i64, String)> = connection
         .query_row(

@@ -37,6 +37,19 @@ fn number<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> 
     }
 }
 
+/// `model_ids` are the server's ids of the models that we know under ours.
+fn sent<'a>(metric: &'a Metric, model_ids: &'a BTreeMap<String, String>) -> SentMetric<'a> {
+    SentMetric {
+        key: &metric.key,
+        value: metric.value,
+        timestamp: metric.timestamp,
+        step: metric.step,
+        model_id: metric.model_id.as_ref().and_then(|id| model_ids.get(id)).map(String::as_str),
+        dataset_name: metric.dataset.as_ref().map(|(name, _)| name.as_str()),
+        dataset_digest: metric.dataset.as_ref().map(|(_, digest)| digest.as_str()),
+    }
+}
+
 /// No more of each in one call.
 const METRICS: usize = 1000;
 const PARAMS: usize = 100;
@@ -55,18 +68,7 @@ pub(super) fn log_batch(
 ) -> Result<(), TrackingError> {
     let params = pairs(params.iter().map(|(key, value)| (key, value)));
     let tags = pairs(tags);
-    let sent: Vec<SentMetric> = metrics
-        .iter()
-        .map(|metric| SentMetric {
-            key: &metric.key,
-            value: metric.value,
-            timestamp: metric.timestamp,
-            step: metric.step,
-            model_id: metric.model_id.as_ref().and_then(|id| model_ids.get(id)).map(String::as_str),
-            dataset_name: metric.dataset.as_ref().map(|(name, _)| name.as_str()),
-            dataset_digest: metric.dataset.as_ref().map(|(_, digest)| digest.as_str()),
-        })
-        .collect();
+    let sent: Vec<SentMetric> = metrics.iter().map(|metric| sent(metric, model_ids)).collect();
     let (mut params, mut tags, mut sent) = (params.as_slice(), tags.as_slice(), sent.as_slice());
     loop {
         let (these_params, more_params) = params.split_at(params.len().min(PARAMS));
@@ -80,6 +82,15 @@ pub(super) fn log_batch(
             return Ok(());
         }
     }
+}
+
+/// Figures of a run under way, in one call of one attempt.
+pub(super) fn log_metrics_once(connection: &Connection, run_id: &str, metrics: &[Metric]) -> Result<(), TrackingError> {
+    let none = BTreeMap::new();
+    let sent: Vec<SentMetric> = metrics.iter().take(METRICS).map(|metric| sent(metric, &none)).collect();
+    let body = json!({"run_id": run_id, "metrics": sent});
+    let request = Request::post("logging figures", "runs/log-batch", &body);
+    connection.tell(&Request { retries: Some(0), ..request })
 }
 
 /// The experiment called `name`; made if there is none.

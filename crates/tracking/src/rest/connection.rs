@@ -210,11 +210,11 @@ impl Connection {
 
     /// One attempt.
     fn attempt<T>(&self, request: &Request, read: &dyn Fn(Response) -> Result<T, Failure>) -> Result<T, Failure> {
-        let address =
-            if request.path.contains("://") { request.path.clone() } else { format!("{}{}", self.base, request.path) };
-        let ours = address.starts_with(&self.base);
+        // a login is for this server alone
+        let elsewhere = request.path.contains("://");
+        let address = if elsewhere { request.path.clone() } else { format!("{}{}", self.base, request.path) };
         let mut asking = self.client.request(request.method.clone(), address).query(&request.query);
-        if ours {
+        if !elsewhere {
             asking = match &self.settings.login {
                 Login::None => asking,
                 Login::Basic(name, password) => asking.basic_auth(name, Some(password)),

@@ -31,6 +31,15 @@ pub(super) fn best(runs: Vec<RemoteRun>) -> Option<RemoteRun> {
     runs.into_iter().rev().max_by_key(|run| (run.info.is_over(), run.data.metrics.len()))
 }
 
+/// The tags of a run that is there: with our id, without what is for us alone, and without its name: one that was changed in the
+/// browser stays, as does that of a run which was there before.
+pub(super) fn tags_to_send(run: &Run) -> BTreeMap<String, String> {
+    let mut tags = run.tags.clone();
+    tags.insert(RUN_TAG.into(), run.run_id.clone());
+    [RUN_NAME_TAG, RESUMED_TAG, UNSETTLED_TAG].iter().for_each(|own| drop(tags.remove(*own)));
+    tags
+}
+
 impl RestStore {
     pub(super) fn place(&self, begun: &Begun) -> Place {
         let (base, experiment, run) = (self.connection.base(), &begun.experiment_id, &begun.run_id);
@@ -52,11 +61,7 @@ impl RestStore {
         }
         let model_ids: BTreeMap<String, String> =
             sent.iter().map(|sent| (sent.model.model_id.clone(), sent.model_id.clone())).collect();
-        let mut tags = run.tags.clone();
-        tags.insert(RUN_TAG.into(), run.run_id.clone());
-        // a name that was changed in the browser stays, as does that of a run which was there before
-        [RUN_NAME_TAG, RESUMED_TAG, UNSETTLED_TAG].iter().for_each(|own| drop(tags.remove(*own)));
-        api::log_batch(connection, &begun.run_id, &run.params, &tags, &run.metrics, &model_ids)?;
+        api::log_batch(connection, &begun.run_id, &run.params, &tags_to_send(run), &run.metrics, &model_ids)?;
         if !run.datasets.is_empty() {
             api::log_inputs(connection, &begun.run_id, &run.datasets)?;
         }
@@ -166,8 +171,8 @@ impl RestStore {
         Ok(removed)
     }
 
-    /// The ids of our runs in an experiment that are over there, and so whole.
-    pub(crate) fn delivered(&self, experiment: &str, run_ids: &[String]) -> Result<Vec<String>, TrackingError> {
+    /// How far our runs in an experiment got there, by our ids; those that are over are whole.
+    pub(crate) fn delivered(&self, experiment: &str) -> Result<BTreeMap<String, Vec<String>>, TrackingError> {
         let get = Request::get(
             "looking for the experiment",
             "experiments/get-by-name",
@@ -175,15 +180,16 @@ impl RestStore {
         );
         let id = match self.connection.call::<ExperimentAnswer>(&get) {
             Ok(found) => found.experiment.experiment_id,
-            Err(error) if error.code() == Some("RESOURCE_DOES_NOT_EXIST") => return Ok(Vec::new()),
+            Err(error) if error.code() == Some("RESOURCE_DOES_NOT_EXIST") => return Ok(BTreeMap::new()),
             Err(error) => return Err(error),
         };
         let body = json!({"experiment_ids": [id], "run_view_type": "ACTIVE_ONLY", "max_results": 1000});
-        let mut delivered = Vec::new();
+        let mut delivered: BTreeMap<String, Vec<String>> = BTreeMap::new();
         api::search(&self.connection, "looking for runs", "runs/search", &body, &mut |page| {
-            for run in page.runs.into_iter().filter(|run| run.info.is_over()) {
-                let own = run.data.tags.into_iter().find(|tag| tag.key == RUN_TAG).map(|tag| tag.value);
-                delivered.extend(own.filter(|own| run_ids.contains(own)));
+            for run in page.runs {
+                if let Some(own) = run.data.tags.into_iter().find(|tag| tag.key == RUN_TAG) {
+                    delivered.entry(own.value).or_default().push(run.info.status);
+                }
             }
             true
         })?;
