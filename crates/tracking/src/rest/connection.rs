@@ -306,6 +306,10 @@ fn map(headers: &[(String, String)]) -> HeaderMap {
     headers.iter().filter_map(pair).collect()
 }
 
+/// The variables that name certificates.
+const SERVER: &str = "MLFLOW_TRACKING_SERVER_CERT_PATH";
+const CLIENT: &str = "MLFLOW_TRACKING_CLIENT_CERT_PATH";
+
 fn client(settings: &HttpSettings) -> Result<Client, TrackingError> {
     static CRYPTOGRAPHY: Once = Once::new();
     CRYPTOGRAPHY.call_once(|| {
@@ -337,14 +341,14 @@ fn client(settings: &HttpSettings) -> Result<Client, TrackingError> {
         .tls_danger_accept_invalid_certs(settings.insecure_tls)
         .redirect(if settings.redirects { reqwest::redirect::Policy::default() } else { reqwest::redirect::Policy::none() });
     if let Some(path) = &settings.server_certificates {
-        const NAME: &str = "MLFLOW_TRACKING_SERVER_CERT_PATH";
-        let found = reqwest::Certificate::from_pem_bundle(&read(NAME, path)?).map_err(fault(NAME))?;
+        let found = reqwest::Certificate::from_pem_bundle(&read(SERVER, path)?).map_err(fault(SERVER))?;
         builder = builder.tls_certs_only(found);
     }
     if let Some(path) = &settings.client_certificate {
-        const NAME: &str = "MLFLOW_TRACKING_CLIENT_CERT_PATH";
-        let identity = reqwest::Identity::from_pem(&read(NAME, path)?).map_err(fault(NAME))?;
+        let identity = reqwest::Identity::from_pem(&read(CLIENT, path)?).map_err(fault(CLIENT))?;
         builder = builder.identity(identity);
     }
-    builder.build().map_err(fault("MLFLOW_TRACKING_SERVER_CERT_PATH"))
+    // what is left to be found fault with is a certificate
+    let name = if settings.client_certificate.is_some() { CLIENT } else { SERVER };
+    builder.build().map_err(fault(name))
 }
