@@ -142,7 +142,7 @@ fn folds(findings: &Findings) -> Vec<Html> {
 }
 
 fn learning_curve(findings: &Findings) -> Vec<Html> {
-    let Some(charts) = plots::learning_curves(findings) else { return Vec::new() };
+    let Some([held_out, learned]) = plots::learning_curves(findings) else { return Vec::new() };
     let text = if findings.curve.over == TREES {
         "The root mean squared error after so many trees, the mean over the folds: where the first curve rises again, there are too \
          many."
@@ -150,7 +150,13 @@ fn learning_curve(findings: &Findings) -> Vec<Html> {
         "The root mean squared error of a fit to so many rows, measured on a fifth of the training rows that is held out: where both \
          curves have met, more rows help little."
     };
-    vec![Html::prose(text).paragraph(), report::side_by_side(&charts)]
+    vec![
+        Html::prose(text).paragraph(),
+        report::side_by_side(&[
+            Html::join([&Html::from("Rows held out").heading(), &held_out]),
+            Html::join([&Html::from("Rows learned from").heading(), &learned]),
+        ]),
+    ]
 }
 
 fn predictions(dataset: &Dataset, findings: &Findings, target: &str) -> Vec<Html> {
