@@ -174,7 +174,7 @@ pub struct Registration {
     pub description: String,
     /// Facts on the version.
     pub tags: BTreeMap<String, String>,
-    /// Aliases that lead to it from now on, and what is noted of each.
+    /// Aliases that lead to it from now on.
     pub aliases: Vec<String>,
     /// Milliseconds since 1970-01-01 UTC.
     pub created: i64,

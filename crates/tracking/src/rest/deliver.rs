@@ -95,7 +95,12 @@ impl RestStore {
 
     fn find_or_create_model<'a>(&self, begun: &Begun, model: &'a LoggedModel) -> Result<Sent<'a>, TrackingError> {
         let mut find = || {
-            let found = api::models_with_tag(&self.connection, &begun.experiment_id, MODEL_TAG, &model.model_id)?;
+            let mut found = api::models_with_tag(&self.connection, &begun.experiment_id, MODEL_TAG, &model.model_id)?;
+            if found.len() > 1 {
+                // the one that was gone on with before
+                let linked = api::run(&self.connection, &begun.run_id)?.outputs.model_outputs;
+                found.sort_by_key(|model| linked.iter().all(|output| output.model_id != model.info.model_id));
+            }
             Ok(found.into_iter().next().map(|model| ModelAnswer { model }))
         };
         let there = if begun.fresh { None } else { find()? };
