@@ -75,9 +75,9 @@ pub(crate) fn promote(args: &PromoteArgs, progress: &Progress) -> anyhow::Result
     let versions = registry.versions(name)?;
     let challenger = load(&*registry, find(&versions, &version, name)?)?;
     let measured = predict(&challenger, &args.data, progress)?;
-    let y_true: Vec<f64> = measured.iter().map(|row| row.y_true).collect();
     summary.test_rows = measured.len();
-    let gate = gate(&pipeline, &challenger, &measured, args)?;
+    let figures = figures(&measured).named();
+    let gate = gate(&pipeline, &challenger, &figures, args)?;
     summary.gate = &gate;
 
     let held = match champion {
@@ -97,7 +97,7 @@ pub(crate) fn promote(args: &PromoteArgs, progress: &Progress) -> anyhow::Result
     refusals.extend(comparison.iter().filter(|comparison| !comparison.passed).map(|comparison| {
         format!("worse than the champion by more than package.champion.margin ({}): {}", comparison.margin, comparison.text)
     }));
-    let shown = shown(&y_true, &measured, comparison.as_ref());
+    let shown = shown(&figures, measured.len(), comparison.as_ref());
     if !refusals.is_empty() {
         summary.status = "refused";
         let human = format!("promote   refused: version {version} of {name} does not become the champion{shown}");
@@ -232,12 +232,12 @@ fn figures(rows: &[Row]) -> Metrics {
 fn gate(
     pipeline: &PipelineConfig,
     challenger: &Candidate,
-    measured: &[Row],
+    measured: &[(&str, f64)],
     args: &PromoteArgs,
 ) -> anyhow::Result<Vec<Decision>> {
     let facts = challenger.version.tags.iter().filter_map(|(key, value)| Some((key.clone(), value.parse().ok()?)));
     let mut metrics: BTreeMap<String, f64> = facts.collect();
-    metrics.extend(figures(measured).named().map(|(name, value)| (name.to_owned(), value)));
+    metrics.extend(measured.iter().map(|(name, value)| ((*name).to_owned(), *value)));
     decide(&pipeline.package.gate, &metrics)
         .map_err(|message| anyhow::anyhow!("{}: {message}", args.pipeline_config.display()))
 }
@@ -299,11 +299,10 @@ fn warn_of_split(champion: &Candidate, process: &Manifest, progress: &Progress) 
     }
 }
 
-fn shown(y_true: &[f64], measured: &[Row], comparison: Option<&Comparison>) -> String {
-    let found = figures(measured).named();
+fn shown(measured: &[(&str, f64)], rows: usize, comparison: Option<&Comparison>) -> String {
     let figures: Vec<String> =
-        found.iter().take(4).map(|(key, value)| format!("{} {}", label(key), figure(key, *value))).collect();
-    let mut shown = format!("\n          {} on {} test rows", figures.join(", "), y_true.len());
+        measured.iter().take(4).map(|(key, value)| format!("{} {}", label(key), figure(key, *value))).collect();
+    let mut shown = format!("\n          {} on {rows} test rows", figures.join(", "));
     if let Some(comparison) = comparison {
         shown.push_str(&format!("\n          {}", comparison.text));
     }
