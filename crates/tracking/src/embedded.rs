@@ -175,6 +175,13 @@ fn plain(path: &str) -> &str {
     path.strip_prefix("file://").or_else(|| path.strip_prefix("file:")).unwrap_or(path)
 }
 
+/// The pairs that a query of two columns finds; no value is an empty one.
+fn texts<T: FromIterator<(String, String)>>(connection: &Connection, sql: &str, of: &[&str]) -> rusqlite::Result<T> {
+    let mut statement = connection.prepare(sql)?;
+    let row = |row: &rusqlite::Row| Ok((row.get(0)?, row.get::<_, Option<String>>(1)?.unwrap_or_default()));
+    statement.query_map(rusqlite::params_from_iter(of), row)?.collect()
+}
+
 impl RunStore for EmbeddedStore {
     fn uri(&self) -> String {
         self.uri_text()
@@ -227,14 +234,14 @@ impl RunStore for EmbeddedStore {
 }
 
 impl EmbeddedStore {
-    /// The file with the addresses of this store in it, if it is one that has any.
+    /// The file with the addresses of this store in it.
     fn addressed(&self, file: &RunFile, experiment: i64, run: &Run) -> Result<RunFile, TrackingError> {
         match &file.owner {
-            Owner::Model(model) if file.place == mlmodel::FILE => {
+            Owner::Model(model) => {
                 let folder = self.model_folder(experiment, model);
                 mlmodel::addressed(file, &folder.to_string_lossy(), model, &run.run_id)
             }
-            _ => Ok(file.clone()),
+            Owner::Run => Ok(file.clone()),
         }
     }
 }

@@ -7,8 +7,12 @@ use crate::{Content, RunFile, TrackingError};
 /// Its name among the model's files.
 pub const FILE: &str = "MLmodel";
 
-/// The file with the model's id, its run's and the place of its files, as MLflow writes them; everything else in it stays.
+/// The file with the model's id, its run's and the place of its files, as MLflow writes them; everything else in it stays, as does any
+/// other file.
 pub(crate) fn addressed(file: &RunFile, folder: &str, model_id: &str, run_id: &str) -> Result<RunFile, TrackingError> {
+    if file.place != FILE {
+        return Ok(file.clone());
+    }
     let unreadable = |reason: String| TrackingError::Unreadable { path: file.place.clone().into(), reason };
     let text = String::from_utf8(file.read()?).map_err(|error| unreadable(error.to_string()))?;
     let mut mapping: Mapping = serde_yaml::from_str(&text).map_err(|error| unreadable(error.to_string()))?;

@@ -104,6 +104,19 @@ pub struct Move {
     pub by: Option<String>,
 }
 
+impl Move {
+    /// The first one, to a version that is registered by `user` (empty if that is not known).
+    pub(crate) fn registered(at: i64, version: &str, from: Option<String>, user: &str) -> Self {
+        let by = Some(user.to_owned()).filter(|user| !user.is_empty());
+        Self { at, version: version.to_owned(), from, why: "registered".into(), by }
+    }
+}
+
+/// The logged model that a version's source names, if it names one.
+pub(crate) fn logged_model_of(source: &str) -> Option<String> {
+    source.strip_prefix("models:/").filter(|id| id.starts_with("m-")).map(str::to_owned)
+}
+
 /// Lets `alias` lead to `version`, and adds to its history.
 ///
 /// # Errors

@@ -140,11 +140,10 @@ impl Tracker {
     /// # Errors
     /// If an address or a setting cannot be used.
     pub fn new(tracking: &Tracking) -> Result<Self, TrackingError> {
-        let embedded = |location: &Location| match location {
+        let file = match &tracking.location {
             Location::Sqlite { database } => EmbeddedStore::at(database),
             Location::Server { .. } => EmbeddedStore::beside_working_directory(),
         };
-        let file = embedded(&tracking.location);
         let spool = Spool::at(&tracking.spool, &file.uri());
         let file: Arc<dyn RunStore> = Arc::new(file);
         let (store, fallback) = match tracking.server()? {

@@ -9,7 +9,11 @@ use std::{
 use artifact::FileEntry;
 use rusqlite::{Connection, params};
 
-use super::{EmbeddedStore, plain};
+use super::{
+    EmbeddedStore, plain,
+    registry::{DELETED, VERSIONS_TAG, version_tags},
+    texts,
+};
 use crate::{Content, Dataset, LoggedModel, Metric, Owner, Registration, Run, RunFile, Status, TrackingError};
 
 /// A run as it is kept, and where its files are.
@@ -102,19 +106,13 @@ fn read(connection: &Connection, id: &str) -> rusqlite::Result<KeptRun> {
             })
         },
     )?;
-    kept.run.params = pairs(connection, "SELECT \"key\", value FROM params WHERE run_uuid = ?1 ORDER BY 1", id)?;
-    kept.run.tags = pairs(connection, "SELECT \"key\", value FROM tags WHERE run_uuid = ?1", id)?.into_iter().collect();
+    kept.run.params = texts(connection, "SELECT \"key\", value FROM params WHERE run_uuid = ?1 ORDER BY 1", &[id])?;
+    kept.run.tags = texts(connection, "SELECT \"key\", value FROM tags WHERE run_uuid = ?1", &[id])?;
     kept.run.metrics = metrics(connection, id)?;
     kept.run.datasets = datasets(connection, id)?;
     logged_models(connection, id, &mut kept)?;
     kept.run.registrations = registrations(connection, id)?;
     Ok(kept)
-}
-
-fn pairs(connection: &Connection, sql: &str, id: &str) -> rusqlite::Result<Vec<(String, String)>> {
-    let mut statement = connection.prepare(sql)?;
-    let pair = |row: &rusqlite::Row| Ok((row.get(0)?, row.get::<_, Option<String>>(1)?.unwrap_or_default()));
-    statement.query_map([id], pair)?.collect()
 }
 
 /// A point that was measured of a logged model names it and the dataset.
@@ -159,8 +157,7 @@ fn datasets(connection: &Connection, id: &str) -> rusqlite::Result<Vec<Dataset>>
     };
     let found = statement.query_map([id], dataset)?.collect::<Result<Vec<_>, _>>()?;
     let tagged = |(mut dataset, input): (Dataset, String)| {
-        dataset.tags =
-            pairs(connection, "SELECT name, value FROM input_tags WHERE input_uuid = ?1", &input)?.into_iter().collect();
+        dataset.tags = texts(connection, "SELECT name, value FROM input_tags WHERE input_uuid = ?1", &[&input])?;
         Ok(dataset)
     };
     found.into_iter().map(tagged).collect()
@@ -189,10 +186,9 @@ fn logged_models(connection: &Connection, id: &str, kept: &mut KeptRun) -> rusql
     for found in statement.query_map([id], model)?.collect::<Result<Vec<_>, _>>()? {
         let (mut model, folder) = found;
         let own = "SELECT param_key, param_value FROM logged_model_params WHERE model_id = ?1 ORDER BY 1";
-        model.params = pairs(connection, own, &model.model_id)?;
-        let own =
-            "SELECT tag_key, tag_value FROM logged_model_tags WHERE model_id = ?1 AND tag_key <> 'mlflow.modelVersions'";
-        model.tags = pairs(connection, own, &model.model_id)?.into_iter().collect();
+        model.params = texts(connection, own, &[&model.model_id])?;
+        let own = "SELECT tag_key, tag_value FROM logged_model_tags WHERE model_id = ?1 AND tag_key <> ?2";
+        model.tags = texts(connection, own, &[&model.model_id, VERSIONS_TAG])?;
         kept.models.push((model.model_id.clone(), folder));
         kept.run.models.push(model);
     }
@@ -203,7 +199,7 @@ fn logged_models(connection: &Connection, id: &str, kept: &mut KeptRun) -> rusql
 fn registrations(connection: &Connection, id: &str) -> rusqlite::Result<Vec<Registration>> {
     let mut statement = connection.prepare(
         "SELECT name, substr(source, 9), coalesce(description, ''), creation_time, CAST(version AS TEXT) FROM model_versions \
-         WHERE run_id = ?1 AND source LIKE 'models:/m-%' AND coalesce(current_stage, '') <> 'Deleted_Internal' \
+         WHERE run_id = ?1 AND source LIKE 'models:/m-%' AND coalesce(current_stage, '') <> ?2 \
          ORDER BY name, version",
     )?;
     let registration = |row: &rusqlite::Row| {
@@ -217,12 +213,9 @@ fn registrations(connection: &Connection, id: &str) -> rusqlite::Result<Vec<Regi
         };
         Ok((registration, row.get::<_, String>(4)?))
     };
-    let found = statement.query_map([id], registration)?.collect::<Result<Vec<_>, _>>()?;
+    let found = statement.query_map([id, DELETED], registration)?.collect::<Result<Vec<_>, _>>()?;
     let tagged = |(mut registration, version): (Registration, String)| {
-        let mut tags = connection
-            .prepare("SELECT \"key\", value FROM model_version_tags WHERE name = ?1 AND version = CAST(?2 AS INTEGER)")?;
-        let pair = |row: &rusqlite::Row| Ok((row.get(0)?, row.get::<_, Option<String>>(1)?.unwrap_or_default()));
-        registration.tags = tags.query_map([&registration.name, &version], pair)?.collect::<Result<_, _>>()?;
+        registration.tags = version_tags(connection, &registration.name, &version)?;
         Ok(registration)
     };
     found.into_iter().map(tagged).collect()

@@ -5,16 +5,16 @@ use std::{collections::BTreeMap, path::Path};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 
-use super::{EmbeddedStore, write};
+use super::{EmbeddedStore, texts, write};
 use crate::{
     ModelVersion, Move, RegisteredModel, Registration, Registry, TrackingError,
-    registry::{history_key, history_value},
+    registry::{history_key, history_value, logged_model_of},
 };
 
 /// What MLflow calls the stage of a version that was deleted; its row stays.
-const DELETED: &str = "Deleted_Internal";
+pub(super) const DELETED: &str = "Deleted_Internal";
 /// The tag of a logged model that lists its versions.
-const VERSIONS_TAG: &str = "mlflow.modelVersions";
+pub(super) const VERSIONS_TAG: &str = "mlflow.modelVersions";
 
 /// Registers a logged model; the version that it has under this name already, if it has one.
 pub(super) fn register(
@@ -54,8 +54,7 @@ pub(super) fn register(
     }
     for alias in aliases {
         let from = alias_of(connection, name, alias)?;
-        let by = Some(user.to_owned()).filter(|user| !user.is_empty());
-        let moved = Move { at: *created, version: version.clone(), from, why: "registered".into(), by };
+        let moved = Move::registered(*created, &version, from, user);
         tag_registered(connection, name, &history_key(alias, *created), &history_value(&moved))?;
         set_alias(connection, name, alias, &version)?;
     }
@@ -107,17 +106,21 @@ fn tag_version(connection: &Connection, name: &str, version: &str, key: &str, va
     Ok(())
 }
 
-fn texts(connection: &Connection, sql: &str, of: &[&str]) -> rusqlite::Result<BTreeMap<String, String>> {
-    let mut statement = connection.prepare(sql)?;
-    let row = |row: &rusqlite::Row| Ok((row.get(0)?, row.get::<_, Option<String>>(1)?.unwrap_or_default()));
-    statement.query_map(rusqlite::params_from_iter(of), row)?.collect()
+/// The facts on a version.
+pub(super) fn version_tags(
+    connection: &Connection,
+    name: &str,
+    version: &str,
+) -> rusqlite::Result<BTreeMap<String, String>> {
+    let tags = "SELECT \"key\", value FROM model_version_tags WHERE name = ?1 AND version = CAST(?2 AS INTEGER)";
+    texts(connection, tags, &[name, version])
 }
 
 impl EmbeddedStore {
     /// The names of all registered models.
     pub(crate) fn registered_models(&self) -> Result<Vec<String>, TrackingError> {
         let connection = self.connect_existing()?;
-        let names = texts(&connection, "SELECT name, name FROM registered_models", &[]);
+        let names: Result<BTreeMap<_, _>, _> = texts(&connection, "SELECT name, name FROM registered_models", &[]);
         Ok(names.map_err(TrackingError::sqlite(&self.database))?.into_keys().collect())
     }
 }
@@ -153,7 +156,7 @@ impl Registry for EmbeddedStore {
                     version: row.get(0)?,
                     created: row.get::<_, Option<i64>>(1)?.unwrap_or_default(),
                     run_id: row.get(2)?,
-                    model_id: source.strip_prefix("models:/").filter(|id| id.starts_with("m-")).map(str::to_owned),
+                    model_id: logged_model_of(&source),
                     source,
                     description: row.get::<_, Option<String>>(4)?.unwrap_or_default(),
                     tags: BTreeMap::new(),
@@ -161,8 +164,7 @@ impl Registry for EmbeddedStore {
             };
             let mut versions = statement.query_map([name, DELETED], version)?.collect::<Result<Vec<_>, _>>()?;
             for version in &mut versions {
-                let tags = "SELECT \"key\", value FROM model_version_tags WHERE name = ?1 AND version = CAST(?2 AS INTEGER)";
-                version.tags = texts(&connection, tags, &[name, &version.version])?;
+                version.tags = version_tags(&connection, name, &version.version)?;
             }
             Ok(versions)
         };

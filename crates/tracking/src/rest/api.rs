@@ -93,20 +93,25 @@ pub(super) fn log_metrics_once(connection: &Connection, run_id: &str, metrics: &
     connection.tell(&Request { retries: Some(0), ..request })
 }
 
-/// The experiment called `name`; made if there is none.
-pub(super) fn experiment(connection: &Connection, name: &str) -> Result<String, TrackingError> {
+/// The experiment called `name`, be it in the trash.
+pub(super) fn get_experiment(connection: &Connection, name: &str) -> Result<Experiment, TrackingError> {
     let get =
         Request::get("looking for the experiment", "experiments/get-by-name", vec![("experiment_name", name.to_owned())]);
+    connection.call::<ExperimentAnswer>(&get).map(|found| found.experiment)
+}
+
+/// The experiment called `name`; made if there is none.
+pub(super) fn experiment(connection: &Connection, name: &str) -> Result<String, TrackingError> {
     for _ in 0..2 {
-        match connection.call::<ExperimentAnswer>(&get) {
-            Ok(ExperimentAnswer { experiment }) if experiment.lifecycle_stage == "deleted" => {
+        match get_experiment(connection, name) {
+            Ok(experiment) if experiment.lifecycle_stage == "deleted" => {
                 return Err(TrackingError::DeletedExperiment {
                     store: connection.base().to_owned(),
                     name: name.to_owned(),
                     id: experiment.experiment_id,
                 });
             }
-            Ok(found) => return Ok(found.experiment.experiment_id),
+            Ok(experiment) => return Ok(experiment.experiment_id),
             Err(error) if error.code() == Some("RESOURCE_DOES_NOT_EXIST") => {}
             Err(error) => return Err(error),
         }
@@ -118,7 +123,7 @@ pub(super) fn experiment(connection: &Connection, name: &str) -> Result<String, 
             Err(error) => return Err(error),
         }
     }
-    connection.call::<ExperimentAnswer>(&get).map(|found| found.experiment.experiment_id)
+    get_experiment(connection, name).map(|experiment| experiment.experiment_id)
 }
 
 /// All pages of a search whose request is `body` sent to `path`.

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{
     Begun, RestStore,
-    answers::{ExperimentAnswer, ModelAnswer, ModelOutput, RemoteRun},
+    answers::{ModelAnswer, ModelOutput, RemoteRun},
     api,
     artifacts::{self, Holder},
     connection::Request,
@@ -84,8 +84,7 @@ impl RestStore {
         if run.status.is_over() {
             connection.tell(&api::update_run(&begun.run_id, run.status, run.end_time))?;
         }
-        let doubtful: Vec<&Sent> = sent.iter().filter(|sent| sent.doubtful).collect();
-        if begun.doubtful || !doubtful.is_empty() {
+        if begun.doubtful || sent.iter().any(|sent| sent.doubtful) {
             self.settle(begun, run)?;
             // what is still on its way is seen to by the next `sync`
             place.unsettled = true;
@@ -120,11 +119,7 @@ impl RestStore {
         let owner = Owner::Model(sent.model.model_id.clone());
         let mut own = Vec::new();
         for file in files.iter().filter(|file| file.owner == owner) {
-            own.push(if file.place == mlmodel::FILE {
-                mlmodel::addressed(file, &sent.artifact_uri, &sent.model_id, &begun.run_id)?
-            } else {
-                file.clone()
-            });
+            own.push(mlmodel::addressed(file, &sent.artifact_uri, &sent.model_id, &begun.run_id)?);
         }
         let own: Vec<&RunFile> = own.iter().collect();
         artifacts::upload(&self.connection, Holder::Model(&sent.model_id), &sent.artifact_uri, &own)?;
@@ -178,13 +173,8 @@ impl RestStore {
 
     /// How far our runs in an experiment got there, by our ids; those that are over are whole.
     pub(crate) fn delivered(&self, experiment: &str) -> Result<BTreeMap<String, Vec<String>>, TrackingError> {
-        let get = Request::get(
-            "looking for the experiment",
-            "experiments/get-by-name",
-            vec![("experiment_name", experiment.to_owned())],
-        );
-        let id = match self.connection.call::<ExperimentAnswer>(&get) {
-            Ok(found) => found.experiment.experiment_id,
+        let id = match api::get_experiment(&self.connection, experiment) {
+            Ok(found) => found.experiment_id,
             Err(error) if error.code() == Some("RESOURCE_DOES_NOT_EXIST") => return Ok(BTreeMap::new()),
             Err(error) => return Err(error),
         };

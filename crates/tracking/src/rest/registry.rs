@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     MODEL_TAG, ModelVersion, Move, Owner, RegisteredModel, Registration, Registry, Run, RunFile, TrackingError, mlmodel,
-    registry::move_alias,
+    registry::{logged_model_of, move_alias},
 };
 
 /// Where a model's files lie among the run's when another server registers it: that one can only name runs.
@@ -70,9 +70,7 @@ impl RestStore {
             self.settle_versions(name, &source, &version)?;
         }
         for alias in &registration.aliases {
-            let by = Some(run.user.clone()).filter(|user| !user.is_empty());
-            let moved =
-                Move { at: registration.created, version: version.clone(), from: None, why: "registered".into(), by };
+            let moved = Move::registered(registration.created, &version, None, &run.user);
             self.move_once(name, alias, &moved)?;
         }
         Ok((version, doubtful))
@@ -120,11 +118,7 @@ impl RestStore {
         let owner = Owner::Model(registration.model_id.clone());
         let mut copies = Vec::new();
         for file in files.iter().filter(|file| file.owner == owner) {
-            let file = if file.place == mlmodel::FILE {
-                mlmodel::addressed(file, ELSEWHERE, &registration.model_id, &begun.run_id)?
-            } else {
-                file.clone()
-            };
+            let file = mlmodel::addressed(file, ELSEWHERE, &registration.model_id, &begun.run_id)?;
             copies.push(RunFile::of_run(format!("{ELSEWHERE}/{}", file.place), file.content));
         }
         let copies: Vec<&RunFile> = copies.iter().collect();
@@ -177,7 +171,7 @@ impl Registry for RestStore {
             version: found.version,
             created: found.creation_timestamp,
             run_id: Some(found.run_id).filter(|id| !id.is_empty()),
-            model_id: found.source.strip_prefix("models:/").filter(|id| id.starts_with("m-")).map(str::to_owned),
+            model_id: logged_model_of(&found.source),
             source: found.source,
             description: found.description,
             tags: texts(found.tags),
