@@ -73,6 +73,10 @@ pub fn write_envelope<T: Serialize>(path: &Path, kind: Kind, payload: &T) -> Res
 /// # Errors
 /// If the file is absent, another kind of file, from a newer program, truncated, or damaged in any bit.
 pub fn read_envelope<T: DeserializeOwned>(path: &Path, kind: Kind, hint: &str) -> Result<T, ArtifactError> {
+    read_envelope_bytes(&read_limited(path, hint)?, path, kind)
+}
+
+fn read_limited(path: &Path, hint: &str) -> Result<Vec<u8>, ArtifactError> {
     let length = match fs::metadata(path) {
         Ok(metadata) => metadata.len(),
         Err(_) => return Err(ArtifactError::Missing { path: path.to_owned(), hint: hint.to_owned() }),
@@ -80,8 +84,7 @@ pub fn read_envelope<T: DeserializeOwned>(path: &Path, kind: Kind, hint: &str) -
     if length > LIMIT as u64 {
         return Err(ArtifactError::WrongLength { path: path.to_owned(), expected: LIMIT as u64, found: length });
     }
-    let bytes = fs::read(path).map_err(ArtifactError::io(path, "read it"))?;
-    read_envelope_bytes(&bytes, path, kind)
+    fs::read(path).map_err(ArtifactError::io(path, "read it"))
 }
 
 /// Reads the payload of the envelope in `bytes`, which came from `path`.
@@ -97,6 +100,43 @@ pub fn read_envelope_bytes<T: DeserializeOwned>(bytes: &[u8], path: &Path, kind:
         return Err(undecodable(format!("{} bytes are left over", payload.len() - read)));
     }
     Ok(value)
+}
+
+/// Reads a payload that was stored in another form, `Old`, one format version before.
+///
+/// # Errors
+/// As [`read_envelope`], and if the old form cannot be made into the new one.
+pub fn read_envelope_or_older<T, Old>(path: &Path, kind: Kind, hint: &str) -> Result<T, ArtifactError>
+where
+    T: DeserializeOwned + TryFrom<Old, Error: std::fmt::Display>,
+    Old: DeserializeOwned,
+{
+    read_envelope_bytes_or_older(&read_limited(path, hint)?, path, kind)
+}
+
+/// As [`read_envelope_or_older`], from `bytes`, which came from `path`.
+///
+/// # Errors
+/// As [`read_envelope_bytes`], and if the old form cannot be made into the new one.
+pub fn read_envelope_bytes_or_older<T, Old>(bytes: &[u8], path: &Path, kind: Kind) -> Result<T, ArtifactError>
+where
+    T: DeserializeOwned + TryFrom<Old, Error: std::fmt::Display>,
+    Old: DeserializeOwned,
+{
+    // known to be one that can be read, and in one piece
+    decode_envelope(bytes, path, kind)?;
+    if version_of(bytes) == kind.version {
+        return read_envelope_bytes(bytes, path, kind);
+    }
+    let old: Old = read_envelope_bytes(bytes, path, kind)?;
+    old.try_into().map_err(|reason: <T as TryFrom<Old>>::Error| ArtifactError::Undecodable {
+        path: path.to_owned(),
+        reason: reason.to_string(),
+    })
+}
+
+fn version_of(bytes: &[u8]) -> u32 {
+    u32::from_le_bytes(std::array::from_fn(|i| bytes[24 + i]))
 }
 
 /// Checks the envelope in `bytes` and returns its payload.
@@ -125,7 +165,7 @@ pub fn decode_envelope<'a>(bytes: &'a [u8], path: &Path, kind: Kind) -> Result<&
         let found = String::from_utf8_lossy(&bytes[8..24]).trim_end_matches('\0').to_owned();
         return Err(ArtifactError::WrongKind { path: path(), expected: kind.name, found });
     }
-    let version = u32::from_le_bytes(std::array::from_fn(|i| bytes[24 + i]));
+    let version = version_of(bytes);
     if version == 0 || version > kind.version {
         return Err(ArtifactError::UnknownVersion { path: path(), found: version, known: kind.version });
     }

@@ -12,7 +12,10 @@ mod run_record;
 
 pub use atomic::{AtomicFile, lock_folder, write_atomically};
 pub use digest::Digest;
-pub use envelope::{Kind, decode_envelope, encode_envelope, read_envelope, read_envelope_bytes, write_envelope};
+pub use envelope::{
+    Kind, decode_envelope, encode_envelope, read_envelope, read_envelope_bytes, read_envelope_bytes_or_older,
+    read_envelope_or_older, write_envelope,
+};
 pub use error::ArtifactError;
 pub use manifest::{FileEntry, MANIFEST_VERSION, Manifest, check_input, manifest_path, relative_path};
 pub use run_record::{

@@ -142,7 +142,9 @@ fn to_frame(
         columns.push(if preprocessor.is_indicator(&name) {
             Column::new(name, values.iter().map(|value| *value as i32).collect::<Vec<i32>>())
         } else {
-            Column::new(name, values)
+            // what stays missing is an empty cell
+            let cell = |value: f64| (!value.is_nan()).then_some(value);
+            Column::new(name, values.into_iter().map(cell).collect::<Vec<Option<f64>>>())
         });
     }
     columns.push(Column::new(config.schema.target().name.as_str().into(), cleaned.target.as_slice()));

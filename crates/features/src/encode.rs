@@ -33,6 +33,8 @@ pub enum Encoder {
     },
     /// One feature: the level's rank from 0.
     Ordinal,
+    /// One feature: the level's place, and the number of levels for what is unknown.
+    Native,
 }
 
 impl CategoryEncoder {
@@ -66,9 +68,14 @@ impl CategoryEncoder {
             )
         })?;
 
-        if encoding == Encoding::Ordinal {
+        let whole = match encoding {
+            Encoding::OneHot => None,
+            Encoding::Ordinal => Some(Encoder::Ordinal),
+            Encoding::Native => Some(Encoder::Native),
+        };
+        if let Some(encoder) = whole {
             let fill = position(&known, &fill).unwrap_or(0);
-            return Ok(Self { column: column.into(), encoder: Encoder::Ordinal, fill, levels: known, rare: vec![] });
+            return Ok(Self { column: column.into(), encoder, fill, levels: known, rare: vec![] });
         }
         let capped = known.len() > choice.max_levels;
         let kept: Vec<&String> = by_count.into_iter().take(choice.max_levels).collect();
@@ -89,7 +96,7 @@ impl CategoryEncoder {
     pub fn names(&self) -> Vec<String> {
         match self.encoder {
             Encoder::OneHot { .. } => self.levels.iter().map(|level| format!("{}={level}", self.column)).collect(),
-            Encoder::Ordinal => vec![self.column.clone()],
+            Encoder::Ordinal | Encoder::Native => vec![self.column.clone()],
         }
     }
 
@@ -100,6 +107,7 @@ impl CategoryEncoder {
             (Some(level), _) => self.place(level, to_other),
             (None, Encoder::OneHot { other }) => other.filter(|_| to_other),
             (None, Encoder::Ordinal) => to_other.then_some(self.fill),
+            (None, Encoder::Native) => to_other.then_some(self.levels.len() as u32),
         }
     }
 
@@ -108,7 +116,7 @@ impl CategoryEncoder {
         let inside = |index: u32| (index as usize) < self.levels.len();
         let other = match self.encoder {
             Encoder::OneHot { other } => other.is_none_or(inside),
-            Encoder::Ordinal => true,
+            Encoder::Ordinal | Encoder::Native => true,
         };
         other && inside(self.fill)
     }
@@ -134,7 +142,7 @@ impl CategoryEncoder {
             };
             match self.encoder {
                 Encoder::OneHot { .. } => columns[place as usize][row] = 1.0,
-                Encoder::Ordinal => columns[0][row] = f64::from(place),
+                Encoder::Ordinal | Encoder::Native => columns[0][row] = f64::from(place),
             }
         }
         Ok(columns)
@@ -149,6 +157,7 @@ impl CategoryEncoder {
         position(&self.levels, level).or(match self.encoder {
             Encoder::OneHot { other } if unknown_to_fill || self.rare.iter().any(|rare| rare == level) => other,
             Encoder::Ordinal if unknown_to_fill => Some(self.fill),
+            Encoder::Native if unknown_to_fill => Some(self.levels.len() as u32),
             _ => None,
         })
     }
@@ -198,6 +207,17 @@ mod tests {
         assert_eq!(encoder.names(), ["x=b", "x=c", "x=other"]);
         assert_eq!(encode(&encoder, "a"), Ok(vec![0.0, 0.0, 1.0]));
         assert_eq!(encode(&encoder, "ATLANTIS"), Ok(vec![0.0, 0.0, 1.0]));
+    }
+
+    #[test]
+    fn places_of_levels_stand_as_they_are_and_the_unknown_behind_them() {
+        let counts = [("b", 5), ("c", 3), ("a", 1)].map(|(level, count)| (level.to_owned(), count)).into();
+        let choice = LevelChoice { fill: None, max_levels: 2, unknown_to_other: true };
+        let encoder = CategoryEncoder::fit("x", Encoding::Native, &[], &counts, &choice).unwrap();
+        assert_eq!(encoder.names(), ["x"]);
+        let values = Categories { codes: vec![0, 1, MISSING_LEVEL], levels: vec!["c".into(), "ATLANTIS".into()] };
+        assert_eq!(encoder.encode(&values, true, |row, _| row), Ok(vec![vec![2.0, 3.0, 1.0]]));
+        assert_eq!(encoder.encode(&values, false, |row, _| row), Err(1));
     }
 
     #[test]

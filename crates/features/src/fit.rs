@@ -103,6 +103,7 @@ impl<'a> Fitter<'a> {
 fn statistic(kind: NumberImpute, quantiles: &Quantiles) -> Option<f64> {
     match kind {
         NumberImpute::Median => quantiles.at(&[0.5]).map(|found| found[0]),
+        NumberImpute::None => Some(f64::NAN),
         NumberImpute::Mean if quantiles.count() == 0 => None,
         NumberImpute::Mean => {
             let sum: f64 = quantiles.sorted().iter().map(|(value, count)| value * *count as f64).sum();

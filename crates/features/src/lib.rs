@@ -13,7 +13,7 @@ mod plan;
 mod preprocessor;
 
 /// What the file of a preprocessor is called in its envelope, and the version of [`PreprocessorFile`].
-pub const PREPROCESSOR: (&str, u32) = ("preprocessor", 1);
+pub const PREPROCESSOR: (&str, u32) = ("preprocessor", 2);
 
 pub use calendar::Part;
 pub use encode::{CategoryEncoder, Encoder};

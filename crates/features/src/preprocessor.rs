@@ -73,7 +73,7 @@ impl Preprocessor {
         let mut places = Vec::new();
         for feature in &file.numbers {
             let place = plan.inputs.iter().position(|input| *input == feature.name);
-            let place = place.filter(|_| feature.fill.is_finite());
+            let place = place.filter(|_| !feature.fill.is_infinite());
             places.push(place.ok_or_else(|| fault(format!("the numeric feature \"{}\" cannot be computed", feature.name)))?);
         }
         for category in &file.categories {
@@ -123,6 +123,11 @@ impl Preprocessor {
             matches!(category.encoder, Encoder::OneHot { .. })
                 && name.strip_prefix(&category.column).is_some_and(|rest| rest.starts_with('='))
         })
+    }
+
+    /// Whether the feature called `name` holds places of levels, whose order says nothing.
+    pub fn is_categorical(&self, name: &str) -> bool {
+        self.file.categories.iter().any(|category| category.encoder == Encoder::Native && category.column == name)
     }
 
     /// The raw columns that the feature called `name` is made of, in the order of the schema.

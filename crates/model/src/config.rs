@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::{Algorithm, Parameters, Part};
+
 /// What to train.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -21,12 +23,17 @@ pub struct ModelConfig {
 pub struct ModelSection {
     /// The name under which runs and bundles are known: letters, digits, `_`, `-` and `.`.
     pub name: String,
-    /// The algorithm: `LinearRegression`, `Ridge`, `Lasso`, `ElasticNet`, `RandomForest` or `GradientBoosting`.
+    /// The algorithm: `LinearRegression`, `Ridge`, `Lasso`, `ElasticNet`, `RandomForest`, `ExtraTrees`, `GradientBoosting` (scikit-learn's
+    /// class and defaults), `HistGradientBoosting` (the same engine, with defaults that go by the size of the table), `SVR` or
+    /// `Blend`.
     pub best_model: String,
     /// The algorithm's parameters under scikit-learn's names, `null` for "as scikit-learn has it". What cannot be honoured
     /// is named in a warning.
     #[serde(default)]
     pub parameters: BTreeMap<String, Value>,
+    /// The parts of a `Blend`, whose weighted mean is predicted.
+    #[serde(default)]
+    pub blend: Vec<BlendPart>,
     /// The column to predict. It must be the target of the table.
     #[serde(default)]
     pub target_variable: Option<String>,
@@ -43,6 +50,9 @@ pub struct ModelSection {
     /// Cross-validation on training rows.
     #[serde(default)]
     pub cross_validation: CrossValidationSection,
+    /// Intervals around predictions.
+    #[serde(default)]
+    pub intervals: IntervalSection,
     /// A result, not a setting: accepted and ignored with a warning, as are the others below.
     #[serde(default)]
     pub mae: Option<Value>,
@@ -68,6 +78,36 @@ pub struct CrossValidationSection {
 impl Default for CrossValidationSection {
     fn default() -> Self {
         Self { folds: 5 }
+    }
+}
+
+/// A part of a blend.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct BlendPart {
+    /// Its algorithm, as in `best_model`; no blend.
+    pub algorithm: String,
+    /// Its share of the mean, above 0. Shares are divided by their sum.
+    pub weight: f64,
+    /// Its parameters.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, Value>,
+    /// What is done to the target before its fit and undone after.
+    #[serde(default)]
+    pub target_transform: TargetTransform,
+}
+
+/// Intervals around predictions: conformal, from the residuals of cross-validation.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct IntervalSection {
+    /// The share of targets that an interval is to hold: above 0 and below 1.
+    pub coverage: f64,
+}
+
+impl Default for IntervalSection {
+    fn default() -> Self {
+        Self { coverage: 0.9 }
     }
 }
 
@@ -97,6 +137,11 @@ impl TargetTransform {
             Self::None => y,
             Self::Log => y.exp(),
         }
+    }
+
+    /// What remains to be undone in what a regressor with these parameters predicts: a blend predicts in the target's unit.
+    pub fn after(self, parameters: &Parameters) -> Self {
+        if matches!(parameters, Parameters::Blend(_)) { Self::None } else { self }
     }
 
     /// Its name in the configuration.
@@ -130,6 +175,57 @@ impl ModelSection {
     pub fn results(&self) -> Vec<&'static str> {
         let results = [("mae", &self.mae), ("rmse", &self.rmse), ("mse", &self.mse), ("r2_score", &self.r2_score)];
         results.into_iter().filter(|(_, value)| value.is_some()).map(|(name, _)| name).collect()
+    }
+
+    /// The algorithm, its checked parameters, the seed, and a warning for each that cannot be honoured.
+    ///
+    /// # Errors
+    /// Names a value that is out of range or of the wrong type.
+    pub fn checked_parameters(&self) -> Result<(Algorithm, Parameters, u64, Vec<String>), String> {
+        let algorithm = Algorithm::parse(&self.best_model)?;
+        if algorithm != Algorithm::Blend {
+            if !self.blend.is_empty() {
+                return Err(format!("model.blend: has parts, but model.best_model is {}", algorithm.name()));
+            }
+            let (parameters, seed, warnings) = Parameters::check(algorithm, &self.parameters)?;
+            return Ok((algorithm, parameters, seed, warnings));
+        }
+        if self.blend.is_empty() {
+            return Err("model.blend: has no part".into());
+        }
+        if self.target_transform != TargetTransform::None {
+            return Err("model.target_transform: a blend has one for each of its parts, in model.blend".into());
+        }
+        if let Some(name) = self.parameters.keys().find(|name| *name != "random_state") {
+            return Err(format!("model.parameters.{name}: a blend has its parameters in model.blend"));
+        }
+        // the seed alone
+        let (_, own_seed, mut warnings) = Parameters::check(Algorithm::LinearRegression, &self.parameters)?;
+        let total: f64 = self.blend.iter().map(|part| part.weight).sum();
+        let mut parts = Vec::new();
+        for (index, part) in self.blend.iter().enumerate() {
+            let placed = |message: String| message.replacen("model.", &format!("model.blend.{index}."), 1);
+            let algorithm = Algorithm::parse(&part.algorithm)
+                .map_err(|message| placed(message.replacen("best_model", "algorithm", 1)))?;
+            if algorithm == Algorithm::Blend {
+                return Err(placed("model.algorithm: a blend cannot be a part of a blend".into()));
+            }
+            if !(part.weight > 0.0 && part.weight.is_finite()) {
+                return Err(placed(format!("model.weight: {} is not a number above 0", part.weight)));
+            }
+            let (parameters, seed, warned) = Parameters::check(algorithm, &part.parameters).map_err(placed)?;
+            warnings.extend(warned);
+            let seed = if part.parameters.contains_key("random_state") { seed } else { own_seed };
+            let weight = part.weight / total;
+            parts.push(Part { weight, transform: part.target_transform, algorithm, parameters, seed });
+        }
+        Ok((algorithm, Parameters::Blend(parts), own_seed, warnings))
+    }
+
+    /// Whether a logarithm of the target is taken anywhere, for which it must be above 0.
+    pub fn takes_log(&self) -> bool {
+        self.target_transform == TargetTransform::Log
+            || self.blend.iter().any(|part| part.target_transform == TargetTransform::Log)
     }
 
     /// The feature set in use: the one named, or the only one there is.

@@ -13,6 +13,8 @@ use crate::{
 pub struct CrossValidation {
     /// The metrics of each fold: fitted on the others, measured on it, in the target's own unit.
     pub folds: Vec<Metrics>,
+    /// What was predicted for each row by the fit that had not seen it, in the target's own unit.
+    pub predictions: Vec<f64>,
     /// For ensembles, how the error fell with the trees: the mean over folds.
     pub curve: Vec<CurvePoint>,
 }
@@ -43,23 +45,36 @@ pub fn cross_validate(
 ) -> Result<CrossValidation, FitError> {
     let fold = folds(x.rows(), k, seed);
     let pick = |rows: &[usize]| rows.iter().map(|row| y[*row]).collect::<Vec<f64>>();
-    let found: Vec<(Metrics, Option<Vec<CurvePoint>>)> = (0..k)
+    let found: Vec<Fold> = (0..k)
         .into_par_iter()
         .map(|held_out| {
             let (inside, outside): (Vec<usize>, Vec<usize>) = (0..x.rows()).partition(|row| fold[*row] == held_out);
             let (train_y, held_y) = (pick(&outside), pick(&inside));
             let (train_x, held_x) = (x.select_rows(&outside), x.select_rows(&inside));
-            let target: Vec<f64> = train_y.iter().map(|y| transform.forward(*y)).collect();
-            let regressor = fit(&train_x, &target, parameters, seed)?;
+            let regressor = fit(&train_x, &train_y, parameters, transform, seed)?;
+            let transform = transform.after(parameters);
             let predicted: Vec<f64> = regressor.predict(&held_x).into_iter().map(|y| transform.inverse(y)).collect();
             let curve = over_trees(&regressor, transform, (&train_x, &train_y), (&held_x, &held_y));
             done();
-            Ok((Metrics::of(&held_y, &predicted), curve))
+            Ok(Fold { metrics: Metrics::of(&held_y, &predicted), curve, rows: inside, predicted })
         })
         .collect::<Result<_, FitError>>()?;
-    let (folds, curves): (Vec<Metrics>, Vec<Option<Vec<CurvePoint>>>) = found.into_iter().unzip();
-    let curves: Vec<Vec<CurvePoint>> = curves.into_iter().flatten().collect();
-    Ok(CrossValidation { folds, curve: mean_curve(&curves) })
+    let mut predictions = vec![f64::NAN; x.rows()];
+    let (mut metrics, mut curves) = (Vec::new(), Vec::new());
+    for fold in found {
+        fold.rows.iter().zip(fold.predicted).for_each(|(row, predicted)| predictions[*row] = predicted);
+        metrics.push(fold.metrics);
+        curves.extend(fold.curve);
+    }
+    Ok(CrossValidation { folds: metrics, predictions, curve: mean_curve(&curves) })
+}
+
+/// What one fold showed.
+struct Fold {
+    metrics: Metrics,
+    curve: Option<Vec<CurvePoint>>,
+    rows: Vec<usize>,
+    predicted: Vec<f64>,
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! How the error falls with what is learned from: with the trees of an ensemble, with the rows of a linear function.
 
-use crate::{FitError, Matrix, Parameters, Regressor, TargetTransform, Trees, cross_validation::folds, fit};
+use crate::{Ensemble, FitError, Matrix, Parameters, Regressor, TargetTransform, cross_validation::folds, fit};
 
 /// Points of a curve at most.
 const POINTS: usize = 40;
@@ -27,13 +27,9 @@ pub(crate) fn over_trees(
     train: (&Matrix, &[f64]),
     validation: (&Matrix, &[f64]),
 ) -> Option<Vec<CurvePoint>> {
-    let (base, trees, mean) = match regressor {
-        Regressor::Linear(_) => return None,
-        Regressor::Boosted { base, trees } => (*base, trees, false),
-        Regressor::Forest { trees } => (0.0, trees, true),
-    };
-    let steps = steps(trees.len());
-    let rmse = |(x, y): (&Matrix, &[f64])| staged_rmse(base, trees, mean, transform, &steps, x, y);
+    let Regressor::Trees(ensemble) = regressor else { return None };
+    let steps = steps(ensemble.trees.len());
+    let rmse = |(x, y): (&Matrix, &[f64])| staged_rmse(ensemble, transform, &steps, x, y);
     let (train, validation) = (rmse(train), rmse(validation));
     let point = |index: usize| CurvePoint {
         step: steps[index] as u32,
@@ -49,24 +45,18 @@ fn steps(trees: usize) -> Vec<usize> {
     (1..=points).map(|point| trees * point / points).collect()
 }
 
-fn staged_rmse(
-    base: f64,
-    trees: &Trees,
-    mean: bool,
-    transform: TargetTransform,
-    steps: &[usize],
-    x: &Matrix,
-    y: &[f64],
-) -> Vec<f64> {
+fn staged_rmse(ensemble: &Ensemble, transform: TargetTransform, steps: &[usize], x: &Matrix, y: &[f64]) -> Vec<f64> {
+    let mean = ensemble.factor != 1.0;
     let mut squared = vec![0.0; steps.len()];
     let mut row = vec![0.0; x.width()];
     for (index, y) in y.iter().enumerate() {
         x.copy_row(index, &mut row);
-        let (mut sum, mut next) = (base, 0);
-        for (tree, output) in trees.outputs(&row).enumerate() {
+        let (mut sum, mut next) = (ensemble.base, 0);
+        for (tree, output) in ensemble.trees.outputs(&row).enumerate() {
             sum += output;
             if steps.get(next) == Some(&(tree + 1)) {
                 let predicted = if mean { sum / (tree + 1) as f64 } else { sum };
+                let predicted = if ensemble.log_link { predicted.exp() } else { predicted };
                 squared[next] += (y - transform.inverse(predicted)).powi(2);
                 next += 1;
             }
@@ -109,8 +99,8 @@ pub fn curve_over_rows(
     let point = |share: f64| -> Result<CurvePoint, FitError> {
         let rows = &rest[..((rest.len() as f64 * share) as usize).max(1)];
         let (some_x, some_y) = pick(rows);
-        let target: Vec<f64> = some_y.iter().map(|y| transform.forward(*y)).collect();
-        let regressor = fit(&some_x, &target, parameters, seed)?;
+        let regressor = fit(&some_x, &some_y, parameters, transform, seed)?;
+        let transform = transform.after(parameters);
         let rmse = |x: &Matrix, y: &[f64]| {
             let predicted = regressor.predict(x).into_iter().map(|y| transform.inverse(y));
             (predicted.zip(y).map(|(predicted, y)| (y - predicted).powi(2)).sum::<f64>() / y.len() as f64).sqrt()
@@ -150,7 +140,7 @@ mod tests {
         let (x, y) = rows();
         for name in ["GradientBoosting", "RandomForest"] {
             let parameters = parameters(name, &[("n_estimators", 60.into()), ("max_depth", 3.into())]);
-            let regressor = fit(&x, &y, &parameters, 1).unwrap();
+            let regressor = fit(&x, &y, &parameters, TargetTransform::None, 1).unwrap();
             let curve = over_trees(&regressor, TargetTransform::None, (&x, &y), (&x, &y)).unwrap();
             assert_eq!((curve.len(), curve[0].step, curve[39].step), (40, 1, 60));
             let predicted = regressor.predict(&x);

@@ -1,5 +1,10 @@
 //! Features in memory, a column after the other.
 
+use rayon::prelude::*;
+
+/// Rows that one task maps.
+const ROWS_PER_TASK: usize = 4096;
+
 /// A dense matrix, column-major.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Matrix {
@@ -48,6 +53,24 @@ impl Matrix {
             shuffled.columns[*column] = order.iter().map(|row| self.columns[*column][*row]).collect();
         }
         shuffled
+    }
+
+    /// What `of` makes of every row.
+    pub(crate) fn map_rows(&self, of: impl Fn(&[f64]) -> f64 + Sync) -> Vec<f64> {
+        let mut made = vec![0.0; self.rows];
+        made.par_chunks_mut(ROWS_PER_TASK).enumerate().for_each(|(task, chunk)| {
+            let mut row = vec![0.0; self.width()];
+            for (offset, made) in chunk.iter_mut().enumerate() {
+                self.copy_row(task * ROWS_PER_TASK + offset, &mut row);
+                *made = of(&row);
+            }
+        });
+        made
+    }
+
+    /// Whether some cell has no value.
+    pub fn has_missing(&self) -> bool {
+        self.columns.iter().any(|column| column.iter().any(|value| value.is_nan()))
     }
 
     /// Copies row `index` to `row`.

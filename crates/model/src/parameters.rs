@@ -1,55 +1,15 @@
-//! Algorithms and their checked parameters.
+//! Checked parameters of the algorithms.
 
 use std::collections::BTreeMap;
 
+use boosting::Imported;
 use serde_json::{Value, json};
 
-use crate::parameter_reader::Reader;
-
-/// The algorithms.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Algorithm {
-    /// Ordinary least squares.
-    LinearRegression,
-    /// Least squares with a squared penalty.
-    Ridge,
-    /// Least squares with an absolute penalty.
-    Lasso,
-    /// Least squares with both.
-    ElasticNet,
-    /// Averaged trees on bootstrap samples.
-    RandomForest,
-    /// Trees, each fitted to what the ones before it leave.
-    GradientBoosting,
-}
-
-const NAMES: [(&str, Algorithm); 6] = [
-    ("LinearRegression", Algorithm::LinearRegression),
-    ("Ridge", Algorithm::Ridge),
-    ("Lasso", Algorithm::Lasso),
-    ("ElasticNet", Algorithm::ElasticNet),
-    ("RandomForest", Algorithm::RandomForest),
-    ("GradientBoosting", Algorithm::GradientBoosting),
-];
-
-impl Algorithm {
-    /// The algorithm called `name`, with or without `Regressor` or `Regression` behind it.
-    ///
-    /// # Errors
-    /// If there is none: lists those there are.
-    pub fn parse(name: &str) -> Result<Self, String> {
-        let short = |name: &str| name.trim_end_matches("Regressor").trim_end_matches("Regression").to_lowercase();
-        NAMES.iter().find(|(known, _)| short(known) == short(name)).map(|(_, algorithm)| *algorithm).ok_or_else(|| {
-            let known = NAMES.map(|(name, _)| name).join(", ");
-            format!("model.best_model: there is no algorithm \"{name}\"; there are {known}")
-        })
-    }
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        NAMES.iter().find(|(_, algorithm)| *algorithm == self).map_or("", |(name, _)| name)
-    }
-}
+use crate::{
+    Algorithm, KernelSettings, TargetTransform, TreeSettings,
+    parameter_reader::Reader,
+    tree_parameters::{read_boosting, read_forest},
+};
 
 /// Checked parameters: nothing else reaches [`fit`](crate::fit).
 ///
@@ -60,15 +20,13 @@ impl Algorithm {
 /// | `max_iter` | Lasso, ElasticNet | 1000 | ≥ 1 | steps of the solver |
 /// | `tol` | Lasso, ElasticNet | 1e-4 | > 0 | relative duality gap at which it stops |
 /// | `standardize` | Ridge: false, Lasso and ElasticNet: true | | | divide features by their standard deviation first |
-/// | `n_estimators` | RandomForest, GradientBoosting | 100 | 1..=100,000 | number of trees |
-/// | `max_depth` | RandomForest: none, GradientBoosting: 3 | | 1..=64 | depth of a tree |
-/// | `min_samples_leaf` | RandomForest, GradientBoosting | 1 | ≥ 1 | rows in a leaf at least |
-/// | `min_samples_split` | RandomForest | 2 | ≥ 2 | rows in a node that may be split |
-/// | `max_features` | RandomForest | 1.0 | `sqrt`, `log2`, count or share | features looked at for a split |
-/// | `learning_rate` | GradientBoosting | 0.1 | > 0 | share of each tree that is added |
-/// | `subsample` | GradientBoosting | 1 | 0 < .. ≤ 1 | share of rows a tree is grown on |
+/// | `C` | SVR | 1 | > 0 | price of an error, in deviations of the target |
+/// | `epsilon` | SVR | 0.1 | ≥ 0 | errors that cost nothing, in deviations of the target |
+/// | `gamma` | SVR | `scale` | > 0 | how fast a support vector's influence falls |
 /// | `random_state` | all | 42 | ≥ 0 | the seed |
-#[derive(Clone, Copy, Debug, PartialEq)]
+///
+/// Those of the trees are in [`TreeSettings`].
+#[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs, reason = "the table above describes the fields")]
 pub enum Parameters {
     LinearRegression,
@@ -89,58 +47,39 @@ pub enum Parameters {
         tol: f64,
         standardize: bool,
     },
-    RandomForest {
-        n_estimators: usize,
-        max_depth: Option<u16>,
-        min_samples_leaf: usize,
-        min_samples_split: usize,
-        max_features: MaxFeatures,
-    },
-    GradientBoosting {
-        n_estimators: usize,
-        max_depth: u16,
-        learning_rate: f64,
-        min_samples_leaf: usize,
-        subsample: f64,
-    },
+    Svr(KernelSettings),
+    /// RandomForest and ExtraTrees.
+    Forest(TreeSettings),
+    /// GradientBoosting and HistGradientBoosting.
+    Boosting(TreeSettings),
+    /// The parts of a blend.
+    Blend(Vec<Part>),
+    /// A model that was trained elsewhere.
+    Imported(Box<Imported>),
 }
 
-/// How many features a split looks at.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum MaxFeatures {
-    /// This share of them.
-    Share(f64),
-    /// This many.
-    Count(usize),
-    /// The root of their number.
-    Sqrt,
-    /// The binary logarithm of their number.
-    Log2,
+/// A part of a blend that is to be fitted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Part {
+    /// Its share.
+    pub weight: f64,
+    /// What is done to the target before its fit.
+    pub transform: TargetTransform,
+    /// The algorithm.
+    pub algorithm: Algorithm,
+    /// Its parameters; no blend.
+    pub parameters: Parameters,
+    /// Its seed.
+    pub seed: u64,
 }
-
-impl MaxFeatures {
-    /// How many of `width`.
-    pub(crate) fn of(self, width: usize) -> usize {
-        let count = match self {
-            Self::Share(share) => (share * width as f64) as usize,
-            Self::Count(count) => count,
-            Self::Sqrt => (width as f64).sqrt() as usize,
-            Self::Log2 => (width as f64).log2() as usize,
-        };
-        count.clamp(1, width)
-    }
-}
-
-/// The deepest tree.
-pub(crate) const MAX_DEPTH: u16 = 64;
 
 impl Parameters {
-    /// Checks the parameters of `algorithm`; returns them, the seed, and a warning for each that cannot be honoured.
+    /// Checks the parameters of `algorithm`, which is no blend; returns them, the seed, and a warning for each that cannot be honoured.
     ///
     /// # Errors
     /// Names a value that is out of range or of the wrong type.
     pub fn check(algorithm: Algorithm, raw: &BTreeMap<String, Value>) -> Result<(Self, u64, Vec<String>), String> {
-        let mut reader = Reader::new(raw, algorithm);
+        let mut reader = Reader::new(raw, algorithm)?;
         let parameters = match algorithm {
             Algorithm::LinearRegression => Self::LinearRegression,
             Algorithm::Ridge => Self::Ridge {
@@ -160,67 +99,139 @@ impl Parameters {
                 tol: reader.number("tol", 1e-4, 1e-12..=1.0)?,
                 standardize: reader.flag("standardize", true)?,
             },
-            Algorithm::RandomForest => Self::RandomForest {
-                n_estimators: reader.count("n_estimators", 100, 1..=100_000)?,
-                max_depth: reader.depth(None)?,
-                min_samples_leaf: reader.count("min_samples_leaf", 1, 1..=usize::MAX)?,
-                min_samples_split: reader.count("min_samples_split", 2, 2..=usize::MAX)?,
-                max_features: reader.max_features()?,
-            },
-            Algorithm::GradientBoosting => Self::GradientBoosting {
-                n_estimators: reader.count("n_estimators", 100, 1..=100_000)?,
-                max_depth: reader.depth(Some(3))?.unwrap_or(MAX_DEPTH),
-                learning_rate: reader.number("learning_rate", 0.1, 1e-9..=10.0)?,
-                min_samples_leaf: reader.count("min_samples_leaf", 1, 1..=usize::MAX)?,
-                subsample: reader.number("subsample", 1.0, 1e-9..=1.0)?,
-            },
+            Algorithm::Svr => Self::Svr(KernelSettings {
+                c: reader.number("C", 1.0, 1e-9..=1e9)?,
+                epsilon: reader.number("epsilon", 0.1, 0.0..=1e9)?,
+                gamma: reader.gamma()?,
+            }),
+            Algorithm::RandomForest | Algorithm::ExtraTrees => Self::Forest(read_forest(&mut reader, algorithm)?),
+            Algorithm::GradientBoosting | Algorithm::HistGradientBoosting => {
+                Self::Boosting(read_boosting(&mut reader, algorithm)?)
+            }
+            Algorithm::Blend => return Err("model.parameters: a blend has its parameters in model.blend".into()),
+            Algorithm::Imported => return Err("model.best_model: a model that is imported has no parameters".into()),
         };
         let seed = reader.seed()?;
         Ok((parameters, seed, reader.into_warnings()))
     }
 
-    /// Name and value of each parameter as used.
-    pub fn named(&self) -> Vec<(&'static str, Value)> {
-        match *self {
+    /// Fills in what depends on the table: which features are categories, which have a direction.
+    ///
+    /// # Errors
+    /// Names a feature that is not there.
+    pub fn for_features(&self, features: &[String], categorical: &[bool]) -> Result<Self, String> {
+        Ok(match self {
+            Self::Forest(settings) => Self::Forest(settings.for_features(features, categorical)?),
+            Self::Boosting(settings) => Self::Boosting(settings.for_features(features, categorical)?),
+            Self::Blend(parts) => Self::Blend(
+                parts
+                    .iter()
+                    .map(|part| {
+                        Ok(Part { parameters: part.parameters.for_features(features, categorical)?, ..part.clone() })
+                    })
+                    .collect::<Result<_, String>>()?,
+            ),
+            Self::Imported(imported) => Self::Imported(Box::new(placed(imported, features, categorical)?)),
+            other => other.clone(),
+        })
+    }
+
+    /// Whether rows may be fitted in which a feature is missing.
+    pub fn takes_missing(&self) -> bool {
+        match self {
+            Self::Forest(_) | Self::Boosting(_) | Self::Imported(_) => true,
+            Self::Blend(parts) => parts.iter().all(|part| part.parameters.takes_missing()),
+            _ => false,
+        }
+    }
+
+    /// Name and value of each parameter as used on a table of `rows` rows.
+    pub fn named(&self, rows: Option<usize>) -> Vec<(String, Value)> {
+        let own = |list: Vec<(&str, Value)>| list.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        match self {
             Self::LinearRegression => vec![],
-            Self::Ridge { alpha, standardize } => vec![("alpha", json!(alpha)), ("standardize", json!(standardize))],
-            Self::Lasso { alpha, max_iter, tol, standardize } => vec![
+            Self::Ridge { alpha, standardize } => own(vec![("alpha", json!(alpha)), ("standardize", json!(standardize))]),
+            Self::Lasso { alpha, max_iter, tol, standardize } => own(vec![
                 ("alpha", json!(alpha)),
                 ("max_iter", json!(max_iter)),
                 ("tol", json!(tol)),
                 ("standardize", json!(standardize)),
-            ],
-            Self::ElasticNet { alpha, l1_ratio, max_iter, tol, standardize } => vec![
+            ]),
+            Self::ElasticNet { alpha, l1_ratio, max_iter, tol, standardize } => own(vec![
                 ("alpha", json!(alpha)),
                 ("l1_ratio", json!(l1_ratio)),
                 ("max_iter", json!(max_iter)),
                 ("tol", json!(tol)),
                 ("standardize", json!(standardize)),
-            ],
-            Self::RandomForest { n_estimators, max_depth, min_samples_leaf, min_samples_split, max_features } => vec![
-                ("n_estimators", json!(n_estimators)),
-                ("max_depth", json!(max_depth)),
-                ("min_samples_leaf", json!(min_samples_leaf)),
-                ("min_samples_split", json!(min_samples_split)),
-                (
-                    "max_features",
-                    match max_features {
-                        MaxFeatures::Share(share) => json!(share),
-                        MaxFeatures::Count(count) => json!(count),
-                        MaxFeatures::Sqrt => json!("sqrt"),
-                        MaxFeatures::Log2 => json!("log2"),
-                    },
-                ),
-            ],
-            Self::GradientBoosting { n_estimators, max_depth, learning_rate, min_samples_leaf, subsample } => vec![
-                ("n_estimators", json!(n_estimators)),
-                ("max_depth", json!(max_depth)),
-                ("learning_rate", json!(learning_rate)),
-                ("min_samples_leaf", json!(min_samples_leaf)),
-                ("subsample", json!(subsample)),
-            ],
+            ]),
+            Self::Svr(KernelSettings { c, epsilon, gamma }) => own(vec![
+                ("C", json!(c)),
+                ("epsilon", json!(epsilon)),
+                ("gamma", gamma.map_or(json!("scale"), |gamma| json!(gamma))),
+            ]),
+            Self::Forest(settings) | Self::Boosting(settings) => own(settings.named(rows)),
+            Self::Imported(imported) => {
+                own(vec![("imported_from", json!(imported.source)), ("n_estimators", json!(imported.trees.len()))])
+            }
+            Self::Blend(parts) => {
+                let part = |(index, part): (usize, &Part)| {
+                    let mut named = vec![
+                        (format!("blend.{index}.algorithm"), json!(part.algorithm.name())),
+                        (format!("blend.{index}.weight"), json!(part.weight)),
+                        (format!("blend.{index}.target_transform"), json!(part.transform.name())),
+                        (format!("blend.{index}.random_state"), json!(part.seed)),
+                    ];
+                    let own = part.parameters.named(rows).into_iter();
+                    named.extend(own.map(|(name, value)| (format!("blend.{index}.{name}"), value)));
+                    named
+                };
+                parts.iter().enumerate().flat_map(part).collect()
+            }
         }
     }
+}
+
+/// The model with its features in their places in the table.
+fn placed(imported: &Imported, features: &[String], categorical: &[bool]) -> Result<Imported, String> {
+    let mut moved = imported.clone();
+    let source = imported.source;
+    let used = imported.trees.features_used();
+    let mut order = vec![0; imported.width];
+    match &imported.features {
+        None if imported.width != features.len() => {
+            return Err(format!(
+                "the {source} model has no names for its {} features, and the table has {}: train it with names",
+                imported.width,
+                features.len()
+            ));
+        }
+        None => order = (0..imported.width).collect(),
+        Some(names) => {
+            // LightGBM writes an underscore for a blank
+            let same = |name: &str, feature: &str| name == feature || name == feature.replace(' ', "_");
+            for feature in &used {
+                let name = &names[*feature];
+                order[*feature] = features.iter().position(|known| same(name, known)).ok_or_else(|| {
+                    let near = schema::nearest(name, features.iter().map(String::as_str));
+                    let hint = near.map_or(String::new(), |near| format!(" (did you mean \"{near}\"?)"));
+                    format!("the {source} model asks for the feature \"{name}\", which is not in the table{hint}")
+                })?;
+            }
+        }
+    }
+    for feature in used {
+        let (place, asked) = (order[feature], imported.is_categorical(feature));
+        if asked && !categorical[place] {
+            return Err(format!(
+                "the {source} model takes \"{}\" for a category: set engineer.encode.columns.{}: native",
+                features[place], features[place]
+            ));
+        }
+    }
+    moved.trees.move_features(&order)?;
+    moved.width = features.len();
+    moved.features = Some(features.to_vec());
+    Ok(moved)
 }
 
 #[cfg(test)]
@@ -231,6 +242,10 @@ mod tests {
         Parameters::check(algorithm, &serde_yaml::from_str(yaml).unwrap())
     }
 
+    fn named(algorithm: Algorithm, yaml: &str) -> BTreeMap<String, Value> {
+        check(algorithm, yaml).unwrap().0.named(None).into_iter().collect()
+    }
+
     #[test]
     fn the_twenty_parameters_of_a_scikit_learn_dump_are_understood() {
         let dump = "{alpha: 0.9, ccp_alpha: 0.0, criterion: friedman_mse, init: null, learning_rate: 0.1, loss: squared_error, \
@@ -238,26 +253,38 @@ mod tests {
                     min_samples_split: 2, min_weight_fraction_leaf: 0.0, n_estimators: 100, n_iter_no_change: null, \
                     random_state: null, subsample: 1.0, tol: 0.0001, validation_fraction: 0.1, verbose: 0, warm_start: false}";
         let (parameters, seed, warnings) = check(Algorithm::GradientBoosting, dump).unwrap();
-        let expected = Parameters::GradientBoosting {
-            n_estimators: 100,
-            max_depth: 3,
-            learning_rate: 0.1,
-            min_samples_leaf: 1,
-            subsample: 1.0,
-        };
-        assert_eq!((parameters, seed), (expected, 42));
+        assert_eq!((parameters, seed), (check(Algorithm::GradientBoosting, "{}").unwrap().0, 42));
         assert_eq!(warnings, ["parameters.random_state is null: the seed 42 is used, so that the run can be repeated"]);
+        let all = named(Algorithm::GradientBoosting, dump);
+        for (name, value) in [("n_estimators", 100), ("max_depth", 3), ("min_samples_leaf", 1), ("min_samples_split", 2)] {
+            assert_eq!(all[name], json!(value), "{name}");
+        }
+        assert_eq!((&all["loss"], &all["learning_rate"]), (&json!("squared_error"), &json!(0.1)));
+    }
+
+    #[test]
+    fn the_names_of_lightgbm_are_understood() {
+        let theirs = "{objective: regression_l1, num_leaves: 40, num_iterations: 50, min_data_in_leaf: 7, lambda_l2: 2, reg_alpha: 1, \
+                      bagging_fraction: 0.5, feature_fraction: 0.7, max_bin: 63, max_depth: -1, shrinkage_rate: 0.2}";
+        let ours = "{loss: absolute_error, max_leaf_nodes: 40, max_iter: 50, min_samples_leaf: 7, l2_regularization: 2, \
+                    l1_regularization: 1, subsample: 0.5, colsample_bytree: 0.7, max_bins: 63, max_depth: null, learning_rate: 0.2}";
+        let of = |yaml| check(Algorithm::HistGradientBoosting, yaml).unwrap();
+        assert_eq!(of(theirs), of(ours));
+        assert_eq!(of(theirs).2, [""; 0]);
+        assert_eq!(
+            check(Algorithm::HistGradientBoosting, "{num_leaves: 4, max_leaf_nodes: 5}").unwrap_err(),
+            "model.parameters: num_leaves and max_leaf_nodes are names of one parameter; keep one"
+        );
     }
 
     #[test]
     fn what_cannot_be_honoured_is_named() {
-        let (_, _, warnings) = check(Algorithm::GradientBoosting, "{loss: huber, max_leaf_nodes: 8, colour: red}").unwrap();
+        let (_, _, warnings) = check(Algorithm::GradientBoosting, "{init: zero, colour: red}").unwrap();
         assert_eq!(
             warnings,
             [
                 "parameters.colour is not a parameter of GradientBoosting; ignored",
-                "parameters.loss: \"huber\" is not supported by GradientBoosting here; trained as with \"squared_error\"",
-                "parameters.max_leaf_nodes: 8 is not supported by GradientBoosting here; trained as with null",
+                "parameters.init: \"zero\" is not supported by GradientBoosting here; trained as with null",
             ]
         );
     }
@@ -268,12 +295,18 @@ mod tests {
             (
                 Algorithm::GradientBoosting,
                 "{n_estimators: many}",
-                "model.parameters.n_estimators: \"many\" is not a whole number of at least 1",
+                "model.parameters.n_estimators: \"many\" is not a whole number from 1 to 100000",
             ),
             (
                 Algorithm::GradientBoosting,
                 "{subsample: 2}",
                 "model.parameters.subsample: 2 is not a number from 0.000000001 to 1",
+            ),
+            (
+                Algorithm::GradientBoosting,
+                "{loss: exponential}",
+                "model.parameters.loss: there is no loss \"exponential\"; there are squared_error, absolute_error, huber, quantile, \
+                 poisson, gamma",
             ),
             (Algorithm::Ridge, "{alpha: -1}", "model.parameters.alpha: -1 is not a number from 0 to 1000000000000"),
             (Algorithm::Ridge, "{standardize: 3}", "model.parameters.standardize: 3 is neither true nor false"),
@@ -282,23 +315,25 @@ mod tests {
                 "{max_features: all}",
                 "model.parameters.max_features: \"all\" is neither \"sqrt\", \"log2\", a count from 1 nor a share up to 1.0",
             ),
+            (
+                Algorithm::HistGradientBoosting,
+                "{monotonic_cst: {sqft: 2}}",
+                "model.parameters.monotonic_cst.sqft: 2 is not -1, 0 or 1",
+            ),
+            (
+                Algorithm::HistGradientBoosting,
+                "{num_leaves: 1}",
+                "model.parameters.num_leaves: 1 is not a whole number of at least 2",
+            ),
         ] {
             assert_eq!(check(algorithm, yaml).unwrap_err(), expected);
         }
-        assert_eq!(
-            Algorithm::parse("CatBoost").unwrap_err(),
-            "model.best_model: there is no algorithm \"CatBoost\"; there are LinearRegression, Ridge, Lasso, ElasticNet, \
-             RandomForest, GradientBoosting"
-        );
-        assert_eq!(Algorithm::parse("GradientBoostingRegressor"), Ok(Algorithm::GradientBoosting));
     }
 
     #[test]
     fn depth_is_limited_or_not() {
-        let depth = |yaml| match check(Algorithm::RandomForest, yaml).unwrap().0 {
-            Parameters::RandomForest { max_depth, .. } => max_depth,
-            _ => None,
-        };
-        assert_eq!((depth("{}"), depth("{max_depth: null}"), depth("{max_depth: 7}")), (None, None, Some(7)));
+        let depth = |yaml| named(Algorithm::RandomForest, yaml)["max_depth"].clone();
+        assert_eq!((depth("{}"), depth("{max_depth: null}"), depth("{max_depth: 7}")), (Value::Null, Value::Null, json!(7)));
+        assert_eq!(named(Algorithm::GradientBoosting, "{}")["max_depth"], json!(3));
     }
 }

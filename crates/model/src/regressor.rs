@@ -1,30 +1,24 @@
 //! Fitted regressors.
 
-use rayon::prelude::*;
+use boosting::{Sum, Trees};
 use serde::{Deserialize, Serialize};
 
-use crate::{Matrix, Trees};
+use crate::{Matrix, TargetTransform, kernel::Kernel};
 
-/// Rows that one task predicts.
-const ROWS_PER_TASK: usize = 4096;
+/// Members of a blend at most.
+const MEMBERS: usize = 64;
 
 /// A fitted regressor: a closed set, so that the compiler lists what a new one must touch.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub enum Regressor {
     /// `intercept + Σ coefficient · feature`.
     Linear(Linear),
-    /// `base + Σ tree`.
-    Boosted {
-        /// What is predicted without any tree: the mean of the training target.
-        base: f64,
-        /// The trees; the learning rate is in their leaves.
-        trees: Trees,
-    },
-    /// The mean of the trees.
-    Forest {
-        /// The trees.
-        trees: Trees,
-    },
+    /// `(base + Σ tree) · factor`.
+    Trees(Ensemble),
+    /// A sum over support vectors.
+    Kernel(Kernel),
+    /// A weighted mean of others, in the target's unit.
+    Blend(Vec<Member>),
 }
 
 /// A linear function of the features as they stand in the feature file.
@@ -36,6 +30,126 @@ pub struct Linear {
     pub coefficients: Vec<f64>,
 }
 
+/// Trees, boosted or averaged.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Ensemble {
+    /// What the outputs of the trees are added to.
+    pub base: f64,
+    /// What the sum is multiplied with: 1, or a share a tree for a mean.
+    pub factor: f64,
+    /// Whether the prediction is the exponential of that: a loss with a logarithmic link.
+    pub log_link: bool,
+    /// The trees; a learning rate is in their leaves.
+    pub trees: Trees,
+}
+
+/// A part of a blend.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Member {
+    /// Its share.
+    pub weight: f64,
+    /// What was done to the target before its fit.
+    pub transform: TargetTransform,
+    /// The member itself; no blend.
+    pub regressor: Plain,
+}
+
+/// A regressor that is no blend, so that what is stored does not nest.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub enum Plain {
+    /// As [`Regressor::Linear`].
+    Linear(Linear),
+    /// As [`Regressor::Trees`].
+    Trees(Ensemble),
+    /// As [`Regressor::Kernel`].
+    Kernel(Kernel),
+}
+
+impl Plain {
+    /// Takes a regressor for a member.
+    ///
+    /// # Errors
+    /// If it is a blend itself.
+    pub fn of(regressor: Regressor) -> Result<Self, String> {
+        match regressor {
+            Regressor::Linear(linear) => Ok(Self::Linear(linear)),
+            Regressor::Trees(ensemble) => Ok(Self::Trees(ensemble)),
+            Regressor::Kernel(kernel) => Ok(Self::Kernel(kernel)),
+            Regressor::Blend(_) => Err("a blend cannot be a member of a blend".into()),
+        }
+    }
+
+    fn check(&self, width: usize) -> Result<(), String> {
+        match self {
+            Self::Linear(linear) => linear.check(width),
+            Self::Trees(ensemble) => ensemble.check(width),
+            Self::Kernel(kernel) => kernel.check(width),
+        }
+    }
+
+    /// The prediction for one row of features.
+    pub fn predict_row(&self, row: &[f64]) -> f64 {
+        match self {
+            Self::Linear(linear) => linear.predict_row(row),
+            Self::Trees(ensemble) => ensemble.predict_row(row),
+            Self::Kernel(kernel) => kernel.predict_row(row),
+        }
+    }
+
+    /// The predictions for the rows of `features`.
+    pub fn predict(&self, features: &Matrix) -> Vec<f64> {
+        match self {
+            Self::Linear(linear) => features.map_rows(|row| linear.predict_row(row)),
+            Self::Trees(ensemble) => ensemble.predict(features),
+            Self::Kernel(kernel) => features.map_rows(|row| kernel.predict_row(row)),
+        }
+    }
+}
+
+impl Linear {
+    fn check(&self, width: usize) -> Result<(), String> {
+        if self.coefficients.len() != width {
+            return Err(format!("{} coefficients for {width} features", self.coefficients.len()));
+        }
+        let finite = self.coefficients.iter().chain([&self.intercept]).all(|value| value.is_finite());
+        if finite { Ok(()) } else { Err("a coefficient is not a number".into()) }
+    }
+
+    fn predict_row(&self, row: &[f64]) -> f64 {
+        self.intercept + self.coefficients.iter().zip(row).map(|(coefficient, value)| coefficient * value).sum::<f64>()
+    }
+}
+
+impl Ensemble {
+    /// How the outputs of the trees become one number.
+    pub fn sum(&self) -> Sum {
+        Sum { base: self.base, factor: self.factor }
+    }
+
+    pub(crate) fn check(&self, width: usize) -> Result<(), String> {
+        if !self.base.is_finite() || !self.factor.is_finite() {
+            return Err("the base score is not a number".into());
+        }
+        self.trees.check(width)
+    }
+
+    fn link(&self, sum: f64) -> f64 {
+        if self.log_link { sum.exp() } else { sum }
+    }
+
+    fn predict_row(&self, row: &[f64]) -> f64 {
+        self.link(self.trees.predict_row(row, self.sum()))
+    }
+
+    pub(crate) fn predict(&self, features: &Matrix) -> Vec<f64> {
+        let mut predictions = self.trees.predict(features.columns(), features.rows(), self.sum());
+        if self.log_link {
+            predictions.iter_mut().for_each(|prediction| *prediction = prediction.exp());
+        }
+        predictions
+    }
+}
+
 impl Regressor {
     /// Checks that rows of `width` features can be predicted without a fault.
     ///
@@ -43,43 +157,58 @@ impl Regressor {
     /// Names what does not fit.
     pub fn check(&self, width: usize) -> Result<(), String> {
         match self {
-            Self::Linear(linear) if linear.coefficients.len() != width => {
-                Err(format!("{} coefficients for {width} features", linear.coefficients.len()))
+            Self::Linear(linear) => linear.check(width),
+            Self::Trees(ensemble) => ensemble.check(width),
+            Self::Kernel(kernel) => kernel.check(width),
+            Self::Blend(members) if members.is_empty() || members.len() > MEMBERS => {
+                Err(format!("a blend of {} members", members.len()))
             }
-            Self::Linear(linear)
-                if !linear.coefficients.iter().chain([&linear.intercept]).all(|value| value.is_finite()) =>
-            {
-                Err("a coefficient is not a number".into())
-            }
-            Self::Linear(_) => Ok(()),
-            Self::Boosted { base, .. } if !base.is_finite() => Err("the base score is not a number".into()),
-            Self::Forest { trees } if trees.is_empty() => Err("a forest without trees".into()),
-            Self::Boosted { trees, .. } | Self::Forest { trees } => trees.check(width),
+            Self::Blend(members) => members.iter().try_for_each(|member| {
+                if member.weight.is_finite() {
+                    member.regressor.check(width)
+                } else {
+                    Err("a weight of the blend is not a number".into())
+                }
+            }),
         }
     }
 
     /// The prediction for one row of features.
     pub fn predict_row(&self, row: &[f64]) -> f64 {
         match self {
-            Self::Linear(linear) => {
-                linear.intercept
-                    + linear.coefficients.iter().zip(row).map(|(coefficient, value)| coefficient * value).sum::<f64>()
-            }
-            Self::Boosted { base, trees } => trees.outputs(row).fold(*base, |sum, output| sum + output),
-            Self::Forest { trees } => trees.outputs(row).sum::<f64>() / trees.len() as f64,
+            Self::Linear(linear) => linear.predict_row(row),
+            Self::Trees(ensemble) => ensemble.predict_row(row),
+            Self::Kernel(kernel) => kernel.predict_row(row),
+            Self::Blend(members) => members
+                .iter()
+                .fold(0.0, |sum, member| sum + member.weight * member.transform.inverse(member.regressor.predict_row(row))),
         }
     }
 
-    /// The predictions for the rows of `features`.
+    /// The predictions for the rows of `features`: the same bits as those of [`predict_row`](Self::predict_row).
     pub fn predict(&self, features: &Matrix) -> Vec<f64> {
-        let mut predictions = vec![0.0; features.rows()];
-        predictions.par_chunks_mut(ROWS_PER_TASK).enumerate().for_each(|(task, chunk)| {
-            let mut row = vec![0.0; features.width()];
-            for (offset, prediction) in chunk.iter_mut().enumerate() {
-                features.copy_row(task * ROWS_PER_TASK + offset, &mut row);
-                *prediction = self.predict_row(&row);
+        match self {
+            Self::Linear(linear) => features.map_rows(|row| linear.predict_row(row)),
+            Self::Trees(ensemble) => ensemble.predict(features),
+            Self::Kernel(kernel) => features.map_rows(|row| kernel.predict_row(row)),
+            Self::Blend(members) => {
+                let mut sums = vec![0.0; features.rows()];
+                for member in members {
+                    for (sum, predicted) in sums.iter_mut().zip(member.regressor.predict(features)) {
+                        *sum += member.weight * member.transform.inverse(predicted);
+                    }
+                }
+                sums
             }
-        });
-        predictions
+        }
+    }
+
+    /// Whether it takes rows in which a feature is missing.
+    pub fn takes_missing(&self) -> bool {
+        match self {
+            Self::Trees(_) => true,
+            Self::Linear(_) | Self::Kernel(_) => false,
+            Self::Blend(members) => members.iter().all(|member| matches!(member.regressor, Plain::Trees(_))),
+        }
     }
 }

@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{Matrix, Regressor, TargetTransform};
+use crate::{Conformal, Matrix, Regressor, TargetTransform};
 
 /// What the file of a model is called in its envelope, and the version of [`ModelFile`].
-pub const MODEL: (&str, u32) = ("model", 1);
+pub const MODEL: (&str, u32) = ("model", 2);
 
 /// A model as stored. Checked by [`Model::check`] before it can be used.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -31,6 +31,10 @@ pub struct ModelFile {
     pub train_rows: u64,
     /// The regressor.
     pub regressor: Regressor,
+    /// The mean of each feature over training rows; empty where nobody knows.
+    pub means: Vec<f64>,
+    /// How far predictions may be off.
+    pub interval: Option<Conformal>,
 }
 
 /// A stored model that does not hold together.
@@ -51,6 +55,11 @@ impl Model {
     /// If a prediction could go wrong.
     pub fn check(file: ModelFile) -> Result<Self, ModelFault> {
         file.regressor.check(file.features.len()).map_err(ModelFault)?;
+        let known = file.means.is_empty() || file.means.len() == file.features.len();
+        if !known || !file.means.iter().all(|mean| mean.is_finite()) {
+            return Err(ModelFault("the means of the features are not numbers".into()));
+        }
+        file.interval.as_ref().map_or(Ok(()), |interval| interval.check(file.features.len())).map_err(ModelFault)?;
         Ok(Self { file })
     }
 

@@ -119,7 +119,7 @@ pub(crate) fn category(graph: &mut Graph, column: &Column, encoder: &CategoryEnc
             let hot = graph.op("Equal", &[&upright, &all]);
             graph.number_of(&hot)
         }
-        Encoder::Ordinal => graph.number_of(&upright),
+        Encoder::Ordinal | Encoder::Native => graph.number_of(&upright),
     };
     Encoded { features, broken }
 }

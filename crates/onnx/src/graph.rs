@@ -10,6 +10,9 @@ use crate::proto::{
 /// What the first dimension of every input and output is called: the rows.
 const ROWS: &str = "rows";
 
+/// The domain of operators that hold what was learned.
+pub(crate) const LEARNED: &str = "ai.onnx.ml";
+
 /// Begins the name of everything that is not given: no column's name has a backtick in it.
 const OWN: char = '`';
 
@@ -116,6 +119,15 @@ impl Graph {
         self.apply("RegexFullMatch", &[texts], vec![attribute])
     }
 
+    /// Applies an operator of the machine learning domain.
+    pub(crate) fn learned(&mut self, operator: &str, inputs: &[&Value], attribute: Vec<AttributeProto>) -> Value {
+        let output = self.apply(operator, inputs, attribute);
+        if let Some(node) = self.proto.node.last_mut() {
+            node.domain = LEARNED.into();
+        }
+        output
+    }
+
     fn apply(&mut self, operator: &str, inputs: &[&Value], attribute: Vec<AttributeProto>) -> Value {
         let output = format!("{OWN}{}_{}", operator.to_lowercase(), self.proto.node.len());
         self.proto.node.push(NodeProto {
@@ -124,6 +136,7 @@ impl Graph {
             name: output.clone(),
             op_type: operator.into(),
             attribute,
+            domain: String::new(),
         });
         Value(output)
     }
@@ -131,6 +144,11 @@ impl Graph {
     /// Truths or whole numbers as numbers.
     pub(crate) fn number_of(&mut self, value: &Value) -> Value {
         self.op_with("Cast", &[value], "to", i64::from(data_type::DOUBLE))
+    }
+
+    /// Numbers without a fraction as whole numbers.
+    pub(crate) fn whole_of(&mut self, value: &Value) -> Value {
+        self.op_with("Cast", &[value], "to", i64::from(data_type::INT64))
     }
 
     /// Truths as 0 and 1.
@@ -165,6 +183,7 @@ impl Graph {
             name: name.to_owned(),
             op_type: "Identity".into(),
             attribute: Vec::new(),
+            domain: String::new(),
         };
         self.proto.node.push(node);
         self.proto.output.push(column(name, data_type::DOUBLE));

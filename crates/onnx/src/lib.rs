@@ -11,10 +11,12 @@ mod columns;
 mod expression;
 mod graph;
 mod proto;
+mod regressor;
 mod text;
+mod trees;
 
 use features::Preprocessor;
-use model::{Model, Regressor, TargetTransform};
+use model::Model;
 use prost::Message;
 use schema::{Column, ColumnType, UnknownCategory};
 use thiserror::Error;
@@ -25,6 +27,8 @@ use proto::{ModelProto, OperatorSetIdProto, StringStringEntryProto};
 /// The version of ONNX's file format, and of its operators.
 const IR_VERSION: i64 = 9;
 const OPERATOR_SET: i64 = 20;
+/// The version of the operators that hold what was learned: the first whose trees take numbers of double precision.
+const LEARNED_OPERATOR_SET: i64 = 3;
 /// The name of what is given.
 pub const OUTPUT: &str = "prediction";
 
@@ -45,12 +49,9 @@ pub struct Exported {
 /// Writes `preprocessor` and `model` as one graph.
 ///
 /// # Errors
-/// If the algorithm, or the form of a date, cannot be written.
+/// If the form of a date cannot be written.
 pub fn export(preprocessor: &Preprocessor, model: &Model) -> Result<Exported, Unsupported> {
     let file = model.file();
-    let Regressor::Linear(linear) = &file.regressor else {
-        return Err(Unsupported(format!("{} is not written as ONNX yet", file.algorithm)));
-    };
     let raw: Vec<&str> = file.features.iter().flat_map(|feature| preprocessor.raw_columns(feature)).collect();
     let columns: Vec<Column> =
         preprocessor.columns().filter(|column| raw.contains(&column.name.as_str())).cloned().collect();
@@ -69,15 +70,8 @@ pub fn export(preprocessor: &Preprocessor, model: &Model) -> Result<Exported, Un
     }
     let Path { broken, blocks, .. } = path;
     let features = ordered(&mut graph, blocks, &file.features);
-    let coefficients = graph.number_tensor(&linear.coefficients, &[linear.coefficients.len(), 1]);
-    let weighed = graph.op("MatMul", &[&features, &coefficients]);
-    let flat = graph.integers(&[-1]);
-    let sum = graph.op("Reshape", &[&weighed, &flat]);
-    let intercept = graph.number(linear.intercept);
-    let mut prediction = graph.op("Add", &[&sum, &intercept]);
-    if file.target_transform == TargetTransform::Log {
-        prediction = graph.op("Exp", &[&prediction]);
-    }
+    let prediction = regressor::regressor(&mut graph, &features, &file.regressor, file.features.len());
+    let mut prediction = regressor::undo(&mut graph, prediction, file.target_transform);
     if let Some(broken) = graph.any(broken) {
         let nothing = graph.number(f64::NAN);
         prediction = graph.choose(&broken, &nothing, &prediction);
@@ -89,7 +83,10 @@ pub fn export(preprocessor: &Preprocessor, model: &Model) -> Result<Exported, Un
         producer_version: env!("CARGO_PKG_VERSION").into(),
         doc_string: format!("Predicts {} from the raw columns, with {}", file.target, file.algorithm),
         graph: Some(graph.finish(&prediction, OUTPUT)),
-        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPERATOR_SET }],
+        opset_import: vec![
+            OperatorSetIdProto { domain: String::new(), version: OPERATOR_SET },
+            OperatorSetIdProto { domain: graph::LEARNED.into(), version: LEARNED_OPERATOR_SET },
+        ],
         metadata_props: vec![entry("schema", &file.schema), entry("target", &file.target)],
     };
     Ok(Exported { bytes: bytes.encode_to_vec(), columns })

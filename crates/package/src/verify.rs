@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use artifact::{Digest, read_envelope_bytes};
+use artifact::{Digest, read_envelope_bytes, read_envelope_bytes_or_older};
 use cli::{No, Outcome};
 use features::{PREPROCESSOR, Preprocessor, PreprocessorFile};
-use model::{MODEL, Model, ModelFile};
+use model::{MODEL, Model, ModelFile, ModelFileV1};
 use serde::Serialize;
 
 use crate::bundle::{BundleManifest, Files, MANIFEST, read};
@@ -58,8 +58,8 @@ fn get<'a>(files: &'a Files, name: &str) -> Result<&'a [u8], String> {
 /// The model and the preprocessor among `files`, if both can be used and belong together.
 pub(crate) fn open(files: &Files) -> Result<(Model, Preprocessor), String> {
     let (model_bytes, preprocessor_bytes) = (get(files, "model.bin")?, get(files, "preprocessor.bin")?);
-    let file: ModelFile =
-        read_envelope_bytes(model_bytes, Path::new("model.bin"), MODEL.into()).map_err(|error| error.to_string())?;
+    let file: ModelFile = read_envelope_bytes_or_older::<_, ModelFileV1>(model_bytes, Path::new("model.bin"), MODEL.into())
+        .map_err(|error| error.to_string())?;
     let model = Model::check(file).map_err(|error| error.to_string())?;
     let file: PreprocessorFile = read_envelope_bytes(preprocessor_bytes, Path::new("preprocessor.bin"), PREPROCESSOR.into())
         .map_err(|error| error.to_string())?;
@@ -112,6 +112,8 @@ mod tests {
             seed: 1,
             train_rows: 3,
             regressor: Regressor::Linear(Linear { intercept: 1.0, coefficients: vec![2.0; features.len()] }),
+            means: vec![0.5; features.len()],
+            interval: None,
         }
     }
 
@@ -177,7 +179,11 @@ mod tests {
         let (model_bytes, preprocessor_bytes) = (golden("model_v1.bin"), golden("preprocessor_v1.bin"));
         let file: PreprocessorFile = read_envelope_bytes(&preprocessor_bytes, Path::new("p"), PREPROCESSOR.into()).unwrap();
         let preprocessor = Preprocessor::check(file).unwrap();
-        let model = Model::check(read_envelope_bytes(&model_bytes, Path::new("m"), MODEL.into()).unwrap()).unwrap();
+        let open = |bytes: &[u8]| {
+            let file = read_envelope_bytes_or_older::<ModelFile, ModelFileV1>(bytes, Path::new("m"), MODEL.into());
+            Model::check(file.unwrap()).unwrap()
+        };
+        let model = open(&model_bytes);
         assert_eq!(Digest::of_bytes(&preprocessor_bytes).hex(), model.file().preprocessor);
         let mut houses = Table::new(2);
         for (name, values) in [
@@ -197,6 +203,11 @@ mod tests {
         for (found, expected) in predicted.iter().zip([266_127.993_748_001_35, 369_508.021_745_781_1]) {
             assert!((found / expected - 1.0).abs() < 1e-12, "{found} is not {expected}");
         }
+        let forest = open(&golden("forest_v1.bin"));
+        let row = [2045.0, 3.0, 2.0, 1967.0, 59.0, 1.5, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0];
+        let found = forest.predict(&Matrix::new(row.map(|cell| vec![cell]).to_vec()))[0];
+        assert!((found / 311_533.640_909_658_2 - 1.0).abs() < 1e-12, "{found}");
+        assert!(forest.check_explicable().unwrap_err().contains("do not know how many training rows"));
     }
 
     #[test]

@@ -131,6 +131,9 @@ pub enum NumberImpute {
     Median,
     /// The arithmetic mean.
     Mean,
+    /// Nothing: the value stays missing, for models that find out themselves which way missing values go. Trees take them, others
+    /// refuse them.
+    None,
 }
 
 /// How categories become numbers.
@@ -157,6 +160,9 @@ pub enum Encoding {
     OneHot,
     /// One feature: 0 for the lowest level, 1 for the next, and so on. Needs `ordered` levels.
     Ordinal,
+    /// One feature: the place of the level among the levels, which says nothing of their order. Trees split it by sets of levels; other
+    /// models should not be given it.
+    Native,
 }
 
 /// What to do with a level that the schema does not list and training did not see.

@@ -25,6 +25,11 @@ pub struct Args {
     #[arg(long, value_name = "DIR", required = true)]
     pub(crate) models_dir: Option<PathBuf>,
 
+    /// Take the model from this file instead of fitting one: LightGBM's text format or XGBoost's JSON, trained on the columns of the
+    /// featured table. It is measured, recorded and stored like any other
+    #[arg(long, value_name = "FILE")]
+    pub(crate) import: Option<PathBuf>,
+
     /// Register the model under its name, as a new version with the alias `challenger`; `train promote` makes it the champion
     #[arg(long)]
     pub(crate) register: bool,
@@ -89,6 +94,14 @@ pub(crate) struct PredictArgs {
     /// <FILE>.quarantine.csv
     #[arg(long, value_name = "FILE")]
     pub(crate) output: PathBuf,
+
+    /// Also write `prediction_low` and `prediction_high`: the interval that is to hold this share of targets, 0.9 if none is said
+    #[arg(long, value_name = "SHARE", num_args = 0..=1, default_missing_value = "0.9")]
+    pub(crate) intervals: Option<f64>,
+
+    /// Also write what each raw column adds to the prediction: `base` and a column `from <COLUMN>` each, which add up to it
+    #[arg(long)]
+    pub(crate) contributions: bool,
 }
 
 #[derive(ClapArgs, Debug)]

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use anyhow::{Context, bail, ensure};
 use artifact::{Digest, FileEntry};
 use frame::Format;
-use model::{Algorithm, ModelConfig, ModelSection, Parameters};
+use model::{Algorithm, Imported, ModelConfig, ModelSection, Parameters};
 use serde::Serialize;
 use serde_json::Value;
 use tracking::Tracking;
@@ -29,6 +29,8 @@ pub struct Config {
     /// The run that this one belongs to.
     pub(crate) parent: Option<String>,
     pub(crate) register: bool,
+    /// The file that the model is taken from instead of being fitted.
+    pub(crate) import: Option<FileEntry>,
     pub(crate) section: ModelSection,
     pub(crate) algorithm: Algorithm,
     pub(crate) parameters: Parameters,
@@ -44,9 +46,10 @@ pub struct Config {
 #[derive(Serialize)]
 struct Settings<'a> {
     algorithm: &'a str,
-    parameters: BTreeMap<&'static str, Value>,
+    parameters: BTreeMap<String, Value>,
     seed: u64,
     section: &'a ModelSection,
+    import: Option<&'a str>,
 }
 
 impl Config {
@@ -72,8 +75,19 @@ impl Config {
             !section.name.is_empty() && section.name.chars().all(nameable) && !section.name.starts_with('.'),
             located(format!("model.name: \"{}\" is not made of letters, digits, _, - and .", section.name))
         );
-        let algorithm = Algorithm::parse(&section.best_model).map_err(located)?;
-        let (parameters, seed, mut warnings) = Parameters::check(algorithm, &section.parameters).map_err(located)?;
+        let (mut algorithm, mut parameters, seed, mut warnings) = section.checked_parameters().map_err(located)?;
+        let mut import = None;
+        if let Some(file) = &args.import {
+            let text = cli::read_text(file, "--import")?;
+            let imported = Imported::parse(&text).map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?;
+            (algorithm, parameters) = (Algorithm::Imported, Parameters::Imported(Box::new(imported)));
+            import = Some(FileEntry::of(file).context("reading the model")?);
+        }
+        let coverage = section.intervals.coverage;
+        ensure!(
+            coverage > 0.0 && coverage < 1.0,
+            located(format!("model.intervals.coverage: {coverage} is not a share above 0 and below 1"))
+        );
         ensure!(
             section.cross_validation.folds != 1,
             located(
@@ -93,9 +107,10 @@ impl Config {
         }
         let settings = Digest::of_json(&Settings {
             algorithm: algorithm.name(),
-            parameters: parameters.named().into_iter().collect(),
+            parameters: parameters.named(None).into_iter().collect(),
             seed,
             section: &section,
+            import: import.as_ref().map(|file| file.digest.hex()),
         });
         let trained = models_dir.join("trained");
         Ok(Self {
@@ -109,6 +124,7 @@ impl Config {
             resumed,
             parent: args.parent_run.clone(),
             register: args.register,
+            import,
             section,
             algorithm,
             parameters,
@@ -119,5 +135,10 @@ impl Config {
             config_path: path.clone(),
             force: args.global.force,
         })
+    }
+
+    /// The files that say what to train.
+    pub(crate) fn config_files(&self) -> Vec<FileEntry> {
+        [&self.config_file].into_iter().chain(&self.import).cloned().collect()
     }
 }

@@ -48,7 +48,7 @@ pub(crate) fn read(config: &Config, target: &str, progress: &Progress) -> anyhow
     let mut test_lines = Vec::new();
     let wanted: Vec<&str> = features.iter().map(String::as_str).chain([target]).collect();
     source.for_each_block(
-        |block| Rows::of(block, &wanted, path),
+        |block| Rows::of(block, &wanted, path, config),
         |tables| {
             bar.advance(tables.len() as u64);
             for rows in tables {
@@ -81,14 +81,24 @@ struct Rows {
 }
 
 impl Rows {
-    /// The `wanted` columns of `block`, in which no number may be missing.
-    fn of(block: &Block, wanted: &[&str], path: &Path) -> anyhow::Result<Self> {
+    /// The `wanted` columns of `block`, the target last. A feature may be missing where the algorithm takes that.
+    fn of(block: &Block, wanted: &[&str], path: &Path, config: &Config) -> anyhow::Result<Self> {
+        let target = wanted.last();
         let table = block.typed(&|name| if name == SPLIT_COLUMN { Kind::Text } else { Kind::Number })?;
         let mut columns = Vec::with_capacity(wanted.len());
         for name in wanted {
             let values = table.numbers(name).with_context(|| format!("column \"{name}\" cannot be read"))?;
-            if let Some(row) = values.iter().position(|value| !value.is_finite()) {
-                bail!("{}:{}: column \"{name}\" is missing. Run `engineer` again", path.display(), block.line(row));
+            let missing = Some(name) != target && config.parameters.takes_missing();
+            if let Some(row) = values.iter().position(|value| !(value.is_finite() || missing && value.is_nan())) {
+                let advice = if Some(name) == target {
+                    "Run `engineer` again".to_owned()
+                } else {
+                    format!(
+                        "{} takes no missing value: use trees, or another engineer.impute.number than none",
+                        config.algorithm.name()
+                    )
+                };
+                bail!("{}:{}: column \"{name}\" is missing. {advice}", path.display(), block.line(row));
             }
             columns.push(values);
         }

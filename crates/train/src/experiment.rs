@@ -6,16 +6,21 @@ use anyhow::{Context, ensure};
 use cli::Progress;
 use features::Preprocessor;
 use model::{
-    BootstrapInterval, CrossValidation, CurvePoint, Importance, Metrics, Regressor, bootstrap_intervals, cross_validate,
-    curve_over_rows, fit, median, permutation_importance,
+    BootstrapInterval, Conformal, CrossValidation, CurvePoint, Importance, Metrics, ModelSection, Regressor, Rows,
+    TargetTransform, bootstrap_intervals, cross_validate, curve_over_rows, fit, median, permutation_importance, wants_log,
 };
 
-use crate::{Config, data::Dataset};
+use crate::{Config, data::Dataset, figure::figure};
 
 /// What a run found.
 pub(crate) struct Findings {
     pub(crate) regressor: Regressor,
     pub(crate) predictions: Vec<f64>,
+    /// The mean of each feature over training rows.
+    pub(crate) means: Vec<f64>,
+    pub(crate) interval: Option<Conformal>,
+    /// The interval of each test row, at the configured coverage.
+    pub(crate) bounds: Option<Vec<(f64, f64)>>,
     pub(crate) test: Metrics,
     pub(crate) train: Metrics,
     /// Always predicting the mean of the training target.
@@ -40,6 +45,9 @@ pub(crate) struct LearningCurve {
     pub(crate) points: Vec<CurvePoint>,
 }
 
+/// Features with another distribution that are named.
+const SHIFTED: usize = 5;
+
 /// What a curve of an ensemble is drawn over.
 pub(crate) const TREES: &str = "trees";
 /// What a curve of a linear function is drawn over.
@@ -53,8 +61,13 @@ pub(crate) fn experiment(
     progress: &Progress,
 ) -> anyhow::Result<Findings> {
     let transform = config.section.target_transform;
-    let target: Vec<f64> = data.train.y.iter().map(|y| transform.forward(*y)).collect();
-    let unfit: Vec<f64> = target.iter().zip(&data.train.y).filter(|(log, _)| !log.is_finite()).map(|(_, y)| *y).collect();
+    let takes_log = config.section.takes_log();
+    let unfit: Vec<f64> = data.train.y.iter().copied().filter(|y| takes_log && *y <= 0.0).collect();
+    let categorical: Vec<bool> = data.features.iter().map(|feature| preprocessor.is_categorical(feature)).collect();
+    let parameters = config
+        .parameters
+        .for_features(&data.features, &categorical)
+        .map_err(|message| anyhow::anyhow!("{}: {message}", config.config_path.display()))?;
     ensure!(
         unfit.is_empty(),
         "{}: model.target_transform: log needs a target above 0, and {} training rows of {} have none (the first is {}). Set min \
@@ -67,7 +80,9 @@ pub(crate) fn experiment(
 
     let mut warnings = Vec::new();
     let rows = data.train.y.len();
-    let mut folds = config.section.cross_validation.folds;
+    // what was trained elsewhere cannot be trained again
+    let imported = config.import.is_some();
+    let mut folds = if imported { 0 } else { config.section.cross_validation.folds };
     if folds > 0 && rows < 2 * folds {
         folds = if rows >= 4 { 2 } else { 0 };
         warnings.push(format!("{rows} training rows are too few for the folds asked for; cross-validated with {folds}"));
@@ -77,7 +92,7 @@ pub(crate) fn experiment(
     let (fitted, validated) = rayon::join(
         || {
             let started = Instant::now();
-            let regressor = fit(&data.train.x, &target, &config.parameters, config.seed)?;
+            let regressor = fit(&data.train.x, &data.train.y, &parameters, transform, config.seed)?;
             bar.advance(1);
             Ok::<_, model::FitError>((regressor, started.elapsed().as_millis() as u64))
         },
@@ -86,9 +101,7 @@ pub(crate) fn experiment(
             let done = || bar.advance(1);
             let scores = match folds {
                 0 => Ok(CrossValidation::default()),
-                folds => {
-                    cross_validate(&data.train.x, &data.train.y, &config.parameters, transform, folds, config.seed, &done)
-                }
+                folds => cross_validate(&data.train.x, &data.train.y, &parameters, transform, folds, config.seed, &done),
             };
             scores.map(|scores| (scores, started.elapsed().as_millis() as u64))
         },
@@ -102,13 +115,30 @@ pub(crate) fn experiment(
         }
     };
     let curve = match &regressor {
-        Regressor::Linear(_) if !validated.folds.is_empty() => {
-            let points = curve_over_rows(&data.train.x, &data.train.y, &config.parameters, transform, config.seed);
+        Regressor::Linear(_) | Regressor::Kernel(_) if !validated.folds.is_empty() => {
+            let points = curve_over_rows(&data.train.x, &data.train.y, &parameters, transform, config.seed);
             LearningCurve { over: ROWS, points }
         }
         _ => LearningCurve { over: TREES, points: validated.curve },
     };
 
+    warnings.extend(doubts(config, data, &validated.predictions));
+    let transform = transform.after(&parameters);
+    let scale = interval_scale(&config.section, &data.train.y, &validated.predictions);
+    let interval = Conformal::fit(&data.train.x, &data.train.y, &validated.predictions, scale, config.seed);
+    match &interval {
+        None if imported => warnings.push(
+            "no intervals: they are learned from cross-validation, for which an imported model cannot be fitted".into(),
+        ),
+        None if folds > 0 => warnings.push("no intervals: nothing was predicted for rows that were held out".into()),
+        None => warnings.push("no intervals: they are learned from cross-validation, and there are no folds".into()),
+        Some(found) if !found.reaches(config.section.intervals.coverage) => warnings.push(format!(
+            "{rows} training rows are too few for intervals that hold {}: they end at the farthest residual",
+            figure("mape", config.section.intervals.coverage)
+        )),
+        Some(_) => {}
+    }
+    let means = data.train.x.columns().iter().map(|column| mean_of_known(column)).collect();
     let predict = |x| regressor.predict(x).into_iter().map(|y| transform.inverse(y)).collect::<Vec<f64>>();
     let predictions = predict(&data.test.x);
     let mean = data.train.y.iter().sum::<f64>() / rows as f64;
@@ -117,8 +147,13 @@ pub(crate) fn experiment(
         train: Metrics::of(&data.train.y, &predict(&data.train.x)),
         baseline: Metrics::of(&data.test.y, &vec![mean; data.test.y.len()]),
         baseline_median: Metrics::of(&data.test.y, &vec![median(&mut data.train.y.clone()); data.test.y.len()]),
-        importances: importances(config, data, preprocessor, &regressor),
+        importances: importances(config, data, preprocessor, &regressor, transform),
         intervals: bootstrap_intervals(&data.test.y, &predictions, config.seed),
+        bounds: interval
+            .as_ref()
+            .map(|interval| interval.bounds(&data.test.x, &predictions, config.section.intervals.coverage)),
+        interval,
+        means,
         regressor,
         predictions,
         folds: validated.folds,
@@ -129,12 +164,46 @@ pub(crate) fn experiment(
     })
 }
 
+/// What should make one doubt the score.
+fn doubts(config: &Config, data: &Dataset, held_out: &[f64]) -> Vec<String> {
+    let rows = Rows { features: &data.features, train: (&data.train.x, &data.train.y), test: (&data.test.x, &data.test.y) };
+    let mut found = rows.too_good_alone(config.seed);
+    found.extend(rows.overlap());
+    let drift = rows.drift();
+    let more = drift.len().saturating_sub(SHIFTED);
+    found.extend(drift.into_iter().take(SHIFTED));
+    if more > 0 {
+        found.push(format!("so are {more} more features"));
+    }
+    if !config.section.takes_log() && held_out.len() == data.train.y.len() {
+        found.extend(wants_log(&data.train.y, held_out));
+    }
+    found
+}
+
+/// What is done to target and prediction before residuals are taken for intervals: the logarithm where the model, or every part of it,
+/// works on it.
+fn interval_scale(section: &ModelSection, y: &[f64], predictions: &[f64]) -> TargetTransform {
+    let log = |transform: TargetTransform| transform == TargetTransform::Log;
+    let parts = section.blend.iter().map(|part| part.target_transform);
+    let all = log(section.target_transform) || (!section.blend.is_empty() && parts.into_iter().all(log));
+    let positive = y.iter().chain(predictions).all(|value| *value > 0.0);
+    if all && positive { TargetTransform::Log } else { TargetTransform::None }
+}
+
+/// The mean of the values that are there; 0 of none.
+fn mean_of_known(column: &[f64]) -> f64 {
+    let known: Vec<f64> = column.iter().copied().filter(|value| !value.is_nan()).collect();
+    if known.is_empty() { 0.0 } else { known.iter().sum::<f64>() / known.len() as f64 }
+}
+
 /// A feature made of two raw columns counts for both.
 fn importances(
     config: &Config,
     data: &Dataset,
     preprocessor: &Preprocessor,
     regressor: &Regressor,
+    transform: TargetTransform,
 ) -> Vec<(String, Importance)> {
     let made_of: Vec<Vec<&str>> = data.features.iter().map(|feature| preprocessor.raw_columns(feature)).collect();
     let (names, groups): (Vec<String>, Vec<Vec<usize>>) = preprocessor
@@ -145,7 +214,6 @@ fn importances(
         })
         .filter(|(_, group)| !group.is_empty())
         .unzip();
-    let transform = config.section.target_transform;
     let found = permutation_importance(regressor, transform, &data.test.x, &data.test.y, &groups, config.seed);
     let mut importances: Vec<(String, Importance)> = names.into_iter().zip(found).collect();
     importances.sort_by(|a, b| b.1.mean.total_cmp(&a.1.mean));

@@ -4,6 +4,7 @@
 
 mod args;
 mod config;
+mod coverage;
 mod data;
 mod experiment;
 mod figure;
@@ -47,8 +48,8 @@ pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
         command.name()
     );
     anyhow::ensure!(
-        !args.register && args.parent_run.is_none(),
-        "--register and --parent-run before `{}` mean nothing; they belong to a training",
+        !args.register && args.parent_run.is_none() && args.import.is_none(),
+        "--register, --parent-run and --import before `{}` mean nothing; they belong to a training",
         command.name()
     );
     anyhow::ensure!(

@@ -68,7 +68,7 @@ pub(crate) fn add(config: &Config, run: &mut Run, record: &RunRecord, made: &Mad
     let mlmodel = mlmodel(record, made, exported.as_ref());
     files.push(file(MLMODEL, serde_yaml::to_string(&mlmodel).unwrap_or_default().into_bytes()));
     if let Some(exported) = exported {
-        let example = example(&exported.columns, made.preprocessor);
+        let example = example(&exported.columns, made);
         files.push(file("onnx/columns.json", columns(&exported.columns).to_string().into_bytes()));
         files.push(file("onnx/model.onnx", exported.bytes));
         files.push(file(&format!("code/{LOADER}.py"), LOADER_CODE.as_bytes().to_vec()));
@@ -197,9 +197,11 @@ fn columns(columns: &[Column]) -> Value {
     columns.iter().map(column).collect()
 }
 
-/// A typical row, made of what takes the place of missing values, and one in which all is missing that may be.
-fn example(columns: &[Column], preprocessor: &Preprocessor) -> Value {
-    let file = preprocessor.file();
+/// A typical row, made of what takes the place of missing values, or else of means, and one in which all is missing that may be.
+fn example(columns: &[Column], made: &Made) -> Value {
+    let (file, model) = (made.preprocessor.file(), made.model.file());
+    let mean =
+        |name: &str| model.features.iter().position(|feature| feature == name).and_then(|place| model.means.get(place));
     let typical = |column: &Column| -> Value {
         match column.spec.kind {
             ColumnType::Category => {
@@ -211,8 +213,9 @@ fn example(columns: &[Column], preprocessor: &Preprocessor) -> Value {
             ColumnType::Date => json!("2000-01-01"),
             _ => {
                 let known = file.numbers.iter().find(|feature| feature.name == column.name);
+                let usual = known.map(|feature| feature.fill).filter(|fill| fill.is_finite());
                 let (min, max) = (column.spec.min.unwrap_or(f64::MIN), column.spec.max.unwrap_or(f64::MAX));
-                let value = known.map_or(1.0, |feature| feature.fill).clamp(min, max);
+                let value = usual.or_else(|| mean(&column.name).copied()).unwrap_or(1.0).clamp(min, max);
                 json!(if column.spec.kind == ColumnType::Integer { value.round() } else { value })
             }
         }

@@ -6,6 +6,7 @@ use model::{METRIC_NAMES, Regressor, mean_and_deviation};
 use report::{Bar, Html, Page, Table};
 
 use crate::{
+    coverage,
     data::Dataset,
     experiment::{Findings, TREES},
     figure::{figure, label},
@@ -43,6 +44,9 @@ pub(crate) fn render(
         page.section("Learning curve", &learning_curve(findings));
     }
     page.section("Predictions", &predictions(dataset, findings, target));
+    if findings.bounds.is_some() {
+        page.section("Intervals", &intervals(record, dataset, findings, target));
+    }
     page.section("What the model goes by", &reasons(record, dataset, findings, preprocessor, target));
     page.section("Worst rows", &worst(dataset, findings, preprocessor, target));
     page.section("Parameters", &[parameters(record)]);
@@ -180,6 +184,38 @@ fn predictions(dataset: &Dataset, findings: &Findings, target: &str) -> Vec<Html
         content.push(Html::text(&left_out).small().paragraph());
     }
     content
+}
+
+fn intervals(record: &RunRecord, dataset: &Dataset, findings: &Findings, target: &str) -> Vec<Html> {
+    let Some(all) = coverage::overall(dataset, findings) else { return Vec::new() };
+    let asked = record.parameters.get("interval_coverage_asked").and_then(serde_json::Value::as_f64).unwrap_or_default();
+    let tiles = [
+        (report::percent(all.share), "of test rows within", format!("{} were asked for", report::percent(asked))),
+        (report::amount(all.width), "median width", format!("in the unit of {target}")),
+    ];
+    let parts = coverage::by_height(dataset, findings);
+    let range = |part: &coverage::Coverage| format!("{} to {}", report::amount(part.from), report::amount(part.to));
+    let bars: Vec<Bar> = parts
+        .iter()
+        .map(|part| Bar { label: range(part), value: part.share, text: report::percent(part.share), spread: 0.0 })
+        .collect();
+    let mut table = Table::new(["predicted", "#test rows", "#within", "#median width"]);
+    for part in &parts {
+        table.row([
+            range(part).into(),
+            report::count(part.rows as u64).into(),
+            report::percent(part.share).into(),
+            report::amount(part.width).into(),
+        ]);
+    }
+    vec![
+        Html::prose(
+            "Conformal intervals: from residuals of cross-validation, wider where rows like this one are usually missed by more. Here              they are held against test rows, all of them and by the height of the prediction.",
+        )
+        .paragraph(),
+        report::tiles(&tiles),
+        report::side_by_side(&[report::bars("Test rows within their interval, by the prediction", &bars), table.html()]),
+    ]
 }
 
 fn reasons(

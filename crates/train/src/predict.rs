@@ -5,12 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, ensure};
-use artifact::{AtomicFile, Digest, read_envelope};
+use anyhow::{Context, bail, ensure};
+use artifact::{AtomicFile, Digest, read_envelope, read_envelope_or_older};
 use cli::{No, Outcome, Progress};
 use features::{PREPROCESSOR, Preprocessor, PreprocessorFile};
 use frame::{Block, Format, Rejected, Source, TableWriter, TargetColumn};
-use model::{MODEL, Model, ModelFile};
+use model::{Contributions, MODEL, Matrix, Model, ModelFile, ModelFileV1};
 use polars::prelude::*;
 use schema::UnknownCategory;
 use serde::Serialize;
@@ -24,6 +24,9 @@ pub struct PredictConfig {
     preprocessor: Preprocessor,
     input: PathBuf,
     output: PathBuf,
+    /// The share of targets that intervals are to hold, if they are wanted.
+    intervals: Option<f64>,
+    contributions: bool,
 }
 
 #[derive(Serialize)]
@@ -48,7 +51,8 @@ impl PredictConfig {
         let bundle = args.models_dir.join("model.bin").exists();
         let folder = if bundle { args.models_dir.clone() } else { args.models_dir.join("trained") };
         let model_path = folder.join("model.bin");
-        let file: ModelFile = read_envelope(&model_path, MODEL.into(), "Run `train` to write it")?;
+        let file: ModelFile =
+            read_envelope_or_older::<_, ModelFileV1>(&model_path, MODEL.into(), "Run `train` to write it")?;
         let model = Model::check(file).with_context(|| format!("{}", model_path.display()))?;
         let beside = folder.join("preprocessor.bin");
         let recorded =
@@ -65,7 +69,27 @@ impl PredictConfig {
             &model.file().preprocessor.get(..12).unwrap_or_default()
         );
         let preprocessor = Preprocessor::check(file).with_context(|| format!("{}", preprocessor_path.display()))?;
-        Ok(Self { model, preprocessor, input: args.input.clone(), output: args.output.clone() })
+        if let Some(coverage) = args.intervals {
+            ensure!(coverage > 0.0 && coverage < 1.0, "--intervals {coverage}: is not a share above 0 and below 1");
+            ensure!(
+                model.file().interval.is_some(),
+                "{}: has no intervals: they are learned from cross-validation when a model is trained",
+                model_path.display()
+            );
+        }
+        if args.contributions {
+            model
+                .check_explicable()
+                .map_err(|reason| anyhow::anyhow!("{}: cannot be explained: {reason}", model_path.display()))?;
+        }
+        Ok(Self {
+            model,
+            preprocessor,
+            input: args.input.clone(),
+            output: args.output.clone(),
+            intervals: args.intervals,
+            contributions: args.contributions,
+        })
     }
 }
 
@@ -77,12 +101,9 @@ pub fn predict(config: &PredictConfig, progress: &Progress) -> anyhow::Result<Ou
     let schema = config.preprocessor.schema();
     let mut source = Source::open(&config.input)?;
     frame::check_header(&config.input, source.header_line(), source.names(), schema, TargetColumn::Optional)?;
-    ensure!(
-        !source.names().iter().any(|name| name == "prediction"),
-        "{}:{}: has a column \"prediction\" already; rename it",
-        config.input.display(),
-        source.header_line()
-    );
+    if let Some(name) = source.names().iter().find(|name| written(config).contains(name)) {
+        bail!("{}:{}: has a column \"{name}\" already; rename it", config.input.display(), source.header_line());
+    }
     let mut quarantine_name = config.output.as_os_str().to_owned();
     quarantine_name.push(".quarantine.csv");
     let mut quarantine = AtomicFile::create(Path::new(&quarantine_name))?;
@@ -134,6 +155,52 @@ pub fn predict(config: &PredictConfig, progress: &Progress) -> anyhow::Result<Ou
     Ok(Outcome::done(&data, human))
 }
 
+/// The names of the columns that are written beside those that came.
+fn written(config: &PredictConfig) -> Vec<String> {
+    let mut names = vec!["prediction".to_owned()];
+    if config.intervals.is_some() {
+        names.extend(["prediction_low", "prediction_high"].map(String::from));
+    }
+    if config.contributions {
+        names.push("base".into());
+        names.extend(explained(config).into_iter().map(|name| format!("from {name}")));
+    }
+    names
+}
+
+/// The raw columns that the model goes by.
+fn explained(config: &PredictConfig) -> Vec<&str> {
+    let made_of = |feature: &String| config.preprocessor.raw_columns(feature);
+    let used: Vec<&str> = config.model.file().features.iter().flat_map(made_of).collect();
+    let columns = config.preprocessor.columns().map(|column| column.name.as_str());
+    columns.filter(|name| used.contains(name)).collect()
+}
+
+/// What is written beside the predictions, column by column.
+fn added(config: &PredictConfig, features: &Matrix, predictions: &[f64]) -> Vec<Vec<f64>> {
+    let mut columns = Vec::new();
+    if let (Some(coverage), Some(interval)) = (config.intervals, &config.model.file().interval) {
+        let (low, high) = interval.bounds(features, predictions, coverage).into_iter().unzip();
+        columns.extend([low, high]);
+    }
+    if config.contributions {
+        let names = explained(config);
+        let place = |column: &str| names.iter().position(|name| *name == column);
+        let groups: Vec<Vec<usize>> = config
+            .model
+            .file()
+            .features
+            .iter()
+            .map(|feature| config.preprocessor.raw_columns(feature).into_iter().filter_map(place).collect())
+            .collect();
+        let parts: Vec<Contributions> =
+            config.model.contributions(features).into_iter().map(|parts| parts.grouped(names.len(), &groups)).collect();
+        columns.push(parts.iter().map(|parts| parts.base).collect());
+        columns.extend((0..names.len()).map(|column| parts.iter().map(|parts| parts.parts[column]).collect()));
+    }
+    columns
+}
+
 struct Predicted {
     frame: DataFrame,
     rejected: Vec<Rejected>,
@@ -167,6 +234,9 @@ fn predict_block(config: &PredictConfig, block: &Block) -> anyhow::Result<Predic
             good.iter().map(|row| Some(cells[*row].as_str()).filter(|cell| !cell.is_empty())).collect();
         columns.push(Column::new(name.as_str().into(), cells));
     }
-    columns.push(Column::new("prediction".into(), predictions));
+    let parts = added(config, &matrix, &predictions);
+    for (name, values) in written(config).into_iter().zip([predictions].into_iter().chain(parts)) {
+        columns.push(Column::new(name.into(), values));
+    }
     Ok(Predicted { frame: DataFrame::new(good.len(), columns)?, rejected: checked.rejected, unknown_levels })
 }

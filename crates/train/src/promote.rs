@@ -4,10 +4,12 @@
 use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context, bail, ensure};
-use artifact::{Digest, Manifest, check_input, read_envelope};
+use artifact::{Digest, Manifest, check_input, read_envelope, read_envelope_or_older};
 use cli::{No, Outcome, Progress};
 use features::{PREPROCESSOR, Preprocessor, PreprocessorFile};
-use model::{DEFAULT_SEED, Decision, METRIC_NAMES, MODEL, Metrics, Model, ModelFile, Paired, decide, paired_bootstrap};
+use model::{
+    DEFAULT_SEED, Decision, METRIC_NAMES, MODEL, Metrics, Model, ModelFile, ModelFileV1, Paired, decide, paired_bootstrap,
+};
 use schema::{ChampionSection, ConfigError, PipelineConfig};
 use serde::Serialize;
 use tracking::{CHALLENGER, CHAMPION, ModelVersion, Move, RegisteredModel, Registry, move_alias};
@@ -169,7 +171,7 @@ fn load(registry: &dyn Registry, version: ModelVersion) -> anyhow::Result<Candid
         })?;
     }
     let open = || -> anyhow::Result<(Model, Preprocessor)> {
-        let file: ModelFile = read_envelope(&at("model.bin"), MODEL.into(), "")?;
+        let file: ModelFile = read_envelope_or_older::<_, ModelFileV1>(&at("model.bin"), MODEL.into(), "")?;
         let preprocessor: PreprocessorFile = read_envelope(&at("preprocessor.bin"), PREPROCESSOR.into(), "")?;
         let (digest, _) = Digest::of_file(&at("preprocessor.bin"))?;
         ensure!(digest.hex() == file.preprocessor, "its preprocessor is not the one that it was trained with");

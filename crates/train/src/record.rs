@@ -8,17 +8,16 @@ use artifact::{
     RunStatus, RunTimes,
 };
 use cli::Clock;
-use model::Metrics;
+use model::{Metrics, Parameters};
 use schema::{TEST, TRAIN};
 use serde_json::{Value, json};
 use tracking::{Content, RunFile};
 
-use crate::{Config, data::Dataset, experiment::Findings, figure::figure, lineage::Lineage};
+use crate::{Config, coverage, data::Dataset, experiment::Findings, figure::figure, lineage::Lineage};
 
 /// The run as it begins: who runs what.
 pub(crate) fn opening(config: &Config, target: &str, clock: &Clock) -> RunRecord {
-    let mut parameters: BTreeMap<String, Value> =
-        config.parameters.named().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let mut parameters: BTreeMap<String, Value> = config.parameters.named(None).into_iter().collect();
     parameters.insert("algorithm".into(), json!(config.algorithm.name()));
     parameters.insert("random_state".into(), json!(config.seed));
     parameters.insert("target_variable".into(), json!(target));
@@ -27,7 +26,7 @@ pub(crate) fn opening(config: &Config, target: &str, clock: &Clock) -> RunRecord
     let mut tags: BTreeMap<String, String> = BTreeMap::new();
     tags.insert("algorithm".into(), config.algorithm.name().into());
     tags.insert("version".into(), env!("CARGO_PKG_VERSION").into());
-    tags.insert("engine".into(), "smartcore 0.7.0".into());
+    tags.insert("engine".into(), engine(&config.parameters).into());
     let commit = cli::commit();
     if let Some(commit) = &commit {
         tags.insert("commit".into(), commit.clone());
@@ -53,9 +52,27 @@ pub(crate) fn opening(config: &Config, target: &str, clock: &Clock) -> RunRecord
     }
 }
 
+/// What fits these.
+fn engine(parameters: &Parameters) -> &'static str {
+    match parameters {
+        Parameters::Forest(_) | Parameters::Boosting(_) => concat!("boosting ", env!("CARGO_PKG_VERSION")),
+        Parameters::Blend(_) => concat!("boosting ", env!("CARGO_PKG_VERSION"), ", smartcore 0.7.0"),
+        Parameters::Imported(imported) => imported.source,
+        _ => "smartcore 0.7.0",
+    }
+}
+
 /// The run as it ended.
-pub(crate) fn finished(opening: RunRecord, dataset: &Dataset, findings: &Findings, inputs: &Inputs) -> RunRecord {
+pub(crate) fn finished(
+    opening: RunRecord,
+    config: &Config,
+    dataset: &Dataset,
+    findings: &Findings,
+    inputs: &Inputs,
+) -> RunRecord {
     let mut record = opening;
+    // with those that go by the size of the table
+    record.parameters.extend(config.parameters.named(Some(dataset.train.y.len())));
     record.status = RunStatus::Finished;
     record.parameters.insert("cross_validation_folds".into(), json!(findings.folds.len()));
     record.parameters.insert("features".into(), json!(dataset.features.len()));
@@ -64,6 +81,11 @@ pub(crate) fn finished(opening: RunRecord, dataset: &Dataset, findings: &Finding
     }
     record.tags.insert("preprocessor".into(), inputs.preprocessor.digest.to_string());
     record.metrics = metrics(findings);
+    if let Some(found) = coverage::overall(dataset, findings) {
+        record.parameters.insert("interval_coverage_asked".into(), json!(config.section.intervals.coverage));
+        let point = |key: &str, value: f64| MetricPoint { key: key.into(), value, step: 0 };
+        record.metrics.extend([point("interval_coverage", found.share), point("interval_width", found.width)]);
+    }
     let finite = findings.intervals.iter().filter(|interval| interval.low.is_finite());
     record.intervals = finite.map(|found| (found.name.to_owned(), Interval { low: found.low, high: found.high })).collect();
     let columns: Vec<String> = dataset.features.iter().cloned().chain([inputs.target.clone()]).collect();
@@ -180,6 +202,10 @@ impl RunFiles {
         files.add("predictions.csv", predictions);
         files.add("reports/report.html", page);
         files.add("configs/model_config.yaml", &config.config_file);
+        if let Some(import) = &config.import {
+            let name = import.path.file_name().unwrap_or_default().to_string_lossy();
+            files.add(&format!("import/{name}"), import);
+        }
         if let Some(pipeline) = lineage.pipeline_config() {
             files.add("configs/pipeline.yaml", &pipeline);
         }

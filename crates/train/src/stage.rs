@@ -96,7 +96,7 @@ fn unchanged(config: &Config, inputs: &[FileEntry]) -> anyhow::Result<Option<Run
         return Ok(None);
     }
     let Ok(record) = RunRecord::parse(&cli::read_text(&config.metrics_file, "--models-dir")?) else { return Ok(None) };
-    manifest.refresh_configs(std::slice::from_ref(&config.config_file))?;
+    manifest.refresh_configs(&config.config_files())?;
     Ok(Some(record))
 }
 
@@ -120,13 +120,15 @@ fn fit_and_write(
         name: config.section.name.clone(),
         algorithm: config.algorithm.name().into(),
         target: target.clone(),
-        target_transform: config.section.target_transform,
+        target_transform: config.section.target_transform.after(&config.parameters),
         features: dataset.features.clone(),
         preprocessor: preprocessor.digest.hex().to_owned(),
         schema: schema.clone(),
         seed: config.seed,
         train_rows: dataset.train.y.len() as u64,
         regressor: findings.regressor.clone(),
+        means: findings.means.clone(),
+        interval: findings.interval.clone(),
     })?;
     let trained = config.model_file.parent().unwrap_or(Path::new(""));
     let inputs = Inputs {
@@ -135,7 +137,7 @@ fn fit_and_write(
         schema: schema.clone(),
         preprocessor: preprocessor.clone(),
     };
-    let mut record = finished(opening, &dataset, &findings, &inputs);
+    let mut record = finished(opening, config, &dataset, &findings, &inputs);
     let page = page::render(&record, &dataset, &findings, checked, lineage);
     // another training into the same folder waits here, so that files of two runs are never mixed
     let _lock = lock_folder(trained)?;
@@ -158,7 +160,7 @@ fn fit_and_write(
         commit: record.identity.commit.clone(),
         schema,
         settings: config.settings.clone(),
-        configs: vec![config.config_file.clone()],
+        configs: config.config_files(),
         inputs: vec![data.clone(), preprocessor.clone()],
         outputs: vec![model_file, metrics_file.clone(), predictions_file, page_file],
         rows: rows.map(|(name, count)| (name.to_owned(), count as u64)).into(),

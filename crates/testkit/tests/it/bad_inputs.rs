@@ -251,7 +251,7 @@ fn trainings_that_cannot_begin() {
     assert_eq!(
         train(&model_config("CatBoost", "")),
         "3: model.best_model: there is no algorithm \"CatBoost\"; there are LinearRegression, Ridge, Lasso, ElasticNet, RandomForest, \
-         GradientBoosting"
+         ExtraTrees, GradientBoosting, HistGradientBoosting, SVR, Blend"
     );
     assert_eq!(
         train(&model_config("Ridge", "").replace("price", "cost")),

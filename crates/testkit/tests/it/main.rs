@@ -9,6 +9,7 @@ mod faults;
 mod golden;
 mod interruption;
 mod mlflow;
+mod models;
 mod onnx;
 mod pages;
 mod pipeline;

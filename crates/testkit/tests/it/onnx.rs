@@ -49,8 +49,8 @@ engineer:
     nested: sums * 2 + if_missing(undefined, 0)
     constant: 2 + 3
   drop: [nested]
-  impute: {number: mean, constants: {depth: 5, agent: Bo}}
-  encode: {max_levels: 3, columns: {state: ordinal}}
+  impute: {number: IMPUTE, constants: {depth: 5, agent: Bo}}
+  encode: {max_levels: 3, columns: {state: ordinal, agent: AGENT}}
   unknown_category: UNKNOWN
 "#;
 
@@ -159,12 +159,15 @@ fn agree(ours: &[Option<f64>], theirs: &Value, what: &str) {
     }
 }
 
-fn trained(unknown: &str, algorithm: &str, transform: &str) -> Workspace {
+fn trained(unknown: &str, algorithm: &str, model: &str) -> Workspace {
     let workspace = Workspace::new();
-    workspace.write("table.yaml", TABLE.replace("UNKNOWN", unknown));
+    // trees take what is missing and what has no order as it is
+    let trees = !["Ridge", "LinearRegression", "ElasticNet", "SVR", "Blend"].contains(&algorithm);
+    let (impute, agent) = if trees { ("none", "native") } else { ("mean", "one_hot") };
+    workspace.write("table.yaml", TABLE.replace("UNKNOWN", unknown).replace("IMPUTE", impute).replace("AGENT", agent));
     workspace.write("raw.csv", rows(600));
     workspace.write("broken.csv", BROKEN);
-    workspace.write("model.yaml", model_config(algorithm, &format!("  target_transform: {transform}\n")));
+    workspace.write("model.yaml", model_config(algorithm, model));
     workspace.ok("process --input raw.csv --output cleaned.csv --pipeline-config table.yaml");
     workspace.ok(
         "engineer --input cleaned.csv --output featured.csv --preprocessor models/trained/preprocessor.bin --pipeline-config \
@@ -176,10 +179,20 @@ fn trained(unknown: &str, algorithm: &str, transform: &str) -> Workspace {
 
 #[test]
 fn python_answers_what_we_predict_for_every_kind_of_column() {
-    for (unknown, algorithm, transform) in
-        [("reject", "Ridge", "log"), ("other", "LinearRegression", "none"), ("other", "ElasticNet", "log")]
-    {
-        let workspace = trained(unknown, algorithm, transform);
+    const BLEND: &str = "  blend:\n    - {algorithm: Ridge, weight: 1, target_transform: log}\n    - {algorithm: SVR, weight: 2, \
+                         target_transform: log}\n    - {algorithm: GradientBoosting, weight: 1}\n";
+    for (unknown, algorithm, model) in [
+        ("reject", "Ridge", "  target_transform: log\n"),
+        ("other", "LinearRegression", ""),
+        ("other", "ElasticNet", "  target_transform: log\n"),
+        ("reject", "HistGradientBoosting", "  parameters: {min_samples_leaf: 5}\n"),
+        ("other", "GradientBoosting", "  target_transform: log\n"),
+        ("other", "HistGradientBoosting", "  parameters: {loss: gamma}\n"),
+        ("reject", "RandomForest", "  parameters: {n_estimators: 20}\n"),
+        ("other", "ExtraTrees", "  parameters: {n_estimators: 20}\n"),
+        ("other", "Blend", BLEND),
+    ] {
+        let workspace = trained(unknown, algorithm, model);
         for (version, model) in [(OLDEST, "models:/m@challenger"), (NEWEST, "models:/m/1")] {
             let what = format!("{algorithm} of MLflow {version}, unknown levels {unknown}");
             // the newest migrates what it opens, so the oldest comes first
@@ -190,7 +203,7 @@ fn python_answers_what_we_predict_for_every_kind_of_column() {
             agree(&expected, &found["alone"], &what);
             agree(&expected, &found["as_text"], &what);
             assert_eq!(found["none"], serde_json::json!([]));
-            assert!(found["example"][0].as_f64().is_some_and(|typical| typical > 0.0), "{found}");
+            assert!(found["example"][0].as_f64().is_some_and(|typical| typical > 0.0), "{what}: {}", found["example"]);
             assert_eq!(found["flavors"], serde_json::json!(["house_price_predictor", "onnx", "python_function"]));
             let columns = ["size", "rooms", "depth", "sold", "built", "listed", "seen", "place", "state", "agent", "zone"];
             assert_eq!(found["columns"], serde_json::json!(columns));
@@ -232,20 +245,19 @@ fn a_model_served_by_mlflow_answers_over_http() {
 
 #[test]
 fn what_cannot_be_written_as_onnx_is_logged_without() {
-    let workspace = houses(500);
+    let workspace = Workspace::new();
+    // a form of date that operators cannot take apart
+    let table = "table:\n  target: price\n  columns:\n    price: {type: float}\n    sold: {type: date, format: '%j %Y'}\n\
+                 engineer:\n  derive: {year: year(sold)}\n";
+    workspace.write("table.yaml", table);
+    let rows: Vec<String> = (1..200).map(|day| format!("{}, {day} {}", 1000 + day * 7, 1990 + day % 9)).collect();
+    workspace.write("raw.csv", format!("price,sold\n{}\n", rows.join("\n")));
     workspace.write("model.yaml", model_config("RandomForest", "  parameters: {n_estimators: 10}\n"));
-    for line in [crate::PROCESS, crate::ENGINEER] {
-        workspace.ok(line);
-    }
+    workspace.ok("process --input raw.csv --output cleaned.csv --pipeline-config table.yaml");
+    workspace.ok("engineer --input cleaned.csv --output featured.csv --preprocessor p.bin --pipeline-config table.yaml");
     let run = workspace.run("train --config model.yaml --data featured.csv --models-dir models --register");
     assert_eq!(run.code, 0, "{}", run.stderr);
-    assert!(
-        run.stderr.contains(
-            "warning: the model is logged without ONNX, so Python cannot load it: RandomForest is not written as ONNX yet\n"
-        ),
-        "{}",
-        run.stderr
-    );
+    assert!(run.stderr.contains("warning: the model is logged without ONNX, so Python cannot load it: "), "{}", run.stderr);
     let script = "import mlflow, sys\nmlflow.set_tracking_uri('sqlite:///mlflow.db')\n\
                   mlflow.pyfunc.load_model('models:/m@challenger')\n";
     let output = python(NEWEST).args(["-c", script]).current_dir(workspace.path("")).output().unwrap();

@@ -1,0 +1,125 @@
+//! Forests: random forests (Breiman, 2001) and extremely randomised trees (Geurts, Ernst and Wehenkel, 2006) on histograms.
+
+use fastrand::Rng;
+use rayon::prelude::*;
+
+use crate::{
+    FitError, Parameters, Trees,
+    bins::Binned,
+    fit::{check_data, count_bits, share_of},
+    grow::{Ground, Shape, grow},
+    histogram::Input,
+    limits::{Limits, Scale},
+};
+
+/// Settings of a forest; `tree` says how its trees grow and how many there are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Forest {
+    /// `iterations` is the number of trees; `loss`, `learning_rate`, `subsample` and `early_stopping` are not used.
+    pub tree: Parameters,
+    /// Whether a tree is grown on as many rows drawn with replacement.
+    pub bootstrap: bool,
+    /// Whether thresholds are drawn at random.
+    pub random_thresholds: bool,
+}
+
+/// Fits the trees of a forest, whose mean is the prediction. NaN is a missing value. The same bits at any number of threads.
+///
+/// # Errors
+/// As [`fit`](crate::fit).
+pub fn fit_forest(columns: &[Vec<f64>], y: &[f64], forest: &Forest) -> Result<Trees, FitError> {
+    let parameters = &forest.tree;
+    parameters.check(columns.len())?;
+    check_data(columns, y, None, parameters.loss)?;
+    let rows = y.len();
+    let mean = parameters.loss.base(y, None);
+    let unit = y.iter().fold(0.0_f64, |most, y| most.max((y - mean).abs()));
+    if columns.is_empty() || unit == 0.0 || !unit.is_finite() {
+        if !unit.is_finite() {
+            return Err(FitError::Data("the target's numbers are too large to be told apart".into()));
+        }
+        let mut trees = Trees::default();
+        trees.begin_tree(mean, rows as f64);
+        return Ok(trees);
+    }
+    let data = Binned::new(columns, &parameters.categorical, parameters.max_bins);
+    let count_bits = count_bits(rows);
+    let units = f64::from(62 - 2 * count_bits).exp2();
+    let derivatives: Vec<[i64; 1]> = y.iter().map(|y| [((((mean - y) / unit * units) as i64) << count_bits) + 1]).collect();
+    let scale = Scale { first: unit / units, second: 1.0, count_bits };
+    let shape = Shape {
+        max_leaves: parameters.max_leaves.unwrap_or(usize::MAX),
+        max_depth: parameters.max_depth.unwrap_or(usize::MAX),
+        min_rows_to_split: parameters.min_samples_split,
+        limits: Limits {
+            min_rows: parameters.min_samples_leaf as u64,
+            min_second: parameters.min_child_weight,
+            l1: 0.0,
+            l2: 0.0,
+            min_gain: parameters.min_split_gain,
+            monotone: parameters.monotone.clone(),
+            random: forest.random_thresholds,
+        },
+        features_per_split: share_of(columns.len(), parameters.features_per_split),
+    };
+    let wanted = vec![true; columns.len()];
+    let one = |index: usize| {
+        let mut rng = Rng::with_seed(parameters.seed ^ (index as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let mut chosen: Vec<u32> = if forest.bootstrap {
+            let mut times = vec![0_u32; rows];
+            (0..rows).for_each(|_| times[rng.usize(..rows)] += 1);
+            (0_u32..).zip(&times).flat_map(|(row, times)| std::iter::repeat_n(row, *times as usize)).collect()
+        } else {
+            (0..rows as u32).collect()
+        };
+        let input = Input { data: &data, derivatives: &derivatives, wanted: &wanted, parallel: false };
+        let ground = Ground { input, scale: &scale, shape: &shape, whole: !forest.bootstrap };
+        let mut tree = grow(&ground, &mut chosen, rng.u64(..)).tree;
+        tree.shift(mean);
+        tree
+    };
+    let grown: Vec<Trees> = (0..parameters.iterations).into_par_iter().map(one).collect();
+    let mut trees = Trees::default();
+    grown.iter().for_each(|tree| trees.append(tree));
+    Ok(trees)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Sum;
+
+    /// y = 10a + (b > ½), over 400 rows.
+    fn rows() -> (Vec<Vec<f64>>, Vec<f64>) {
+        let mut rng = Rng::with_seed(3);
+        let columns: Vec<Vec<f64>> = (0..3).map(|_| (0..400).map(|_| rng.f64()).collect()).collect();
+        let y = (0..400).map(|row| 10.0 * columns[0][row] + f64::from(columns[1][row] > 0.5)).collect();
+        (columns, y)
+    }
+
+    fn forest(bootstrap: bool, random_thresholds: bool) -> Forest {
+        let tree = Parameters { max_leaves: None, min_samples_leaf: 1, iterations: 20, seed: 1, ..Parameters::default() };
+        Forest { tree, bootstrap, random_thresholds }
+    }
+
+    #[test]
+    fn full_trees_on_all_rows_are_exact_and_drawn_ones_are_near() {
+        let (columns, y) = rows();
+        for (bootstrap, random) in [(false, false), (false, true), (true, false), (true, true)] {
+            let trees = fit_forest(&columns, &y, &forest(bootstrap, random)).unwrap();
+            assert_eq!((trees.len(), trees.check(3)), (20, Ok(())));
+            let predicted = trees.predict(&columns, 400, Sum { base: 0.0, factor: 1.0 / 20.0 });
+            let worst = predicted.iter().zip(&y).map(|(p, y)| (p - y).abs()).fold(0.0, f64::max);
+            // a leaf may hold the two rows that share a bin
+            assert!(worst < if bootstrap { 2.0 } else { 0.1 }, "{bootstrap} {random}: {worst}");
+            assert_eq!(trees, fit_forest(&columns, &y, &forest(bootstrap, random)).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_constant_target_is_one_leaf() {
+        let (columns, _) = rows();
+        let trees = fit_forest(&columns, &[7.0; 400], &forest(true, false)).unwrap();
+        assert_eq!(trees.outputs(&[0.1, 0.2, 0.3]).collect::<Vec<_>>(), [7.0]);
+    }
+}

@@ -1,0 +1,168 @@
+//! XGBoost's JSON format, as of 1.6 to 3.x ("Introduction to Model IO" in its documentation).
+
+use serde_json::Value;
+
+use super::{Imported, Read, add_tree};
+use crate::{Rule, Sum, Trees};
+
+pub(super) fn parse(text: &str) -> Result<Imported, String> {
+    let file: Value = serde_json::from_str(text).map_err(|error| format!("is not JSON: {error}"))?;
+    let booster = at(&file, &["learner", "gradient_booster"])?;
+    let learner = &file["learner"];
+    let objective = at(learner, &["objective", "name"])?.as_str().unwrap_or_default();
+    let log_link = match objective {
+        "reg:squarederror"
+        | "reg:linear"
+        | "reg:squaredlogerror"
+        | "reg:pseudohubererror"
+        | "reg:absoluteerror"
+        | "reg:quantileerror" => false,
+        "count:poisson" | "reg:gamma" | "reg:tweedie" => true,
+        other => return Err(format!("the objective {other} is not a regression that is predicted here")),
+    };
+    let parameters = at(learner, &["learner_model_param"])?;
+    let width =
+        number(&parameters["num_feature"]).filter(|width| *width >= 1.0).ok_or("num_feature cannot be read")? as usize;
+    if number(&parameters["num_target"]).is_some_and(|targets| targets > 1.0) {
+        return Err("predicts several targets".into());
+    }
+    let score = number(&parameters["base_score"]).ok_or("base_score cannot be read")?;
+    let base = if log_link { score.ln() } else { score };
+    let (model, weights) = match booster["name"].as_str() {
+        Some("gbtree") => (at(booster, &["model"])?, None),
+        Some("dart") => (at(booster, &["gbtree", "model"])?, booster["weight_drop"].as_array()),
+        other => return Err(format!("the booster {} has no trees", other.unwrap_or_default())),
+    };
+    let codes = codes(&model["cats"])?;
+    let mut trees = Trees::default();
+    for (index, text) in at(model, &["trees"])?.as_array().into_iter().flatten().enumerate() {
+        let mut one = Trees::default();
+        tree(&mut one, text, &codes).map_err(|message| format!("tree {index}: {message}"))?;
+        if let Some(weight) = weights.and_then(|weights| weights.get(index)).and_then(Value::as_f64) {
+            one.scale(f64::from(weight as f32));
+        }
+        trees.append(&one);
+    }
+    let names: Vec<String> = learner["feature_names"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|name| name.as_str().map(str::to_owned))
+        .collect();
+    let features = (names.len() == width).then_some(names);
+    Ok(Imported { source: "XGBoost", features, width, trees, sum: Sum { base, factor: 1.0 }, log_link })
+}
+
+fn at<'a>(value: &'a Value, path: &[&str]) -> Result<&'a Value, String> {
+    let found = path.iter().try_fold(value, |value, key| value.get(key));
+    found.ok_or_else(|| format!("{} is missing", path.join(".")))
+}
+
+/// A number that may be text, and may stand in brackets.
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::String(text) => text.trim_matches(['[', ']']).parse().ok(),
+        other => other.as_f64(),
+    }
+}
+
+fn numbers(tree: &Value, key: &str) -> Result<Vec<f64>, String> {
+    let list = tree[key].as_array().ok_or_else(|| format!("{key} is missing"))?;
+    let one = |value: &Value| value.as_f64().or_else(|| value.as_bool().map(f64::from)).or_else(|| number(value));
+    list.iter().map(|value| one(value).ok_or_else(|| format!("{key}: {value} is not a number"))).collect()
+}
+
+/// Per feature what its codes stand for, where a table of pandas was encoded; empty for codes as they are.
+fn codes(cats: &Value) -> Result<Vec<Vec<u32>>, String> {
+    let mut all = Vec::new();
+    for (feature, encoded) in cats["enc"].as_array().into_iter().flatten().enumerate() {
+        let values = encoded["values"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let code = |value: &Value| value.as_u64().filter(|code| *code <= u64::from(crate::MAX_CODE)).map(|code| code as u32);
+        let named = encoded["offsets"].as_array().is_some_and(|offsets| !offsets.is_empty());
+        let known: Option<Vec<u32>> = values.iter().map(code).collect();
+        match known {
+            Some(known) if !named => all.push(known),
+            _ => {
+                return Err(format!(
+                    "feature {feature} has categories by name: train it on their codes, whole numbers from 0"
+                ));
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn tree(trees: &mut Trees, tree: &Value, codes: &[Vec<u32>]) -> Result<(), String> {
+    let (left, right) = (numbers(tree, "left_children")?, numbers(tree, "right_children")?);
+    let (indices, conditions) = (numbers(tree, "split_indices")?, numbers(tree, "split_conditions")?);
+    let (default_left, cover) = (numbers(tree, "default_left")?, numbers(tree, "sum_hessian")?);
+    let kinds = numbers(tree, "split_type").unwrap_or_default();
+    let nodes = left.len();
+    if [right.len(), indices.len(), conditions.len(), default_left.len(), cover.len()].iter().any(|length| *length != nodes)
+    {
+        return Err("its lists differ in length".into());
+    }
+    let sets = sets(tree)?;
+    add_tree(trees, 0, |node| {
+        if node >= nodes {
+            return Err(format!("there is no node {node}"));
+        }
+        let weight = cover[node];
+        if left[node] < 0.0 {
+            return Ok((Read::Leaf { value: f64::from(conditions[node] as f32) }, weight));
+        }
+        let (feature, left, right) = (indices[node] as usize, left[node] as usize, right[node] as usize);
+        let default_left = default_left[node] != 0.0;
+        if kinds.get(node) == Some(&1.0) {
+            // who is in the set goes right there
+            let set = sets.iter().find(|(owner, _)| *owner == node).map(|(_, set)| set.clone()).unwrap_or_default();
+            let known = codes.get(feature).filter(|known| !known.is_empty());
+            let code = |code: u32| known.map_or(Some(code), |known| known.get(code as usize).copied());
+            let mut set: Vec<u32> = set.into_iter().filter_map(code).collect();
+            set.sort_unstable();
+            let rule = Rule::OneOf(set);
+            return Ok((Read::Split { feature, rule, missing_left: !default_left, left: right, right: left }, weight));
+        }
+        let rule = Rule::AtMost(last_below(conditions[node] as f32));
+        Ok((Read::Split { feature, rule, missing_left: default_left, left, right }, weight))
+    })
+}
+
+/// The largest number that is below `threshold` once it is rounded to single precision, which is what is compared there.
+fn last_below(threshold: f32) -> f64 {
+    let before = threshold.next_down();
+    let middle = f64::midpoint(f64::from(before), f64::from(threshold));
+    // half way between two, the one with the even last digit is taken
+    if before.to_bits() & 1 == 0 { middle } else { middle.next_down() }
+}
+
+/// The sets of categories, by the node that asks for them.
+fn sets(tree: &Value) -> Result<Vec<(usize, Vec<u32>)>, String> {
+    let Ok(owners) = numbers(tree, "categories_nodes") else { return Ok(Vec::new()) };
+    let (all, starts, sizes) =
+        (numbers(tree, "categories")?, numbers(tree, "categories_segments")?, numbers(tree, "categories_sizes")?);
+    let set = |(place, owner): (usize, &f64)| {
+        let (start, size) = (*starts.get(place)? as usize, *sizes.get(place)? as usize);
+        let inside = all.get(start..start.checked_add(size)?)?;
+        let codes: Option<Vec<u32>> = inside
+            .iter()
+            .map(|code| (*code >= 0.0 && *code <= f64::from(crate::MAX_CODE)).then_some(*code as u32))
+            .collect();
+        Some((*owner as usize, codes?))
+    };
+    owners.iter().enumerate().map(|place| set(place).ok_or_else(|| "its sets of categories cannot be read".into())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thresholds_divide_numbers_as_single_precision_does() {
+        for threshold in [0.3_f32, 1.0, -7.7, 221.96, 1e-45, 3e38, 0.0] {
+            let last = last_below(threshold);
+            assert!((last as f32) < threshold, "{threshold}");
+            assert!((last.next_up() as f32) >= threshold, "{threshold}");
+        }
+    }
+}

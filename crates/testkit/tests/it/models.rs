@@ -1,0 +1,264 @@
+//! What a model can do beside predicting: say how sure it is and why, come from elsewhere, be a blend; and what makes one doubt it.
+
+use serde_json::Value;
+use testkit::{Workspace, repository};
+
+use crate::{ENGINEER, PROCESS, houses, model_config};
+
+const TRAIN: &str = "train --config model.yaml --data featured.csv --models-dir models";
+
+fn columns(text: &str) -> (Vec<String>, Vec<Vec<f64>>) {
+    let mut lines = text.lines();
+    let names: Vec<String> = lines.next().expect("a header").split(',').map(str::to_owned).collect();
+    let rows: Vec<Vec<&str>> = lines.map(|line| line.split(',').collect()).collect();
+    let column = |place: usize| rows.iter().map(|row| row[place].parse().unwrap_or(f64::NAN)).collect();
+    let values = (0..names.len()).map(column).collect();
+    (names, values)
+}
+
+fn trained(algorithm: &str, model: &str) -> Workspace {
+    let workspace = houses(1500);
+    workspace.write("model.yaml", model_config(algorithm, model));
+    [PROCESS, ENGINEER, TRAIN].into_iter().for_each(|line| {
+        workspace.ok(line);
+    });
+    workspace
+}
+
+const BLEND: &str = "  blend:\n    - {algorithm: Ridge, weight: 1, target_transform: log, parameters: {standardize: true}}\n    - {algorithm: \
+                     SVR, weight: 2, target_transform: log, parameters: {C: 10}}\n    - {algorithm: HistGradientBoosting, weight: 1, parameters: \
+                     {n_estimators: 60}}\n";
+
+#[test]
+fn contributions_add_up_to_the_prediction_and_intervals_hold_it() {
+    for (algorithm, model) in [
+        ("GradientBoosting", "  target_transform: log\n"),
+        ("HistGradientBoosting", "  parameters: {loss: gamma, n_estimators: 50}\n"),
+        ("RandomForest", "  parameters: {n_estimators: 20}\n"),
+        ("Ridge", "  target_transform: log\n"),
+        ("Blend", BLEND),
+    ] {
+        let workspace = trained(algorithm, model);
+        workspace.ok("train predict --models-dir models --input raw.csv --output p.csv --intervals 0.8 --contributions");
+        let (names, values) = columns(&workspace.read("p.csv"));
+        let first = names.iter().position(|name| name == "prediction").unwrap();
+        assert_eq!(
+            names[first..],
+            [
+                "prediction",
+                "prediction_low",
+                "prediction_high",
+                "base",
+                "from sqft",
+                "from bedrooms",
+                "from bathrooms",
+                "from location",
+                "from year_built",
+                "from condition"
+            ]
+        );
+        let rows = values[0].len();
+        let cell = |row: usize, place: usize| values[first + place][row];
+        for row in 0..rows {
+            let of = |place: usize| cell(row, place);
+            let sum: f64 = (3..10).map(of).sum();
+            assert!((sum - of(0)).abs() < 1e-6 * of(0).abs(), "{algorithm}: {sum} is not {}", of(0));
+            assert!(of(1) <= of(2) && of(1).is_finite(), "{algorithm}");
+        }
+        let inside = (0..values[0].len())
+            .filter(|row| (values[first + 1][*row]..=values[first + 2][*row]).contains(&values[first][*row]))
+            .count();
+        assert!(inside * 10 > values[0].len() * 9, "{algorithm}: {inside}");
+        let record: Value = serde_json::from_str(&workspace.read("models/trained/metrics.json")).unwrap();
+        let metric = |key: &str| {
+            let points = record["metrics"].as_array().unwrap();
+            points.iter().find(|point| point["key"] == key).and_then(|point| point["value"].as_f64())
+        };
+        // 270 test rows: three standard deviations are 5.5 %
+        assert!(
+            (0.84..0.96).contains(&metric("interval_coverage").unwrap()),
+            "{algorithm}: {:?}",
+            metric("interval_coverage")
+        );
+        let page = workspace.read("models/trained/report.html");
+        assert!(page.contains("of test rows within") && page.contains("% were asked for"));
+    }
+}
+
+#[test]
+fn intervals_and_contributions_that_are_not_there_are_refused() {
+    let workspace = trained("Ridge", "  cross_validation: {folds: 0}\n");
+    let run = workspace.run("train predict --models-dir models --input raw.csv --output p.csv --intervals");
+    assert_eq!(run.code, 2);
+    assert!(run.stderr.ends_with(
+        "models/trained/model.bin: has no intervals: they are learned from cross-validation when a model is trained\n"
+    ));
+    let run = workspace.run("train predict --models-dir models --input raw.csv --output p.csv --intervals 90");
+    assert!(run.code == 2 && run.stderr.contains("--intervals 90: is not a share above 0 and below 1"), "{}", run.stderr);
+    assert!(!workspace.path("p.csv").exists());
+}
+
+/// A table of what the models of `crates/boosting/golden` were trained on, and what LightGBM predicts for it.
+fn golden(name: &str) -> (String, Vec<f64>) {
+    let path = repository().join(format!("crates/boosting/golden/{name}.expected.json"));
+    let expected: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let mut text = String::from("price,size,age,place,depth\n");
+    let mut predicted = Vec::new();
+    for (row, prediction) in expected["x"].as_array().unwrap().iter().zip(expected["predicted"].as_array().unwrap()) {
+        let cell = |place: usize| row[place].as_f64();
+        let Some(place) = cell(2).filter(|place| *place < 12.0) else { continue };
+        let shown = |place: usize| cell(place).map_or(String::new(), |value| value.to_string());
+        let prediction = prediction.as_f64().unwrap();
+        text.push_str(&format!("{},{},{},c{place},{}\n", prediction + 1.0, shown(0), shown(1), shown(3)));
+        predicted.push(prediction);
+    }
+    (text, predicted)
+}
+
+fn table(encoding: &str) -> String {
+    let levels: Vec<String> = (0..12).map(|level| format!("c{level}")).collect();
+    format!(
+        "table:\n  target: price\n  columns:\n    price: {{type: float}}\n    size: {{type: float}}\n    age: {{type: integer}}\n    \
+         place: {{type: category, levels: [{}]}}\n    depth: {{type: float}}\nprocess: {{split: {{test: 0.3, seed: 1}}}}\n\
+         engineer:\n  impute: {{number: none}}\n  encode: {{columns: {{place: {encoding}}}}}\n",
+        levels.join(", ")
+    )
+}
+
+const IMPORT: [&str; 2] = [
+    "process --input raw.csv --output cleaned.csv --pipeline-config table.yaml",
+    "engineer --input cleaned.csv --output featured.csv --preprocessor models/trained/preprocessor.bin --pipeline-config table.yaml",
+];
+
+#[test]
+fn a_model_of_lightgbm_or_xgboost_becomes_ours() {
+    for (name, file, source) in [
+        ("lightgbm_regression", "lightgbm_regression.txt", "LightGBM"),
+        ("xgboost_categories", "xgboost_categories.json", "XGBoost"),
+    ] {
+        let workspace = Workspace::new();
+        let (raw, expected) = golden(name);
+        workspace.write("raw.csv", raw);
+        workspace.write("table.yaml", table("native"));
+        workspace.write("model.yaml", model_config("HistGradientBoosting", ""));
+        std::fs::copy(repository().join("crates/boosting/golden").join(file), workspace.path(file)).unwrap();
+        IMPORT.into_iter().for_each(|line| {
+            workspace.ok(line);
+        });
+        workspace
+            .ok(&format!("train --config model.yaml --data featured.csv --models-dir models --import {file} --register"));
+        workspace.ok("train predict --models-dir models --input raw.csv --output p.csv --contributions");
+        let (names, values) = columns(&workspace.read("p.csv"));
+        let found = &values[names.iter().position(|name| name == "prediction").unwrap()];
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(&expected) {
+            assert!((found / expected - 1.0).abs() < 1e-6, "{name}: {found} is not {expected}");
+        }
+        let record: Value = serde_json::from_str(&workspace.read("models/trained/metrics.json")).unwrap();
+        assert_eq!((&record["parameters"]["imported_from"], &record["tags"]["engine"]), (&source.into(), &source.into()));
+        // a second time there is nothing to do; another file is another model
+        let again =
+            workspace.ok(&format!("train --config model.yaml --data featured.csv --models-dir models --import {file}"));
+        assert!(again.contains("unchanged"), "{again}");
+        let fitted = workspace.ok("train --config model.yaml --data featured.csv --models-dir models");
+        assert!(fitted.contains("done: HistGradientBoosting"), "{fitted}");
+    }
+}
+
+#[test]
+fn a_model_that_does_not_fit_the_table_is_refused() {
+    let workspace = Workspace::new();
+    workspace.write("raw.csv", golden("lightgbm_regression").0);
+    workspace.write("model.yaml", model_config("HistGradientBoosting", ""));
+    let model = std::fs::read_to_string(repository().join("crates/boosting/golden/lightgbm_regression.txt")).unwrap();
+    workspace.write("other.txt", model.replace("feature_names=size age", "feature_names=sizes age"));
+    workspace.write("model.txt", model);
+    workspace.write("nothing.txt", "hello");
+    workspace.write("table.yaml", table("ordinal").replace("c11]", "c11], ordered: true"));
+    IMPORT.into_iter().for_each(|line| {
+        workspace.ok(line);
+    });
+    for (file, expected) in [
+        ("model.txt", "the LightGBM model takes \"place\" for a category: set engineer.encode.columns.place: native\n"),
+        (
+            "other.txt",
+            "the LightGBM model asks for the feature \"sizes\", which is not in the table (did you mean \"size\"?)\n",
+        ),
+        (
+            "nothing.txt",
+            "nothing.txt: is neither a text model of LightGBM (save_model) nor a JSON model of XGBoost (save_model(\"...json\"))\n",
+        ),
+    ] {
+        let run =
+            workspace.run(&format!("train --config model.yaml --data featured.csv --models-dir models --import {file}"));
+        assert_eq!(run.code, 2);
+        assert!(run.stderr.ends_with(expected), "{}", run.stderr);
+    }
+    assert!(!workspace.path("models/trained/model.bin").exists());
+}
+
+#[test]
+fn missing_values_are_for_trees_alone() {
+    let workspace = Workspace::new();
+    workspace.write("raw.csv", golden("lightgbm_regression").0);
+    workspace.write("table.yaml", table("native"));
+    workspace.write("model.yaml", model_config("Ridge", ""));
+    IMPORT.into_iter().for_each(|line| {
+        workspace.ok(line);
+    });
+    let run = workspace.run("train --config model.yaml --data featured.csv --models-dir models");
+    assert_eq!(run.code, 2);
+    assert!(
+        run.stderr
+            .contains("is missing. Ridge takes no missing value: use trees, or another engineer.impute.number than none"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn what_should_make_one_doubt_is_said_with_its_evidence() {
+    let workspace = houses(600);
+    let raw = workspace.read("raw.csv");
+    // a column that is made of the price
+    let mut lines = raw.lines();
+    let header = lines.next().unwrap();
+    let place = header.split(',').position(|name| name == "price").unwrap();
+    let leaky: Vec<String> = lines
+        .map(|line| {
+            let price = line.split(',').nth(place).unwrap_or_default().parse::<f64>().unwrap_or(1.0);
+            format!("{line},{}", (price * 0.07).round())
+        })
+        .collect();
+    workspace.write("raw.csv", format!("{header},tax\n{}\n", leaky.join("\n")));
+    let config = workspace.read("configs/pipeline.yaml");
+    workspace.write("configs/pipeline.yaml", config.replacen("    sqft: {", "    tax: {type: float}\n    sqft: {", 1));
+    workspace.write("model.yaml", model_config("GradientBoosting", ""));
+    [PROCESS, ENGINEER].into_iter().for_each(|line| {
+        workspace.run(line);
+    });
+    let run = workspace.run(TRAIN);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.stderr.contains("warning: tax alone predicts the target with R² 0.9"), "{}", run.stderr);
+}
+
+#[test]
+fn blends_that_do_not_hold_together_are_refused() {
+    let workspace = trained("Ridge", "");
+    for (model, expected) in [
+        (model_config("Blend", ""), "model.blend: has no part"),
+        (model_config("Ridge", BLEND), "model.blend: has parts, but model.best_model is Ridge"),
+        (model_config("Blend", &BLEND.replace("SVR", "SVM")), "model.blend.1.algorithm: there is no algorithm \"SVM\""),
+        (model_config("Blend", &BLEND.replace("C: 10", "C: -1")), "model.blend.1.parameters.C: -1 is not a number from"),
+        (model_config("Blend", &BLEND.replace("weight: 2", "weight: 0")), "model.blend.1.weight: 0 is not a number above 0"),
+        (
+            model_config("Blend", &format!("{BLEND}  target_transform: log\n")),
+            "model.target_transform: a blend has one for each of its parts, in model.blend",
+        ),
+    ] {
+        workspace.write("model.yaml", model);
+        let run = workspace.run(TRAIN);
+        assert_eq!(run.code, 2);
+        assert!(run.stderr.contains(expected), "{}", run.stderr);
+    }
+}
