@@ -19,6 +19,14 @@ impl Outcome {
         Self { human: human.into(), json, refusal: None }
     }
 
+    /// What came of a second piece of work stands below; machines are told of the first alone.
+    #[must_use]
+    pub fn followed_by(mut self, second: Self) -> Self {
+        self.human = format!("{}\n{}", self.human, second.human);
+        self.refusal = self.refusal.or(second.refusal);
+        self
+    }
+
     /// The program ran and the answer is no (exit 1); `why` goes to stderr after the summary.
     #[must_use]
     pub fn refused(mut self, why: impl Into<String>) -> Self {

@@ -4,7 +4,9 @@
 //! needs no smartcore to predict and no decoder to recurse.
 
 mod algorithm;
+mod blend;
 mod bootstrap;
+mod candidates;
 mod config;
 mod contributions;
 mod cross_validation;
@@ -25,10 +27,12 @@ mod older;
 mod parameter_reader;
 mod parameters;
 mod regressor;
+mod search;
 mod stored;
 mod tree_parameters;
 
 pub use algorithm::Algorithm;
+pub use blend::{Gain, blended_held_out, greedy_weights};
 pub use boosting::{ImportError, Imported, Rule, Trees, View};
 pub use bootstrap::{BootstrapInterval, Paired, bootstrap_intervals, paired_bootstrap};
 pub use config::{BlendPart, CrossValidationSection, IntervalSection, ModelConfig, ModelSection, TargetTransform};
@@ -48,6 +52,7 @@ pub use moments::{mean_and_deviation, median};
 pub use older::ModelFileV1;
 pub use parameters::{Parameters, Part};
 pub use regressor::{Ensemble, Linear, Member, Plain, Regressor};
+pub use search::{Candidate, SearchConfig, SearchSection, Trial};
 pub use stored::{MODEL, Model, ModelFault, ModelFile};
 pub use tree_parameters::TreeSettings;
 

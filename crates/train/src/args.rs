@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use cli::GlobalArgs;
 
+use crate::search::Shard;
+
 /// Fit a model to the training rows of a featured table, measure it on the test rows, and keep model, figures and everything
 /// needed to repeat the run
 #[derive(Debug, Parser)]
@@ -63,6 +65,8 @@ pub(crate) struct TrackingArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Try many models on the training rows, write the configuration of the best, and train it
+    Search(SearchArgs),
     /// Predict the target for the rows of a raw table
     Predict(PredictArgs),
     /// List the runs that were recorded, the newest first
@@ -78,6 +82,45 @@ pub(crate) enum Command {
     Promote(PromoteArgs),
     /// Give the alias `champion` back to the version that had it before
     Rollback(RollbackArgs),
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct SearchArgs {
+    /// What to search: budget, metric, candidates
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+
+    /// The featured table that `engineer` wrote
+    #[arg(long, value_name = "FILE")]
+    pub(crate) data: PathBuf,
+
+    /// The folder of models; the leaderboard goes to <DIR>/search, the winner to <DIR>/trained
+    #[arg(long, value_name = "DIR")]
+    pub(crate) models_dir: PathBuf,
+
+    /// Where the winner's configuration is written
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+
+    /// Minutes at most, in place of search.minutes
+    #[arg(long, value_name = "N")]
+    pub(crate) minutes: Option<f64>,
+
+    /// Trials at most, in place of search.trials
+    #[arg(long, value_name = "N")]
+    pub(crate) trials: Option<usize>,
+
+    /// Only part I of N of the trials, for N machines that share a search through one store of runs. When all are done, the same
+    /// command without it chooses among all trials
+    #[arg(long, value_name = "I/N")]
+    pub(crate) shard: Option<Shard>,
+
+    /// Register the winner under its name, as a new version with the alias `challenger`
+    #[arg(long)]
+    pub(crate) register: bool,
+
+    #[command(flatten)]
+    pub(crate) tracking: TrackingArgs,
 }
 
 #[derive(ClapArgs, Debug)]
@@ -200,6 +243,7 @@ impl Command {
     /// As it is typed.
     pub(crate) fn name(&self) -> &'static str {
         match self {
+            Self::Search(_) => "search",
             Self::Predict(_) => "predict",
             Self::Runs(_) => "runs",
             Self::Relocate(_) => "relocate",

@@ -25,9 +25,29 @@ pub(crate) struct Dataset {
     pub(crate) test_lines: Vec<u64>,
 }
 
+/// What is read of a featured table.
+pub(crate) struct Wanted<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) target: &'a str,
+    /// Chooses among the features there are.
+    pub(crate) choose: &'a (dyn Fn(&[String]) -> anyhow::Result<Vec<String>> + Sync),
+    /// The algorithm that takes no missing value, if it is such a one.
+    pub(crate) refuses_missing: Option<&'static str>,
+}
+
 /// Reads the features that the configuration chooses, and `target`.
 pub(crate) fn read(config: &Config, target: &str, progress: &Progress) -> anyhow::Result<Dataset> {
-    let path = &config.data;
+    let choose = |available: &[String]| {
+        let chosen = config.section.features(available);
+        chosen.map_err(|message| anyhow::anyhow!("{}: {message}", config.config_path.display()))
+    };
+    let refuses_missing = (!config.parameters.takes_missing()).then(|| config.algorithm.name());
+    read_wanted(&Wanted { path: &config.data, target, choose: &choose, refuses_missing }, progress)
+}
+
+/// Reads what is wanted.
+pub(crate) fn read_wanted(table: &Wanted, progress: &Progress) -> anyhow::Result<Dataset> {
+    let Wanted { path, target, .. } = *table;
     let mut source = Source::open(path)?;
     let names = source.names().to_vec();
     for required in [target, SPLIT_COLUMN] {
@@ -38,17 +58,14 @@ pub(crate) fn read(config: &Config, target: &str, progress: &Progress) -> anyhow
         );
     }
     let available: Vec<String> = names.iter().filter(|name| *name != target && *name != SPLIT_COLUMN).cloned().collect();
-    let features = config
-        .section
-        .features(&available)
-        .map_err(|message| anyhow::anyhow!("{}: {message}", config.config_path.display()))?;
+    let features = (table.choose)(&available)?;
 
     let bar = progress.bar("reading", source.expected_blocks());
     let mut columns = [vec![Vec::new(); features.len() + 1], vec![Vec::new(); features.len() + 1]];
     let mut test_lines = Vec::new();
     let wanted: Vec<&str> = features.iter().map(String::as_str).chain([target]).collect();
     source.for_each_block(
-        |block| Rows::of(block, &wanted, path, config),
+        |block| Rows::of(block, &wanted, table),
         |tables| {
             bar.advance(tables.len() as u64);
             for rows in tables {
@@ -82,21 +99,19 @@ struct Rows {
 
 impl Rows {
     /// The `wanted` columns of `block`, the target last. A feature may be missing where the algorithm takes that.
-    fn of(block: &Block, wanted: &[&str], path: &Path, config: &Config) -> anyhow::Result<Self> {
-        let target = wanted.last();
+    fn of(block: &Block, wanted: &[&str], of: &Wanted) -> anyhow::Result<Self> {
+        let (target, path) = (wanted.last(), of.path);
         let table = block.typed(&|name| if name == SPLIT_COLUMN { Kind::Text } else { Kind::Number })?;
         let mut columns = Vec::with_capacity(wanted.len());
         for name in wanted {
             let values = table.numbers(name).with_context(|| format!("column \"{name}\" cannot be read"))?;
-            let missing = Some(name) != target && config.parameters.takes_missing();
+            let missing = Some(name) != target && of.refuses_missing.is_none();
             if let Some(row) = values.iter().position(|value| !(value.is_finite() || missing && value.is_nan())) {
-                let advice = if Some(name) == target {
-                    "Run `engineer` again".to_owned()
-                } else {
-                    format!(
-                        "{} takes no missing value: use trees, or another engineer.impute.number than none",
-                        config.algorithm.name()
-                    )
+                let advice = match of.refuses_missing {
+                    Some(algorithm) if Some(name) != target => {
+                        format!("{algorithm} takes no missing value: use trees, or another engineer.impute.number than none")
+                    }
+                    _ => "Run `engineer` again".to_owned(),
                 };
                 bail!("{}:{}: column \"{name}\" is missing. {advice}", path.display(), block.line(row));
             }

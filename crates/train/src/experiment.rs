@@ -6,11 +6,11 @@ use anyhow::{Context, ensure};
 use cli::Progress;
 use features::Preprocessor;
 use model::{
-    BootstrapInterval, Conformal, CrossValidation, CurvePoint, Importance, Metrics, ModelSection, Regressor, Rows,
-    TargetTransform, bootstrap_intervals, cross_validate, curve_over_rows, fit, median, permutation_importance, wants_log,
+    BootstrapInterval, Conformal, CrossValidation, CurvePoint, Importance, Metrics, Regressor, Rows, TargetTransform,
+    bootstrap_intervals, cross_validate, curve_over_rows, fit, median, permutation_importance, wants_log,
 };
 
-use crate::{Config, data::Dataset, figure::figure};
+use crate::{Config, calibration::calibrated, data::Dataset};
 
 /// What a run found.
 pub(crate) struct Findings {
@@ -124,20 +124,7 @@ pub(crate) fn experiment(
 
     warnings.extend(doubts(config, data, &validated.predictions));
     let transform = transform.after(&parameters);
-    let scale = interval_scale(&config.section, &data.train.y, &validated.predictions);
-    let interval = Conformal::fit(&data.train.x, &data.train.y, &validated.predictions, scale, config.seed);
-    match &interval {
-        None if imported => warnings.push(
-            "no intervals: they are learned from cross-validation, for which an imported model cannot be fitted".into(),
-        ),
-        None if folds > 0 => warnings.push("no intervals: nothing was predicted for rows that were held out".into()),
-        None => warnings.push("no intervals: they are learned from cross-validation, and there are no folds".into()),
-        Some(found) if !found.reaches(config.section.intervals.coverage) => warnings.push(format!(
-            "{rows} training rows are too few for intervals that hold {}: they end at the farthest residual",
-            figure("mape", config.section.intervals.coverage)
-        )),
-        Some(_) => {}
-    }
+    let interval = calibrated(config, data, &parameters, validated.predictions, &mut warnings);
     let means = data.train.x.columns().iter().map(|column| mean_of_known(column)).collect();
     let predict = |x| regressor.predict(x).into_iter().map(|y| transform.inverse(y)).collect::<Vec<f64>>();
     let predictions = predict(&data.test.x);
@@ -179,16 +166,6 @@ fn doubts(config: &Config, data: &Dataset, held_out: &[f64]) -> Vec<String> {
         found.extend(wants_log(&data.train.y, held_out));
     }
     found
-}
-
-/// What is done to target and prediction before residuals are taken for intervals: the logarithm where the model, or every part of it,
-/// works on it.
-fn interval_scale(section: &ModelSection, y: &[f64], predictions: &[f64]) -> TargetTransform {
-    let log = |transform: TargetTransform| transform == TargetTransform::Log;
-    let parts = section.blend.iter().map(|part| part.target_transform);
-    let all = log(section.target_transform) || (!section.blend.is_empty() && parts.into_iter().all(log));
-    let positive = y.iter().chain(predictions).all(|value| *value > 0.0);
-    if all && positive { TargetTransform::Log } else { TargetTransform::None }
 }
 
 /// The mean of the values that are there; 0 of none.

@@ -3,6 +3,7 @@
 //! [`predict`] applies a model to a raw table, through the same preprocessor and the same code as the rows it was measured on.
 
 mod args;
+mod calibration;
 mod config;
 mod coverage;
 mod data;
@@ -19,6 +20,7 @@ mod registered;
 mod relocate;
 mod rollback;
 mod runs;
+mod search;
 mod stage;
 mod sync;
 mod told;
@@ -58,6 +60,7 @@ pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
         command.name()
     );
     match command {
+        Command::Search(search_args) => frame::on_shared_threads(|| search::search(search_args, progress)),
         Command::Predict(predict_args) => {
             let config = PredictConfig::check(predict_args)?;
             frame::on_shared_threads(|| predict(&config, progress))

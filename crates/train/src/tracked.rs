@@ -51,7 +51,7 @@ pub(crate) fn is_run_id(text: &str) -> bool {
     text.len() == 32 && text.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c))
 }
 
-fn speaker(progress: &Progress) -> Warn {
+pub(crate) fn speaker(progress: &Progress) -> Warn {
     let progress = *progress;
     Arc::new(move |warning| progress.warn(warning))
 }

@@ -18,6 +18,7 @@ mod recording;
 mod registry;
 mod remote;
 mod rows;
+mod search;
 mod server;
 mod tables;
 

@@ -1,0 +1,141 @@
+//! `train search`: the same trials give the same winner, however the work was divided or interrupted.
+
+use serde_json::Value;
+use testkit::Workspace;
+
+use crate::{ENGINEER, PROCESS, houses};
+
+const SEARCH: &str = "\
+search:
+  name: m
+  trials: 14
+  minutes: 10
+  folds: 3
+  candidates:
+    - algorithm: Ridge
+      target_transform: [log]
+      parameters: {alpha: {low: 0.01, high: 100, log: true}, standardize: true}
+    - algorithm: GradientBoosting
+      target_transform: [log, none]
+      parameters: {n_estimators: {low: 20, high: 60, whole: true}, max_depth: [2, 3, 4], min_samples_leaf: 5}
+    - algorithm: Lasso
+      parameters: {alpha: [1.0, 10.0]}
+";
+
+fn prepared(rows: u64) -> Workspace {
+    let workspace = houses(rows);
+    workspace.write("search.yaml", SEARCH);
+    [PROCESS, ENGINEER].into_iter().for_each(|line| {
+        workspace.ok(line);
+    });
+    workspace
+}
+
+fn search(workspace: &Workspace, extra: &str) -> Value {
+    let line = format!(
+        "train search --config search.yaml --data featured.csv --models-dir models --output best.yaml --output-format json {extra}"
+    );
+    serde_json::from_str(&workspace.ok(&line)).expect("one line of JSON")
+}
+
+#[test]
+fn a_search_writes_the_best_model_trains_it_and_records_every_trial() {
+    let workspace = prepared(500);
+    let found = search(&workspace, "");
+    assert_eq!((&found["trials"], &found["taken_from_before"]), (&14.into(), &0.into()));
+    let config = workspace.read("best.yaml");
+    assert!(config.starts_with("# Written by `train search`") && config.contains("target_variable: price"), "{config}");
+    let page = workspace.read("models/search/leaderboard.html");
+    assert!(page.contains("The best of each kind") && page.contains("GradientBoosting"));
+
+    // the winner is measured as any model is, and its folds are those of the search
+    let record: Value = serde_json::from_str(&workspace.read("models/trained/metrics.json")).unwrap();
+    let metrics = record["metrics"].as_array().unwrap();
+    assert!(metrics.iter().any(|point| point["key"] == "mae"));
+    let runs: Value = serde_json::from_str(&workspace.ok("train runs --limit 100 --output-format json")).unwrap();
+    let names: Vec<&str> = runs["runs"].as_array().unwrap().iter().map(|run| run["run_name"].as_str().unwrap()).collect();
+    let id = found["search"].as_str().unwrap();
+    assert_eq!(names.iter().filter(|name| name.starts_with(&format!("search-{id}-"))).count(), 14, "{names:?}");
+    assert_eq!(names.iter().filter(|name| **name == format!("search-{id}")).count(), 1);
+
+    // again: everything is known, and the same comes out
+    let again = search(&workspace, "");
+    assert_eq!(again["taken_from_before"], 14);
+    assert_eq!((again["score"].as_f64(), workspace.read("best.yaml")), (found["score"].as_f64(), config));
+    // more trials go on with it
+    let more = search(&workspace, "--trials 16");
+    assert_eq!((&more["trials"], &more["taken_from_before"]), (&16.into(), &14.into()));
+}
+
+#[test]
+fn shards_share_a_search_and_the_last_command_chooses_among_all() {
+    let whole = prepared(500);
+    search(&whole, "");
+    let shared = prepared(500);
+    for shard in ["1/2", "2/2"] {
+        let part = search(&shared, &format!("--shard {shard}"));
+        assert_eq!((&part["trials"], &part["config"]), (&7.into(), &Value::Null));
+        assert!(!shared.path("best.yaml").exists() && !shared.path("models/trained/model.bin").exists());
+    }
+    let found = search(&shared, "");
+    assert_eq!(found["taken_from_before"], 14);
+    assert_eq!(shared.read("best.yaml"), whole.read("best.yaml"));
+    assert_eq!(shared.read("models/trained/predictions.csv"), whole.read("models/trained/predictions.csv"));
+}
+
+#[test]
+fn halving_measures_many_on_few_rows_and_few_on_all() {
+    let workspace = prepared(6500);
+    workspace.write("search.yaml", SEARCH.replace("trials: 14", "trials: 27"));
+    let found = search(&workspace, "");
+    assert_eq!((&found["trials"], &found["measured_on_all_rows"]), (&27.into(), &3.into()));
+}
+
+#[test]
+fn searches_that_cannot_begin_say_why() {
+    let workspace = prepared(300);
+    for (config, flags, expected) in [
+        (SEARCH.to_owned(), "--shard 3/2", "is not a part of a whole: write 1/3, 2/3 and 3/3 for three machines"),
+        (SEARCH.to_owned(), "--minutes 0", "--minutes and --trials must be above 0"),
+        (
+            SEARCH.replace("Lasso", "Laso"),
+            "",
+            "search.yaml:6: search.candidates.2.algorithm: there is no algorithm \"Laso\"",
+        ),
+        (SEARCH.replace("folds: 3", "folds: 900"), "", "training rows are too few for 900 folds; set search.folds"),
+        (
+            SEARCH.replace("name: m", "name: m\n  target_variable: sqft"),
+            "",
+            "\"sqft\" is not the target of this table, which is \"price\"",
+        ),
+    ] {
+        workspace.write("search.yaml", config);
+        let run = workspace.run(&format!(
+            "train search --config search.yaml --data featured.csv --models-dir models --output best.yaml {flags}"
+        ));
+        assert_eq!(run.code, 2, "{}", run.stderr);
+        assert!(run.stderr.contains(expected), "{}", run.stderr);
+    }
+    assert!(!workspace.path("best.yaml").exists());
+}
+
+#[test]
+fn a_trial_that_cannot_be_fitted_costs_a_warning() {
+    let workspace = prepared(300);
+    // a table with negative targets has no gamma
+    let gamma = "    - algorithm: GradientBoosting\n      parameters: {n_estimators: 5, categorical_features: [nothing]}\n";
+    workspace.write("search.yaml", format!("{SEARCH}{gamma}").replace("trials: 14", "trials: 4"));
+    let run = workspace.run("train search --config search.yaml --data featured.csv --models-dir models --output best.yaml");
+    assert_eq!(run.code, 2, "{}", run.stderr);
+    workspace.write(
+        "search.yaml",
+        format!("{SEARCH}{}", gamma.replace("[nothing]", "[[nothing]]")).replace("trials: 14", "trials: 4"),
+    );
+    let run = workspace.run("train search --config search.yaml --data featured.csv --models-dir models --output best.yaml");
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(
+        run.stderr.contains("warning: trial 3: model.parameters.categorical_features: there is no feature \"nothing\""),
+        "{}",
+        run.stderr
+    );
+}
