@@ -8,6 +8,10 @@ train_peer.py    --data FILE --target NAME --model NAME --params JSON: fits a sc
 With --mlflow PYTHON (the python of `scripts/mlflow_venv.sh`) a server is started on 127.0.0.1, and what tracking adds to a training is
 measured beside MLflow's own client logging the same content (scripts/tracking_peer.py).
 
+With --boosting PYTHON (which has pandas, lightgbm and scikit-learn, and best onnxmltools and onnxruntime) the growing of trees is measured
+beside LightGBM's and a forest's beside scikit-learn's, on made-up tables and on every --featured FILE:TARGET that `engineer` wrote
+(scripts/boosting_peer.py): seconds of the fastest fit, test RMSE, memory that the fit adds, predictions.
+
 Every figure is the median of --runs; peak memory is the largest of them. The machine's load stands in the first line.
 """
 import argparse
@@ -83,12 +87,44 @@ def tracking(args, work, train):
         server.wait()
 
 
+def boosting(args, work):
+    """Growing trees and predicting by them, ours and LightGBM's in turn; a forest's beside scikit-learn's."""
+    peer, speed = ROOT / "scripts/boosting_peer.py", args.bin / "examples/speed"
+    tables = [(f"{name} rows × 15", work / f"{name}.csv", "price", rows) for name, rows in (("20k", 20_000), ("200k", 200_000), ("1M", args.rows))]
+    for what in args.featured:
+        path, target = what.rsplit(":", 1)
+        tables.append((pathlib.Path(path).name, pathlib.Path(path).resolve(), target, None))
+    print(f"\n{'two threads, LightGBM at its defaults':30} {'ours':>9} {'theirs':>9} {'ratio':>6}")
+    for name, path, target, rows in tables:
+        if rows:
+            run([args.boosting, peer, "generate", path, rows], work)
+        kinds = ["fit"] if rows and rows > 20_000 else ["fit", "forest"]
+        for kind in kinds:
+            mine, theirs = [], []
+            for _ in range(min(args.runs, 2 if kind == "forest" else 3)):
+                mine.append(json.loads(run([speed, path, target, "boosting" if kind == "fit" else kind], work)[2]))
+                theirs.append(json.loads(run([args.boosting, peer, kind, path, target], work)[2].splitlines()[-1]))
+            a = {key: statistics.median(found[key] for found in mine) for key in mine[0]}
+            b = {key: statistics.median(found[key] for found in theirs) for key in theirs[0]}
+            lines = [("fit, s", a["fit_s"], b["fit_s"]), ("test RMSE", a["rmse"], b["rmse"]), ("memory of the fit, MB", a["fit_mb"], b["fit_mb"])]
+            if kind == "fit":
+                lines += [("M rows/s", a["rows_per_s"] / 1e6, b["rows_per_s"] / 1e6), ("one row, µs", a["row_us"], b["row_us"])]
+                if "onnx_row_us" in b:
+                    lines += [("M rows/s, ONNX Runtime", a["rows_per_s"] / 1e6, b["onnx_rows_per_s"] / 1e6), ("one row, µs, ONNX Runtime", a["row_us"], b["onnx_row_us"])]
+            print(f"{name}{' (forest)' if kind == 'forest' else ''}")
+            for label, ours, other in lines:
+                print(f"  {label:28} {ours:9.3f} {other:9.3f} {ours / other:6.2f}", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", required=True, type=pathlib.Path, help="the folder of the built programs")
     parser.add_argument("--peer", type=pathlib.Path, help="the folder of the Python side")
     parser.add_argument("--python", default="python3", help="the Python that runs it")
     parser.add_argument("--mlflow", type=pathlib.Path, help="the Python of an MLflow")
+    parser.add_argument("--boosting", type=pathlib.Path, help="a Python with lightgbm")
+    parser.add_argument("--featured", action="append", default=[], metavar="FILE:TARGET", help="a table for --boosting")
+    parser.add_argument("--only-boosting", action="store_true", help="measure nothing else")
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the large table")
     parser.add_argument("--runs", type=int, default=5, help="runs of the quick measurements; large ones take three at most")
     args = parser.parse_args()
@@ -98,6 +134,11 @@ def main():
     peer = args.peer.resolve() if args.peer else None
     load = os.getloadavg()[0]
     print(f"{os.cpu_count()} cores, load {load:.2f} at the start, medians of {args.runs} runs\n")
+    if args.boosting:
+        boosting(args, work)
+        if args.only_boosting:
+            shutil.rmtree(work)
+            return
     print(f"{'what':44} {'ours':>9} {'peak MB':>8} {'peer':>9} {'peak MB':>8} {'ratio':>7}")
 
     def compare(what, ours, theirs, runs, need=None):

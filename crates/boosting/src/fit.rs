@@ -169,9 +169,10 @@ fn boost<const C: usize>(
         let sample = (parameters.subsample * learned.len() as f64).round().max(1.0) as usize;
         let sampled = sample < learned.len();
         if sampled {
-            chosen = choose(&mut learned.iter().copied(), learned.len(), sample, &mut rng);
+            chosen = choose(&mut learned.iter(), learned.len(), sample, &mut rng);
         } else {
-            chosen.clone_from(&learned);
+            chosen.clear();
+            chosen.extend(learned.iter());
         }
         let whole = chosen.len() == rows;
         let input = Input { data, derivatives: &derivatives, wanted: &wanted, parallel };
@@ -227,12 +228,36 @@ fn features(width: usize, share: f64, rng: &mut Rng) -> Vec<bool> {
     wanted
 }
 
+/// The rows to learn from: all of them need no list.
+enum Learned {
+    All(usize),
+    Some(Vec<u32>),
+}
+
+impl Learned {
+    fn len(&self) -> usize {
+        match self {
+            Self::All(rows) => *rows,
+            Self::Some(rows) => rows.len(),
+        }
+    }
+
+    /// In ascending order.
+    fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        let (all, some) = match self {
+            Self::All(rows) => (0..*rows as u32, &[][..]),
+            Self::Some(rows) => (0..0, rows.as_slice()),
+        };
+        all.chain(some.iter().copied())
+    }
+}
+
 /// The rows to learn from, and those to stop by.
-fn set_apart(rows: usize, parameters: &Parameters, rng: &mut Rng) -> (Vec<u32>, Vec<u32>) {
-    let Some(stopping) = parameters.early_stopping else { return ((0..rows as u32).collect(), Vec::new()) };
+fn set_apart(rows: usize, parameters: &Parameters, rng: &mut Rng) -> (Learned, Vec<u32>) {
+    let Some(stopping) = parameters.early_stopping else { return (Learned::All(rows), Vec::new()) };
     let held_out = ((rows as f64 * stopping.fraction).ceil() as usize).min(rows - 1);
     let held_out = choose(&mut (0..rows as u32), rows, held_out, rng);
-    (others(rows, &held_out), held_out)
+    (Learned::Some(others(rows, &held_out)), held_out)
 }
 
 /// The rows that are not among these, which are in ascending order.
@@ -258,7 +283,7 @@ impl State<'_> {
     }
 
     /// The derivatives in whole numbers, and what one is worth.
-    fn derive<const C: usize>(&mut self, learned: &[u32], derivatives: &mut [Cell<C>]) -> Scale {
+    fn derive<const C: usize>(&mut self, learned: &Learned, derivatives: &mut [Cell<C>]) -> Scale {
         if let Some(border) = self.border_on(learned) {
             self.border = border;
             self.most.0 = border * self.weights.map_or(1.0, |weights| weights.iter().copied().fold(0.0, f64::max));
@@ -317,10 +342,10 @@ impl State<'_> {
     }
 
     /// Huber's border: a quantile of the sizes of residuals on these rows.
-    fn border_on(&self, rows: &[u32]) -> Option<f64> {
+    fn border_on(&self, rows: &Learned) -> Option<f64> {
         let Loss::Huber { alpha } = self.loss else { return None };
-        let size = |row: &u32| {
-            let row = *row as usize;
+        let size = |row: u32| {
+            let row = row as usize;
             ((self.target[row] - self.scores[row]).abs(), self.weight(row))
         };
         Some(crate::loss::quantile(rows.iter().map(size).collect(), alpha))

@@ -39,7 +39,7 @@ pub(crate) fn render(
         (report::count(board.len() as u64), "trials", format!("{known} measurements taken from before")),
         (format!("{seconds:.0} s"), "took the search", String::new()),
     ];
-    page.section("The winner", &[report::tiles(&tiles), parts(winner), verdicts(winner, &written)]);
+    page.section("The winner", &[report::tiles(&tiles), parts(winner), verdicts(winner)]);
     page.section("Trials", &[best_bars(board, metric, &written), scatter(board, metric), table(board, metric, &written)]);
     if !winner.eliminated.is_empty() {
         page.section("Fewer features", &[eliminated(winner, metric)]);
@@ -60,21 +60,21 @@ fn parts(winner: &Winner) -> Html {
             trial.target_transform.name().into(),
             report::percent(*weight).into(),
             trial.number.to_string().into(),
-            Html::text(&parameters(trial)).code(),
+            Html::prose(&parameters(trial)).code(),
         ]);
     }
     table.html()
 }
 
-fn verdicts(winner: &Winner, written: &dyn Fn(f64) -> String) -> Html {
+fn verdicts(winner: &Winner) -> Html {
     let mut said = Vec::new();
     if let Some(gain) = winner.blend_gain {
         let verdict = if gain.is_real() { "so it is the winner" } else { "which may be chance, so it is not taken" };
         said.push(format!(
             "A blend of the best trials, its weights chosen on other rows, makes the mean absolute error fall by {} ± {} against its best \
              part, {verdict}.",
-            written(gain.mean),
-            written(gain.error)
+            report::amount(gain.mean),
+            report::amount(gain.error)
         ));
     }
     match &winner.features {
@@ -86,7 +86,7 @@ fn verdicts(winner: &Winner, written: &dyn Fn(f64) -> String) -> Html {
         }
         None => {}
     }
-    Html::text(&said.join(" ")).paragraph()
+    Html::prose(&said.join(" ")).paragraph()
 }
 
 fn best_bars(board: &[Entry], metric: &str, written: &dyn Fn(f64) -> String) -> Html {
@@ -142,7 +142,7 @@ fn table(board: &[Entry], metric: &str, written: &dyn Fn(f64) -> String) -> Html
             written(entry.measured.score).into(),
             ["a ninth", "a third", "all"][entry.rung.min(TOP)].into(),
             format!("{:.2}", entry.measured.seconds).into(),
-            Html::text(&parameters(&entry.trial)).code(),
+            Html::prose(&parameters(&entry.trial)).code(),
         ]);
     }
     table.html()
