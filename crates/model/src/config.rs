@@ -40,6 +40,10 @@ pub struct ModelSection {
     /// What is done to the target before the fit and undone after: `log` where errors grow with the value.
     #[serde(default)]
     pub target_transform: TargetTransform,
+    /// A column of the featured table that says how much each row counts in the fit, at least 0; it is no feature then. For
+    /// `GradientBoosting` and `HistGradientBoosting`. Figures are measured with all rows alike.
+    #[serde(default)]
+    pub sample_weight: Option<String>,
     /// Lists of features by name (`sqft`, `location=Suburb`, or `location` for all of its features) or by index from 0.
     /// Without one, all features are used.
     #[serde(default)]

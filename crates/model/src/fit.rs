@@ -44,7 +44,7 @@ impl FitError {
 
 /// Fits a regressor to training rows. `y` is in the target's own unit: `transform`
 /// is done before the fit and is not undone in what the regressor predicts; a blend has those of its parts and predicts in the
-/// target's unit. A missing value is NaN, which trees alone take.
+/// target's unit. Rows may have [weights](Matrix::weights), which boosting alone takes. A missing value is NaN, which trees alone take.
 ///
 /// # Errors
 /// If a value is not finite, rows are too few, or the engine fails.
@@ -65,6 +65,9 @@ pub fn fit(
     }
     let y: Vec<f64> = y.iter().map(|y| transform.forward(*y)).collect();
     check_finite(x, &y, parameters.takes_missing())?;
+    if x.weights().is_some() && !parameters.takes_weights() {
+        return Err(FitError::engine("rows have weights, which boosting alone takes"));
+    }
     let linear = |penalty, standardize| fit_linear(x, &y, penalty, standardize).map(Regressor::Linear);
     match parameters {
         Parameters::LinearRegression => linear(Penalty::None, true),
@@ -105,7 +108,7 @@ fn check_finite(x: &Matrix, y: &[f64], missing: bool) -> Result<(), FitError> {
 
 fn grow_boosted(x: &Matrix, y: &[f64], settings: &TreeSettings, seed: u64) -> Result<Regressor, FitError> {
     let parameters = settings.of_size(x.rows(), x.width(), seed);
-    let fitted = boost(x.columns(), y, None, &parameters).map_err(FitError::engine)?;
+    let fitted = boost(x.columns(), y, x.weights(), &parameters).map_err(FitError::engine)?;
     let log_link = parameters.loss.has_log_link();
     Ok(Regressor::Trees(Ensemble { base: fitted.base, factor: 1.0, log_link, trees: fitted.trees }))
 }

@@ -10,6 +10,8 @@ const ROWS_PER_TASK: usize = 4096;
 pub struct Matrix {
     rows: usize,
     columns: Vec<Vec<f64>>,
+    /// How much each row counts in a fit, if not all alike.
+    weights: Option<Vec<f64>>,
 }
 
 impl Matrix {
@@ -20,7 +22,22 @@ impl Matrix {
     pub fn new(columns: Vec<Vec<f64>>) -> Self {
         let rows = columns.first().map_or(0, Vec::len);
         assert!(columns.iter().all(|column| column.len() == rows), "columns must be of one length");
-        Self { rows, columns }
+        Self { rows, columns, weights: None }
+    }
+
+    /// The same with a weight a row, which it has in a fit.
+    ///
+    /// # Panics
+    /// If there is not one a row: that is a mistake in the caller.
+    #[must_use]
+    pub fn weighted(self, weights: Option<Vec<f64>>) -> Self {
+        assert!(weights.as_ref().is_none_or(|weights| weights.len() == self.rows), "a weight a row");
+        Self { weights, ..self }
+    }
+
+    /// The weights of the rows, if they have any.
+    pub fn weights(&self) -> Option<&[f64]> {
+        self.weights.as_deref()
     }
 
     /// Number of rows.
@@ -42,7 +59,8 @@ impl Matrix {
     #[must_use]
     pub fn select_rows(&self, rows: &[usize]) -> Self {
         let columns = self.columns.iter().map(|column| rows.iter().map(|row| column[*row]).collect());
-        Self { rows: rows.len(), columns: columns.collect() }
+        let weights = self.weights.as_ref().map(|weights| rows.iter().map(|row| weights[*row]).collect());
+        Self { rows: rows.len(), columns: columns.collect(), weights }
     }
 
     /// The same with row `order[i]` in place of row `i` in the given columns.

@@ -145,6 +145,15 @@ impl Parameters {
         }
     }
 
+    /// Whether rows may have weights.
+    pub fn takes_weights(&self) -> bool {
+        match self {
+            Self::Boosting(_) | Self::Imported(_) => true,
+            Self::Blend(parts) => parts.iter().all(|part| part.parameters.takes_weights()),
+            _ => false,
+        }
+    }
+
     /// Name and value of each parameter as used on a table of `rows` rows.
     pub fn named(&self, rows: Option<usize>) -> Vec<(String, Value)> {
         let own = |list: Vec<(&str, Value)>| list.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();

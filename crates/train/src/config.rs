@@ -94,6 +94,10 @@ impl Config {
                 "model.cross_validation.folds: 1 fold leaves nothing to learn from; use 0 for none, or 2 and more".into()
             )
         );
+        ensure!(
+            section.sample_weight.is_none() || parameters.takes_weights(),
+            located(format!("model.sample_weight: {} takes no weights; boosting does", algorithm.name()))
+        );
         for result in section.results() {
             warnings.push(format!("model.{result} is a result, not a setting; ignored (results are in metrics.json)"));
         }

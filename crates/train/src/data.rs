@@ -31,6 +31,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) target: &'a str,
     /// Chooses among the features there are.
     pub(crate) choose: &'a (dyn Fn(&[String]) -> anyhow::Result<Vec<String>> + Sync),
+    /// The column of weights, if there is one.
+    pub(crate) weight: Option<&'a str>,
     /// The algorithm that takes no missing value, if it is such a one.
     pub(crate) refuses_missing: Option<&'static str>,
 }
@@ -42,7 +44,8 @@ pub(crate) fn read(config: &Config, target: &str, progress: &Progress) -> anyhow
         chosen.map_err(|message| anyhow::anyhow!("{}: {message}", config.config_path.display()))
     };
     let refuses_missing = (!config.parameters.takes_missing()).then(|| config.algorithm.name());
-    read_wanted(&Wanted { path: &config.data, target, choose: &choose, refuses_missing }, progress)
+    let weight = config.section.sample_weight.as_deref();
+    read_wanted(&Wanted { path: &config.data, target, choose: &choose, weight, refuses_missing }, progress)
 }
 
 /// Reads what is wanted.
@@ -50,20 +53,26 @@ pub(crate) fn read_wanted(table: &Wanted, progress: &Progress) -> anyhow::Result
     let Wanted { path, target, .. } = *table;
     let mut source = Source::open(path)?;
     let names = source.names().to_vec();
-    for required in [target, SPLIT_COLUMN] {
+    for required in [target, SPLIT_COLUMN].into_iter().chain(table.weight) {
         ensure!(
             names.iter().any(|name| name == required),
             "{}:1: column \"{required}\" is not in the header",
             path.display()
         );
     }
-    let available: Vec<String> = names.iter().filter(|name| *name != target && *name != SPLIT_COLUMN).cloned().collect();
+    let available: Vec<String> = names
+        .iter()
+        .filter(|name| *name != target && *name != SPLIT_COLUMN && Some(name.as_str()) != table.weight)
+        .cloned()
+        .collect();
     let features = (table.choose)(&available)?;
 
     let bar = progress.bar("reading", source.expected_blocks());
-    let mut columns = [vec![Vec::new(); features.len() + 1], vec![Vec::new(); features.len() + 1]];
+    // the features, a weight if there is one, and the target
+    let width = features.len() + usize::from(table.weight.is_some()) + 1;
+    let mut columns = [vec![Vec::new(); width], vec![Vec::new(); width]];
     let mut test_lines = Vec::new();
-    let wanted: Vec<&str> = features.iter().map(String::as_str).chain([target]).collect();
+    let wanted: Vec<&str> = features.iter().map(String::as_str).chain(table.weight).chain([target]).collect();
     source.for_each_block(
         |block| Rows::of(block, &wanted, table),
         |tables| {
@@ -81,7 +90,8 @@ pub(crate) fn read_wanted(table: &Wanted, progress: &Progress) -> anyhow::Result
     )?;
     let [train, test] = columns.map(|mut columns| {
         let y = columns.pop().unwrap_or_default();
-        Side { x: Matrix::new(columns), y }
+        let weights = table.weight.and_then(|_| columns.pop());
+        Side { x: Matrix::new(columns).weighted(weights), y }
     });
     ensure!(!train.y.is_empty(), "{}: has no training row (split = {TRAIN})", path.display());
     ensure!(!test.y.is_empty(), "{}: has no test row (split = {TEST})", path.display());
@@ -105,6 +115,15 @@ impl Rows {
         let mut columns = Vec::with_capacity(wanted.len());
         for name in wanted {
             let values = table.numbers(name).with_context(|| format!("column \"{name}\" cannot be read"))?;
+            let weighs = Some(*name) == of.weight;
+            if let Some(row) = values.iter().position(|value| weighs && !(*value >= 0.0 && value.is_finite())) {
+                bail!(
+                    "{}:{}: column \"{name}\", the sample_weight, is {}; a weight is a number of at least 0",
+                    path.display(),
+                    block.line(row),
+                    values[row]
+                );
+            }
             let missing = Some(name) != target && of.refuses_missing.is_none();
             if let Some(row) = values.iter().position(|value| !(value.is_finite() || missing && value.is_nan())) {
                 let advice = match of.refuses_missing {

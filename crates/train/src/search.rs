@@ -236,7 +236,7 @@ fn ground(args: &SearchArgs, section: &SearchSection, deadline: Instant, progres
         section.target_variable.as_deref().unwrap_or_default()
     );
     let all = |available: &[String]| Ok(available.to_vec());
-    let wanted = Wanted { path: &args.data, target: &target, choose: &all, refuses_missing: None };
+    let wanted = Wanted { path: &args.data, target: &target, choose: &all, weight: None, refuses_missing: None };
     let dataset = read_wanted(&wanted, progress)?;
     let rows = dataset.train.y.len();
     ensure!(

@@ -54,6 +54,13 @@ fn boosting_is_the_same_at_one_and_two_threads() {
 }
 
 #[test]
+fn boosting_by_the_size_of_the_table_is_the_same_at_one_and_two_threads() {
+    check(
+        "model: {name: m, best_model: HistGradientBoosting, parameters: {n_estimators: 30, learning_rate: 0.3, loss: gamma}, cross_validation: {folds: 2}}",
+    );
+}
+
+#[test]
 fn a_forest_is_the_same_at_one_and_two_threads() {
     check(
         "model: {name: m, best_model: RandomForest, parameters: {n_estimators: 24, max_depth: 8, max_features: sqrt}, \

@@ -262,3 +262,69 @@ fn blends_that_do_not_hold_together_are_refused() {
         assert!(run.stderr.contains(expected), "{}", run.stderr);
     }
 }
+
+#[test]
+fn rows_count_as_much_as_their_weight_says() {
+    let workspace = houses(600);
+    [PROCESS, ENGINEER].into_iter().for_each(|line| {
+        workspace.ok(line);
+    });
+    workspace.write("model.yaml", model_config("GradientBoosting", "  sample_weight: bedrooms\n"));
+    let weighted = workspace.ok(TRAIN);
+    workspace.write("model.yaml", model_config("GradientBoosting", ""));
+    let plain = workspace.ok(TRAIN);
+    assert!(weighted.contains("15 features") && plain.contains("16 features"), "{weighted}{plain}");
+    for (model, expected) in [
+        (
+            model_config("Ridge", "  sample_weight: bedrooms\n"),
+            "model.sample_weight: Ridge takes no weights; boosting does\n",
+        ),
+        (model_config("GradientBoosting", "  sample_weight: importance\n"), "column \"importance\" is not in the header\n"),
+    ] {
+        workspace.write("model.yaml", model);
+        let run = workspace.run(TRAIN);
+        assert!(run.code == 2 && run.stderr.ends_with(expected), "{}", run.stderr);
+    }
+}
+
+/// Tables that hardly anything can be learned of: an error that says why, or a model that predicts numbers.
+#[test]
+fn odd_tables_give_an_error_or_a_sound_model() {
+    let line = |price: &str, size: &str, place: &str| format!("{price},{size},{place}\n");
+    let tables: [(&str, Vec<String>); 6] = [
+        ("two rows", vec![line("1", "2", "a"), line("3", "4", "b")]),
+        ("a constant column", (0..60).map(|row| line(&row.to_string(), "7", "a")).collect()),
+        ("a constant target", (0..60).map(|row| line("5", &row.to_string(), "a")).collect()),
+        ("ten thousand levels", (0..10_000).map(|row| line(&(row % 97).to_string(), "1", &format!("l{row}"))).collect()),
+        ("huge targets", (0..60).map(|row| line(&format!("{}e300", row % 7 + 1), &row.to_string(), "a")).collect()),
+        ("nothing but gaps", (0..60).map(|row| line(&row.to_string(), "", "")).collect()),
+    ];
+    let table = "table:\n  target: price\n  columns:\n    price: {type: float}\n    size: {type: float}\n    place: {type: category}\n\
+                 process: {split: {test: 0.3, seed: 3}}\nengineer:\n  impute: {number: none}\n  encode: {columns: {place: native}}\n";
+    let mut trained = 0;
+    for (what, rows) in tables {
+        for algorithm in ["GradientBoosting", "HistGradientBoosting", "RandomForest", "ExtraTrees"] {
+            let workspace = Workspace::new();
+            workspace.write("raw.csv", format!("price,size,place\n{}", rows.concat()));
+            workspace.write("table.yaml", table);
+            workspace.write("model.yaml", model_config(algorithm, "  parameters: {n_estimators: 10}\n"));
+            let codes: Vec<i32> = IMPORT
+                .into_iter()
+                .chain([TRAIN])
+                .map(|line| {
+                    let run = workspace.run(line);
+                    assert!(run.code <= 2 && !run.stderr.contains("panicked"), "{what}, {algorithm}: {}", run.stderr);
+                    run.code
+                })
+                .collect();
+            if codes == [0, 0, 0] {
+                trained += 1;
+                workspace.ok("train predict --models-dir models --input raw.csv --output p.csv");
+                let (names, values) = columns(&workspace.read("p.csv"));
+                let place = names.iter().position(|name| name == "prediction").unwrap();
+                assert!(values[place].iter().all(|value| value.is_finite()), "{what}, {algorithm}");
+            }
+        }
+    }
+    assert!(trained >= 12, "{trained}");
+}
