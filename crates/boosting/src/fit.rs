@@ -8,10 +8,11 @@ use rayon::prelude::*;
 use crate::{
     FitError, Loss, Parameters, Trees,
     bins::{Binned, choose},
-    grow::{Ground, Grown, Shape, grow},
+    grow::{Ground, Grown, grow},
     histogram::{Cell, Input},
     limits::{Limits, Scale},
     loss::Derivatives,
+    shape::{Shape, share_of},
 };
 
 /// A fitted model: `base + Σ tree`, the exponential of it for a loss with a logarithmic link.
@@ -141,21 +142,7 @@ fn boost<const C: usize>(
     state.most = (0..rows).map(first).fold((0.0, 0.0), larger);
     let (learned, held_out) = set_apart(rows, parameters, &mut rng);
     state.first_border = state.border_on(&learned).unwrap_or(0.0);
-    let shape = Shape {
-        max_leaves: parameters.max_leaves.unwrap_or(usize::MAX),
-        max_depth: parameters.max_depth.unwrap_or(usize::MAX),
-        min_rows_to_split: parameters.min_samples_split,
-        limits: Limits {
-            min_rows: parameters.min_samples_leaf as u64,
-            min_second: parameters.min_child_weight,
-            l1: parameters.l1 / unit,
-            l2: parameters.l2,
-            min_gain: parameters.min_split_gain / unit / unit,
-            monotone: parameters.monotone.clone(),
-            random: false,
-        },
-        features_per_split: share_of(width, parameters.features_per_split),
-    };
+    let shape = Shape::of(parameters, width, unit, false);
     let parallel = rows >= MANY_ROWS && rayon::current_num_threads() > 1;
     let mut derivatives = vec![[0; C]; rows];
     let leaf_of: Vec<AtomicU32> = (0..rows).map(|_| AtomicU32::new(0)).collect();
@@ -209,12 +196,6 @@ fn boost<const C: usize>(
         trees.truncate(best);
     }
     trees
-}
-
-/// How many of `width` features this share is; one at least.
-pub(crate) fn share_of(width: usize, share: f64) -> usize {
-    // a share such as 0.07 is not quite what it says
-    ((share * width as f64 - 1e-9).ceil() as usize).clamp(1, width)
 }
 
 /// Which features a tree may ask for.

@@ -6,10 +6,11 @@ use rayon::prelude::*;
 use crate::{
     FitError, Parameters, Trees,
     bins::Binned,
-    fit::{check_data, count_bits, share_of},
-    grow::{Ground, Shape, grow},
+    fit::{check_data, count_bits},
+    grow::{Ground, grow},
     histogram::Input,
-    limits::{Limits, Scale},
+    limits::Scale,
+    shape::Shape,
 };
 
 /// Settings of a forest; `tree` says how its trees grow and how many there are.
@@ -47,21 +48,7 @@ pub fn fit_forest(columns: &[Vec<f64>], y: &[f64], forest: &Forest) -> Result<Tr
     let units = f64::from(62 - 2 * count_bits).exp2();
     let derivatives: Vec<[i64; 1]> = y.iter().map(|y| [((((mean - y) / unit * units) as i64) << count_bits) + 1]).collect();
     let scale = Scale { first: unit / units, second: 1.0, count_bits };
-    let shape = Shape {
-        max_leaves: parameters.max_leaves.unwrap_or(usize::MAX),
-        max_depth: parameters.max_depth.unwrap_or(usize::MAX),
-        min_rows_to_split: parameters.min_samples_split,
-        limits: Limits {
-            min_rows: parameters.min_samples_leaf as u64,
-            min_second: parameters.min_child_weight,
-            l1: 0.0,
-            l2: 0.0,
-            min_gain: parameters.min_split_gain,
-            monotone: parameters.monotone.clone(),
-            random: forest.random_thresholds,
-        },
-        features_per_split: share_of(columns.len(), parameters.features_per_split),
-    };
+    let shape = Shape::of(parameters, columns.len(), 1.0, forest.random_thresholds);
     let wanted = vec![true; columns.len()];
     let one = |index: usize| {
         let mut rng = Rng::with_seed(parameters.seed ^ (index as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));

@@ -9,8 +9,9 @@ use crate::{
     bins::{BinKind, Binned, Tile},
     divide::{BinSplit, divide},
     histogram::{Cell, Input, Sparse, Sums, build, minus},
-    limits::{Bounds, Limits, Scale, UNBOUNDED},
+    limits::{Bounds, Scale, UNBOUNDED},
     search::{Search, better},
+    shape::Shape,
     split::{Bins, Side, Split, has},
     trees::{Rule, Trees},
 };
@@ -20,17 +21,6 @@ const FEW_ROWS: usize = 256;
 
 /// Cells to add and bins to look at that are worth handing to other threads.
 const MUCH_WORK: usize = 49_152;
-
-/// How a tree may grow.
-#[derive(Clone, Debug)]
-pub(crate) struct Shape {
-    pub(crate) max_leaves: usize,
-    pub(crate) max_depth: usize,
-    pub(crate) min_rows_to_split: usize,
-    pub(crate) limits: Limits,
-    /// Features that a split looks at.
-    pub(crate) features_per_split: usize,
-}
 
 /// What a tree is grown on.
 #[derive(Clone, Copy)]
@@ -67,9 +57,7 @@ impl Grown {
         }
         node
     }
-}
 
-impl Grown {
     /// Draws the values of leaves together where a split on a feature with a direction has them in the wrong order. Later splits stand
     /// below earlier ones, and what keeps to a border keeps its order.
     pub(crate) fn keep_in_order(&self, monotone: &[i8], values: &mut [f64]) {
@@ -92,14 +80,14 @@ impl Grown {
 
     /// The places among the leaves of those below a node.
     fn leaves_below(&self, node: usize) -> Vec<usize> {
-        match &self.splits[node] {
-            Some(split) => {
-                let mut below = self.leaves_below(split.left as usize);
-                below.extend(self.leaves_below(split.left as usize + 1));
-                below
+        let (mut open, mut below) = (vec![node], Vec::new());
+        while let Some(node) = open.pop() {
+            match &self.splits[node] {
+                Some(split) => open.extend([split.left as usize, split.left as usize + 1]),
+                None => below.extend(self.leaves.binary_search_by_key(&node, |leaf| leaf.node)),
             }
-            None => self.leaves.binary_search_by_key(&node, |leaf| leaf.node).into_iter().collect(),
         }
+        below
     }
 }
 
@@ -111,7 +99,6 @@ struct Open<const C: usize> {
     bounds: Bounds,
     split: Split<C>,
     histogram: Option<Histogram<C>>,
-    order: usize,
 }
 
 /// The sums of every tile.
@@ -131,7 +118,7 @@ impl<const C: usize> PartialOrd for Open<C> {
 impl<const C: usize> Ord for Open<C> {
     /// The larger gain first, then the older leaf.
     fn cmp(&self, other: &Self) -> Ordering {
-        self.split.gain.total_cmp(&other.split.gain).then(other.order.cmp(&self.order))
+        self.split.gain.total_cmp(&other.split.gain).then(other.node.cmp(&self.node))
     }
 }
 
@@ -142,7 +129,6 @@ struct Seed<const C: usize> {
     depth: usize,
     bounds: Bounds,
     total: Cell<C>,
-    order: usize,
 }
 
 /// Grows a tree on `rows`, which come out divided by leaf. Without a limit of leaves, nodes are split as they come, so that few histograms
@@ -159,7 +145,7 @@ pub(crate) fn grow<const C: usize>(ground: &Ground<C>, rows: &mut [u32], seed: u
     let total = sum(ground.input.derivatives, rows);
     let sums = ground.scale.sums(&total);
     growing.tree.begin_tree(ground.shape.limits.value(&sums, UNBOUNDED), sums.second);
-    let root = Seed { node: 0, rows: 0..rows.len(), depth: 0, bounds: UNBOUNDED, total, order: 0 };
+    let root = Seed { node: 0, rows: 0..rows.len(), depth: 0, bounds: UNBOUNDED, total };
     let mut scratch = vec![0; rows.len()];
     let best_first = ground.shape.max_leaves < rows.len();
     let (mut heap, mut stack) = (BinaryHeap::new(), Vec::new());
@@ -263,7 +249,7 @@ impl<const C: usize> Growing<'_, C> {
 
     /// Splits a leaf; returns its two children. `last` says that no leaf will be split after this.
     fn split(&mut self, open: Open<C>, rows: &mut [u32], scratch: &mut [u32], last: bool) -> Vec<Result<Open<C>, Leaf>> {
-        let Open { node, rows: range, depth, bounds, split, histogram, order } = open;
+        let Open { node, rows: range, depth, bounds, split, histogram } = open;
         let Ground { input, scale, shape, .. } = *self.ground;
         let known = &input.data.features[split.feature];
         let missing = known.missing_bin().filter(|_| matches!(split.side, Side::UpTo(_)));
@@ -307,7 +293,6 @@ impl<const C: usize> Growing<'_, C> {
             depth: depth + 1,
             bounds,
             total,
-            order: 2 * order + side + 1,
         };
         let left = seed(0, range.start..middle, split.left, left_bounds);
         let right = seed(1, middle..range.end, split.right, right_bounds);
@@ -373,9 +358,9 @@ impl<const C: usize> Growing<'_, C> {
 impl<const C: usize> Seed<C> {
     /// A leaf is what has no split.
     fn open(self, split: Option<Split<C>>, histogram: Option<Histogram<C>>) -> Result<Open<C>, Leaf> {
-        let Self { node, rows, depth, bounds, order, .. } = self;
+        let Self { node, rows, depth, bounds, .. } = self;
         match split {
-            Some(split) => Ok(Open { node, rows, depth, bounds, split, histogram, order }),
+            Some(split) => Ok(Open { node, rows, depth, bounds, split, histogram }),
             None => Err(Leaf { node, rows }),
         }
     }

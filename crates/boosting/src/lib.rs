@@ -15,6 +15,7 @@ mod parameters;
 mod predict;
 mod search;
 mod shap;
+mod shape;
 mod split;
 mod trees;
 

@@ -1,6 +1,9 @@
 //! What should make one doubt a score, with the evidence: looked for in the rows, not in the model.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashSet,
+    hash::{DefaultHasher, Hasher},
+};
 
 use boosting::{Parameters as Boosting, Sum, fit as boost};
 use rayon::prelude::*;
@@ -67,15 +70,14 @@ impl Rows<'_> {
 
     /// Whether test rows are copies of training rows.
     pub fn overlap(&self) -> Option<String> {
-        let key = |x: &Matrix, row: usize| x.columns().iter().map(|column| column[row].to_bits()).collect::<Vec<u64>>();
         let ((x, y), (test_x, test_y)) = (self.train, self.test);
-        let mut known: HashMap<Vec<u64>, Vec<u64>> = HashMap::with_capacity(x.rows());
-        for (row, y) in y.iter().enumerate() {
-            known.entry(key(x, row)).or_default().push(y.to_bits());
-        }
-        let like: Vec<(&Vec<u64>, f64)> =
-            (0..test_x.rows()).filter_map(|row| Some((known.get(&key(test_x, row))?, test_y[row]))).collect();
-        let same = like.iter().filter(|(targets, y)| targets.contains(&y.to_bits())).count();
+        let rows = |x: &Matrix, y: &[f64]| -> Vec<(u128, u128)> {
+            (0..x.rows()).into_par_iter().map(|row| (digest(x, row, None), digest(x, row, Some(y[row])))).collect()
+        };
+        let (features, all): (HashSet<u128>, HashSet<u128>) = rows(x, y).into_iter().unzip();
+        let like: Vec<(u128, u128)> =
+            rows(test_x, test_y).into_iter().filter(|(of_features, _)| features.contains(of_features)).collect();
+        let same = like.iter().filter(|(_, of_all)| all.contains(of_all)).count();
         let enough = like.len() >= FEWEST_ALIKE && like.len() as f64 > ALIKE * test_y.len() as f64;
         enough.then(|| {
             format!(
@@ -111,6 +113,17 @@ impl Rows<'_> {
         found.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
         found.into_iter().map(|(_, text)| text).collect()
     }
+}
+
+/// What stands for the features of a row, and its target.
+fn digest(x: &Matrix, row: usize, y: Option<f64>) -> u128 {
+    let half = |salt: u64| {
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u64(salt);
+        x.columns().iter().map(|column| column[row]).chain(y).for_each(|value| hasher.write_u64(value.to_bits()));
+        hasher.finish()
+    };
+    u128::from(half(1)) << 64 | u128::from(half(2))
 }
 
 /// Whether the target wants a logarithm: it is skewed, its logarithm is not, and errors on held-out rows grow with the prediction.

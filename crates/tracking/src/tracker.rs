@@ -191,6 +191,16 @@ impl Tracker {
         UnderWay { stop, background }
     }
 
+    /// Notes at once that a run is under way, where others are to be recorded below it: its id in the store, which is its own where that
+    /// cannot be written. [`end`](Self::end) it without an [`UnderWay`].
+    pub fn begin_now(&self, run: &Run, warn: &Warn) -> String {
+        let place = self.store.begin(run).or_else(|error| {
+            warn(error.to_string());
+            self.fallback.as_ref().map_or(Err(error), |fallback| fallback.begin(run))
+        });
+        place.map_or_else(|_| run.run_id.clone(), |place| place.run_id)
+    }
+
     /// Delivers the runs that wait, and notes of those that were under way which are not any more because their program was
     /// killed.
     pub fn catch_up(&self) -> Vec<String> {

@@ -26,7 +26,6 @@ pub(crate) fn calibrated(
         return None;
     }
     if config.section.cross_validation.folds == 0 {
-        warnings.push("no intervals: they are learned from cross-validation, and there are no folds".into());
         return None;
     }
     if rows < FEW_ROWS && !held_out.is_empty() {

@@ -136,8 +136,7 @@ pub(crate) fn search(args: &SearchArgs, progress: &Progress) -> anyhow::Result<O
     let parent = parent_record(&section, &experiment, &id, shard, &clock);
     let tracker = Tracker::new(&tracking)?;
     let warn = speaker(progress);
-    let under_way = tracker.begin(&Run::of(&parent), &warn);
-    let parent_id = parent.identity.run_id.clone();
+    let parent_id = tracker.begin_now(&Run::of(&parent), &warn);
     let recorder = Recorder::start(&tracking, &experiment, &id, &section.metric, &parent_id, progress)?;
     let rounds = Rounds {
         search: &section,
@@ -158,7 +157,7 @@ pub(crate) fn search(args: &SearchArgs, progress: &Progress) -> anyhow::Result<O
     let end = |mut record: RunRecord, files: &[RunFile]| {
         record.status = RunStatus::Finished;
         record.times.ended_at_ms = cli::now_ms();
-        if let Err(error) = tracker.end(Some(under_way), &Run::of(&record), files, &warn) {
+        if let Err(error) = tracker.end(None, &Run::of(&record), files, &warn) {
             progress.warn(format!("the search is not recorded: {error}"));
         }
     };

@@ -1,9 +1,15 @@
 //! `train search`: the same trials give the same winner, however the work was divided or interrupted.
 
+use std::process::Stdio;
+
 use serde_json::Value;
 use testkit::Workspace;
 
-use crate::{ENGINEER, PROCESS, houses};
+use crate::{
+    ENGINEER, PROCESS, houses,
+    mlflow::read,
+    server::{NEWEST, Server},
+};
 
 const SEARCH: &str = "\
 search:
@@ -138,4 +144,58 @@ fn a_trial_that_cannot_be_fitted_costs_a_warning() {
         "{}",
         run.stderr
     );
+}
+
+#[test]
+fn machines_share_a_search_through_a_server_and_trials_stand_below_their_search() {
+    let workspace = prepared(400);
+    let server = Server::start_in(&workspace, "server", NEWEST, &[]);
+    let uri = format!("--mlflow-tracking-uri {}", server.uri);
+    for shard in ["1/2", "2/2"] {
+        search(&workspace, &format!("--shard {shard} {uri}"));
+    }
+    let found = search(&workspace, &uri);
+    assert_eq!((&found["trials"], &found["taken_from_before"]), (&14.into(), &14.into()));
+    assert!(!workspace.path("mlflow.db").exists());
+    let runs = read(&workspace, NEWEST, &server.uri)["experiments"]["m"].as_array().unwrap().clone();
+    let named = |name: &str| -> Vec<&Value> {
+        runs.iter().filter(|run| run["tags"]["mlflow.runName"].as_str().is_some_and(|own| own == name)).collect()
+    };
+    let id = found["search"].as_str().unwrap();
+    let parents: Vec<&Value> = named(&format!("search-{id}")).into_iter().map(|run| &run["run_id"]).collect();
+    assert_eq!(parents.len(), 3);
+    // the trials of both machines, and the training of the winner
+    let below: Vec<&Value> = runs.iter().filter(|run| parents.contains(&&run["tags"]["mlflow.parentRunId"])).collect();
+    assert_eq!(below.len(), 15);
+}
+
+#[test]
+fn a_search_that_is_killed_goes_on_where_it_was() {
+    let workspace = prepared(2000);
+    workspace.write(
+        "search.yaml",
+        SEARCH.replace("trials: 14", "trials: 60").replace("low: 20, high: 60", "low: 200, high: 400"),
+    );
+    let mut command = workspace.command("train");
+    command.args("search --config search.yaml --data featured.csv --models-dir models --output best.yaml".split(' '));
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // until some trials are recorded
+    let recorded = || {
+        let run = workspace.run("train runs --experiment m --limit 200 --output-format json");
+        let runs: Value = serde_json::from_str(&run.stdout).unwrap_or_default();
+        runs["runs"].as_array().map_or(0, |runs| runs.iter().filter(|run| run["status"] == "FINISHED").count())
+    };
+    for _ in 0..600 {
+        if recorded() >= 5 || child.try_wait().unwrap().is_some() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let before = recorded();
+    assert!(before >= 5);
+    let found = search(&workspace, "--trials 27");
+    assert_eq!(found["taken_from_before"].as_u64().unwrap() as usize, before);
+    assert!(workspace.path("best.yaml").exists());
 }
