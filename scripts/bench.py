@@ -90,7 +90,8 @@ def tracking(args, work, train):
 def boosting(args, work):
     """Growing trees and predicting by them, ours and LightGBM's in turn; a forest's beside scikit-learn's."""
     peer, speed = ROOT / "scripts/boosting_peer.py", args.bin / "examples/speed"
-    tables = [(f"{name} rows × 15", work / f"{name}.csv", "price", rows) for name, rows in (("20k", 20_000), ("200k", 200_000), ("1M", args.rows))]
+    sizes = [rows for rows in (20_000, 200_000) if rows < args.rows] + [args.rows]
+    tables = [(f"{rows:,} rows × 15", work / f"{rows}.csv", "price", rows) for rows in sizes]
     for what in args.featured:
         path, target = what.rsplit(":", 1)
         tables.append((pathlib.Path(path).name, pathlib.Path(path).resolve(), target, None))

@@ -4,6 +4,7 @@
 mod course;
 mod leaderboard;
 mod ledger;
+mod record;
 mod rounds;
 mod winner;
 
@@ -16,18 +17,18 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use artifact::{Digest, FileEntry, MetricPoint, RUN_RECORD_VERSION, RunIdentity, RunRecord, RunStatus, RunTimes};
-use artifact::{check_input, read_envelope, write_atomically};
+use artifact::{Digest, FileEntry, RunRecord, RunStatus, check_input, read_envelope, write_atomically};
 use cli::{Clock, Outcome, Progress};
 use features::{PREPROCESSOR, Preprocessor, PreprocessorFile};
 use model::{SearchConfig, SearchSection};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use tracking::{Content, Run, RunFile, Tracker};
 
 use self::{
     course::{Course, TOP},
     ledger::Recorder,
+    record::{parent_record, with_result},
     rounds::{Entry, Rounds},
     winner::Winner,
 };
@@ -148,69 +149,138 @@ pub(crate) fn search(args: &SearchArgs, progress: &Progress) -> anyhow::Result<O
         progress,
         faults: Mutex::new(Vec::new()),
     };
-    let board = rounds.run()?;
+    let drawn = rounds.run();
     warn_of(&rounds.faults.into_inner().unwrap_or_default(), progress);
     let written = recorder.finish();
     progress.detail(format!("{written} measurements recorded, {} known from before", known.len()));
-    ensure!(!board.is_empty(), "no trial was measured: give it more minutes, or other candidates");
-
+    course.deadline = begun + budget.mul_f64(CHOOSING);
+    let mut session = Session { args, section: &section, course, target: &target, id: &id, known: known.len(), begun };
+    let done = drawn.and_then(|board| {
+        ensure!(!board.is_empty(), "no trial was measured: give it more minutes, or other candidates");
+        if shard == Shard::WHOLE { session.choose(board).map(Done::Whole) } else { Ok(Done::Part(board)) }
+    });
     let end = |mut record: RunRecord, files: &[RunFile]| {
-        record.status = RunStatus::Finished;
         record.times.ended_at_ms = cli::now_ms();
         if let Err(error) = tracker.end(None, &Run::of(&record), files, &warn) {
             progress.warn(format!("the search is not recorded: {error}"));
         }
     };
-    let whole = board.iter().filter(|entry| entry.rung == TOP).count();
-    let mut summary = Summary {
-        stage: "search",
-        status: "done",
-        search: &id,
-        trials: board.len(),
-        measured_on_all_rows: whole,
-        taken_from_before: known.len(),
-        metric: &section.metric,
-        score: board.first().filter(|entry| entry.rung == TOP).map(|entry| entry.measured.score),
-        blend: false,
-        config: None,
-        leaderboard: None,
-    };
-    if shard != Shard::WHOLE {
-        end(parent, &[]);
-        let human = format!(
-            "search    done: part {shard}, {} trials ({whole} on all rows); when all parts are done, the same command without --shard \
-             chooses among all of them",
-            board.len()
-        );
-        return Ok(Outcome::done(&summary, human));
+    match done {
+        Err(error) => {
+            end(RunRecord { status: RunStatus::Failed, note: format!("{error:#}"), ..parent }, &[]);
+            Err(error)
+        }
+        Ok(Done::Part(board)) => {
+            end(RunRecord { status: RunStatus::Finished, ..parent }, &[]);
+            Ok(session.part(&board, shard))
+        }
+        Ok(Done::Whole(chosen)) => {
+            let record = with_result(parent, &section, &chosen.board, &chosen.winner);
+            end(RunRecord { status: RunStatus::Finished, ..record }, &chosen.files);
+            let trained = train(args, &parent_id, progress)?;
+            Ok(session.whole(&chosen).followed_by(trained))
+        }
+    }
+}
+
+/// What a search came to.
+enum Done {
+    /// Trials of a part, for others to go on with.
+    Part(Vec<Entry>),
+    /// A winner.
+    Whole(Chosen),
+}
+
+/// A winner, and what was written of it.
+struct Chosen {
+    board: Vec<Entry>,
+    winner: Winner,
+    page: PathBuf,
+    files: Vec<RunFile>,
+}
+
+/// A search whose trials are measured.
+struct Session<'a> {
+    args: &'a SearchArgs,
+    section: &'a SearchSection,
+    course: Course,
+    target: &'a str,
+    id: &'a str,
+    /// Measurements of before.
+    known: usize,
+    begun: Instant,
+}
+
+impl Session<'_> {
+    /// Chooses the winner and writes its configuration and the leaderboard.
+    fn choose(&mut self, board: Vec<Entry>) -> anyhow::Result<Chosen> {
+        let section = self.section;
+        let winner = winner::choose(&mut self.course, &board, section.eliminate, section.blend)?;
+        let config = header(section, &self.course, &board, &winner, self.id)
+            + &winner.render(&section.name, self.target, section.folds, section.seed)?;
+        let config_file = write_atomically(&self.args.output, config.as_bytes())?;
+        let seconds = self.begun.elapsed().as_secs_f64();
+        let text = leaderboard::render(section, &self.course, &board, &winner, self.known, seconds);
+        let page = self.args.models_dir.join("search/leaderboard.html");
+        let page_file = write_atomically(&page, text.as_bytes())?;
+        let search_file = FileEntry::of(&self.args.config).context("reading the search")?;
+        let files = [("leaderboard.html", page_file), ("model_config.yaml", config_file), ("search.yaml", search_file)]
+            .map(|(place, file)| RunFile::of_run(place, Content::File(file)));
+        Ok(Chosen { board, winner, page, files: files.into() })
     }
 
-    course.deadline = begun + budget.mul_f64(CHOOSING);
-    let winner = winner::choose(&mut course, &board, section.eliminate, section.blend)?;
-    let config = header(&section, &course, &board, &winner, &id)
-        + &winner.render(&section.name, &target, section.folds, section.seed)?;
-    let config_file = write_atomically(&args.output, config.as_bytes())?;
-    let page = leaderboard::render(&section, &course, &board, &winner, known.len(), begun.elapsed().as_secs_f64());
-    let page_path = args.models_dir.join("search/leaderboard.html");
-    let page_file = write_atomically(&page_path, page.as_bytes())?;
-    let search_file = FileEntry::of(&args.config).context("reading the search")?;
-    let files = [("leaderboard.html", &page_file), ("model_config.yaml", &config_file), ("search.yaml", &search_file)]
-        .map(|(place, file)| RunFile::of_run(place, Content::File(file.clone())));
-    end(with_result(parent, &section, &board, &winner), &files);
+    fn summary(&self, board: &[Entry]) -> Summary<'_> {
+        Summary {
+            stage: "search",
+            status: "done",
+            search: self.id,
+            trials: board.len(),
+            measured_on_all_rows: on_all_rows(board),
+            taken_from_before: self.known,
+            metric: &self.section.metric,
+            score: board.first().filter(|entry| entry.rung == TOP).map(|entry| entry.measured.score),
+            blend: false,
+            config: None,
+            leaderboard: None,
+        }
+    }
 
-    let trained = train(args, &parent_id, progress)?;
-    (summary.score, summary.blend) = (Some(winner.score), winner.parts.len() > 1);
-    (summary.config, summary.leaderboard) = (Some(&args.output), Some(&page_path));
-    let human = format!(
-        "search    done: {} trials ({whole} on all rows) → {}: cross-validated {} {}\n          → {} and {}",
-        board.len(),
-        winner.kinds(),
-        label(&section.metric),
-        figure(&section.metric, winner.score),
-        args.output.display(),
-        page_path.display()
-    );
-    Ok(Outcome::done(&summary, human).followed_by(trained))
+    fn part(&self, board: &[Entry], shard: Shard) -> Outcome {
+        let human = format!(
+            "search    done: part {shard}, {} trials ({} on all rows); when all parts are done, the same command without --shard chooses \
+             among all of them",
+            board.len(),
+            on_all_rows(board)
+        );
+        Outcome::done(&self.summary(board), human)
+    }
+
+    fn whole(&self, chosen: &Chosen) -> Outcome {
+        let Chosen { board, winner, page, .. } = chosen;
+        let metric = &self.section.metric;
+        let human = format!(
+            "search    done: {} trials ({} on all rows) → {}: cross-validated {} {}\n          → {} and {}",
+            board.len(),
+            on_all_rows(board),
+            winner.kinds(),
+            label(metric),
+            figure(metric, winner.score),
+            self.args.output.display(),
+            page.display()
+        );
+        let summary = Summary {
+            score: Some(winner.score),
+            blend: winner.parts.len() > 1,
+            config: Some(&self.args.output),
+            leaderboard: Some(page),
+            ..self.summary(board)
+        };
+        Outcome::done(&summary, human)
+    }
+}
+
+fn on_all_rows(board: &[Entry]) -> usize {
+    board.iter().filter(|entry| entry.rung == TOP).count()
 }
 
 fn warn_of(faults: &[String], progress: &Progress) {
@@ -284,54 +354,6 @@ fn header(section: &SearchSection, course: &Course, board: &[Entry], winner: &Wi
         course.y.len(),
         figure(&section.metric, winner.score)
     )
-}
-
-fn parent_record(section: &SearchSection, experiment: &str, id: &str, shard: Shard, clock: &Clock) -> RunRecord {
-    let mut tags: std::collections::BTreeMap<String, String> = [("search".to_owned(), id.to_owned())].into();
-    if shard != Shard::WHOLE {
-        tags.insert("shard".into(), shard.to_string());
-    }
-    let parameters: [(&str, Value); 5] = [
-        ("metric", json!(section.metric)),
-        ("folds", json!(section.folds)),
-        ("random_state", json!(section.seed)),
-        ("minutes", json!(section.minutes)),
-        ("trials", json!(section.trials)),
-    ];
-    RunRecord {
-        format_version: RUN_RECORD_VERSION,
-        identity: RunIdentity {
-            run_id: tracking::new_run_id(),
-            run_name: format!("search-{id}"),
-            user: cli::user(),
-            source: "train search".into(),
-            commit: cli::commit(),
-            branch: cli::branch(),
-        },
-        status: RunStatus::Running,
-        name: experiment.to_owned(),
-        parameters: parameters.map(|(name, value)| (name.to_owned(), value)).into(),
-        tags,
-        times: RunTimes { started_at_ms: clock.started_at_ms, ..RunTimes::default() },
-        ..RunRecord::default()
-    }
-}
-
-fn with_result(mut record: RunRecord, section: &SearchSection, board: &[Entry], winner: &Winner) -> RunRecord {
-    let point = |key: &str, value: f64, step: u32| MetricPoint { key: key.into(), value, step };
-    record.metrics.push(point(&format!("cv_{}", section.metric), winner.score, 0));
-    record.metrics.push(point("trials_measured", board.len() as f64, 0));
-    let mut measured: Vec<&Entry> = board.iter().filter(|entry| entry.rung == TOP).collect();
-    measured.sort_by_key(|entry| entry.trial.number);
-    let mut best = f64::INFINITY;
-    for entry in measured {
-        if entry.measured.score < best {
-            best = entry.measured.score;
-            record.metrics.push(point("best_so_far", best, entry.trial.number as u32 + 1));
-        }
-    }
-    record.note = format!("The winner: {}.\n", winner.kinds());
-    record
 }
 
 #[cfg(test)]

@@ -165,13 +165,19 @@ fn least_important(course: &Course, trial: &Trial, kept: &[usize]) -> Option<Vec
 impl Winner {
     /// The algorithms, with their shares.
     pub(crate) fn kinds(&self) -> String {
-        match self.parts.as_slice() {
-            [(trial, _)] => trial.algorithm.clone(),
-            parts => {
-                let kind = |(trial, weight): &(Trial, f64)| format!("{:.0} % {}", weight * 100.0, trial.algorithm);
-                parts.iter().map(kind).collect::<Vec<_>>().join(", ")
+        let mut shares: Vec<(&str, f64)> = Vec::new();
+        for (trial, weight) in &self.parts {
+            match shares.iter_mut().find(|(algorithm, _)| *algorithm == trial.algorithm) {
+                Some((_, share)) => *share += weight,
+                None => shares.push((&trial.algorithm, *weight)),
             }
         }
+        let shown: Vec<String> = match shares.as_slice() {
+            [(algorithm, _)] => vec![(*algorithm).to_owned()],
+            several => several.iter().map(|(algorithm, share)| format!("{:.0} % {algorithm}", share * 100.0)).collect(),
+        };
+        let parts = if self.parts.len() > 1 { format!("a blend of {}: ", self.parts.len()) } else { String::new() };
+        format!("{parts}{}", shown.join(", "))
     }
 
     /// The configuration, as text.
