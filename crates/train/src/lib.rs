@@ -9,6 +9,7 @@ mod coverage;
 mod data;
 mod experiment;
 mod figure;
+mod given;
 mod lineage;
 mod logged_model;
 mod page;

@@ -17,9 +17,8 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use artifact::{Digest, FileEntry, RunRecord, RunStatus, check_input, read_envelope, write_atomically};
+use artifact::{Digest, FileEntry, RunRecord, RunStatus, write_atomically};
 use cli::{Clock, Outcome, Progress};
-use features::{PREPROCESSOR, Preprocessor, PreprocessorFile};
 use model::{SearchConfig, SearchSection};
 use serde::Serialize;
 use serde_json::json;
@@ -37,7 +36,7 @@ use crate::{
     args::SearchArgs,
     data::{Wanted, read_wanted},
     figure::{figure, label},
-    stage,
+    given, stage,
     tracked::{speaker, tracking},
 };
 
@@ -292,11 +291,8 @@ fn warn_of(faults: &[String], progress: &Progress) {
 
 /// Reads the training rows; the test rows are not kept.
 fn ground(args: &SearchArgs, section: &SearchSection, deadline: Instant, progress: &Progress) -> anyhow::Result<Ground> {
-    let (engineer, data) = check_input(&args.data, "engineer")?;
-    let preprocessor = engineer.output_beside(&args.data).context("the manifest names no preprocessor")?.path.clone();
-    let (_, preprocessor) = check_input(&preprocessor, "engineer")?;
-    let file: PreprocessorFile = read_envelope(&preprocessor.path, PREPROCESSOR.into(), "Run `engineer` to write it")?;
-    let preprocessor = Preprocessor::check(file).with_context(|| format!("{}", preprocessor.path.display()))?;
+    let (_, data, preprocessor) = given::given(&args.data)?;
+    let preprocessor = given::open(&preprocessor)?;
     let target = preprocessor.schema().target().name.clone();
     ensure!(
         section.target_variable.as_ref().is_none_or(|named| *named == target),

@@ -2,13 +2,10 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use anyhow::{Context, ensure};
-use artifact::{
-    FileEntry, MANIFEST_VERSION, Manifest, RunRecord, check_input, lock_folder, read_envelope, write_atomically,
-    write_envelope,
-};
+use anyhow::ensure;
+use artifact::{FileEntry, MANIFEST_VERSION, Manifest, RunRecord, lock_folder, write_atomically, write_envelope};
 use cli::{Clock, Outcome, Progress};
-use features::{PREPROCESSOR, Preprocessor, PreprocessorFile};
+use features::Preprocessor;
 use model::{MODEL, Model, ModelFile};
 use serde::Serialize;
 
@@ -17,6 +14,7 @@ use crate::{
     data::read,
     experiment::{Findings, experiment},
     figure::{figure, label},
+    given,
     lineage::Lineage,
     logged_model::{self, Made},
     page, plots,
@@ -55,9 +53,7 @@ struct Given {
 /// If the inputs are not what `engineer` wrote, the configuration does not fit them, or nothing can be written.
 pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     let clock = Clock::start();
-    let (engineer, data) = check_input(&config.data, "engineer")?;
-    let preprocessor = engineer.output_beside(&config.data).context("the manifest names no preprocessor")?.path.clone();
-    let (_, preprocessor) = check_input(&preprocessor, "engineer")?;
+    let (engineer, data, preprocessor) = given::given(&config.data)?;
     if !config.force
         && let Some(record) = unchanged(config, &[data.clone(), preprocessor.clone()])?
         && !(config.register && registered::version_of(config, &record)?.is_none())
@@ -65,8 +61,7 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
         catch_up(config, progress)?;
         return Ok(summarise(config, "unchanged", &record, &Found::of(&record)));
     }
-    let file: PreprocessorFile = read_envelope(&preprocessor.path, PREPROCESSOR.into(), "Run `engineer` to write it")?;
-    let checked = Preprocessor::check(file).with_context(|| format!("{}", preprocessor.path.display()))?;
+    let checked = given::open(&preprocessor)?;
     let target = &checked.schema().target().name;
     ensure!(
         config.section.target_variable.as_ref().is_none_or(|named| named == target),

@@ -60,17 +60,26 @@ impl Course {
     /// Measures a trial on a rung; `features` are the places of those it may use.
     pub(crate) fn measure(&self, trial: &Trial, rung: usize, features: Option<&[usize]>) -> Result<Measured, Unmeasured> {
         let fault = |message: String| Unmeasured::Fault(format!("trial {}: {message}", trial.number));
-        let (_, parameters, seed) = trial.check().map_err(fault)?;
-        let all: Vec<usize> = (0..self.features.len()).collect();
-        let places = features.unwrap_or(&all);
-        let names: Vec<String> = places.iter().map(|place| self.features[*place].clone()).collect();
-        let categorical: Vec<bool> = places.iter().map(|place| self.categorical[*place]).collect();
-        let parameters = parameters.for_features(&names, &categorical).map_err(fault)?;
-        let x = Matrix::new(places.iter().map(|place| self.x.columns()[*place].clone()).collect());
+        let (x, parameters, seed) = self.prepared(trial, features).map_err(fault)?;
         self.run(&x, &parameters, trial.target_transform, seed, rung).map_err(|unmeasured| match unmeasured {
             Unmeasured::Fault(message) => fault(message),
             time @ Unmeasured::Time => time,
         })
+    }
+
+    /// What a trial is fitted to, and with: `features` are the places of those it may use.
+    ///
+    /// # Errors
+    /// Names a parameter that cannot be used.
+    pub(crate) fn prepared(&self, trial: &Trial, features: Option<&[usize]>) -> Result<(Matrix, Parameters, u64), String> {
+        let (_, parameters, seed) = trial.check()?;
+        let all: Vec<usize> = (0..self.features.len()).collect();
+        let places = features.unwrap_or(&all);
+        let names: Vec<String> = places.iter().map(|place| self.features[*place].clone()).collect();
+        let categorical: Vec<bool> = places.iter().map(|place| self.categorical[*place]).collect();
+        let parameters = parameters.for_features(&names, &categorical)?;
+        let x = Matrix::new(places.iter().map(|place| self.x.columns()[*place].clone()).collect());
+        Ok((x, parameters, seed))
     }
 
     fn run(

@@ -148,11 +148,7 @@ fn with_fewer(course: &Course, trial: &Trial, all: &Measured, tried: &mut Vec<(u
 
 /// The places of the features whose shuffling costs least.
 fn least_important(course: &Course, trial: &Trial, kept: &[usize]) -> Option<Vec<usize>> {
-    let (_, parameters, seed) = trial.check().ok()?;
-    let names: Vec<String> = kept.iter().map(|place| course.features[*place].clone()).collect();
-    let categorical: Vec<bool> = kept.iter().map(|place| course.categorical[*place]).collect();
-    let parameters = parameters.for_features(&names, &categorical).ok()?;
-    let x = model::Matrix::new(kept.iter().map(|place| course.x.columns()[*place].clone()).collect());
+    let (x, parameters, seed) = course.prepared(trial, Some(kept)).ok()?;
     let regressor = fit(&x, &course.y, &parameters, trial.target_transform, seed).ok()?;
     let groups: Vec<Vec<usize>> = (0..kept.len()).map(|place| vec![place]).collect();
     let found = permutation_importance(&regressor, trial.target_transform, &x, &course.y, &groups, seed);
