@@ -171,6 +171,9 @@ mod tests {
         assert_eq!(refusal("{}"), "learner.gradient_booster is missing");
         assert!(refusal("{\"a\": ").starts_with("is not JSON: EOF"));
         let lightgbm = golden("lightgbm_numbers.txt");
+        // between two trees
+        let cut = &lightgbm[..lightgbm.find("Tree=5").unwrap()];
+        assert_eq!(refusal(cut), "is cut off: \"end of trees\" is missing");
         for (from, to, expected) in [
             ("num_class=1", "num_class=3", "has 3 classes; only regression is predicted here"),
             (

@@ -11,7 +11,7 @@ use crate::{Rule, Sum, Trees};
 type Block<'a> = HashMap<&'a str, &'a str>;
 
 pub(super) fn parse(text: &str) -> Result<Imported, String> {
-    let body = text.split("end of trees").next().unwrap_or_default();
+    let (body, _) = text.split_once("end of trees").ok_or("is cut off: \"end of trees\" is missing")?;
     let mut blocks = body.split("\nTree=");
     let header = block(blocks.next().unwrap_or_default());
     let classes: usize = one(&header, "num_class")?;
