@@ -24,6 +24,8 @@ pub enum ArtifactError {
     Undecodable { path: PathBuf, reason: String },
     #[error("{}: no such file. {hint}", path.display())]
     Missing { path: PathBuf, hint: String },
+    #[error("{}: is not a sound bundle: {reason}", path.display())]
+    NotABundle { path: PathBuf, reason: String },
     #[error("{}: has no manifest beside it ({}). Run `{stage}` to write both", path.display(), manifest.display())]
     NoManifest { path: PathBuf, manifest: PathBuf, stage: &'static str },
     #[error("{}: is not the file that `{stage}` wrote (digest {found}, the manifest says {expected}). Run `{stage}` again", path.display())]

@@ -1,9 +1,10 @@
 //! The contract between stages: files that are whole or absent, their digests, the envelope around binary payloads,
-//! the manifest beside every output, and the record of a training run.
+//! the manifest beside every output, the record of a training run, and the bundle that all of it is packed in.
 //!
 //! To change a stored field, raise the format version, keep a golden file of the old one, and read both.
 
 mod atomic;
+mod bundle;
 mod digest;
 mod envelope;
 mod error;
@@ -11,6 +12,9 @@ mod manifest;
 mod run_record;
 
 pub use atomic::{AtomicFile, lock_folder, write_atomically};
+pub use bundle::{
+    BUNDLE_MANIFEST, BundleFiles, BundleManifest, Link, NamedDigest, read_bundle, write_bundle_archive, write_bundle_folder,
+};
 pub use digest::Digest;
 pub use envelope::{
     Kind, decode_envelope, encode_envelope, read_envelope, read_envelope_bytes, read_envelope_bytes_or_older,

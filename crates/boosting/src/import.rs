@@ -126,10 +126,15 @@ mod tests {
         let explained = expected.get("contributions").map(|contributions| {
             imported.trees.check_explicable().unwrap();
             let mean = (imported.trees.expected(imported.sum) - expected["expected"].as_f64().unwrap()).abs();
-            let ours = imported.trees.contributions(&columns, rows.len(), imported.sum);
+            let explainer = imported.trees.explainer();
             let theirs = contributions.as_array().unwrap().iter().map(numbers);
-            let differences = ours.iter().zip(theirs).flat_map(|(ours, theirs)| {
-                ours.iter().zip(theirs).map(|(ours, theirs)| (ours - theirs).abs()).collect::<Vec<f64>>()
+            let differences = rows.iter().zip(theirs).flat_map(|(row, theirs)| {
+                let mut ours = vec![0.0; row.len()];
+                explainer.explain(&imported.trees, row, &mut ours);
+                ours.iter()
+                    .zip(theirs)
+                    .map(|(ours, theirs)| (ours * imported.sum.factor - theirs).abs())
+                    .collect::<Vec<f64>>()
             });
             differences.fold(mean, f64::max)
         });

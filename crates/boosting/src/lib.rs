@@ -4,6 +4,7 @@
 
 mod bins;
 mod divide;
+mod explainer;
 mod fit;
 mod forest;
 mod grow;
@@ -19,6 +20,7 @@ mod shape;
 mod split;
 mod trees;
 
+pub use explainer::Explainer;
 pub use fit::{Boosted, fit};
 pub use forest::{Forest, fit_forest};
 pub use import::{ImportError, Imported};

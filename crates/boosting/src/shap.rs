@@ -1,18 +1,17 @@
 //! What each feature adds to a prediction: exact Shapley values of trees.
 //!
 //! The path-dependent algorithm of Lundberg, Erion and Lee, "Consistent Individualized Feature Attribution for Tree Ensembles" (2018),
-//! algorithm 2: a feature that is not known sends a row both ways, by the weights of the training rows.
+//! algorithm 2: a feature that is not known sends a row both ways, by the weights of the training rows. What small trees give is worked
+//! out beforehand ([`Explainer`]).
 
-use rayon::prelude::*;
-
-use crate::{Sum, Trees};
+use crate::{Explainer, Sum, Trees};
 
 /// Deeper trees are not explained: the work grows with the square of the depth.
 const DEEPEST: usize = 512;
 
 /// A feature on the way from the root, and what it decides.
 #[derive(Clone, Copy, Debug)]
-struct Step {
+pub(crate) struct Step {
     feature: usize,
     /// The share of training rows that goes this way where the feature is not known.
     zero: f64,
@@ -20,6 +19,11 @@ struct Step {
     one: f64,
     /// The weight of the sets of known features of each size.
     weight: f64,
+}
+
+impl Step {
+    /// What every path begins with.
+    pub(crate) const ROOT: Self = Self { feature: usize::MAX, zero: 1.0, one: 1.0, weight: 1.0 };
 }
 
 impl Trees {
@@ -55,34 +59,19 @@ impl Trees {
         (sum.base + self.roots.iter().map(|root| means[*root as usize]).sum::<f64>()) * sum.factor
     }
 
-    /// What each feature adds to the prediction for each row, over [`expected`](Self::expected). [`check_explicable`] comes before.
-    ///
-    /// [`check_explicable`]: Self::check_explicable
-    pub fn contributions(&self, columns: &[Vec<f64>], rows: usize, sum: Sum) -> Vec<Vec<f64>> {
-        (0..rows)
-            .into_par_iter()
-            .map(|row| {
-                let cells: Vec<f64> = columns.iter().map(|column| column[row]).collect();
-                let mut added = vec![0.0; columns.len()];
-                for root in &self.roots {
-                    let whole = Step { feature: usize::MAX, zero: 1.0, one: 1.0, weight: 1.0 };
-                    self.explain(*root as usize, &cells, &[], whole, &mut added);
-                }
-                added.iter_mut().for_each(|value| *value *= sum.factor);
-                added
-            })
-            .collect()
+    /// What [`Explainer::explain`] needs of these trees. [`check_explicable`](Self::check_explicable) comes before.
+    pub fn explainer(&self) -> Explainer {
+        Explainer::of(self)
     }
 
-    fn explain(&self, node: usize, row: &[f64], before: &[Step], step: Step, added: &mut [f64]) {
-        let mut path = Vec::with_capacity(before.len() + 2);
-        path.extend_from_slice(before);
-        extend(&mut path, step);
+    /// Adds the parts of one tree for `row`. The path before `node` stands in `paths` from `start` on.
+    pub(crate) fn explain_deep(&self, node: usize, row: &[f64], paths: &mut Vec<Step>, start: usize, added: &mut [f64]) {
         let here = &self.nodes[node];
         if here.is_leaf() {
+            let path = &paths[start..];
             for place in 1..path.len() {
                 let Step { feature, zero, one, .. } = path[place];
-                added[feature] += unwound_sum(&path, place) * (one - zero) * here.number;
+                added[feature] += unwound_sum(path, place) * (one - zero) * here.number;
             }
             return;
         }
@@ -91,25 +80,30 @@ impl Trees {
         let (left, right) = (here.left as usize, here.left as usize + 1);
         let total = self.cover[left] + self.cover[right];
         let (mut zero, mut one) = (1.0, 1.0);
-        if let Some(place) = path.iter().position(|step| step.feature == feature) {
-            (zero, one) = (path[place].zero, path[place].one);
-            unwind(&mut path, place);
+        if let Some(place) = paths[start..].iter().position(|step| step.feature == feature) {
+            (zero, one) = (paths[start + place].zero, paths[start + place].one);
+            unwind(paths, start, place);
         }
+        let end = paths.len();
         for child in [left, right] {
             let share = self.cover[child] / total;
             let one = if child == hot { one } else { 0.0 };
             // nobody comes this way, whatever is known
             if zero * share > 0.0 || one > 0.0 {
-                self.explain(child, row, &path, Step { feature, zero: zero * share, one, weight: 0.0 }, added);
+                paths.extend_from_within(start..end);
+                extend(paths, end, Step { feature, zero: zero * share, one, weight: 0.0 });
+                self.explain_deep(child, row, paths, end, added);
+                paths.truncate(end);
             }
         }
     }
 }
 
-/// Adds a step to the path.
-fn extend(path: &mut Vec<Step>, step: Step) {
-    let length = path.len();
-    path.push(Step { weight: if length == 0 { 1.0 } else { 0.0 }, ..step });
+/// Adds a step to the path that stands in `paths` from `start` on.
+fn extend(paths: &mut Vec<Step>, start: usize, step: Step) {
+    let length = paths.len() - start;
+    paths.push(Step { weight: if length == 0 { 1.0 } else { 0.0 }, ..step });
+    let path = &mut paths[start..];
     for place in (0..length).rev() {
         let share = path[place].weight / (length + 1) as f64;
         path[place + 1].weight += step.one * share * (place + 1) as f64;
@@ -117,8 +111,9 @@ fn extend(path: &mut Vec<Step>, step: Step) {
     }
 }
 
-/// Takes a step out of the path.
-fn unwind(path: &mut Vec<Step>, place: usize) {
+/// Takes a step out of the path that stands in `paths` from `start` on.
+fn unwind(paths: &mut Vec<Step>, start: usize, place: usize) {
+    let path = &mut paths[start..];
     let last = path.len() - 1;
     let Step { zero, one, .. } = path[place];
     let mut next = path[last].weight;
@@ -135,7 +130,7 @@ fn unwind(path: &mut Vec<Step>, place: usize) {
         let after = path[index + 1];
         path[index] = Step { weight: path[index].weight, ..after };
     }
-    path.pop();
+    paths.pop();
 }
 
 /// The sum of the weights of the path without a step.
@@ -183,30 +178,36 @@ mod tests {
         let y: Vec<f64> = (0..300)
             .map(|row| columns[0][row] * columns[1][row] * 10.0 + if columns[2][row] > 0.3 { columns[3][row] } else { -1.0 })
             .collect();
-        let parameters = Parameters { iterations: 10, min_samples_leaf: 3, max_leaves: Some(12), ..Parameters::default() };
-        let model = fit(&columns, &y, None, &parameters).unwrap();
-        model.trees.check_explicable().unwrap();
-        let sum = Sum { base: model.base, factor: 1.0 };
-        let found = model.trees.contributions(&columns, 300, sum);
-        let expected = model.trees.expected(sum);
-        let predicted = model.trees.predict(&columns, 300, sum);
         let factorial = |n: u32| (1..=n).map(f64::from).product::<f64>();
-        for row in (0..300).step_by(29) {
-            let cells: Vec<f64> = columns.iter().map(|column| column[row]).collect();
-            let of = |known: u32| -> f64 {
-                model.trees.roots.iter().map(|root| partial(&model.trees, *root as usize, &cells, known)).sum()
-            };
-            for feature in 0..4_u32 {
-                let by_definition: f64 = (0..16_u32)
-                    .filter(|known| known >> feature & 1 == 0)
-                    .map(|known| {
-                        let size = known.count_ones();
-                        factorial(size) * factorial(3 - size) / factorial(4) * (of(known | 1 << feature) - of(known))
-                    })
-                    .sum();
-                assert!((found[row][feature as usize] - by_definition).abs() < 1e-9);
+        // eight leaves have a table, twelve have none
+        for leaves in [2, 8, 12] {
+            let parameters =
+                Parameters { iterations: 10, min_samples_leaf: 3, max_leaves: Some(leaves), ..Parameters::default() };
+            let model = fit(&columns, &y, None, &parameters).unwrap();
+            model.trees.check_explicable().unwrap();
+            let sum = Sum { base: model.base, factor: 1.0 };
+            let explainer = model.trees.explainer();
+            let expected = model.trees.expected(sum);
+            let predicted = model.trees.predict(&columns, 300, sum);
+            for row in (0..300).step_by(29) {
+                let cells: Vec<f64> = columns.iter().map(|column| column[row]).collect();
+                let mut found = vec![0.0; 4];
+                explainer.explain(&model.trees, &cells, &mut found);
+                let of = |known: u32| -> f64 {
+                    model.trees.roots.iter().map(|root| partial(&model.trees, *root as usize, &cells, known)).sum()
+                };
+                for feature in 0..4_u32 {
+                    let by_definition: f64 = (0..16_u32)
+                        .filter(|known| known >> feature & 1 == 0)
+                        .map(|known| {
+                            let size = known.count_ones();
+                            factorial(size) * factorial(3 - size) / factorial(4) * (of(known | 1 << feature) - of(known))
+                        })
+                        .sum();
+                    assert!((found[feature as usize] - by_definition).abs() < 1e-9);
+                }
+                assert!((expected + found.iter().sum::<f64>() - predicted[row]).abs() < 1e-9);
             }
-            assert!((expected + found[row].iter().sum::<f64>() - predicted[row]).abs() < 1e-9);
         }
     }
 

@@ -153,6 +153,24 @@ impl CategoryEncoder {
         self.place(level, false).is_some()
     }
 
+    /// Adds the features of one cell to those of its row; `None` is a missing cell. False if the level is refused.
+    pub(crate) fn encode_cell(&self, level: Option<&str>, unknown_to_fill: bool, features: &mut Vec<f64>) -> bool {
+        let place = match level {
+            None => Some(self.fill),
+            Some(level) => self.place(level, unknown_to_fill),
+        };
+        let Some(place) = place else { return false };
+        match self.encoder {
+            Encoder::OneHot { .. } => {
+                let first = features.len();
+                features.resize(first + self.levels.len(), 0.0);
+                features[first + place as usize] = 1.0;
+            }
+            Encoder::Ordinal | Encoder::Native => features.push(f64::from(place)),
+        }
+        true
+    }
+
     fn place(&self, level: &str, unknown_to_fill: bool) -> Option<u32> {
         position(&self.levels, level).or(match self.encoder {
             Encoder::OneHot { other } if unknown_to_fill || self.rare.iter().any(|rare| rare == level) => other,

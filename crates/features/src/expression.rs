@@ -120,15 +120,16 @@ impl Program {
     /// The value of every row. `columns[i]` is what name `i` was bound to.
     pub(crate) fn run(&self, columns: &[&[f64]], rows: usize) -> Vec<f64> {
         let mut stack = Vec::with_capacity(self.steps.len());
-        (0..rows).map(|row| self.value(columns, row, &mut stack)).collect()
+        (0..rows).map(|row| self.value(|column| columns[column][row], &mut stack)).collect()
     }
 
-    fn value(&self, columns: &[&[f64]], row: usize, stack: &mut Vec<f64>) -> f64 {
+    /// The value of one row. `cell` gives the value of what a name was bound to.
+    pub(crate) fn value(&self, cell: impl Fn(usize) -> f64, stack: &mut Vec<f64>) -> f64 {
         stack.clear();
         for step in &self.steps {
             let value = match *step {
                 Step::Constant(value) => value,
-                Step::Column(column) => columns[column][row],
+                Step::Column(column) => cell(column),
                 Step::Unary(operation) => apply_unary(operation, pop(stack)),
                 Step::Binary(operation) => {
                     let right = pop(stack);

@@ -11,6 +11,7 @@ mod fit;
 mod parse;
 mod plan;
 mod preprocessor;
+mod row;
 
 /// What the file of a preprocessor is called in its envelope, and the version of [`PreprocessorFile`].
 pub const PREPROCESSOR: (&str, u32) = ("preprocessor", 2);
@@ -22,3 +23,4 @@ pub use fit::Fitter;
 pub use parse::Operator;
 pub use plan::Plan;
 pub use preprocessor::{NumberFeature, Preprocessor, PreprocessorFile, RowError};
+pub use row::{Cell, RowBuffers};

@@ -18,7 +18,7 @@ pub struct Plan {
     /// Numeric inputs: raw columns first, then derived ones in the order in which they can be computed.
     pub(crate) inputs: Vec<String>,
     /// Per derived input: its place in `inputs` and its program over the inputs before it.
-    programs: Vec<(usize, Program)>,
+    pub(crate) programs: Vec<(usize, Program)>,
     /// Numeric features, by place in `inputs`, in the order of the feature file.
     pub(crate) numbers: Vec<usize>,
     /// Category features: column, encoding.

@@ -49,10 +49,12 @@ pub struct RowError {
 /// A checked preprocessor.
 #[derive(Clone, Debug)]
 pub struct Preprocessor {
-    file: PreprocessorFile,
-    plan: Plan,
+    pub(crate) file: PreprocessorFile,
+    pub(crate) plan: Plan,
     /// Places of the numeric features among the plan's inputs.
-    places: Vec<usize>,
+    pub(crate) places: Vec<usize>,
+    /// Per category of the file its column's place among [`columns`](Self::columns).
+    pub(crate) category_places: Vec<usize>,
     names: Vec<String>,
 }
 
@@ -76,9 +78,13 @@ impl Preprocessor {
             let place = place.filter(|_| !feature.fill.is_infinite());
             places.push(place.ok_or_else(|| fault(format!("the numeric feature \"{}\" cannot be computed", feature.name)))?);
         }
+        let mut category_places = Vec::new();
         for category in &file.categories {
-            if !category.is_sound() || !plan.categories.iter().any(|(column, _)| *column == category.column) {
-                return Err(fault(format!("the encoding of \"{}\" is not sound", category.column)));
+            let place = plan.columns().position(|column| column.name == category.column);
+            let planned = plan.categories.iter().any(|(column, _)| *column == category.column);
+            match place.filter(|_| planned && category.is_sound()) {
+                Some(place) => category_places.push(place),
+                None => return Err(fault(format!("the encoding of \"{}\" is not sound", category.column))),
             }
         }
         let numbers = file.numbers.iter().map(|feature| feature.name.clone());
@@ -88,7 +94,7 @@ impl Preprocessor {
                 return Err(fault(format!("two features are called \"{name}\"")));
             }
         }
-        Ok(Self { file, plan, places, names })
+        Ok(Self { file, plan, places, category_places, names })
     }
 
     /// As stored.
@@ -191,7 +197,7 @@ impl Preprocessor {
     }
 }
 
-fn unknown_level(row: usize, category: &CategoryEncoder, level: &str) -> RowError {
+pub(crate) fn unknown_level(row: usize, category: &CategoryEncoder, level: &str) -> RowError {
     let mut known: Vec<&str> = category.levels.iter().chain(&category.rare).map(String::as_str).collect();
     known.sort_unstable();
     let near = schema::nearest(level, known.iter().copied()).map_or(String::new(), |near| format!("; nearest: {near}"));

@@ -1,6 +1,6 @@
 //! What each feature adds to a prediction, in the target's unit: the base and the parts of a row add up to its prediction.
 //!
-//! Exact for trees ([`Trees::contributions`](boosting::Trees::contributions)) and for linear functions, where a part is
+//! Exact for trees ([`boosting::Explainer`]) and for linear functions, where a part is
 //! `coefficient · (x − mean)`; drawn orders of features (Štrumbelj and Kononenko, 2014), every other one backwards, for kernels. Where a logarithm was predicted, a
 //! part `p` of the sum `s` over the base `b` becomes `p · (eˢ − eᵇ) / (s − b)`, the logarithmic mean (Ang, 2004): parts keep their proportions
 //! and their sum.
@@ -8,7 +8,7 @@
 use fastrand::Rng;
 use rayon::prelude::*;
 
-use crate::{Ensemble, Matrix, Model, Regressor, TargetTransform, regressor::Plain};
+use crate::{Ensemble, Kernel, Linear, Matrix, Model, Plain, Regressor, TargetTransform};
 
 /// Orders in which the features of a kernel are drawn.
 const ORDERS: usize = 64;
@@ -60,84 +60,116 @@ impl Contributions {
     }
 }
 
-impl Model {
-    /// Whether predictions can be taken apart.
+/// Takes the predictions of one model apart, row by row; what can be is worked out beforehand.
+#[derive(Clone, Debug)]
+pub struct Explainer {
+    parts: Vec<Prepared>,
+}
+
+/// What is known of a part before a row comes: what it predicts where nothing is known, before its link, and more of trees.
+#[derive(Clone, Debug)]
+enum Prepared {
+    Trees(f64, boosting::Explainer),
+    Other(f64),
+}
+
+impl Explainer {
+    /// Of a checked model.
     ///
     /// # Errors
     /// Says what the model does not know.
-    pub fn check_explicable(&self) -> Result<(), String> {
-        let file = self.file();
-        let known = |regressor: &Plain| match regressor {
-            Plain::Trees(ensemble) => ensemble.trees.check_explicable(),
-            Plain::Linear(_) | Plain::Kernel(_) if file.means.len() != file.features.len() => {
+    pub fn new(model: &Model) -> Result<Self, String> {
+        let file = model.file();
+        let prepare = |part: PartOf| match part {
+            PartOf::Trees(ensemble) => {
+                ensemble.trees.check_explicable()?;
+                Ok(Prepared::Trees(ensemble.trees.expected(ensemble.sum()), ensemble.trees.explainer()))
+            }
+            PartOf::Linear(_) | PartOf::Kernel(_) if file.means.len() != file.features.len() => {
                 Err("it does not know the means of its features: it was trained by an older program".into())
             }
-            Plain::Linear(_) | Plain::Kernel(_) => Ok(()),
+            PartOf::Linear(linear) => Ok(Prepared::Other(linear.predict_row(&file.means))),
+            PartOf::Kernel(kernel) => Ok(Prepared::Other(kernel.predict_row(&file.means))),
         };
-        match &file.regressor {
-            Regressor::Blend(members) => members.iter().try_for_each(|member| known(&member.regressor)),
-            single => known(&Plain::of(single.clone())?),
-        }
+        Ok(Self { parts: parts_of(&file.regressor).map(|(_, _, part)| prepare(part)).collect::<Result<_, String>>()? })
     }
 
-    /// The predictions for the rows of `features` in parts, in the target's unit. [`check_explicable`](Self::check_explicable) comes
-    /// before.
-    pub fn contributions(&self, features: &Matrix) -> Vec<Contributions> {
-        let file = self.file();
-        let explained: Vec<Contributions> = match &file.regressor {
-            Regressor::Linear(linear) => explain(&Plain::Linear(linear.clone()), features, &file.means, file.seed),
-            Regressor::Trees(ensemble) => of_trees(ensemble, features),
-            Regressor::Kernel(kernel) => explain(&Plain::Kernel(kernel.clone()), features, &file.means, file.seed),
-            Regressor::Blend(members) => {
-                let nothing = Contributions { base: 0.0, parts: vec![0.0; features.width()] };
-                let mut sums = vec![nothing; features.rows()];
-                for member in members {
-                    let parts = explain(&member.regressor, features, &file.means, file.seed);
-                    for (sum, more) in sums.iter_mut().zip(parts) {
-                        let more = more.undo(member.transform);
-                        sum.base += member.weight * more.base;
-                        sum.parts.iter_mut().zip(more.parts).for_each(|(sum, part)| *sum += member.weight * part);
-                    }
-                }
-                sums
-            }
+    /// The prediction for a row of features in parts, in the target's unit.
+    ///
+    /// # Panics
+    /// If `model` is not the one that it was made of, or the row too short: that is a mistake in the caller.
+    pub fn explain(&self, model: &Model, row: &[f64]) -> Contributions {
+        let file = model.file();
+        let mut sum = Contributions { base: 0.0, parts: vec![0.0; row.len()] };
+        for ((weight, transform, part), prepared) in parts_of(&file.regressor).zip(&self.parts) {
+            let parts = explain(part, prepared, row, &file.means, file.seed).undo(transform);
+            sum.base += weight * parts.base;
+            sum.parts.iter_mut().zip(parts.parts).for_each(|(sum, part)| *sum += weight * part);
+        }
+        sum.undo(file.target_transform)
+    }
+
+    /// The predictions for the rows of `features` in parts, in the target's unit.
+    pub fn explain_all(&self, model: &Model, features: &Matrix) -> Vec<Contributions> {
+        let explain = |index| {
+            let mut row = vec![0.0; features.width()];
+            features.copy_row(index, &mut row);
+            self.explain(model, &row)
         };
-        explained.into_iter().map(|parts| parts.undo(file.target_transform)).collect()
+        (0..features.rows()).into_par_iter().map(explain).collect()
     }
 }
 
-fn explain(regressor: &Plain, features: &Matrix, means: &[f64], seed: u64) -> Vec<Contributions> {
+/// A regressor that is no blend.
+#[derive(Clone, Copy)]
+enum PartOf<'a> {
+    Linear(&'a Linear),
+    Trees(&'a Ensemble),
+    Kernel(&'a Kernel),
+}
+
+/// The parts of a regressor, each with its weight and with what was done to the target before its fit alone.
+fn parts_of(regressor: &Regressor) -> Box<dyn Iterator<Item = (f64, TargetTransform, PartOf<'_>)> + '_> {
+    let alone = |part| Box::new(std::iter::once((1.0, TargetTransform::None, part)));
     match regressor {
-        Plain::Trees(ensemble) => of_trees(ensemble, features),
-        Plain::Linear(linear) => {
-            let base = regressor.predict_row(means);
-            let row = |row: usize| {
-                let part =
-                    |(place, coefficient): (usize, &f64)| coefficient * (features.columns()[place][row] - means[place]);
-                Contributions { base, parts: linear.coefficients.iter().enumerate().map(part).collect() }
+        Regressor::Linear(linear) => alone(PartOf::Linear(linear)),
+        Regressor::Trees(ensemble) => alone(PartOf::Trees(ensemble)),
+        Regressor::Kernel(kernel) => alone(PartOf::Kernel(kernel)),
+        Regressor::Blend(members) => Box::new(members.iter().map(|member| {
+            let part = match &member.regressor {
+                Plain::Linear(linear) => PartOf::Linear(linear),
+                Plain::Trees(ensemble) => PartOf::Trees(ensemble),
+                Plain::Kernel(kernel) => PartOf::Kernel(kernel),
             };
-            (0..features.rows()).map(row).collect()
-        }
-        Plain::Kernel(_) => {
-            (0..features.rows()).into_par_iter().map(|row| drawn(regressor, features, row, means, seed)).collect()
-        }
+            (member.weight, member.transform, part)
+        })),
     }
 }
 
-fn of_trees(ensemble: &Ensemble, features: &Matrix) -> Vec<Contributions> {
-    let base = ensemble.trees.expected(ensemble.sum());
-    let parts = ensemble.trees.contributions(features.columns(), features.rows(), ensemble.sum());
-    let whole = |parts| Contributions { base, parts };
-    let link = |parts: Contributions| if ensemble.log_link { parts.exp() } else { parts };
-    parts.into_iter().map(whole).map(link).collect()
+fn explain(part: PartOf, prepared: &Prepared, row: &[f64], means: &[f64], seed: u64) -> Contributions {
+    match (part, prepared) {
+        (PartOf::Trees(ensemble), Prepared::Trees(base, explainer)) => {
+            let mut parts = vec![0.0; row.len()];
+            explainer.explain(&ensemble.trees, row, &mut parts);
+            parts.iter_mut().for_each(|part| *part *= ensemble.factor);
+            let parts = Contributions { base: *base, parts };
+            if ensemble.log_link { parts.exp() } else { parts }
+        }
+        (PartOf::Linear(linear), Prepared::Other(base)) => {
+            let cells = linear.coefficients.iter().zip(row.iter().zip(means));
+            let parts = cells.map(|(coefficient, (value, mean))| coefficient * (value - mean)).collect();
+            Contributions { base: *base, parts }
+        }
+        (PartOf::Kernel(kernel), Prepared::Other(base)) => drawn(kernel, *base, row, means, seed),
+        _ => unreachable!("an explainer is used with the model that it was made of"),
+    }
 }
 
 /// One feature after the other takes the row's value in place of its mean; what that adds, over many orders.
-fn drawn(regressor: &Plain, features: &Matrix, row: usize, means: &[f64], seed: u64) -> Contributions {
+fn drawn(kernel: &Kernel, base: f64, row: &[f64], means: &[f64], seed: u64) -> Contributions {
     let width = means.len();
     let mut rng = Rng::with_seed(seed);
     let mut parts = vec![0.0; width];
-    let base = regressor.predict_row(means);
     let mut order: Vec<usize> = (0..width).collect();
     for index in 0..ORDERS {
         if index % 2 == 0 {
@@ -148,8 +180,8 @@ fn drawn(regressor: &Plain, features: &Matrix, row: usize, means: &[f64], seed: 
         let mut cells = means.to_vec();
         let mut before = base;
         for feature in &order {
-            cells[*feature] = features.columns()[*feature][row];
-            let after = regressor.predict_row(&cells);
+            cells[*feature] = row[*feature];
+            let after = kernel.predict_row(&cells);
             parts[*feature] += (after - before) / ORDERS as f64;
             before = after;
         }

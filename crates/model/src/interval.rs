@@ -77,14 +77,22 @@ impl Conformal {
 
     /// The interval that holds this share of targets, for every row.
     pub fn bounds(&self, features: &Matrix, predictions: &[f64], coverage: f64) -> Vec<(f64, f64)> {
-        let (low, high) = self.ends(coverage);
+        let ends = self.ends(coverage);
         let sizes = self.difficulty.as_ref().map(|difficulty| difficulty.predict(features));
-        let bound = |(row, prediction): (usize, &f64)| {
-            let unit = sizes.as_ref().map_or(1.0, |sizes| sizes[row].exp());
-            let middle = self.transform.forward(*prediction);
-            (self.transform.inverse(middle + low * unit), self.transform.inverse(middle + high * unit))
-        };
-        predictions.iter().enumerate().map(bound).collect()
+        let size = |row: usize| sizes.as_ref().map(|sizes| sizes[row]);
+        predictions.iter().enumerate().map(|(row, prediction)| self.around(*prediction, ends, size(row))).collect()
+    }
+
+    /// The interval of one row: the same bits as those of [`bounds`](Self::bounds).
+    pub fn bounds_row(&self, features: &[f64], prediction: f64, coverage: f64) -> (f64, f64) {
+        let size = self.difficulty.as_ref().map(|difficulty| difficulty.predict_row(features));
+        self.around(prediction, self.ends(coverage), size)
+    }
+
+    fn around(&self, prediction: f64, (low, high): (f64, f64), size: Option<f64>) -> (f64, f64) {
+        let unit = size.map_or(1.0, f64::exp);
+        let middle = self.transform.forward(prediction);
+        (self.transform.inverse(middle + low * unit), self.transform.inverse(middle + high * unit))
     }
 
     /// The two quantiles, with the correction for the row that is to come.

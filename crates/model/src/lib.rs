@@ -36,7 +36,7 @@ pub use blend::{Gain, blended_held_out, greedy_weights};
 pub use boosting::{ImportError, Imported, Rule, Trees, View};
 pub use bootstrap::{BootstrapInterval, Paired, bootstrap_intervals, paired_bootstrap};
 pub use config::{BlendPart, CrossValidationSection, IntervalSection, ModelConfig, ModelSection, TargetTransform};
-pub use contributions::Contributions;
+pub use contributions::{Contributions, Explainer};
 pub use cross_validation::{CrossValidation, cross_validate, folds};
 pub use evidence::{Rows, wants_log};
 pub use fit::{FitError, fit};

@@ -115,7 +115,8 @@ impl Linear {
         if finite { Ok(()) } else { Err("a coefficient is not a number".into()) }
     }
 
-    fn predict_row(&self, row: &[f64]) -> f64 {
+    /// The prediction for one row of features.
+    pub(crate) fn predict_row(&self, row: &[f64]) -> f64 {
         self.intercept + self.coefficients.iter().zip(row).map(|(coefficient, value)| coefficient * value).sum::<f64>()
     }
 }
@@ -137,7 +138,7 @@ impl Ensemble {
         if self.log_link { sum.exp() } else { sum }
     }
 
-    fn predict_row(&self, row: &[f64]) -> f64 {
+    pub(crate) fn predict_row(&self, row: &[f64]) -> f64 {
         self.link(self.trees.predict_row(row, self.sum()))
     }
 

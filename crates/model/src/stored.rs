@@ -78,17 +78,8 @@ impl Model {
         predictions.into_iter().map(|y| self.file.target_transform.inverse(y)).collect()
     }
 
-    /// Picks the model's features, by name, out of all that a preprocessor makes.
-    ///
-    /// # Errors
-    /// Names a feature that is not among them.
-    pub fn select(&self, names: &[String], mut columns: Vec<Vec<f64>>) -> Result<Matrix, ModelFault> {
-        let pick = |feature: &String| {
-            let place = names.iter().position(|name| name == feature);
-            place
-                .map(|place| std::mem::take(&mut columns[place]))
-                .ok_or_else(|| ModelFault(format!("there is no feature \"{feature}\"")))
-        };
-        self.file.features.iter().map(pick).collect::<Result<Vec<_>, _>>().map(Matrix::new)
+    /// The prediction for one row of features: the same bits as those of [`predict`](Self::predict).
+    pub fn predict_row(&self, features: &[f64]) -> f64 {
+        self.file.target_transform.inverse(self.file.regressor.predict_row(features))
     }
 }

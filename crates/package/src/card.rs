@@ -2,16 +2,14 @@
 
 use std::fmt::Write;
 
-use artifact::RunRecord;
-use features::Preprocessor;
-use model::{METRIC_NAMES, Model};
+use artifact::{Link, NamedDigest, RunRecord};
+use model::METRIC_NAMES;
+use predictor::Predictor;
 use schema::{Column, ColumnType};
 
-use crate::lineage::Link;
-
 /// The card as Markdown.
-pub(crate) fn render(model: &Model, preprocessor: &Preprocessor, record: &RunRecord, lineage: &[Link]) -> String {
-    let file = model.file();
+pub(crate) fn render(predictor: &Predictor, record: &RunRecord, lineage: &[Link]) -> String {
+    let (file, preprocessor) = (predictor.model().file(), predictor.preprocessor());
     let rows = |context: &str| record.datasets.iter().find(|input| input.context == context).map_or(0, |input| input.rows);
     let mut card = format!(
         "# {}\n\nPredicts `{}` with {}{}, fitted on {} rows and measured on {} rows that were set apart before anything was learned.\n\n",
@@ -61,7 +59,7 @@ pub(crate) fn render(model: &Model, preprocessor: &Preprocessor, record: &RunRec
     }
     card.push_str("\n## Where it comes from\n\n| stage | read | wrote | rows |\n|---|---|---|---|\n");
     for link in lineage {
-        let names = |files: &[crate::lineage::NamedDigest]| {
+        let names = |files: &[NamedDigest]| {
             files.iter().map(|file| format!("{} `{}`", file.name, &file.digest.hex()[..12])).collect::<Vec<_>>().join(", ")
         };
         let rows = link.rows.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ");

@@ -2,7 +2,6 @@
 //! folder and an archive whose bytes depend on their content alone.
 
 mod args;
-mod bundle;
 mod card;
 mod config;
 mod lineage;

@@ -3,39 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use artifact::{ArtifactError, Digest, FileEntry, Manifest, check_input};
-use serde::{Deserialize, Serialize};
+use artifact::{ArtifactError, Digest, FileEntry, Link, Manifest, NamedDigest, check_input};
 
 use crate::Config;
-
-/// A stage on the way.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub(crate) struct Link {
-    /// The stage.
-    pub(crate) stage: String,
-    /// Its version.
-    pub(crate) version: String,
-    /// The files it read, by name.
-    pub(crate) inputs: Vec<NamedDigest>,
-    /// The files it wrote, by name.
-    pub(crate) outputs: Vec<NamedDigest>,
-    /// Row counts by name.
-    pub(crate) rows: std::collections::BTreeMap<String, u64>,
-}
-
-/// A file by its name alone: folders differ from machine to machine.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub(crate) struct NamedDigest {
-    pub(crate) name: String,
-    pub(crate) digest: Digest,
-}
-
-impl From<&FileEntry> for NamedDigest {
-    fn from(entry: &FileEntry) -> Self {
-        let name = entry.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Self { name, digest: entry.digest.clone() }
-    }
-}
 
 /// The unbroken chain, model first.
 #[derive(Debug)]

@@ -3,19 +3,17 @@
 use std::fs;
 
 use anyhow::Context;
-use artifact::{Digest, FileEntry, MANIFEST_VERSION, Manifest, RunRecord};
+use artifact::{
+    BUNDLE_MANIFEST, BundleFiles, BundleManifest, Digest, FileEntry, MANIFEST_VERSION, Manifest, RunRecord, read_bundle,
+    write_bundle_archive, write_bundle_folder,
+};
 use cli::{Clock, Outcome, Progress};
 use model::{Decision, decide};
+use predictor::{MODEL_FILE, PREPROCESSOR_FILE};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::{
-    Config,
-    bundle::{self, BundleManifest, Files, MANIFEST},
-    card,
-    lineage::walk,
-    verify,
-};
+use crate::{Config, card, lineage::walk, verify};
 
 const STAGE: &str = "package";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -57,11 +55,11 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     let (files, manifest) = assemble(config, &lineage, &record)?;
     let folder = config.output.join(manifest.folder());
     let archive = config.output.join(format!("{}.tar.gz", manifest.folder()));
-    let there = folder.exists() && bundle::read(&folder).is_ok_and(|found| found == files);
+    let there = folder.exists() && read_bundle(&folder).is_ok_and(|found| found == files);
     if !there {
-        bundle::write_folder(&folder, &files)?;
+        write_bundle_folder(&folder, &files)?;
     }
-    let packed = bundle::write_archive(&archive, &manifest.folder(), &files)?;
+    let packed = write_bundle_archive(&archive, &manifest.folder(), &files)?;
     let inputs =
         [config.trained.join("model.bin"), metrics_path, lineage.preprocessor.clone(), lineage.model_config.clone()];
     Manifest {
@@ -103,12 +101,12 @@ fn assemble(
     config: &Config,
     lineage: &crate::lineage::Lineage,
     record: &RunRecord,
-) -> anyhow::Result<(Files, BundleManifest)> {
+) -> anyhow::Result<(BundleFiles, BundleManifest)> {
     let read = |path: &std::path::Path| fs::read(path).with_context(|| format!("{}: cannot read it", path.display()));
-    let mut files = Files::new();
-    files.insert("model.bin".into(), read(&config.trained.join("model.bin"))?);
-    files.insert("preprocessor.bin".into(), read(&lineage.preprocessor)?);
-    let (model, preprocessor) =
+    let mut files = BundleFiles::new();
+    files.insert(MODEL_FILE.into(), read(&config.trained.join("model.bin"))?);
+    files.insert(PREPROCESSOR_FILE.into(), read(&lineage.preprocessor)?);
+    let predictor =
         verify::open(&files).map_err(|fault| anyhow::anyhow!("{}: {fault}. Run `train` again", config.trained.display()))?;
 
     // what differs between two runs of the same content (times, commit, folders) stays out
@@ -132,8 +130,9 @@ fn assemble(
     files.insert("pipeline.yaml".into(), config.pipeline_text.clone().into_bytes());
     files.insert("model_config.yaml".into(), read(&lineage.model_config)?);
     files.insert("metrics.json".into(), pretty(&metrics)?);
-    files.insert("MODEL_CARD.md".into(), card::render(&model, &preprocessor, record, &lineage.links).into_bytes());
-    let manifest = BundleManifest::new(&model.file().name, &config.schema.fingerprint(), lineage.links.clone(), &files);
-    files.insert(MANIFEST.into(), pretty(&serde_json::to_value(&manifest)?)?);
+    files.insert("MODEL_CARD.md".into(), card::render(&predictor, record, &lineage.links).into_bytes());
+    let manifest =
+        BundleManifest::new(&predictor.model().file().name, &config.schema.fingerprint(), lineage.links.clone(), &files);
+    files.insert(BUNDLE_MANIFEST.into(), pretty(&serde_json::to_value(&manifest)?)?);
     Ok((files, manifest))
 }

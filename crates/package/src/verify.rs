@@ -2,13 +2,10 @@
 
 use std::path::Path;
 
-use artifact::{Digest, read_envelope_bytes, read_envelope_bytes_or_older};
+use artifact::{ArtifactError, BundleFiles, BundleManifest, read_bundle};
 use cli::{No, Outcome};
-use features::{PREPROCESSOR, Preprocessor, PreprocessorFile};
-use model::{MODEL, Model, ModelFile, ModelFileV1};
+use predictor::{MODEL_FILE, PREPROCESSOR_FILE, Predictor};
 use serde::Serialize;
-
-use crate::bundle::{BundleManifest, Files, MANIFEST, read};
 
 #[derive(Serialize)]
 struct Summary<'a> {
@@ -24,7 +21,10 @@ struct Summary<'a> {
 /// # Errors
 /// If there is none; or ([`No`]) if it is damaged, altered, or its parts do not belong together.
 pub fn verify(path: &Path) -> anyhow::Result<Outcome> {
-    let files = read(path)?;
+    let files = read_bundle(path).map_err(|error| match error {
+        ArtifactError::NotABundle { .. } => No(error.to_string()).into(),
+        error => anyhow::Error::from(error),
+    })?;
     let manifest = check(&files).map_err(|fault| No(format!("{}: is not a sound bundle: {fault}", path.display())))?;
     let data = Summary {
         status: "sound",
@@ -43,42 +43,25 @@ pub fn verify(path: &Path) -> anyhow::Result<Outcome> {
 }
 
 /// Checks the files of a bundle; returns its manifest.
-pub(crate) fn check(files: &Files) -> Result<BundleManifest, String> {
-    let manifest: BundleManifest =
-        serde_json::from_slice(get(files, MANIFEST)?).map_err(|error| format!("{MANIFEST} cannot be read: {error}"))?;
-    manifest.check(files)?;
+pub(crate) fn check(files: &BundleFiles) -> Result<BundleManifest, String> {
+    let manifest = BundleManifest::of(files)?;
     open(files)?;
     Ok(manifest)
 }
 
-fn get<'a>(files: &'a Files, name: &str) -> Result<&'a [u8], String> {
-    files.get(name).map(Vec::as_slice).ok_or_else(|| format!("{name} is missing"))
-}
-
 /// The model and the preprocessor among `files`, if both can be used and belong together.
-pub(crate) fn open(files: &Files) -> Result<(Model, Preprocessor), String> {
-    let (model_bytes, preprocessor_bytes) = (get(files, "model.bin")?, get(files, "preprocessor.bin")?);
-    let file: ModelFile = read_envelope_bytes_or_older::<_, ModelFileV1>(model_bytes, Path::new("model.bin"), MODEL.into())
-        .map_err(|error| error.to_string())?;
-    let model = Model::check(file).map_err(|error| error.to_string())?;
-    let file: PreprocessorFile = read_envelope_bytes(preprocessor_bytes, Path::new("preprocessor.bin"), PREPROCESSOR.into())
-        .map_err(|error| error.to_string())?;
-    let preprocessor = Preprocessor::check(file).map_err(|error| error.to_string())?;
-    if Digest::of_bytes(preprocessor_bytes).hex() != model.file().preprocessor {
-        return Err("preprocessor.bin is not the preprocessor that model.bin was trained with".into());
-    }
-    let made = preprocessor.feature_names();
-    if let Some(feature) = model.file().features.iter().find(|feature| !made.contains(feature)) {
-        return Err(format!("the model takes the feature \"{feature}\", which the preprocessor does not make"));
-    }
-    Ok((model, preprocessor))
+pub(crate) fn open(files: &BundleFiles) -> Result<Predictor, String> {
+    let file = |name: &'static str| {
+        files.get(name).map(|bytes| (Path::new(name), bytes.as_slice())).ok_or_else(|| format!("{name} is missing"))
+    };
+    Predictor::of_bytes(file(MODEL_FILE)?, file(PREPROCESSOR_FILE)?).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
 mod tests {
-    use artifact::{decode_envelope, encode_envelope};
-    use features::{Fitter, Plan};
-    use model::{Linear, Matrix, Regressor, TargetTransform};
+    use artifact::{decode_envelope, encode_envelope, read_envelope_bytes, read_envelope_bytes_or_older};
+    use features::{Fitter, PREPROCESSOR, Plan, Preprocessor, PreprocessorFile};
+    use model::{Explainer, Linear, MODEL, Matrix, Model, ModelFile, ModelFileV1, Regressor, TargetTransform};
     use schema::{Categories, PipelineConfig, Schema, Table, Values};
 
     use super::*;
@@ -177,14 +160,12 @@ mod tests {
         let here = std::env::var("CARGO_MANIFEST_DIR").unwrap();
         let golden = |name: &str| std::fs::read(Path::new(&here).join("golden").join(name)).unwrap();
         let (model_bytes, preprocessor_bytes) = (golden("model_v1.bin"), golden("preprocessor_v1.bin"));
-        let file: PreprocessorFile = read_envelope_bytes(&preprocessor_bytes, Path::new("p"), PREPROCESSOR.into()).unwrap();
-        let preprocessor = Preprocessor::check(file).unwrap();
+        let (m, p) = (Path::new("m"), Path::new("p"));
+        let predictor = Predictor::of_bytes((m, &model_bytes), (p, &preprocessor_bytes)).unwrap();
         let open = |bytes: &[u8]| {
             let file = read_envelope_bytes_or_older::<ModelFile, ModelFileV1>(bytes, Path::new("m"), MODEL.into());
             Model::check(file.unwrap()).unwrap()
         };
-        let model = open(&model_bytes);
-        assert_eq!(Digest::of_bytes(&preprocessor_bytes).hex(), model.file().preprocessor);
         let mut houses = Table::new(2);
         for (name, values) in [
             ("sqft", [2000.0, 4000.0]),
@@ -198,8 +179,7 @@ mod tests {
             let levels = levels.map(String::from).to_vec();
             houses.push(name, Values::Category(Categories { codes: vec![0, 1], levels }));
         }
-        let features = preprocessor.transform(&houses).unwrap();
-        let predicted = model.predict(&model.select(preprocessor.feature_names(), features).unwrap());
+        let predicted = predictor.predict(&houses).unwrap();
         for (found, expected) in predicted.iter().zip([266_127.993_748_001_35, 369_508.021_745_781_1]) {
             assert!((found / expected - 1.0).abs() < 1e-12, "{found} is not {expected}");
         }
@@ -207,7 +187,7 @@ mod tests {
         let row = [2045.0, 3.0, 2.0, 1967.0, 59.0, 1.5, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0];
         let found = forest.predict(&Matrix::new(row.map(|cell| vec![cell]).to_vec()))[0];
         assert!((found / 311_533.640_909_658_2 - 1.0).abs() < 1e-12, "{found}");
-        assert!(forest.check_explicable().unwrap_err().contains("do not know how many training rows"));
+        assert!(Explainer::new(&forest).unwrap_err().contains("do not know how many training rows"));
     }
 
     #[test]

@@ -6,12 +6,12 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
-use artifact::{AtomicFile, Digest, read_envelope, read_envelope_or_older};
+use artifact::AtomicFile;
 use cli::{No, Outcome, Progress};
-use features::{PREPROCESSOR, Preprocessor, PreprocessorFile};
 use frame::{Block, Format, Rejected, Source, TableWriter, TargetColumn};
-use model::{Contributions, MODEL, Matrix, Model, ModelFile, ModelFileV1};
+use model::{Contributions, Explainer, Matrix};
 use polars::prelude::*;
+use predictor::{MODEL_FILE, PREPROCESSOR_FILE, Predictor, PredictorError};
 use schema::UnknownCategory;
 use serde::Serialize;
 
@@ -20,13 +20,15 @@ use crate::args::PredictArgs;
 /// What `train predict` needs to know.
 #[derive(Debug)]
 pub struct PredictConfig {
-    model: Model,
-    preprocessor: Preprocessor,
+    predictor: Predictor,
     input: PathBuf,
     output: PathBuf,
     /// The share of targets that intervals are to hold, if they are wanted.
     intervals: Option<f64>,
-    contributions: bool,
+    /// What takes predictions apart, if that is wanted.
+    explainer: Option<Explainer>,
+    /// The names of the columns beside those that came.
+    written: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -48,47 +50,42 @@ impl PredictConfig {
             "{}: is both input and output; name another output",
             args.input.display()
         );
-        let bundle = args.models_dir.join("model.bin").exists();
+        let bundle = args.models_dir.join(MODEL_FILE).exists();
         let folder = if bundle { args.models_dir.clone() } else { args.models_dir.join("trained") };
-        let model_path = folder.join("model.bin");
-        let file: ModelFile =
-            read_envelope_or_older::<_, ModelFileV1>(&model_path, MODEL.into(), "Run `train` to write it")?;
-        let model = Model::check(file).with_context(|| format!("{}", model_path.display()))?;
-        let beside = folder.join("preprocessor.bin");
+        let model_path = folder.join(MODEL_FILE);
+        let beside = folder.join(PREPROCESSOR_FILE);
         let recorded =
             artifact::Manifest::read_beside(&model_path)?.and_then(|manifest| Some(manifest.inputs.get(1)?.path.clone()));
         let preprocessor_path = recorded.filter(|_| !bundle).unwrap_or(beside);
-        let file: PreprocessorFile = read_envelope(&preprocessor_path, PREPROCESSOR.into(), "Run `engineer` to write it")?;
-        let (digest, _) = Digest::of_file(&preprocessor_path)?;
-        ensure!(
-            digest.hex() == model.file().preprocessor,
-            "{}: is not the preprocessor that {} was trained with (its digest begins with {}, the model names {}). Run `train` again",
-            preprocessor_path.display(),
-            model_path.display(),
-            &digest.hex()[..12],
-            &model.file().preprocessor.get(..12).unwrap_or_default()
-        );
-        let preprocessor = Preprocessor::check(file).with_context(|| format!("{}", preprocessor_path.display()))?;
+        let predictor = Predictor::read(&model_path, &preprocessor_path).map_err(|error| match error {
+            PredictorError::Stranger { .. } => anyhow::anyhow!("{error}. Run `train` again"),
+            error => error.into(),
+        })?;
         if let Some(coverage) = args.intervals {
             ensure!(coverage > 0.0 && coverage < 1.0, "--intervals {coverage}: is not a share above 0 and below 1");
             ensure!(
-                model.file().interval.is_some(),
+                predictor.model().file().interval.is_some(),
                 "{}: has no intervals: they are learned from cross-validation when a model is trained",
                 model_path.display()
             );
         }
-        if args.contributions {
-            model
-                .check_explicable()
-                .map_err(|reason| anyhow::anyhow!("{}: cannot be explained: {reason}", model_path.display()))?;
+        let inexplicable = |reason| anyhow::anyhow!("{}: cannot be explained: {reason}", model_path.display());
+        let explainer = args.contributions.then(|| predictor.explainer()).transpose().map_err(inexplicable)?;
+        let mut written = vec!["prediction".to_owned()];
+        if args.intervals.is_some() {
+            written.extend(["prediction_low", "prediction_high"].map(String::from));
+        }
+        if explainer.is_some() {
+            written.push("base".into());
+            written.extend(predictor.explained().iter().map(|name| format!("from {name}")));
         }
         Ok(Self {
-            model,
-            preprocessor,
+            predictor,
             input: args.input.clone(),
             output: args.output.clone(),
             intervals: args.intervals,
-            contributions: args.contributions,
+            explainer,
+            written,
         })
     }
 }
@@ -98,10 +95,10 @@ impl PredictConfig {
 /// # Errors
 /// If the table cannot be read, nothing can be written, or ([`No`]) no row keeps to the schema.
 pub fn predict(config: &PredictConfig, progress: &Progress) -> anyhow::Result<Outcome> {
-    let schema = config.preprocessor.schema();
+    let schema = config.predictor.preprocessor().schema();
     let mut source = Source::open(&config.input)?;
     frame::check_header(&config.input, source.header_line(), source.names(), schema, TargetColumn::Optional)?;
-    if let Some(name) = source.names().iter().find(|name| written(config).contains(name)) {
+    if let Some(name) = source.names().iter().find(|name| config.written.contains(name)) {
         bail!("{}:{}: has a column \"{name}\" already; rename it", config.input.display(), source.header_line());
     }
     let mut quarantine_name = config.output.as_os_str().to_owned();
@@ -148,55 +145,27 @@ pub fn predict(config: &PredictConfig, progress: &Progress) -> anyhow::Result<Ou
     let data = Summary { status: "done", output: &output, rows, quarantined, unknown_levels };
     let human = format!(
         "predict   done: {rows} rows predicted, {quarantined} quarantined, by {} ({})\n          → {}",
-        config.model.file().name,
-        config.model.file().algorithm,
+        config.predictor.model().file().name,
+        config.predictor.model().file().algorithm,
         output.display()
     );
     Ok(Outcome::done(&data, human))
 }
 
-/// The names of the columns that are written beside those that came.
-fn written(config: &PredictConfig) -> Vec<String> {
-    let mut names = vec!["prediction".to_owned()];
-    if config.intervals.is_some() {
-        names.extend(["prediction_low", "prediction_high"].map(String::from));
-    }
-    if config.contributions {
-        names.push("base".into());
-        names.extend(explained(config).into_iter().map(|name| format!("from {name}")));
-    }
-    names
-}
-
-/// The raw columns that the model goes by.
-fn explained(config: &PredictConfig) -> Vec<&str> {
-    let made_of = |feature: &String| config.preprocessor.raw_columns(feature);
-    let used: Vec<&str> = config.model.file().features.iter().flat_map(made_of).collect();
-    let columns = config.preprocessor.columns().map(|column| column.name.as_str());
-    columns.filter(|name| used.contains(name)).collect()
-}
-
 /// What is written beside the predictions, column by column.
 fn added(config: &PredictConfig, features: &Matrix, predictions: &[f64]) -> Vec<Vec<f64>> {
+    let model = config.predictor.model();
     let mut columns = Vec::new();
-    if let (Some(coverage), Some(interval)) = (config.intervals, &config.model.file().interval) {
+    if let (Some(coverage), Some(interval)) = (config.intervals, &model.file().interval) {
         let (low, high) = interval.bounds(features, predictions, coverage).into_iter().unzip();
         columns.extend([low, high]);
     }
-    if config.contributions {
-        let names = explained(config);
-        let place = |column: &str| names.iter().position(|name| *name == column);
-        let groups: Vec<Vec<usize>> = config
-            .model
-            .file()
-            .features
-            .iter()
-            .map(|feature| config.preprocessor.raw_columns(feature).into_iter().filter_map(place).collect())
-            .collect();
-        let parts: Vec<Contributions> =
-            config.model.contributions(features).into_iter().map(|parts| parts.grouped(names.len(), &groups)).collect();
+    if let Some(explainer) = &config.explainer {
+        let of_columns = |parts: &Contributions| config.predictor.of_columns(parts);
+        let parts: Vec<Contributions> = explainer.explain_all(model, features).iter().map(of_columns).collect();
         columns.push(parts.iter().map(|parts| parts.base).collect());
-        columns.extend((0..names.len()).map(|column| parts.iter().map(|parts| parts.parts[column]).collect()));
+        let part = |column: usize| parts.iter().map(|parts| parts.parts[column]).collect();
+        columns.extend((0..config.predictor.explained().len()).map(part));
     }
     columns
 }
@@ -209,7 +178,7 @@ struct Predicted {
 }
 
 fn predict_block(config: &PredictConfig, block: &Block) -> anyhow::Result<Predicted> {
-    let preprocessor = &config.preprocessor;
+    let preprocessor = config.predictor.preprocessor();
     let schema = preprocessor.schema();
     let bucket = preprocessor.file().unknown == UnknownCategory::Other;
     let mut checked = block.check_inputs(schema, bucket)?;
@@ -225,9 +194,8 @@ fn predict_block(config: &PredictConfig, block: &Block) -> anyhow::Result<Predic
     }
     checked.rejected.sort_by_key(|rejected| rejected.line);
     let good: Vec<usize> = (0..checked.good.len()).filter(|row| checked.good[*row]).collect();
-    let features = preprocessor.transform(&table.select_rows(&good)).context("a level slipped through")?;
-    let matrix = config.model.select(preprocessor.feature_names(), features)?;
-    let predictions = config.model.predict(&matrix);
+    let matrix = config.predictor.features(&table.select_rows(&good)).context("a level slipped through")?;
+    let predictions = config.predictor.model().predict(&matrix);
     let mut columns = Vec::new();
     for (name, cells) in block.names().iter().zip(&texts) {
         let cells: Vec<Option<&str>> =
@@ -235,8 +203,8 @@ fn predict_block(config: &PredictConfig, block: &Block) -> anyhow::Result<Predic
         columns.push(Column::new(name.as_str().into(), cells));
     }
     let parts = added(config, &matrix, &predictions);
-    for (name, values) in written(config).into_iter().zip([predictions].into_iter().chain(parts)) {
-        columns.push(Column::new(name.into(), values));
+    for (name, values) in config.written.iter().zip([predictions].into_iter().chain(parts)) {
+        columns.push(Column::new(name.as_str().into(), values));
     }
     Ok(Predicted { frame: DataFrame::new(good.len(), columns)?, rejected: checked.rejected, unknown_levels })
 }

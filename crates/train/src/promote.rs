@@ -4,12 +4,10 @@
 use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context, bail, ensure};
-use artifact::{Digest, Manifest, check_input, read_envelope, read_envelope_or_older};
+use artifact::{Manifest, check_input};
 use cli::{No, Outcome, Progress};
-use features::{PREPROCESSOR, Preprocessor, PreprocessorFile};
-use model::{
-    DEFAULT_SEED, Decision, METRIC_NAMES, MODEL, Metrics, Model, ModelFile, ModelFileV1, Paired, decide, paired_bootstrap,
-};
+use model::{DEFAULT_SEED, Decision, METRIC_NAMES, Metrics, Paired, decide, paired_bootstrap};
+use predictor::{MODEL_FILE, PREPROCESSOR_FILE, Predictor};
 use schema::{ChampionSection, ConfigError, PipelineConfig};
 use serde::Serialize;
 use tracking::{CHALLENGER, CHAMPION, ModelVersion, Move, RegisteredModel, Registry, move_alias};
@@ -47,8 +45,7 @@ struct Comparison {
 /// A registered version, ready to predict.
 struct Candidate {
     version: ModelVersion,
-    model: Model,
-    preprocessor: Preprocessor,
+    predictor: Predictor,
 }
 
 /// Compares, and moves the alias if the answer is yes.
@@ -165,20 +162,14 @@ fn load(registry: &dyn Registry, version: ModelVersion) -> anyhow::Result<Candid
     let folder = tempfile::tempdir()?;
     let at = |name: &str| folder.path().join(name);
     let number = &version.version;
-    for name in ["model.bin", "preprocessor.bin"] {
+    for name in [MODEL_FILE, PREPROCESSOR_FILE] {
         registry.fetch(&version, name, &at(name)).with_context(|| {
             format!("version {number} of {}: cannot fetch {name}; was it logged by `train`?", version.name)
         })?;
     }
-    let open = || -> anyhow::Result<(Model, Preprocessor)> {
-        let file: ModelFile = read_envelope_or_older::<_, ModelFileV1>(&at("model.bin"), MODEL.into(), "")?;
-        let preprocessor: PreprocessorFile = read_envelope(&at("preprocessor.bin"), PREPROCESSOR.into(), "")?;
-        let (digest, _) = Digest::of_file(&at("preprocessor.bin"))?;
-        ensure!(digest.hex() == file.preprocessor, "its preprocessor is not the one that it was trained with");
-        Ok((Model::check(file)?, Preprocessor::check(preprocessor)?))
-    };
-    let (model, preprocessor) = open().with_context(|| format!("version {number} of {}", version.name))?;
-    Ok(Candidate { version, model, preprocessor })
+    let predictor = Predictor::read(&at(MODEL_FILE), &at(PREPROCESSOR_FILE));
+    let predictor = predictor.with_context(|| format!("version {number} of {}", version.name))?;
+    Ok(Candidate { version, predictor })
 }
 
 /// A test row.
@@ -190,7 +181,7 @@ struct Row {
 
 /// The test rows of the cleaned table, in its order.
 fn predict(candidate: &Candidate, data: &Path, progress: &Progress) -> anyhow::Result<Vec<Row>> {
-    let (model, preprocessor) = (&candidate.model, &candidate.preprocessor);
+    let preprocessor = candidate.predictor.preprocessor();
     let schema = preprocessor.schema();
     let mut source = frame::open_cleaned(data, schema)
         .with_context(|| format!("version {} needs the columns that it was trained with", candidate.version.version))?;
@@ -207,8 +198,8 @@ fn predict(candidate: &Candidate, data: &Path, progress: &Progress) -> anyhow::R
                 preprocessor.unknown_levels(&table).iter().for_each(|unknown| known[unknown.row] = false);
             }
             let kept: Vec<usize> = (0..test.len()).filter(|row| known[*row]).collect();
-            let features = preprocessor.transform(&table.select_rows(&kept)).context("a level slipped through")?;
-            let mut predictions = model.predict(&model.select(preprocessor.feature_names(), features)?).into_iter();
+            let predictions = candidate.predictor.predict(&table.select_rows(&kept)).context("a level slipped through")?;
+            let mut predictions = predictions.into_iter();
             let row = |(place, row): (usize, &usize)| Row {
                 y_true: cleaned.target[*row],
                 y_pred: if known[place] { predictions.next() } else { None },

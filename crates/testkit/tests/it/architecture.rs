@@ -10,7 +10,7 @@ use std::{
 use testkit::repository;
 
 /// Which crates of ours a crate may use.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("schema", &[]),
     ("boosting", &[]),
     ("artifact", &[]),
@@ -19,13 +19,14 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("features", &["schema"]),
     ("model", &["boosting", "schema"]),
     ("frame", &["schema"]),
+    ("predictor", &["artifact", "features", "model", "schema"]),
     ("onnx", &["features", "model", "schema"]),
     ("report", &[]),
     ("tracking", &["artifact"]),
     ("process", &["schema", "frame", "artifact", "report", "cli"]),
     ("engineer", &["schema", "frame", "features", "artifact", "cli"]),
-    ("train", &["schema", "frame", "features", "model", "onnx", "artifact", "tracking", "report", "cli"]),
-    ("package", &["schema", "features", "model", "artifact", "cli"]),
+    ("train", &["schema", "frame", "features", "model", "predictor", "onnx", "artifact", "tracking", "report", "cli"]),
+    ("package", &["schema", "features", "model", "predictor", "artifact", "cli"]),
 ];
 
 /// Which crates may use polars.

@@ -1,0 +1,52 @@
+//! One row at a time.
+
+use features::{Cell, RowBuffers, RowError};
+use model::{Contributions, Explainer};
+
+use crate::Predictor;
+
+/// What is used again from row to row.
+#[derive(Clone, Debug, Default)]
+pub struct Workbench {
+    buffers: RowBuffers,
+    made: Vec<f64>,
+    features: Vec<f64>,
+}
+
+impl Workbench {
+    /// The model's features of the row that was predicted last, in the model's order.
+    pub fn features(&self) -> &[f64] {
+        &self.features
+    }
+}
+
+/// What is said of one row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Prediction {
+    /// The prediction, in the target's unit.
+    pub value: f64,
+    /// The interval around it, if the model has any.
+    pub interval: Option<(f64, f64)>,
+}
+
+impl Predictor {
+    /// Predicts one row: the same bits as those of [`predict`](Self::predict). `cells` are those of the preprocessor's columns, in
+    /// their order; the interval is to hold this share of targets.
+    ///
+    /// # Errors
+    /// With the first cell that has a level unknown to schema and training, where that is refused.
+    pub fn predict_row(&self, cells: &[Cell], coverage: f64, bench: &mut Workbench) -> Result<Prediction, RowError> {
+        self.preprocessor.transform_row(cells, &mut bench.buffers, &mut bench.made)?;
+        bench.features.clear();
+        bench.features.extend(self.selected.iter().map(|place| bench.made[*place]));
+        let value = self.model.predict_row(&bench.features);
+        let interval =
+            self.model.file().interval.as_ref().map(|interval| interval.bounds_row(&bench.features, value, coverage));
+        Ok(Prediction { value, interval })
+    }
+
+    /// Takes the prediction of the row that was predicted last apart, by raw columns.
+    pub fn explain_row(&self, explainer: &Explainer, bench: &Workbench) -> Contributions {
+        self.of_columns(&explainer.explain(&self.model, &bench.features))
+    }
+}
