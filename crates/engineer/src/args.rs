@@ -18,7 +18,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub(crate) output: PathBuf,
 
-    /// The preprocessor to write
+    /// The preprocessor to write; beside it goes <FILE>.reference.json (in place of .bin), which says what training rows look like
     #[arg(long, value_name = "FILE")]
     pub(crate) preprocessor: PathBuf,
 

@@ -16,6 +16,8 @@ pub struct Config {
     pub(crate) input: PathBuf,
     pub(crate) output: PathBuf,
     pub(crate) preprocessor: PathBuf,
+    /// Where it is said what training rows look like.
+    pub(crate) reference: PathBuf,
     pub(crate) schema: Schema,
     pub(crate) plan: Plan,
     pub(crate) settings: Digest,
@@ -52,6 +54,7 @@ impl Config {
             input: input.clone(),
             output: output.clone(),
             preprocessor: preprocessor.clone(),
+            reference: preprocessor.with_extension("reference.json"),
             schema,
             plan,
             settings,

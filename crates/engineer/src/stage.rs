@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::ensure;
-use artifact::{AtomicFile, MANIFEST_VERSION, Manifest, check_input, write_envelope};
+use artifact::{AtomicFile, MANIFEST_VERSION, Manifest, check_input, write_atomically, write_envelope};
 use cli::{Clock, No, Outcome, Progress};
+use drift::{Profiler, Reference};
 use features::{Fitter, PREPROCESSOR, Preprocessor, RowError};
 use frame::{Block, Cleaned, TableWriter, open_cleaned};
 use polars::prelude::*;
@@ -42,17 +43,18 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     if !config.force
         && let Some(mut manifest) = Manifest::read_beside(&config.output).unwrap_or(None)
     {
-        let outputs = [config.output.clone(), config.preprocessor.clone()];
+        let outputs = [config.output.clone(), config.preprocessor.clone(), config.reference.clone()];
         if manifest.is_current(STAGE, VERSION, &config.settings, std::slice::from_ref(&input), &outputs) {
             manifest.refresh_configs(std::slice::from_ref(&config.config_file))?;
             return Ok(summarise(config, "unchanged", &manifest.rows));
         }
     }
 
-    let preprocessor = learn(config, progress)?;
+    let (preprocessor, reference) = learn(config, progress)?;
     progress.detail(format!("{} features learned after {} ms", preprocessor.feature_names().len(), clock.elapsed_ms()));
     let (file, rows) = transform(config, &preprocessor, progress)?;
     let preprocessor_file = write_envelope(&config.preprocessor, PREPROCESSOR.into(), preprocessor.file())?;
+    let reference_file = write_atomically(&config.reference, reference.render().as_bytes())?;
     let manifest = Manifest {
         format_version: MANIFEST_VERSION,
         stage: STAGE.into(),
@@ -62,7 +64,7 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
         settings: config.settings.clone(),
         configs: vec![config.config_file.clone()],
         inputs: vec![input],
-        outputs: vec![file.commit()?, preprocessor_file],
+        outputs: vec![file.commit()?, preprocessor_file, reference_file],
         rows,
         started_at_ms: clock.started_at_ms,
         duration_ms: clock.elapsed_ms(),
@@ -71,24 +73,33 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     Ok(summarise(config, "done", &manifest.rows))
 }
 
-fn learn(config: &Config, progress: &Progress) -> anyhow::Result<Preprocessor> {
+/// The preprocessor, and what the training rows look like.
+fn learn(config: &Config, progress: &Progress) -> anyhow::Result<(Preprocessor, Reference)> {
     let mut source = open_cleaned(&config.input, &config.schema)?;
     let bar = progress.bar("learning", source.expected_blocks());
     let mut fitter = Fitter::new(&config.plan);
+    let mut profiler = Profiler::new(config.plan.columns());
     let work = |block: &Block| {
         let cleaned = block.cleaned(&config.schema)?;
         let mut fitter = Fitter::new(&config.plan);
         fitter.update(&cleaned.table, &cleaned.train);
-        Ok::<_, anyhow::Error>(fitter)
+        let mut profiler = Profiler::new(config.plan.columns());
+        profiler.update(&cleaned.table, &cleaned.train);
+        Ok::<_, anyhow::Error>((fitter, profiler))
     };
-    source.for_each_block(work, |fitters| {
-        fitters.iter().for_each(|learned| fitter.merge(learned));
-        bar.advance(fitters.len() as u64);
+    source.for_each_block(work, |learned| {
+        for (learned, profiled) in &learned {
+            fitter.merge(learned);
+            profiler.merge(profiled);
+        }
+        bar.advance(learned.len() as u64);
         Ok(())
     })?;
     ensure!(fitter.rows() > 0, "{}: has no training row to learn from (split = {TRAIN})", config.input.display());
     let (path, text) = &config.source;
-    fitter.finish().map_err(|error: SettingError| anyhow::anyhow!("{}:{}", path.display(), error.locate(text)))
+    let preprocessor =
+        fitter.finish().map_err(|error: SettingError| anyhow::anyhow!("{}:{}", path.display(), error.locate(text)))?;
+    Ok((preprocessor, profiler.finish()))
 }
 
 fn transform(

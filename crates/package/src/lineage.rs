@@ -26,11 +26,13 @@ pub(crate) fn walk(config: &Config) -> anyhow::Result<Lineage> {
     for output in &train.outputs {
         check_input(&output.path, "train")?;
     }
-    let [featured, preprocessor] = train.inputs.as_slice() else {
-        bail!("{}: its manifest does not name two inputs", model.display())
+    let [featured, preprocessor, others @ ..] = train.inputs.as_slice() else {
+        bail!("{}: its manifest does not name what it was trained on", model.display())
     };
     let engineer = step(featured, "train", "engineer")?;
-    step(preprocessor, "train", "engineer")?;
+    for input in [preprocessor].into_iter().chain(others) {
+        step(input, "train", "engineer")?;
+    }
     let cleaned = engineer.inputs.first().context("the manifest of `engineer` names no input")?;
     let process = step(cleaned, "engineer", "process")?;
     let raw = process.inputs.first().context("the manifest of `process` names no input")?;

@@ -9,7 +9,7 @@ use artifact::{
 };
 use cli::{Clock, Outcome, Progress};
 use model::{Decision, decide};
-use predictor::{MODEL_FILE, PREPROCESSOR_FILE};
+use predictor::{MODEL_FILE, PREPROCESSOR_FILE, REFERENCE_FILE};
 use serde::Serialize;
 use serde_json::json;
 
@@ -106,6 +106,7 @@ fn assemble(
     let mut files = BundleFiles::new();
     files.insert(MODEL_FILE.into(), read(&config.trained.join("model.bin"))?);
     files.insert(PREPROCESSOR_FILE.into(), read(&lineage.preprocessor)?);
+    files.insert(REFERENCE_FILE.into(), read(&config.trained.join(REFERENCE_FILE))?);
     let predictor =
         verify::open(&files).map_err(|fault| anyhow::anyhow!("{}: {fault}. Run `train` again", config.trained.display()))?;
 

@@ -20,6 +20,9 @@ pub const MODEL_FILE: &str = "model.bin";
 /// The preprocessor's file.
 pub const PREPROCESSOR_FILE: &str = "preprocessor.bin";
 
+/// The file that says what training rows looked like.
+pub const REFERENCE_FILE: &str = "reference.json";
+
 /// A checked model and a checked preprocessor that belong together.
 #[derive(Clone, Debug)]
 pub struct Predictor {
@@ -64,6 +67,7 @@ impl Predictor {
         let file: ModelFile = read_envelope_bytes_or_older::<_, ModelFileV1>(model, model_name, MODEL.into())?;
         let unsound = |path: &Path, reason: String| PredictorError::Unsound { path: path.to_owned(), reason };
         let checked = Model::check(file).map_err(|fault| unsound(model_name, fault.to_string()))?;
+        let file: PreprocessorFile = read_envelope_bytes(preprocessor, preprocessor_name, PREPROCESSOR.into())?;
         let found = Digest::of_bytes(preprocessor);
         if found.hex() != checked.file().preprocessor {
             let short = |hex: &str| hex.get(..12).unwrap_or(hex).to_owned();
@@ -74,7 +78,6 @@ impl Predictor {
                 named: short(&checked.file().preprocessor),
             });
         }
-        let file: PreprocessorFile = read_envelope_bytes(preprocessor, preprocessor_name, PREPROCESSOR.into())?;
         let preprocessor = Preprocessor::check(file).map_err(|fault| unsound(preprocessor_name, fault.to_string()))?;
         Self::new(checked, preprocessor)
     }

@@ -20,6 +20,8 @@ pub struct Config {
     pub(crate) metrics_file: PathBuf,
     pub(crate) predictions_file: PathBuf,
     pub(crate) page_file: PathBuf,
+    /// What training rows and predictions look like.
+    pub(crate) reference_file: PathBuf,
     /// Where the run is recorded, and where it waits if that cannot be done.
     pub(crate) tracking: Tracking,
     /// The run's experiment; the model's name, if nothing else is said.
@@ -123,6 +125,7 @@ impl Config {
             metrics_file: trained.join("metrics.json"),
             predictions_file: trained.join("predictions.csv"),
             page_file: trained.join("report.html"),
+            reference_file: trained.join("reference.json"),
             tracking,
             experiment: cli::variable("MLFLOW_EXPERIMENT_NAME").unwrap_or_else(|| section.name.clone()),
             resumed,

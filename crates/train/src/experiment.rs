@@ -19,6 +19,8 @@ pub(crate) struct Findings {
     /// The mean of each feature over training rows.
     pub(crate) means: Vec<f64>,
     pub(crate) interval: Option<Conformal>,
+    /// What was predicted for training rows, by fits that had not seen them where there are any.
+    pub(crate) train_predictions: Vec<f64>,
     /// The interval of each test row, at the configured coverage.
     pub(crate) bounds: Option<Vec<(f64, f64)>>,
     pub(crate) test: Metrics,
@@ -124,14 +126,16 @@ pub(crate) fn experiment(
 
     warnings.extend(doubts(config, data, &validated.predictions));
     let transform = transform.after(&parameters);
+    let held_out = validated.predictions.clone();
     let interval = calibrated(config, data, &parameters, validated.predictions, &mut warnings);
     let means = data.train.x.columns().iter().map(|column| mean_of_known(column)).collect();
     let predict = |x| regressor.predict(x).into_iter().map(|y| transform.inverse(y)).collect::<Vec<f64>>();
     let predictions = predict(&data.test.x);
+    let refitted = predict(&data.train.x);
     let mean = data.train.y.iter().sum::<f64>() / rows as f64;
     Ok(Findings {
         test: Metrics::of(&data.test.y, &predictions),
-        train: Metrics::of(&data.train.y, &predict(&data.train.x)),
+        train: Metrics::of(&data.train.y, &refitted),
         baseline: Metrics::of(&data.test.y, &vec![mean; data.test.y.len()]),
         baseline_median: Metrics::of(&data.test.y, &vec![median(&mut data.train.y.clone()); data.test.y.len()]),
         importances: importances(config, data, preprocessor, &regressor, transform),
@@ -142,6 +146,7 @@ pub(crate) fn experiment(
         interval,
         means,
         regressor,
+        train_predictions: if held_out.len() == rows { held_out } else { refitted },
         predictions,
         folds: validated.folds,
         curve,

@@ -1,9 +1,10 @@
-//! What `engineer` left: the featured table and the preprocessor beside it, checked.
+//! What `engineer` left: the featured table, the preprocessor beside it and what training rows look like, checked.
 
 use std::path::Path;
 
 use anyhow::Context;
 use artifact::{FileEntry, Manifest, check_input, read_envelope};
+use drift::Reference;
 use features::{PREPROCESSOR, Preprocessor, PreprocessorFile};
 
 /// The manifest of the stage, and the entries of the featured table at `path` and of the preprocessor.
@@ -12,6 +13,16 @@ pub(crate) fn given(path: &Path) -> anyhow::Result<(Manifest, FileEntry, FileEnt
     let preprocessor = engineer.output_beside(path).context("the manifest names no preprocessor")?.path.clone();
     let (_, preprocessor) = check_input(&preprocessor, "engineer")?;
     Ok((engineer, data, preprocessor))
+}
+
+/// The file that says what training rows look like, and what it says.
+pub(crate) fn reference(engineer: &Manifest) -> anyhow::Result<(FileEntry, Reference)> {
+    let named = engineer.outputs.iter().find(|entry| entry.path.to_string_lossy().ends_with(".reference.json"));
+    let path = &named.context("the featured table was written by an older program: run `engineer` again")?.path;
+    let (_, file) = check_input(path, "engineer")?;
+    let bytes = std::fs::read(path).with_context(|| format!("{}: cannot read it", path.display()))?;
+    let found = Reference::parse(&bytes).map_err(|reason| anyhow::anyhow!("{}: {reason}", path.display()))?;
+    Ok((file, found))
 }
 
 /// The preprocessor in a file of it.

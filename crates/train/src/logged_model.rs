@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! MLmodel                 flavors, signature, where it came from
-//! model.bin, preprocessor.bin   what this project opens (flavor `house_price_predictor`)
+//! model.bin, preprocessor.bin, reference.json   what this project opens (flavor `house_price_predictor`)
 //! onnx/model.onnx         the whole path from raw columns to the prediction (flavor `onnx`)
 //! onnx/columns.json       what the raw columns are
 //! code/raw_columns_onnx.py      brings a table of pandas into the form that the graph takes (flavor `python_function`)
@@ -43,6 +43,7 @@ pub(crate) struct Made<'a> {
     pub(crate) preprocessor: &'a Preprocessor,
     pub(crate) model_file: &'a FileEntry,
     pub(crate) preprocessor_file: &'a FileEntry,
+    pub(crate) reference_file: &'a FileEntry,
     pub(crate) lineage: &'a Lineage,
 }
 
@@ -64,7 +65,11 @@ pub(crate) fn add(config: &Config, run: &mut Run, record: &RunRecord, made: &Mad
     };
     let file = |place: &str, bytes: Vec<u8>| RunFile::of_model(&model_id, place, Content::Bytes(bytes));
     let own = |place: &str, entry: &FileEntry| RunFile::of_model(&model_id, place, Content::File(entry.clone()));
-    let mut files = vec![own("model.bin", made.model_file), own("preprocessor.bin", made.preprocessor_file)];
+    let mut files = vec![
+        own("model.bin", made.model_file),
+        own("preprocessor.bin", made.preprocessor_file),
+        own("reference.json", made.reference_file),
+    ];
     let mlmodel = mlmodel(record, made, exported.as_ref());
     files.push(file(MLMODEL, serde_yaml::to_string(&mlmodel).unwrap_or_default().into_bytes()));
     if let Some(exported) = exported {

@@ -188,17 +188,19 @@ pub(crate) struct RunFiles {
 }
 
 impl RunFiles {
-    /// Those that are written when the record is drawn up; `written` are the model, the predictions and the page.
+    /// Those that are written when the record is drawn up; `written` are the model, the predictions, the page and what
+    /// training rows look like.
     pub(crate) fn new(
         config: &Config,
-        written: [&FileEntry; 3],
+        written: [&FileEntry; 4],
         preprocessor: &FileEntry,
         lineage: &Lineage,
     ) -> anyhow::Result<Self> {
         let mut files = Self { files: Vec::new() };
-        let [model, predictions, page] = written;
+        let [model, predictions, page, reference] = written;
         files.add("model/model.bin", model);
         files.add("model/preprocessor.bin", preprocessor);
+        files.add("model/reference.json", reference);
         files.add("predictions.csv", predictions);
         files.add("reports/report.html", page);
         files.add("configs/model_config.yaml", &config.config_file);

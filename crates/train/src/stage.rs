@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use anyhow::ensure;
 use artifact::{FileEntry, MANIFEST_VERSION, Manifest, RunRecord, lock_folder, write_atomically, write_envelope};
 use cli::{Clock, Outcome, Progress};
+use drift::{NumberReference, Reference};
 use features::Preprocessor;
 use model::{MODEL, Model, ModelFile};
 use serde::Serialize;
@@ -43,6 +44,7 @@ struct Summary<'a> {
 struct Given {
     data: FileEntry,
     preprocessor: FileEntry,
+    reference: (FileEntry, Reference),
     checked: Preprocessor,
     lineage: Lineage,
 }
@@ -54,8 +56,9 @@ struct Given {
 pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     let clock = Clock::start();
     let (engineer, data, preprocessor) = given::given(&config.data)?;
+    let reference = given::reference(&engineer)?;
     if !config.force
-        && let Some(record) = unchanged(config, &[data.clone(), preprocessor.clone()])?
+        && let Some(record) = unchanged(config, &[data.clone(), preprocessor.clone(), reference.0.clone()])?
         && !(config.register && registered::version_of(config, &record)?.is_none())
     {
         catch_up(config, progress)?;
@@ -73,7 +76,7 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
 
     let opening = opening(config, target, &clock);
     let mut run = TrackedRun::begin(config, opening.clone(), progress)?;
-    let given = Given { data, preprocessor, lineage: Lineage::of(engineer), checked };
+    let given = Given { data, preprocessor, reference, lineage: Lineage::of(engineer), checked };
     match fit_and_write(config, &given, opening, &mut run, &clock, progress) {
         Ok((record, found)) => Ok(summarise(config, "done", &record, &found)),
         Err(error) => {
@@ -86,7 +89,9 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
 /// The record of the run before, if running again could change nothing.
 fn unchanged(config: &Config, inputs: &[FileEntry]) -> anyhow::Result<Option<RunRecord>> {
     let Some(mut manifest) = Manifest::read_beside(&config.model_file).unwrap_or(None) else { return Ok(None) };
-    let outputs = [&config.model_file, &config.metrics_file, &config.predictions_file, &config.page_file].map(Clone::clone);
+    let outputs =
+        [&config.model_file, &config.metrics_file, &config.predictions_file, &config.page_file, &config.reference_file]
+            .map(Clone::clone);
     if !manifest.is_current(STAGE, VERSION, &config.settings, inputs, &outputs) {
         return Ok(None);
     }
@@ -105,7 +110,7 @@ fn fit_and_write(
     clock: &Clock,
     progress: &Progress,
 ) -> anyhow::Result<(RunRecord, Found)> {
-    let Given { data, preprocessor, checked, lineage } = given;
+    let Given { data, preprocessor, reference, checked, lineage } = given;
     let target = checked.schema().target().name.clone();
     let dataset = read(config, &target, progress)?;
     let findings = experiment(config, &dataset, checked, progress)?;
@@ -140,7 +145,11 @@ fn fit_and_write(
     let predictions = predictions(&dataset.test.y, &findings);
     let predictions_file = write_atomically(&config.predictions_file, predictions.as_bytes())?;
     let page_file = write_atomically(&config.page_file, page.as_bytes())?;
-    let mut files = RunFiles::new(config, [&model_file, &predictions_file, &page_file], preprocessor, lineage)?;
+    let prediction = NumberReference::of(&findings.train_predictions);
+    let found = Reference { prediction, ..reference.1.clone() };
+    let reference_file = write_atomically(&config.reference_file, found.render().as_bytes())?;
+    let mut files =
+        RunFiles::new(config, [&model_file, &predictions_file, &page_file, &reference_file], preprocessor, lineage)?;
     files.extend(plots::files(&dataset, &findings, &inputs.target));
     record.artifacts = files.entries(trained);
     record.times.ended_at_ms = cli::now_ms();
@@ -156,8 +165,8 @@ fn fit_and_write(
         schema,
         settings: config.settings.clone(),
         configs: config.config_files(),
-        inputs: vec![data.clone(), preprocessor.clone()],
-        outputs: vec![model_file, metrics_file.clone(), predictions_file, page_file],
+        inputs: vec![data.clone(), preprocessor.clone(), reference.0.clone()],
+        outputs: vec![model_file, metrics_file.clone(), predictions_file, page_file, reference_file.clone()],
         rows: rows.map(|(name, count)| (name.to_owned(), count as u64)).into(),
         started_at_ms: clock.started_at_ms,
         duration_ms: clock.elapsed_ms(),
@@ -174,6 +183,7 @@ fn fit_and_write(
         preprocessor: checked,
         model_file: &manifest.outputs[0],
         preprocessor_file: preprocessor,
+        reference_file: &reference_file,
         lineage,
     };
     let (of_model, warning) = logged_model::add(config, &mut told, &stored, &made);

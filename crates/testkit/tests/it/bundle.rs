@@ -38,6 +38,7 @@ fn a_bundle_holds_what_a_prediction_needs_and_can_be_checked() {
         "model_config.yaml",
         "pipeline.yaml",
         "preprocessor.bin",
+        "reference.json",
         "schema.json",
     ];
     assert_eq!(names, expected);

@@ -85,7 +85,7 @@ pub(crate) fn has_the_model(run: &Value, workspace: &Workspace) {
     for name in ["model.bin", "preprocessor.bin"] {
         assert_eq!(artifacts[name], run["artifacts"][format!("model/{name}")], "{name}");
     }
-    assert_eq!(artifacts.as_object().unwrap().len(), 10, "{artifacts}");
+    assert_eq!(artifacts.as_object().unwrap().len(), 11, "{artifacts}");
 }
 
 /// What a client should read of the run in `models/trained`.
