@@ -4,19 +4,16 @@
 //! only the features on the way to it play: `f(K) = value · Π one (known) · Π zero (not known)`, and Shapley values add up over games
 //! (Lundberg, Erion and Lee, 2018; the idea of tables is from Yang, "Fast TreeSHAP", 2021). Larger trees are walked for every row.
 
-use crate::{Trees, shap::Step};
+use crate::{Outcomes, Sum, Trees, outcomes::splits_of, shap::Step};
 
-/// Trees with more splits have no table: it would have 2 to that power rows.
-const SPLITS: usize = 7;
 /// Values in all tables at most; trees after that have none.
 const VALUES: usize = 1 << 20;
 
 /// Takes outputs of trees apart, row by row.
 #[derive(Clone, Debug)]
 pub struct Explainer {
+    outcomes: Outcomes,
     tables: Vec<Table>,
-    /// The splits of all tables: node and left child.
-    splits: Vec<(u32, u32)>,
     /// The features of all tables.
     features: Vec<u32>,
     /// A row an outcome, a column a feature, table after table.
@@ -25,10 +22,9 @@ pub struct Explainer {
     deep: Vec<u32>,
 }
 
-/// Where the parts of a table end, and where its values begin.
+/// Where the features of a table end, and where its values begin.
 #[derive(Clone, Copy, Debug)]
 struct Table {
-    splits_end: usize,
     features_end: usize,
     values_start: usize,
 }
@@ -47,13 +43,15 @@ struct Player {
 
 impl Explainer {
     pub(crate) fn of(trees: &Trees) -> Self {
-        let mut made = Self { tables: vec![], splits: vec![], features: vec![], values: vec![], deep: vec![] };
+        let mut made =
+            Self { outcomes: Outcomes::default(), tables: vec![], features: vec![], values: vec![], deep: vec![] };
         for root in &trees.roots {
             match splits_of(trees, *root) {
                 Some(splits) if made.values.len() < VALUES => made.push_table(trees, *root, &splits),
                 _ => made.deep.push(*root),
             }
         }
+        made.outcomes.sort();
         made
     }
 
@@ -86,29 +84,26 @@ impl Explainer {
                 ways.push((child, players));
             }
         }
-        self.splits.extend(splits.iter().map(|node| (*node, trees.nodes[*node as usize].left)));
+        self.outcomes.push(trees, root, splits);
         self.features.extend(features);
-        self.tables.push(Table { splits_end: self.splits.len(), features_end: self.features.len(), values_start });
+        self.tables.push(Table { features_end: self.features.len(), values_start });
     }
 
-    /// Adds to `added` what each feature adds to the sum of the trees for `row`, over [`Trees::expected`].
+    /// Adds to `added` what each feature adds to the sum of the trees for `row`, over [`Trees::expected`]; returns the sum itself, the same
+    /// bits as those of [`Trees::predict_row`].
     ///
     /// # Panics
     /// If `trees` are not those that it was made of: that is a mistake in the caller.
-    pub fn explain(&self, trees: &Trees, row: &[f64], added: &mut [f64]) {
-        let (mut splits_start, mut features_start) = (0, 0);
-        for table in &self.tables {
-            let mut outcome = 0;
-            for (bit, (node, left)) in self.splits[splits_start..table.splits_end].iter().enumerate() {
-                let x = row[trees.nodes[*node as usize].place() - 1];
-                outcome |= usize::from(trees.next(*node as usize, x) == *left as usize) << bit;
-            }
+    pub fn explain(&self, trees: &Trees, row: &[f64], sum: Sum, added: &mut [f64]) -> f64 {
+        let outcomes = self.outcomes.of_row(trees, row);
+        let mut features_start = 0;
+        for (table, outcome) in self.tables.iter().zip(&outcomes) {
             let features = &self.features[features_start..table.features_end];
-            let values = &self.values[table.values_start + outcome * features.len()..];
+            let values = &self.values[table.values_start + usize::from(*outcome) * features.len()..];
             for (feature, value) in features.iter().zip(values) {
                 added[*feature as usize] += value;
             }
-            (splits_start, features_start) = (table.splits_end, table.features_end);
+            features_start = table.features_end;
         }
         let mut paths = Vec::new();
         for root in &self.deep {
@@ -116,23 +111,9 @@ impl Explainer {
             paths.push(Step::ROOT);
             trees.explain_deep(*root as usize, row, &mut paths, 0, added);
         }
+        added.iter_mut().for_each(|part| *part *= sum.factor);
+        if self.deep.is_empty() { self.outcomes.sum(&outcomes, sum) } else { trees.predict_row(row, sum) }
     }
-}
-
-/// The splits of a tree, if they are few.
-fn splits_of(trees: &Trees, root: u32) -> Option<Vec<u32>> {
-    let (mut splits, mut ways) = (Vec::new(), vec![root]);
-    while let Some(index) = ways.pop() {
-        let node = &trees.nodes[index as usize];
-        if !node.is_leaf() {
-            splits.push(index);
-            ways.extend([node.left, node.left + 1]);
-        }
-        if splits.len() > SPLITS {
-            return None;
-        }
-    }
-    Some(splits)
 }
 
 /// Adds the game of one leaf to every outcome of a table.

@@ -130,11 +130,8 @@ mod tests {
             let theirs = contributions.as_array().unwrap().iter().map(numbers);
             let differences = rows.iter().zip(theirs).flat_map(|(row, theirs)| {
                 let mut ours = vec![0.0; row.len()];
-                explainer.explain(&imported.trees, row, &mut ours);
-                ours.iter()
-                    .zip(theirs)
-                    .map(|(ours, theirs)| (ours * imported.sum.factor - theirs).abs())
-                    .collect::<Vec<f64>>()
+                explainer.explain(&imported.trees, row, imported.sum, &mut ours);
+                ours.iter().zip(theirs).map(|(ours, theirs)| (ours - theirs).abs()).collect::<Vec<f64>>()
             });
             differences.fold(mean, f64::max)
         });

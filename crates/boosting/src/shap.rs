@@ -192,7 +192,8 @@ mod tests {
             for row in (0..300).step_by(29) {
                 let cells: Vec<f64> = columns.iter().map(|column| column[row]).collect();
                 let mut found = vec![0.0; 4];
-                explainer.explain(&model.trees, &cells, &mut found);
+                let whole = explainer.explain(&model.trees, &cells, sum, &mut found);
+                assert_eq!(whole.to_bits(), predicted[row].to_bits());
                 let of = |known: u32| -> f64 {
                     model.trees.roots.iter().map(|root| partial(&model.trees, *root as usize, &cells, known)).sum()
                 };

@@ -323,7 +323,7 @@ impl Node {
         self.feature & MISSING_LEFT != 0
     }
 
-    fn asks_for_set(&self) -> bool {
+    pub(crate) fn asks_for_set(&self) -> bool {
         self.feature & IN_SET != 0
     }
 }

@@ -17,6 +17,12 @@ pub fn utc(ms: i64) -> String {
         .map_or_else(|_| ms.to_string(), |time| time.strftime("%Y-%m-%d %H:%M:%S").to_string())
 }
 
+/// A time, milliseconds since 1970-01-01 UTC, as `2026-11-23T20:46:40.123Z` (RFC 3339).
+pub fn rfc3339(ms: u64) -> String {
+    let time = jiff::Timestamp::from_millisecond(ms.cast_signed()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    format!("{time:.3}")
+}
+
 /// When something began, by the calendar and by the stopwatch.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {

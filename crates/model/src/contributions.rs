@@ -60,16 +60,17 @@ impl Contributions {
     }
 }
 
-/// Takes the predictions of one model apart, row by row; what can be is worked out beforehand.
+/// Predicts by one model and takes the predictions apart, row by row; what can be is worked out beforehand.
 #[derive(Clone, Debug)]
 pub struct Explainer {
     parts: Vec<Prepared>,
+    difficulty: Option<boosting::Outcomes>,
 }
 
 /// What is known of a part before a row comes: what it predicts where nothing is known, before its link, and more of trees.
 #[derive(Clone, Debug)]
 enum Prepared {
-    Trees(f64, boosting::Explainer),
+    Trees(f64, Box<boosting::Explainer>),
     Other(f64),
 }
 
@@ -83,7 +84,7 @@ impl Explainer {
         let prepare = |part: PartOf| match part {
             PartOf::Trees(ensemble) => {
                 ensemble.trees.check_explicable()?;
-                Ok(Prepared::Trees(ensemble.trees.expected(ensemble.sum()), ensemble.trees.explainer()))
+                Ok(Prepared::Trees(ensemble.trees.expected(ensemble.sum()), Box::new(ensemble.trees.explainer())))
             }
             PartOf::Linear(_) | PartOf::Kernel(_) if file.means.len() != file.features.len() => {
                 Err("it does not know the means of its features: it was trained by an older program".into())
@@ -91,22 +92,47 @@ impl Explainer {
             PartOf::Linear(linear) => Ok(Prepared::Other(linear.predict_row(&file.means))),
             PartOf::Kernel(kernel) => Ok(Prepared::Other(kernel.predict_row(&file.means))),
         };
-        Ok(Self { parts: parts_of(&file.regressor).map(|(_, _, part)| prepare(part)).collect::<Result<_, String>>()? })
+        let parts = parts_of(&file.regressor).map(|(_, _, part)| prepare(part)).collect::<Result<_, String>>()?;
+        let difficulty = file.interval.as_ref().and_then(|interval| interval.difficulty.as_ref());
+        Ok(Self { parts, difficulty: difficulty.and_then(|difficulty| boosting::Outcomes::of(&difficulty.trees)) })
     }
 
-    /// The prediction for a row of features in parts, in the target's unit.
+    /// The prediction for a row of features, the same bits as those of [`Model::predict_row`], and its parts, in the target's unit.
     ///
     /// # Panics
     /// If `model` is not the one that it was made of, or the row too short: that is a mistake in the caller.
-    pub fn explain(&self, model: &Model, row: &[f64]) -> Contributions {
+    pub fn explain(&self, model: &Model, row: &[f64]) -> (f64, Contributions) {
         let file = model.file();
+        let alone = !matches!(file.regressor, Regressor::Blend(_));
+        if let (true, Some((_, _, part)), Some(prepared)) = (alone, parts_of(&file.regressor).next(), self.parts.first()) {
+            let (predicted, parts) = explain(part, prepared, row, &file.means, file.seed);
+            return (file.target_transform.inverse(predicted), parts.undo(file.target_transform));
+        }
+        let mut prediction = 0.0;
         let mut sum = Contributions { base: 0.0, parts: vec![0.0; row.len()] };
         for ((weight, transform, part), prepared) in parts_of(&file.regressor).zip(&self.parts) {
-            let parts = explain(part, prepared, row, &file.means, file.seed).undo(transform);
+            let (predicted, parts) = explain(part, prepared, row, &file.means, file.seed);
+            prediction += weight * transform.inverse(predicted);
+            let parts = parts.undo(transform);
             sum.base += weight * parts.base;
             sum.parts.iter_mut().zip(parts.parts).for_each(|(sum, part)| *sum += weight * part);
         }
-        sum.undo(file.target_transform)
+        (file.target_transform.inverse(prediction), sum.undo(file.target_transform))
+    }
+
+    /// The interval around the prediction for a row of features: the same bits as those of [`crate::Conformal::bounds_row`].
+    ///
+    /// # Panics
+    /// As [`explain`](Self::explain).
+    pub fn bounds(&self, model: &Model, row: &[f64], prediction: f64, coverage: f64) -> Option<(f64, f64)> {
+        let interval = model.file().interval.as_ref()?;
+        Some(match (&self.difficulty, &interval.difficulty) {
+            (Some(quick), Some(difficulty)) => {
+                let size = difficulty.link(quick.predict_row(&difficulty.trees, row, difficulty.sum()));
+                interval.around(prediction, interval.ends(coverage), Some(size))
+            }
+            _ => interval.bounds_row(row, prediction, coverage),
+        })
     }
 
     /// The predictions for the rows of `features` in parts, in the target's unit.
@@ -114,7 +140,7 @@ impl Explainer {
         let explain = |index| {
             let mut row = vec![0.0; features.width()];
             features.copy_row(index, &mut row);
-            self.explain(model, &row)
+            self.explain(model, &row).1
         };
         (0..features.rows()).into_par_iter().map(explain).collect()
     }
@@ -146,21 +172,21 @@ fn parts_of(regressor: &Regressor) -> Box<dyn Iterator<Item = (f64, TargetTransf
     }
 }
 
-fn explain(part: PartOf, prepared: &Prepared, row: &[f64], means: &[f64], seed: u64) -> Contributions {
+/// What a part predicts for a row, and that in parts.
+fn explain(part: PartOf, prepared: &Prepared, row: &[f64], means: &[f64], seed: u64) -> (f64, Contributions) {
     match (part, prepared) {
         (PartOf::Trees(ensemble), Prepared::Trees(base, explainer)) => {
             let mut parts = vec![0.0; row.len()];
-            explainer.explain(&ensemble.trees, row, &mut parts);
-            parts.iter_mut().for_each(|part| *part *= ensemble.factor);
+            let sum = explainer.explain(&ensemble.trees, row, ensemble.sum(), &mut parts);
             let parts = Contributions { base: *base, parts };
-            if ensemble.log_link { parts.exp() } else { parts }
+            (ensemble.link(sum), if ensemble.log_link { parts.exp() } else { parts })
         }
         (PartOf::Linear(linear), Prepared::Other(base)) => {
             let cells = linear.coefficients.iter().zip(row.iter().zip(means));
             let parts = cells.map(|(coefficient, (value, mean))| coefficient * (value - mean)).collect();
-            Contributions { base: *base, parts }
+            (linear.predict_row(row), Contributions { base: *base, parts })
         }
-        (PartOf::Kernel(kernel), Prepared::Other(base)) => drawn(kernel, *base, row, means, seed),
+        (PartOf::Kernel(kernel), Prepared::Other(base)) => (kernel.predict_row(row), drawn(kernel, *base, row, means, seed)),
         _ => unreachable!("an explainer is used with the model that it was made of"),
     }
 }

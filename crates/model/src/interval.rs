@@ -89,14 +89,14 @@ impl Conformal {
         self.around(prediction, self.ends(coverage), size)
     }
 
-    fn around(&self, prediction: f64, (low, high): (f64, f64), size: Option<f64>) -> (f64, f64) {
+    pub(crate) fn around(&self, prediction: f64, (low, high): (f64, f64), size: Option<f64>) -> (f64, f64) {
         let unit = size.map_or(1.0, f64::exp);
         let middle = self.transform.forward(prediction);
         (self.transform.inverse(middle + low * unit), self.transform.inverse(middle + high * unit))
     }
 
     /// The two quantiles, with the correction for the row that is to come.
-    fn ends(&self, coverage: f64) -> (f64, f64) {
+    pub(crate) fn ends(&self, coverage: f64) -> (f64, f64) {
         let tail = (1.0 - coverage) / 2.0;
         let rows = self.rows as f64;
         let low = ((rows + 1.0) * tail).clamp(1.0, rows);

@@ -134,7 +134,7 @@ impl Ensemble {
         self.trees.check(width)
     }
 
-    fn link(&self, sum: f64) -> f64 {
+    pub(crate) fn link(&self, sum: f64) -> f64 {
         if self.log_link { sum.exp() } else { sum }
     }
 

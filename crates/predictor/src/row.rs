@@ -30,23 +30,43 @@ pub struct Prediction {
 }
 
 impl Predictor {
-    /// Predicts one row: the same bits as those of [`predict`](Self::predict). `cells` are those of the preprocessor's columns, in
-    /// their order; the interval is to hold this share of targets.
+    /// Makes the model's features of one row: [`Workbench::features`]. `cells` are those of the preprocessor's columns, in their order.
     ///
     /// # Errors
     /// With the first cell that has a level unknown to schema and training, where that is refused.
-    pub fn predict_row(&self, cells: &[Cell], coverage: f64, bench: &mut Workbench) -> Result<Prediction, RowError> {
+    pub fn features_of_row(&self, cells: &[Cell], bench: &mut Workbench) -> Result<(), RowError> {
         self.preprocessor.transform_row(cells, &mut bench.buffers, &mut bench.made)?;
         bench.features.clear();
         bench.features.extend(self.selected.iter().map(|place| bench.made[*place]));
+        Ok(())
+    }
+
+    /// Predicts one row: the same bits as those of [`predict`](Self::predict). The interval is to hold this share of targets.
+    ///
+    /// # Errors
+    /// As [`features_of_row`](Self::features_of_row).
+    pub fn predict_row(&self, cells: &[Cell], coverage: f64, bench: &mut Workbench) -> Result<Prediction, RowError> {
+        self.features_of_row(cells, bench)?;
         let value = self.model.predict_row(&bench.features);
         let interval =
             self.model.file().interval.as_ref().map(|interval| interval.bounds_row(&bench.features, value, coverage));
         Ok(Prediction { value, interval })
     }
 
-    /// Takes the prediction of the row that was predicted last apart, by raw columns.
-    pub fn explain_row(&self, explainer: &Explainer, bench: &Workbench) -> Contributions {
-        self.of_columns(&explainer.explain(&self.model, &bench.features))
+    /// Predicts one row, the same bits as those of [`predict_row`](Self::predict_row), and takes the prediction apart by raw columns.
+    ///
+    /// # Errors
+    /// As [`features_of_row`](Self::features_of_row).
+    pub fn explain_row(
+        &self,
+        explainer: &Explainer,
+        cells: &[Cell],
+        coverage: f64,
+        bench: &mut Workbench,
+    ) -> Result<(Prediction, Contributions), RowError> {
+        self.features_of_row(cells, bench)?;
+        let (value, parts) = explainer.explain(&self.model, &bench.features);
+        let interval = explainer.bounds(&self.model, &bench.features, value, coverage);
+        Ok((Prediction { value, interval }, self.of_columns(&parts)))
     }
 }

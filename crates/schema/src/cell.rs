@@ -66,6 +66,14 @@ impl Column {
         }
     }
 
+    /// Checks that a cell may be missing.
+    ///
+    /// # Errors
+    /// If the column is required.
+    pub fn check_missing(&self) -> Result<(), Violation> {
+        self.absent::<()>().map(|_| ())
+    }
+
     /// Checks a number that is already one: range, and whole where the column is an integer.
     ///
     /// # Errors

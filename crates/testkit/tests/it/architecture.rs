@@ -10,7 +10,7 @@ use std::{
 use testkit::repository;
 
 /// Which crates of ours a crate may use.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("schema", &[]),
     ("boosting", &[]),
     ("drift", &["schema"]),
@@ -31,6 +31,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
         &["schema", "frame", "features", "drift", "model", "predictor", "onnx", "artifact", "tracking", "report", "cli"],
     ),
     ("package", &["schema", "features", "model", "predictor", "artifact", "cli"]),
+    ("serve", &["schema", "features", "model", "predictor", "drift", "artifact", "tracking", "cli"]),
 ];
 
 /// Which crates may use polars.

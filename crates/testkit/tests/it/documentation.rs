@@ -18,7 +18,7 @@ fn check(name: &str, text: &str) {
 fn the_command_line_reference_is_current() {
     let workspace = Workspace::new();
     let mut text = String::from("# Command line reference\n\nGenerated from the programs; do not edit.\n\n");
-    for program in ["process", "engineer", "train", "package"] {
+    for program in ["process", "engineer", "train", "package", "serve"] {
         text.push_str(&workspace.ok(&format!("{program} --generate markdown")));
     }
     check("cli.md", &format!("{}\n", text.trim_end()));

@@ -1,0 +1,161 @@
+//! What the server says of itself and its model, and what it is told of true values.
+
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::Response,
+};
+use schema::ColumnType;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    app::Shared,
+    body,
+    engine::Engine,
+    openapi::column_schema,
+    refusal::{Refusal, json_response},
+};
+
+/// What Prometheus is sent.
+const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// Bytes of a true value's message at most.
+const FEEDBACK_BODY: usize = 16 << 10;
+
+/// `GET /health`: what the article's clients look at.
+pub(crate) async fn health() -> Response {
+    // without a model there is no server
+    json_response(StatusCode::OK, r#"{"status":"healthy","model_loaded":true}"#)
+}
+
+/// `GET /health/live`: the process answers.
+pub(crate) async fn live() -> Response {
+    json_response(StatusCode::OK, r#"{"status":"live","live":true}"#)
+}
+
+/// `GET /health/ready`: a test prediction was made just now.
+pub(crate) async fn ready(State(app): State<Shared>) -> Response {
+    let engine = app.models.load().champion.clone();
+    let unready = |reason: String| {
+        let told = json!({"status": "unready", "ready": false, "reason": reason});
+        json_response(StatusCode::SERVICE_UNAVAILABLE, told.to_string())
+    };
+    if app.is_draining() {
+        return unready("the server is going down".into());
+    }
+    match engine.canary() {
+        Ok(prediction) => {
+            let told = json!({"status": "ready", "ready": true, "test_prediction": prediction.value, "model_version": engine.about.version});
+            json_response(StatusCode::OK, told.to_string())
+        }
+        Err(error) => unready(format!("{error:#}")),
+    }
+}
+
+/// `GET /metrics`.
+pub(crate) async fn metrics(State(app): State<Shared>) -> Response {
+    let champion = app.models.load().champion.clone();
+    app.metrics.in_flight.set(app.in_flight.load(std::sync::atomic::Ordering::Relaxed));
+    let mut response = Response::new(Body::from(app.metrics.render(&champion)));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(METRICS_TYPE));
+    response
+}
+
+/// `GET /model`.
+pub(crate) async fn model(State(app): State<Shared>) -> Response {
+    let models = app.models.load_full();
+    let mut told = describe(&models.champion);
+    if let Some(challenger) = &models.challenger {
+        told["challenger"] = describe(challenger);
+        told["challenger"]["share"] = json!(app.division.share);
+    }
+    json_response(StatusCode::OK, told.to_string())
+}
+
+fn describe(engine: &Engine) -> Value {
+    let file = engine.predictor.model().file();
+    let columns: Vec<Value> = engine
+        .fields
+        .fields
+        .iter()
+        .map(|field| {
+            let mut told = column_schema(field);
+            let kind = field.column.spec.kind;
+            told["kind"] = json!(if kind.is_number() { "number" } else { kind.name() });
+            told["integer"] = json!(kind == ColumnType::Integer);
+            told["name"] = json!(field.name());
+            told["required"] = json!(field.column.spec.required);
+            told["typical"] = field.typical.clone();
+            if let Some((low, high)) = field.seen_range() {
+                told["training_range"] = json!([low, high]);
+            }
+            told
+        })
+        .collect();
+    let drift = engine.drift().map(|drift| {
+        let columns: serde_json::Map<String, Value> =
+            drift.columns.into_iter().map(|(name, psi)| (name, json!(psi))).collect();
+        json!({"rows": drift.rows, "columns": columns, "prediction": drift.prediction})
+    });
+    json!({
+        "name": file.name,
+        "version": engine.about.version,
+        "algorithm": file.algorithm,
+        "target": file.target,
+        "source": engine.about.source,
+        "loaded_at": cli::rfc3339(engine.loaded_at_ms),
+        "train_rows": file.train_rows,
+        "interval_coverage": file.interval.as_ref().map(|_| engine.about.coverage),
+        "features": file.features,
+        "columns": columns,
+        "explained": engine.explainer.is_ok(),
+        "metrics": engine.about.metrics,
+        "lineage": engine.about.lineage,
+        "schema": file.schema,
+        "preprocessor": file.preprocessor,
+        "drift": drift,
+        "card": engine.about.card,
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TrueValue {
+    request_id: String,
+    actual: f64,
+}
+
+/// `POST /feedback`: the true value of what was predicted under a request's id.
+pub(crate) async fn feedback(State(app): State<Shared>, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
+    body::check_json(&headers, "")?;
+    let body = body::read(body, &headers, FEEDBACK_BODY, app.limits.time).await?;
+    let told: TrueValue = serde_json::from_slice(&body).map_err(|error| {
+        let message = format!("{error}; send {{\"request_id\": \"…\", \"actual\": 350000}}");
+        let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
+        Refusal::new(status, message)
+    })?;
+    let prediction = app.feedback.prediction(&told.request_id);
+    if prediction.is_none() && app.journal.is_none() {
+        let message = format!("no prediction is known under the request id \"{}\"", told.request_id);
+        return Err(Refusal::new(StatusCode::NOT_FOUND, message));
+    }
+    if let Some(prediction) = &prediction {
+        app.feedback.measure(prediction, told.actual, &app.metrics.feedback);
+    }
+    if let Some(journal) = &app.journal {
+        let record = json!({"time": cli::rfc3339(cli::now_ms()), "request_id": told.request_id, "actual": told.actual});
+        if !journal.add(record.to_string().into_bytes()) {
+            app.metrics.journal_lost.inc();
+        }
+    }
+    let answer = json!({
+        "request_id": told.request_id,
+        "joined": prediction.is_some(),
+        "prediction": prediction.map(|prediction| prediction.value),
+        "error": prediction.map(|prediction| prediction.value - told.actual),
+    });
+    // what is joined later, from the journal, is only taken down
+    let status = if prediction.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    Ok(json_response(status, answer.to_string()))
+}

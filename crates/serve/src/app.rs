@@ -1,0 +1,267 @@
+//! What all requests share.
+
+use std::{
+    hash::BuildHasher,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use features::Cell;
+use predictor::Workbench;
+use rustc_hash::FxBuildHasher;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use crate::{
+    access::Access,
+    body,
+    engine::Engine,
+    feedback::Feedback,
+    journal::Journal,
+    limits::{Limits, RateLimit},
+    log::Log,
+    metrics::Metrics,
+    refusal::Refusal,
+};
+
+/// Rows that wait for the challenger in the background at most.
+const SHADOWED: usize = 1000;
+/// Bytes of bodies of batches that are in memory at most, or two of the largest.
+const ROOM: u64 = 128 << 20;
+const ROOM_UNIT: u64 = 1024;
+/// How long a batch waits for its turn.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// The header by which a caller asks for one of the models.
+const CHOICE: &str = "x-model";
+
+/// The models that answer.
+#[derive(Debug)]
+pub(crate) struct Models {
+    pub(crate) champion: Arc<Engine>,
+    pub(crate) challenger: Option<Arc<Engine>>,
+    /// The description of the API.
+    pub(crate) openapi: String,
+}
+
+impl Models {
+    /// Each with its role.
+    pub(crate) fn roles(&self) -> Vec<(&'static str, &Engine)> {
+        let challenger = self.challenger.iter().map(|engine| (Role::Challenger.name(), &**engine));
+        [(Role::Champion.name(), &*self.champion)].into_iter().chain(challenger).collect()
+    }
+}
+
+/// How requests are divided between the models.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Division {
+    /// The challenger's share.
+    pub(crate) share: f64,
+    /// The header that decides; else the request's id.
+    pub(crate) key: Option<String>,
+}
+
+/// Which of the models it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Role {
+    Champion,
+    Challenger,
+    /// The challenger, in the background.
+    Shadow,
+}
+
+impl Role {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Champion => "champion",
+            Self::Challenger => "challenger",
+            Self::Shadow => "shadow",
+        }
+    }
+}
+
+/// A row that the challenger is to predict, too, and what the champion said.
+pub(crate) struct Shadowed {
+    cells: Vec<Cell<'static>>,
+    value: f64,
+}
+
+/// The one [`App`] of a process. Requests on several processors would otherwise spend their time counting who holds it.
+pub(crate) type Shared = &'static App;
+
+/// Everything that requests share.
+pub(crate) struct App {
+    pub(crate) models: ArcSwap<Models>,
+    pub(crate) division: Division,
+    pub(crate) metrics: Metrics,
+    pub(crate) log: Log,
+    pub(crate) limits: Limits,
+    pub(crate) rate_limit: Option<RateLimit>,
+    pub(crate) access: Access,
+    pub(crate) journal: Option<Journal>,
+    pub(crate) feedback: Feedback,
+    /// Batches that may begin.
+    batches: Arc<Semaphore>,
+    /// Room for the bodies of batches, in units of [`ROOM_UNIT`].
+    room: Arc<Semaphore>,
+    pub(crate) in_flight: AtomicI64,
+    /// The server is going down: nothing new is begun.
+    pub(crate) draining: AtomicBool,
+    shadow: Option<SyncSender<Shadowed>>,
+}
+
+impl App {
+    /// The model that answers a request.
+    ///
+    /// # Errors
+    /// If the request asks for one that there is not.
+    pub(crate) fn choose<'a>(
+        &self,
+        models: &'a Models,
+        headers: &HeaderMap,
+        request_id: &str,
+    ) -> Result<(Role, &'a Arc<Engine>), Refusal> {
+        let champion = || Ok((Role::Champion, &models.champion));
+        let asked = headers.get(CHOICE).map(|value| value.to_str().unwrap_or_default());
+        let Some(challenger) = &models.challenger else {
+            return match asked {
+                None | Some("champion") => champion(),
+                Some("challenger") => Err(Refusal::bad_request("there is no challenger here")),
+                Some(other) => Err(unknown_choice(other)),
+            };
+        };
+        match asked {
+            Some("champion") => return champion(),
+            Some("challenger") => return Ok((Role::Challenger, challenger)),
+            Some(other) => return Err(unknown_choice(other)),
+            None => {}
+        }
+        if self.division.share <= 0.0 {
+            return champion();
+        }
+        let key = self.division.key.as_ref().and_then(|key| headers.get(key)).map(HeaderValue::as_bytes);
+        let hash = FxBuildHasher.hash_one(key.unwrap_or(request_id.as_bytes()));
+        // the highest bits are those that are well mixed
+        let place = (hash >> 11) as f64 / (1_u64 << 53) as f64;
+        if place < self.division.share { Ok((Role::Challenger, challenger)) } else { champion() }
+    }
+
+    /// Lets the challenger predict a row, too, in the background.
+    pub(crate) fn shadow(&self, cells: &[Cell], value: f64) {
+        let Some(queue) = &self.shadow else { return };
+        // rows that find no room are not compared
+        let _ = queue.try_send(Shadowed { cells: cells.iter().map(owned).collect(), value });
+    }
+
+    /// Predicts rows in the background by the challenger.
+    fn compare(&self, rows: &Receiver<Shadowed>) {
+        let mut bench = Workbench::default();
+        while let Ok(row) = rows.recv() {
+            let models = self.models.load_full();
+            let Some(challenger) = &models.challenger else { continue };
+            let started = Instant::now();
+            if let Ok(found) = challenger.predictor.predict_row(&row.cells, challenger.about.coverage, &mut bench) {
+                self.metrics.predicted(Role::Shadow, 1, started.elapsed());
+                self.metrics.shadow_difference.observe((found.value - row.value).abs());
+            }
+        }
+    }
+
+    /// The right to begin a batch, of which there are as many as the machine has use for: waited for a moment.
+    ///
+    /// # Errors
+    /// If all are taken.
+    pub(crate) async fn turn(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        match timeout(PATIENCE, self.batches.clone().acquire_owned()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(self.too_many_batches()),
+        }
+    }
+
+    /// Room in memory for the body of a batch.
+    ///
+    /// # Errors
+    /// If there is none left.
+    pub(crate) fn room(&self, headers: &HeaderMap) -> Result<OwnedSemaphorePermit, Refusal> {
+        let limit = self.limits.body as u64;
+        let needed = body::declared(headers).unwrap_or(limit).min(limit);
+        self.room.clone().try_acquire_many_owned(units(needed)).map_err(|_| self.too_many_batches())
+    }
+
+    fn too_many_batches(&self) -> Refusal {
+        self.metrics.shed("batches");
+        Refusal::busy(StatusCode::SERVICE_UNAVAILABLE, "as many batches as can be are under way", 1)
+    }
+
+    /// Whether nothing new is begun any more.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}
+
+/// What [`App::start`] puts together.
+pub(crate) struct Parts {
+    pub(crate) models: Models,
+    pub(crate) division: Division,
+    pub(crate) metrics: Metrics,
+    pub(crate) log: Log,
+    pub(crate) limits: Limits,
+    pub(crate) rate_limit: Option<RateLimit>,
+    pub(crate) access: Access,
+    pub(crate) journal: Option<Journal>,
+}
+
+impl App {
+    /// Puts the parts together, for as long as the process lives.
+    pub(crate) fn start(parts: Parts) -> Shared {
+        let Parts { models, division, metrics, log, limits, rate_limit, access, journal } = parts;
+        let batches = Arc::new(Semaphore::new(limits.batches));
+        let room = Arc::new(Semaphore::new(units(ROOM.max(2 * limits.body as u64)) as usize));
+        let (queue, rows) = sync_channel::<Shadowed>(SHADOWED);
+        let shadow = (models.challenger.is_some() && division.share <= 0.0).then_some(queue);
+        let app: Shared = Box::leak(Box::new(Self {
+            models: ArcSwap::from_pointee(models),
+            division,
+            metrics,
+            log,
+            limits,
+            rate_limit,
+            access,
+            journal,
+            feedback: Feedback::default(),
+            batches,
+            room,
+            in_flight: AtomicI64::new(0),
+            draining: AtomicBool::new(false),
+            shadow,
+        }));
+        if app.shadow.is_some() {
+            thread::spawn(move || app.compare(&rows));
+        }
+        app
+    }
+}
+
+fn units(bytes: u64) -> u32 {
+    (bytes / ROOM_UNIT + 1) as u32
+}
+
+fn unknown_choice(other: &str) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, format!("{CHOICE}: \"{other}\" is neither champion nor challenger"))
+}
+
+fn owned(cell: &Cell) -> Cell<'static> {
+    match cell {
+        Cell::Missing => Cell::Missing,
+        Cell::Number(value) => Cell::Number(*value),
+        Cell::Level(level) => Cell::Level(level.clone().into_owned().into()),
+    }
+}

@@ -1,0 +1,250 @@
+//! Looks at each message of an Arrow stream before the reader does. What a message says of its lengths is believed there: memory is taken for
+//! it before anything has come, and a buffer that is too short for its column ends the thread. Columns that no field is made of (lists, times)
+//! are refused here, too.
+
+use std::io::{self, Read};
+
+use arrow_ipc::{Field, Int, Precision, RecordBatch, Type, root_as_message};
+
+/// Bytes of the head of a message at most.
+const HEAD: usize = 1 << 20;
+/// Bytes of its body at most.
+const BODY: u64 = 256 << 20;
+/// Rows of a batch at most.
+const ROWS: u64 = 1 << 20;
+/// What a message begins with.
+const CONTINUATION: [u8; 4] = [0xff; 4];
+
+/// A stream whose messages are no larger than what is taken.
+pub(crate) struct Guarded<R> {
+    input: R,
+    /// The head of a message, and how much of it was passed on.
+    head: Vec<u8>,
+    passed: usize,
+    /// Bytes of the body that are still to come.
+    body: u64,
+    /// What the columns are made of, once the schema has come.
+    columns: Option<Vec<Column>>,
+}
+
+/// What a column is made of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Column {
+    values: Buffers,
+    /// The id of its dictionary, where its values are places in one.
+    dictionary: Option<i64>,
+}
+
+/// Its buffers, behind the one that says which values are there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Buffers {
+    /// Values of so many bits.
+    Fixed(u64),
+    /// Offsets of so many bytes, and text.
+    Text(u64),
+}
+
+impl<R: Read> Guarded<R> {
+    pub(crate) fn new(input: R) -> Self {
+        Self { input, head: Vec::new(), passed: 0, body: 0, columns: None }
+    }
+
+    /// Reads the head of the next message; nothing at the end of the stream.
+    fn next_head(&mut self) -> io::Result<()> {
+        self.head.clear();
+        self.passed = 0;
+        let mut start = [0; 8];
+        let mut read = 0;
+        while read < start.len() {
+            match self.input.read(&mut start[read..])? {
+                0 => break,
+                more => read += more,
+            }
+        }
+        self.head.extend_from_slice(&start[..read]);
+        if read < start.len() {
+            return Ok(());
+        }
+        if start[..4] != CONTINUATION {
+            return Err(io::Error::other("is not an Arrow stream of version 1 or newer"));
+        }
+        let length = i32::from_le_bytes([start[4], start[5], start[6], start[7]]);
+        let length = usize::try_from(length).ok().filter(|length| *length <= HEAD);
+        let length =
+            length.ok_or_else(|| io::Error::other(format!("the head of an Arrow message is longer than {HEAD} bytes")))?;
+        if length == 0 {
+            return Ok(());
+        }
+        self.head.resize(start.len() + length, 0);
+        self.input.read_exact(&mut self.head[start.len()..])?;
+        let message = root_as_message(&self.head[start.len()..]);
+        let message = message.map_err(|error| io::Error::other(format!("an Arrow message cannot be read: {error}")))?;
+        let body = u64::try_from(message.bodyLength()).ok().filter(|body| *body <= BODY);
+        let body = body.ok_or_else(|| {
+            io::Error::other(format!("an Arrow message is longer than {BODY} bytes; send smaller batches"))
+        })?;
+        if let Some(schema) = message.header_as_schema() {
+            let columns: Result<_, String> = schema.fields().into_iter().flatten().map(column).collect();
+            self.columns = Some(columns.map_err(io::Error::other)?);
+        }
+        let columns = self.columns.as_deref().ok_or_else(|| io::Error::other("an Arrow stream begins with its schema"))?;
+        if let Some(batch) = message.header_as_record_batch() {
+            let buffers: Vec<Buffers> = columns.iter().map(|column| column.values).collect();
+            check_batch(&batch, body, &buffers).map_err(io::Error::other)?;
+        }
+        if let Some(dictionary) = message.header_as_dictionary_batch() {
+            let known = columns.iter().any(|column| column.dictionary == Some(dictionary.id()));
+            let data = dictionary.data().filter(|_| known);
+            let data = data.ok_or_else(|| io::Error::other("an Arrow dictionary belongs to no column"))?;
+            check_batch(&data, body, &[Buffers::Text(4)]).map_err(io::Error::other)?;
+        }
+        self.body = body;
+        Ok(())
+    }
+}
+
+/// What a column of the schema is made of.
+fn column(field: Field) -> Result<Column, String> {
+    let name = field.name().unwrap_or_default();
+    let fault =
+        || format!("the column \"{name}\" is of a type that is not taken; send numbers, text or dictionaries of text");
+    let integer = |int: Int| match int.bitWidth() {
+        bits @ (8 | 16 | 32 | 64) => Ok(Buffers::Fixed(bits.unsigned_abs().into())),
+        _ => Err(fault()),
+    };
+    let values = match field.type_type() {
+        Type::Int => integer(field.type_as_int().ok_or_else(fault)?)?,
+        Type::FloatingPoint => match field.type_as_floating_point().map(|float| float.precision()) {
+            Some(Precision::SINGLE) => Buffers::Fixed(32),
+            Some(Precision::DOUBLE) => Buffers::Fixed(64),
+            _ => return Err(fault()),
+        },
+        Type::Bool => Buffers::Fixed(1),
+        Type::Utf8 => Buffers::Text(4),
+        Type::LargeUtf8 => Buffers::Text(8),
+        _ => return Err(fault()),
+    };
+    let Some(dictionary) = field.dictionary() else { return Ok(Column { values, dictionary: None }) };
+    // places are signed 32-bit numbers where nothing is said
+    let places = dictionary.indexType().map_or(Ok(Buffers::Fixed(32)), integer)?;
+    if values == Buffers::Text(4) { Ok(Column { values: places, dictionary: Some(dictionary.id()) }) } else { Err(fault()) }
+}
+
+/// That a batch has the buffers that its columns need, inside of its body.
+fn check_batch(batch: &RecordBatch, body: u64, columns: &[Buffers]) -> Result<(), String> {
+    let fault = |what: &str| Err(format!("an Arrow batch is not sound: {what}"));
+    let Ok(rows) = u64::try_from(batch.length()) else { return fault("its length is below 0") };
+    if rows > ROWS {
+        return fault(&format!("it has more than {ROWS} rows; send smaller ones"));
+    }
+    if batch.compression().is_some() {
+        return fault("it is compressed; send it as it is");
+    }
+    let nodes: Vec<_> = batch.nodes().iter().flatten().collect();
+    if nodes.len() != columns.len() {
+        return fault("it has not as many columns as the schema");
+    }
+    for node in nodes {
+        if node.length() != batch.length() || !(0..=node.length()).contains(&node.null_count()) {
+            return fault("a column has another length");
+        }
+    }
+    let mut lengths = Vec::new();
+    for buffer in batch.buffers().iter().flatten() {
+        let (offset, length) = (u64::try_from(buffer.offset()), u64::try_from(buffer.length()));
+        let (Ok(offset), Ok(length)) = (offset, length) else { return fault("a buffer lies before its body") };
+        if offset.checked_add(length).is_none_or(|end| end > body) {
+            return fault("a buffer lies outside of its body");
+        }
+        lengths.push(length);
+    }
+    let mut lengths = lengths.into_iter();
+    for column in columns {
+        let mut next = || lengths.next().ok_or("a buffer is missing");
+        let there = next()?;
+        if there > 0 && there < rows.div_ceil(8) {
+            return fault("a buffer is too short");
+        }
+        let (needed, unit) = match column {
+            Buffers::Fixed(1) => (rows.div_ceil(8), 1),
+            Buffers::Fixed(bits) => (rows * bits / 8, bits / 8),
+            Buffers::Text(bytes) => (if rows == 0 { 0 } else { (rows + 1) * bytes }, *bytes),
+        };
+        let found = next()?;
+        if found < needed || found % unit != 0 {
+            return fault("a buffer is too short");
+        }
+        if matches!(column, Buffers::Text(_)) {
+            next()?;
+        }
+    }
+    if lengths.next().is_some() { fault("it has more buffers than its columns need") } else { Ok(()) }
+}
+
+impl<R: Read> Read for Guarded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.passed == self.head.len() && self.body > 0 {
+            let most = buffer.len().min(usize::try_from(self.body).unwrap_or(usize::MAX));
+            let read = self.input.read(&mut buffer[..most])?;
+            self.body -= read as u64;
+            return Ok(read);
+        }
+        if self.passed == self.head.len() {
+            self.next_head()?;
+        }
+        let rest = &self.head[self.passed..];
+        let read = rest.len().min(buffer.len());
+        buffer[..read].copy_from_slice(&rest[..read]);
+        self.passed += read;
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{DictionaryArray, Float64Array, Int32Array, RecordBatch, StringArray, types::Int8Type};
+    use arrow_ipc::{reader::StreamReader, writer::StreamWriter};
+
+    use super::*;
+
+    fn stream() -> Vec<u8> {
+        let columns: [(&str, arrow_array::ArrayRef); 4] = [
+            ("a", Arc::new(Float64Array::from(vec![Some(1.0), None, Some(3.0)]))),
+            ("b", Arc::new(Int32Array::from(vec![1, 2, 3]))),
+            ("c", Arc::new(StringArray::from(vec![Some("x"), Some("yz"), None]))),
+            ("d", Arc::new(DictionaryArray::<Int8Type>::from_iter([Some("p"), Some("q"), Some("p")]))),
+        ];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema()).unwrap();
+        writer.write(&batch).unwrap();
+        writer.write(&batch).unwrap();
+        writer.into_inner().unwrap()
+    }
+
+    fn rows(bytes: &[u8]) -> Result<usize, String> {
+        let reader = StreamReader::try_new(Guarded::new(bytes), None).map_err(|error| error.to_string())?;
+        let batches: Result<Vec<_>, _> = reader.collect();
+        Ok(batches.map_err(|error| error.to_string())?.iter().map(RecordBatch::num_rows).sum())
+    }
+
+    #[test]
+    fn a_stream_passes_and_no_altered_one_does_harm() {
+        let sound = stream();
+        assert_eq!(rows(&sound), Ok(6));
+        for place in 0..sound.len() {
+            for value in [0x00, 0x01, 0x7f, 0x80, 0xff] {
+                let mut altered = sound.clone();
+                altered[place] = value;
+                // it may be read or refused
+                let _ = rows(&altered);
+            }
+            let _ = rows(&sound[..place]);
+        }
+        let mut long = sound.clone();
+        long[4..8].copy_from_slice(&i32::MAX.to_le_bytes());
+        assert!(rows(&long).unwrap_err().contains("the head of an Arrow message is longer than 1048576 bytes"));
+        assert!(rows(b"{\"a\": 1}  ").unwrap_err().contains("is not an Arrow stream"));
+    }
+}

@@ -1,0 +1,178 @@
+//! `POST /batch-predict`: a list of rows, or a stream of them.
+
+use axum::{
+    body::Body,
+    extract::{RawQuery, State},
+    http::{HeaderMap, StatusCode},
+    response::Response,
+};
+use features::Cell;
+use predictor::Prediction;
+use rayon::prelude::*;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::{
+    app::{App, Role, Shared},
+    body,
+    engine::Engine,
+    fault::{Fault, FaultKind, SHOWN},
+    json_rows::{Row, Unreadable, check_list, read_rows, segments},
+    predict::{failed, id_of, push_interval, push_number, unreadable},
+    refusal::{Refusal, json_response},
+    stream::{self, Format},
+};
+
+/// Rows that are predicted side by side.
+const ROWS_PER_TASK: usize = 4096;
+
+/// `POST /batch-predict`.
+pub(crate) async fn batch(
+    State(app): State<Shared>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let details = match query.as_deref() {
+        None | Some("" | "details=false") => false,
+        Some("details=true") => true,
+        Some(other) => return Err(Refusal::bad_request(format!("\"{other}\": the only parameter is details=true"))),
+    };
+    let models = app.models.load_full();
+    let (role, engine) = app.choose(&models, &headers, id_of(&headers))?;
+    let engine = engine.clone();
+    if let Some(format) = body::media_type(&headers).and_then(|named| Format::of(&named)) {
+        let turn = app.turn().await?;
+        return stream::answer(app, engine, role, format, &headers, body, turn).await;
+    }
+    body::check_json(&headers, ", text/csv, application/x-ndjson or application/vnd.apache.arrow.stream")?;
+    let time = app.limits.time;
+    let room = app.room(&headers)?;
+    let body = body::read(body, &headers, app.limits.body, time).await?;
+    let turn = app.turn().await?;
+    let work = tokio::task::spawn_blocking(move || {
+        let done = list(app, &engine, role, &body, details);
+        drop((turn, room));
+        done
+    });
+    match timeout(time, work).await {
+        Ok(Ok(done)) => Ok(json_response(StatusCode::OK, done?)),
+        Ok(Err(_)) => Err(failed()),
+        Err(_) => Err(Refusal::busy(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("not done within {} seconds; send fewer rows at a time, or a stream", time.as_secs_f64()),
+            1,
+        )),
+    }
+}
+
+/// What came of a part of a list.
+#[derive(Default)]
+struct Part {
+    rows: usize,
+    /// Some of the faults.
+    faults: Vec<Fault>,
+    found: usize,
+    text: Vec<u8>,
+}
+
+impl Part {
+    /// Takes up what came of the rows behind these.
+    fn append(&mut self, next: Self) {
+        for fault in next.faults.into_iter().take(SHOWN.saturating_sub(self.faults.len())) {
+            self.faults.push(Fault { row: fault.row.map(|row| self.rows + row), ..fault });
+        }
+        if !self.text.is_empty() && !next.text.is_empty() {
+            self.text.push(b',');
+        }
+        self.text.extend(next.text);
+        self.rows += next.rows;
+        self.found += next.found;
+    }
+}
+
+/// Predicts a list of rows.
+fn list(app: &App, engine: &Engine, role: Role, body: &[u8], details: bool) -> Result<Vec<u8>, Refusal> {
+    let of_rows = |rows: Vec<Row>| predict_rows(app, engine, &rows, details);
+    let parts: Option<Vec<Part>> = segments(body).and_then(|segments| {
+        // what cannot be read in parts is read whole, for the place of the fault
+        let read = |range: &std::ops::Range<usize>| {
+            let text = [b"[", &body[range.clone()], b"]"].concat();
+            let rows: Result<Vec<Row>, Unreadable> = read_rows(&engine.fields, &text);
+            rows.ok().map(of_rows)
+        };
+        segments.par_iter().map(read).collect()
+    });
+    let mut whole = Part::default();
+    if let Some(parts) = parts {
+        parts.into_iter().for_each(|part| whole.append(part));
+    } else {
+        check_list(&engine.fields, body).map_err(unreadable)?;
+        whole = of_rows(read_rows(&engine.fields, body).map_err(unreadable)?);
+    }
+    check_rows(whole.rows, app)?;
+    if whole.found > 0 {
+        return Err(Refusal::some_faults(whole.faults, whole.found));
+    }
+    app.metrics.predicted(role, whole.rows as u64, std::time::Duration::ZERO);
+    Ok([b"[", whole.text.as_slice(), b"]"].concat())
+}
+
+fn check_rows(rows: usize, app: &App) -> Result<(), Refusal> {
+    let limit = app.limits.rows;
+    if rows <= limit {
+        return Ok(());
+    }
+    let message = format!("{rows} rows are more than the {limit} that a list may have; send a stream, or fewer at a time");
+    Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message))
+}
+
+fn predict_rows(app: &App, engine: &Engine, rows: &[Row], details: bool) -> Part {
+    let parts: Vec<Part> = rows.par_chunks(ROWS_PER_TASK).map(|rows| predict_some(app, engine, rows, details)).collect();
+    let mut whole = Part::default();
+    parts.into_iter().for_each(|part| whole.append(part));
+    whole
+}
+
+fn predict_some(app: &App, engine: &Engine, rows: &[Row], details: bool) -> Part {
+    let (mut faults, mut all) = (Vec::new(), 0);
+    let mut judged: Vec<Vec<Cell>> = Vec::with_capacity(rows.len());
+    for (place, row) in rows.iter().enumerate() {
+        let mut found = row.faults.clone();
+        judged.push(engine.fields.judge(&row.given, &engine.predictor, &mut found));
+        if !found.is_empty() {
+            app.metrics.faults(engine, &found);
+            all += found.len();
+            let room = SHOWN.saturating_sub(faults.len());
+            faults.extend(found.into_iter().take(room).map(|fault| Fault { row: Some(place), ..fault }));
+        }
+    }
+    if all > 0 {
+        return Part { rows: rows.len(), faults, found: all, text: Vec::new() };
+    }
+    let predictions = engine.predict_many(&judged);
+    if let Some(place) = predictions.iter().position(|prediction| !prediction.value.is_finite()) {
+        let message = "the model has no finite prediction for this row";
+        let fault = Fault { row: Some(place), ..Fault::new("", FaultKind::OutOfRange, message, Value::Null) };
+        return Part { rows: rows.len(), faults: vec![fault], found: 1, text: Vec::new() };
+    }
+    let mut text = Vec::with_capacity(rows.len() * if details { 160 } else { 20 });
+    for (place, (prediction, cells)) in predictions.iter().zip(&judged).enumerate() {
+        engine.count(cells, prediction.value);
+        if place > 0 {
+            text.push(b',');
+        }
+        if details { push_details(&mut text, engine, prediction, cells) } else { push_number(&mut text, prediction.value) }
+    }
+    Part { rows: rows.len(), faults, found: 0, text }
+}
+
+fn push_details(text: &mut Vec<u8>, engine: &Engine, prediction: &Prediction, cells: &[Cell]) {
+    text.extend_from_slice(engine.keys.prediction.as_bytes());
+    push_number(text, prediction.value);
+    text.extend_from_slice(b",\"confidence_interval\":");
+    push_interval(text, prediction.interval);
+    text.extend_from_slice(b",\"warnings\":");
+    text.extend(json!(engine.fields.warnings(cells)).to_string().into_bytes());
+    text.push(b'}');
+}

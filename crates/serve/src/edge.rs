@@ -1,0 +1,164 @@
+//! What every request passes, on its way in and out: its id, keys, limits, headers, metrics, the log.
+
+use std::{convert::Infallible, hash::BuildHasher, net::SocketAddr, sync::atomic::Ordering, time::Instant};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use hyper::body::Incoming;
+use rustc_hash::FxBuildHasher;
+use tower::Service;
+
+use crate::{
+    app::Shared,
+    endpoint::Endpoint,
+    log::{Answered, Trace},
+    predict::{self, Form},
+    refusal::Refusal,
+};
+
+/// The header that carries a request's id.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Longer ids are replaced.
+const LONGEST_ID: usize = 128;
+
+/// A request under way: counted until it is answered, or given up.
+struct UnderWay(Shared);
+
+impl UnderWay {
+    fn begin(app: Shared) -> (Self, i64) {
+        let now = app.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
+        (Self(app), now)
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Answers a request.
+///
+/// # Errors
+/// Never: whatever goes wrong is an answer.
+pub(crate) async fn answer(
+    app: Shared,
+    mut router: Router,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Result<Response, Infallible> {
+    let started = Instant::now();
+    let (mut parts, body) = request.into_parts();
+    let endpoint = Endpoint::of(parts.uri.path());
+    let method = parts.method.clone();
+    let id = request_id(&parts.headers);
+    let request_id = id.to_str().unwrap_or_default();
+    let trace = Trace::of(&parts.headers);
+    let origin = app.access.origin(&parts.headers).cloned();
+    let (_under_way, in_flight) = UnderWay::begin(app);
+
+    let mut response = if method == Method::OPTIONS && parts.headers.contains_key(header::ORIGIN) {
+        StatusCode::NO_CONTENT.into_response()
+    } else if let Err(refusal) = admit(app, endpoint, &parts.headers, peer, in_flight) {
+        refusal.into_response()
+    } else {
+        let form = match endpoint {
+            Endpoint::Predict => Some(Form::Prediction),
+            Endpoint::Explain => Some(Form::Explanation),
+            _ => None,
+        };
+        if let Some(form) = form.filter(|_| method == Method::POST) {
+            predict::row(app, form, &parts.headers, request_id, body).await.into_response()
+        } else {
+            parts.headers.insert(REQUEST_ID, id.clone());
+            let Ok(response) = router.call(Request::from_parts(parts, Body::new(body))).await;
+            response
+        }
+    };
+
+    let status = response.status();
+    let took = started.elapsed();
+    app.metrics.answered(endpoint, &method, status, took);
+    app.log.request(&Answered { method: &method, endpoint, status, took: took.as_micros(), request_id, trace });
+    finish(response.headers_mut(), endpoint, id, origin, &method);
+    Ok(response)
+}
+
+/// Whether a request is taken on.
+fn admit(app: Shared, endpoint: Endpoint, headers: &HeaderMap, peer: SocketAddr, in_flight: i64) -> Result<(), Refusal> {
+    let mut caller = None;
+    if app.access.is_guarded() && endpoint.needs_key() {
+        caller = app.access.key(headers);
+        if caller.is_none() {
+            let message = "a key is needed: send it in x-api-key, or as authorization: Bearer";
+            return Err(Refusal::new(StatusCode::UNAUTHORIZED, message));
+        }
+    }
+    if !endpoint.is_work() {
+        return Ok(());
+    }
+    if app.is_draining() {
+        app.metrics.shed("draining");
+        return Err(Refusal::busy(StatusCode::SERVICE_UNAVAILABLE, "the server is going down", 5));
+    }
+    if in_flight > app.limits.in_flight as i64 {
+        app.metrics.shed("overload");
+        return Err(Refusal::busy(StatusCode::SERVICE_UNAVAILABLE, "too many requests are under way", 1));
+    }
+    if let Some(limit) = &app.rate_limit {
+        let caller = caller.map_or_else(|| FxBuildHasher.hash_one(peer.ip()), |key| FxBuildHasher.hash_one(key));
+        limit.take(caller, Instant::now()).map_err(|seconds| {
+            app.metrics.shed("rate_limit");
+            Refusal::busy(StatusCode::TOO_MANY_REQUESTS, "more requests than this caller may make", seconds)
+        })?;
+    }
+    Ok(())
+}
+
+/// The id that came, if it is sound, or a new one.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let sound = |value: &&HeaderValue| {
+        let bytes = value.as_bytes();
+        let visible = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte);
+        !bytes.is_empty() && bytes.len() <= LONGEST_ID && bytes.iter().all(visible)
+    };
+    let new = || {
+        let text = format!("{:032x}", fastrand::u128(..));
+        HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("none"))
+    };
+    headers.get(REQUEST_ID).filter(sound).cloned().unwrap_or_else(new)
+}
+
+/// The headers of every answer.
+fn finish(headers: &mut HeaderMap, endpoint: Endpoint, id: HeaderValue, origin: Option<HeaderValue>, method: &Method) {
+    headers.reserve(12);
+    headers.insert(REQUEST_ID, id);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    let page = matches!(endpoint, Endpoint::Page | Endpoint::Docs);
+    if !page {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    let policy = if page {
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'"
+    } else {
+        "default-src 'none'; frame-ancestors 'none'"
+    };
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    let Some(origin) = origin else { return };
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(header::VARY, HeaderValue::from_static("origin"));
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("x-request-id, retry-after"));
+    if *method == Method::OPTIONS {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
+        let allowed = "authorization, content-type, traceparent, x-api-key, x-model, x-request-id";
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(allowed));
+        headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    }
+}

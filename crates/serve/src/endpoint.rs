@@ -1,0 +1,110 @@
+//! What can be asked for: a closed set, so that metrics and limits go by it.
+
+/// An endpoint.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Endpoint {
+    Predict,
+    Batch,
+    Explain,
+    Feedback,
+    Infer,
+    Health,
+    Live,
+    Ready,
+    Model,
+    V2,
+    Metrics,
+    OpenApi,
+    Docs,
+    Page,
+    Other,
+}
+
+impl Endpoint {
+    pub(crate) const ALL: [Self; 15] = [
+        Self::Predict,
+        Self::Batch,
+        Self::Explain,
+        Self::Feedback,
+        Self::Infer,
+        Self::Health,
+        Self::Live,
+        Self::Ready,
+        Self::Model,
+        Self::V2,
+        Self::Metrics,
+        Self::OpenApi,
+        Self::Docs,
+        Self::Page,
+        Self::Other,
+    ];
+
+    /// The endpoint of a path.
+    pub(crate) fn of(path: &str) -> Self {
+        match path {
+            "/predict" => Self::Predict,
+            "/batch-predict" => Self::Batch,
+            "/explain" => Self::Explain,
+            "/feedback" => Self::Feedback,
+            "/health" => Self::Health,
+            "/health/live" | "/v2/health/live" => Self::Live,
+            "/health/ready" | "/v2/health/ready" => Self::Ready,
+            "/model" => Self::Model,
+            "/metrics" => Self::Metrics,
+            "/openapi.json" => Self::OpenApi,
+            "/docs" => Self::Docs,
+            "/" => Self::Page,
+            _ if path.starts_with("/v2") && path.ends_with("/infer") => Self::Infer,
+            _ if path == "/v2" || path.starts_with("/v2/") => Self::V2,
+            _ if path.starts_with("/assets/") => Self::Page,
+            _ => Self::Other,
+        }
+    }
+
+    /// Its name in metrics and logs.
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Self::Predict => "/predict",
+            Self::Batch => "/batch-predict",
+            Self::Explain => "/explain",
+            Self::Feedback => "/feedback",
+            Self::Infer => "/v2/models/{name}/infer",
+            Self::Health => "/health",
+            Self::Live => "/health/live",
+            Self::Ready => "/health/ready",
+            Self::Model => "/model",
+            Self::V2 => "/v2",
+            Self::Metrics => "/metrics",
+            Self::OpenApi => "/openapi.json",
+            Self::Docs => "/docs",
+            Self::Page => "/",
+            Self::Other => "other",
+        }
+    }
+
+    /// Whether it makes the model work: what may be refused when there is too much of it.
+    pub(crate) fn is_work(self) -> bool {
+        matches!(self, Self::Predict | Self::Batch | Self::Explain | Self::Feedback | Self::Infer)
+    }
+
+    /// Whether it asks for the key, where there is one: all but what tells nothing of the model.
+    pub(crate) fn needs_key(self) -> bool {
+        !matches!(self, Self::Health | Self::Live | Self::Ready | Self::Page | Self::Docs | Self::Other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Endpoint;
+
+    #[test]
+    fn paths_lead_to_their_endpoints() {
+        for (place, endpoint) in Endpoint::ALL.into_iter().enumerate() {
+            assert_eq!(endpoint as usize, place);
+            assert_eq!(Endpoint::of(endpoint.path()), endpoint);
+        }
+        assert_eq!(Endpoint::of("/v2/models/house"), Endpoint::V2);
+        assert_eq!(Endpoint::of("/v2/models/house/versions/3/infer"), Endpoint::Infer);
+        assert_eq!(Endpoint::of("/admin"), Endpoint::Other);
+    }
+}

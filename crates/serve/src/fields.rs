@@ -1,0 +1,302 @@
+//! The fields of a request: what came, judged by the schema, as cells for the model.
+
+use std::borrow::Cow;
+
+use drift::{Distribution, Layout, Reference, Seen};
+use features::Cell;
+use predictor::Predictor;
+use rustc_hash::{FxHashMap, FxHashSet};
+use schema::{Column, ColumnType, UnknownCategory, iso_date, nearest};
+use serde_json::{Value, json};
+
+use crate::fault::{Fault, FaultKind, Warning, WarningKind};
+
+/// Levels that a message lists at most.
+const LEVELS: usize = 100;
+/// 2000-01-01, where nothing is known.
+const A_DATE: f64 = 10_957.0;
+
+/// A value as it came.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) enum Given<'a> {
+    /// The field is not there.
+    #[default]
+    Absent,
+    /// `null`.
+    Null,
+    Number(f64),
+    Text(Cow<'a, str>),
+    /// What no field takes: true or false, a list, an object.
+    Other(&'static str),
+}
+
+impl Given<'_> {
+    fn to_json(&self) -> Value {
+        match self {
+            Self::Absent | Self::Null => Value::Null,
+            Self::Number(value) => json!(value),
+            Self::Text(text) => json!(text),
+            Self::Other(what) => json!(what),
+        }
+    }
+}
+
+/// One field.
+#[derive(Debug)]
+pub(crate) struct Field {
+    pub(crate) column: Column,
+    /// What training saw, if that is known.
+    range: Option<(f64, f64)>,
+    levels: Option<FxHashSet<String>>,
+    /// A value that training saw often: the median, or the most frequent level.
+    pub(crate) typical: Value,
+    /// Its place in the reference.
+    reference: Option<usize>,
+}
+
+/// All fields, in the order of the schema.
+#[derive(Debug)]
+pub(crate) struct Fields {
+    pub(crate) fields: Vec<Field>,
+    places: FxHashMap<String, usize>,
+    /// Columns of the table that the model does not need: the target, ids, texts.
+    unused: FxHashSet<String>,
+    /// Whether levels that nobody knows share a bucket.
+    bucket: bool,
+}
+
+impl Fields {
+    pub(crate) fn new(predictor: &Predictor, reference: Option<&Reference>) -> Self {
+        let preprocessor = predictor.preprocessor();
+        let fields: Vec<Field> = preprocessor.columns().map(|column| field(column, predictor, reference)).collect();
+        let places = fields.iter().enumerate().map(|(place, field)| (field.column.name.clone(), place)).collect();
+        let all = preprocessor.schema().columns().iter().map(|column| column.name.clone());
+        let unused = all.filter(|name| !fields.iter().any(|field| field.column.name == *name)).collect();
+        Self { fields, places, unused, bucket: preprocessor.file().unknown == UnknownCategory::Other }
+    }
+
+    pub(crate) fn place(&self, name: &str) -> Option<usize> {
+        self.places.get(name).copied()
+    }
+
+    /// Whether a column of the table that the model does not need is called so.
+    pub(crate) fn is_unused(&self, name: &str) -> bool {
+        self.unused.contains(name)
+    }
+
+    /// What is said of a field that there is not.
+    pub(crate) fn unknown(&self, name: &str, input: Value) -> Fault {
+        let near = nearest(name, self.fields.iter().map(|field| field.column.name.as_str())).map(str::to_owned);
+        let hint = near.as_ref().map_or(String::new(), |near| format!(" (did you mean \"{near}\"?)"));
+        let message = format!("there is no field \"{name}\"{hint}");
+        Fault { nearest: near, ..Fault::new(name, FaultKind::UnknownField, message, input) }
+    }
+
+    /// The cells of a row: one a field, in their order. Faults are added to those that are known.
+    pub(crate) fn judge<'a>(
+        &'a self,
+        given: &'a [Given<'a>],
+        predictor: &Predictor,
+        faults: &mut Vec<Fault>,
+    ) -> Vec<Cell<'a>> {
+        let before = faults.len();
+        let mut cells = Vec::with_capacity(self.fields.len());
+        for (field, given) in self.fields.iter().zip(given) {
+            cells.push(match field.judge(given, self.bucket) {
+                Ok(cell) => cell,
+                Err(fault) => {
+                    faults.push(*fault);
+                    Cell::Missing
+                }
+            });
+        }
+        if !self.bucket && faults.len() == before && self.fields.iter().any(Field::levels_are_open) {
+            for (place, unknown) in predictor.preprocessor().unknown_levels_of_row(&cells) {
+                let fault = Fault::new(&unknown.column, FaultKind::UnknownLevel, unknown.reason, given[place].to_json());
+                faults.push(fault);
+            }
+        }
+        cells
+    }
+
+    /// What should be known of a row that keeps to the schema.
+    pub(crate) fn warnings(&self, cells: &[Cell]) -> Vec<Warning> {
+        self.fields.iter().zip(cells).filter_map(|(field, cell)| field.warning(cell)).collect()
+    }
+
+    /// The bins of a row in the reference.
+    pub(crate) fn bins(&self, cells: &[Cell], layout: &Layout, bins: &mut Vec<u32>) {
+        for (field, cell) in self.fields.iter().zip(cells) {
+            let Some(place) = field.reference else { continue };
+            let seen = match cell {
+                Cell::Missing => Seen::Missing,
+                Cell::Number(value) => Seen::Number(*value),
+                Cell::Level(level) => Seen::Level(level),
+            };
+            bins.push(layout.bin(place, seen));
+        }
+    }
+}
+
+fn field(column: &Column, predictor: &Predictor, reference: Option<&Reference>) -> Field {
+    let known = reference.and_then(|reference| reference.column(&column.name));
+    let range = known.and_then(|known| known.number()).map(|number| (number.min, number.max));
+    let levels = known.and_then(|known| match &known.distribution {
+        Distribution::Levels(levels) => Some(levels.iter().map(|(level, _)| level.clone()).collect()),
+        Distribution::Number(_) => None,
+    });
+    let file = predictor.preprocessor().file();
+    let typical = match column.spec.kind {
+        ColumnType::Category => {
+            let encoder = file.categories.iter().find(|encoder| encoder.column == column.name);
+            let usual = encoder.and_then(|encoder| encoder.levels.get(encoder.fill as usize)).cloned();
+            let seen = known.and_then(|known| known.most_frequent()).map(str::to_owned);
+            seen.or(usual).or(column.spec.levels.first().cloned()).map_or(Value::Null, |level| json!(level))
+        }
+        kind => {
+            let usual_fill = file.numbers.iter().find(|number| number.name == column.name).map(|number| number.fill);
+            let median = known.and_then(|known| known.number()).map(|number| number.median);
+            let (min, max) = (column.spec.min.unwrap_or(f64::MIN), column.spec.max.unwrap_or(f64::MAX));
+            let usual = median.or(usual_fill).filter(|value| value.is_finite());
+            match kind {
+                // in ISO 8601, which every date column understands
+                ColumnType::Date => json!(iso_date(usual.unwrap_or(A_DATE).floor())),
+                ColumnType::Integer => json!(usual.unwrap_or(1.0).round().clamp(min, max)),
+                _ => json!(usual.unwrap_or(1.0).clamp(min, max)),
+            }
+        }
+    };
+    let reference = reference.and_then(|reference| reference.columns.iter().position(|known| known.name == column.name));
+    Field { column: column.clone(), range, levels, typical, reference }
+}
+
+impl Field {
+    pub(crate) fn name(&self) -> &str {
+        &self.column.name
+    }
+
+    /// The range of training rows, if it is known.
+    pub(crate) fn seen_range(&self) -> Option<(f64, f64)> {
+        self.range
+    }
+
+    /// Whether training rows alone say which levels there are.
+    fn levels_are_open(&self) -> bool {
+        self.column.spec.kind == ColumnType::Category && self.column.spec.levels.is_empty()
+    }
+
+    fn judge<'a>(&'a self, given: &'a Given<'a>, bucket: bool) -> Result<Cell<'a>, Box<Fault>> {
+        let column = &self.column;
+        let missing = || {
+            column
+                .check_missing()
+                .map(|()| Cell::Missing)
+                .map_err(|found| self.fault(FaultKind::Missing, found.reason, given))
+        };
+        let wrong = |what: &str| {
+            let wanted = match column.spec.kind {
+                ColumnType::Category => "text".to_owned(),
+                ColumnType::Date => format!("a date of the form {}", column.date_format()),
+                ColumnType::Integer => "an integer".to_owned(),
+                _ => "a number".to_owned(),
+            };
+            Err(self.fault(FaultKind::WrongType, format!("{what} is not {wanted}"), given))
+        };
+        match (given, column.spec.kind) {
+            (Given::Absent | Given::Null, _) => missing(),
+            (Given::Other(what), _) => wrong(what),
+            (Given::Number(value), ColumnType::Float | ColumnType::Integer) if !column.has_numeric_missing() => {
+                match column.check_number(*value) {
+                    Ok(value) => Ok(Cell::Number(value)),
+                    Err(found) => Err(self.number_fault(found.reason, *value, given)),
+                }
+            }
+            (Given::Number(value), ColumnType::Category) => self.level(&value.to_string(), given, bucket).map(owned),
+            (Given::Number(value), _) => self.number(&value.to_string(), given),
+            (Given::Text(text), ColumnType::Category) => self.level(text, given, bucket),
+            (Given::Text(text), _) => self.number(text, given),
+        }
+    }
+
+    fn number<'a>(&self, text: &str, given: &Given) -> Result<Cell<'a>, Box<Fault>> {
+        match self.column.number(text) {
+            Ok(value) => Ok(value.map_or(Cell::Missing, Cell::Number)),
+            Err(found) => match text.trim().parse::<f64>() {
+                Ok(value) if value.is_finite() && self.column.spec.kind != ColumnType::Date => {
+                    Err(self.number_fault(found.reason, value, given))
+                }
+                _ if self.column.is_missing(text.trim()) => Err(self.fault(FaultKind::Missing, found.reason, given)),
+                _ => Err(self.fault(FaultKind::WrongType, found.reason, given)),
+            },
+        }
+    }
+
+    fn level<'a>(&'a self, text: &'a str, given: &Given, bucket: bool) -> Result<Cell<'a>, Box<Fault>> {
+        match self.column.text(text) {
+            Ok(level) => Ok(level.map_or(Cell::Missing, Cell::Level)),
+            Err(_) if self.column.is_missing(text.trim()) => {
+                Err(self.fault(FaultKind::Missing, "is missing, and the column is required".into(), given))
+            }
+            Err(_) if bucket => Ok(Cell::Level(Cow::Borrowed(text.trim()))),
+            Err(found) => {
+                let levels = self.column.spec.levels.iter().map(String::as_str);
+                let near = nearest(text, levels).map(str::to_owned);
+                Err(Box::new(Fault { nearest: near, ..*self.fault(FaultKind::UnknownLevel, found.reason, given) }))
+            }
+        }
+    }
+
+    fn number_fault(&self, reason: String, value: f64, given: &Given) -> Box<Fault> {
+        let spec = &self.column.spec;
+        let outside = spec.min.is_some_and(|min| value < min) || spec.max.is_some_and(|max| value > max);
+        self.fault(if outside { FaultKind::OutOfRange } else { FaultKind::WrongType }, reason, given)
+    }
+
+    fn fault(&self, kind: FaultKind, reason: String, given: &Given) -> Box<Fault> {
+        let spec = &self.column.spec;
+        let mut allowed = serde_json::Map::new();
+        for (key, bound) in [("min", spec.min), ("max", spec.max)] {
+            if let Some(bound) = bound {
+                allowed.insert(key.into(), json!(bound));
+            }
+        }
+        if !spec.levels.is_empty() {
+            allowed.insert("levels".into(), json!(spec.levels.iter().take(LEVELS).collect::<Vec<_>>()));
+        }
+        let allowed = (!allowed.is_empty()).then_some(Value::Object(allowed));
+        Box::new(Fault { allowed, ..Fault::new(self.name(), kind, reason, given.to_json()) })
+    }
+
+    fn warning(&self, cell: &Cell) -> Option<Warning> {
+        let (kind, message) = match cell {
+            Cell::Missing => (WarningKind::Imputed, "is missing: what is usual in training rows takes its place".to_owned()),
+            Cell::Number(value) => {
+                let (low, high) = self.range.filter(|(low, high)| value < low || value > high)?;
+                let show = |value: f64| match self.column.spec.kind {
+                    ColumnType::Date => iso_date(value),
+                    _ => value.to_string(),
+                };
+                let message = format!(
+                    "{} is allowed, but lies outside of what training saw: {} to {}",
+                    show(*value),
+                    show(low),
+                    show(high)
+                );
+                (WarningKind::OutsideTraining, message)
+            }
+            Cell::Level(level) => {
+                self.levels.as_ref().filter(|levels| !levels.contains(level.as_ref()))?;
+                (WarningKind::UnseenLevel, format!("\"{level}\" did not occur in training rows"))
+            }
+        };
+        Some(Warning { field: self.name().to_owned(), kind, message })
+    }
+}
+
+fn owned<'a>(cell: Cell<'_>) -> Cell<'a> {
+    match cell {
+        Cell::Missing => Cell::Missing,
+        Cell::Number(value) => Cell::Number(value),
+        Cell::Level(level) => Cell::Level(Cow::Owned(level.into_owned())),
+    }
+}

@@ -1,0 +1,271 @@
+//! Reads rows from JSON without a tree in between.
+
+use std::{borrow::Cow, fmt, ops::Range};
+
+use memchr::memchr2;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+
+use crate::{
+    fault::{Fault, FaultKind, SHOWN},
+    fields::{Fields, Given},
+};
+
+/// A part of a list that one task reads is at least this long.
+const SEGMENT: usize = 1 << 16;
+const A_LIST: &str = "a list of rows";
+
+/// A row as it came: a value a field, and what is wrong with its names.
+pub(crate) struct Row<'a> {
+    pub(crate) given: Vec<Given<'a>>,
+    pub(crate) faults: Vec<Fault>,
+}
+
+/// Why a text cannot be read as rows.
+pub(crate) enum Unreadable {
+    /// It is not JSON.
+    Syntax(String),
+    /// It is JSON of another form.
+    Form(String),
+}
+
+impl From<serde_json::Error> for Unreadable {
+    fn from(error: serde_json::Error) -> Self {
+        if error.is_data() { Self::Form(error.to_string()) } else { Self::Syntax(error.to_string()) }
+    }
+}
+
+/// Reads one row.
+pub(crate) fn read_row<'a>(fields: &Fields, text: &'a [u8]) -> Result<Row<'a>, Unreadable> {
+    let mut json = serde_json::Deserializer::from_slice(text);
+    let row = RowSeed(fields).deserialize(&mut json)?;
+    json.end()?;
+    Ok(row)
+}
+
+/// Reads a list of rows.
+pub(crate) fn read_rows<'a>(fields: &Fields, text: &'a [u8]) -> Result<Vec<Row<'a>>, Unreadable> {
+    let mut json = serde_json::Deserializer::from_slice(text);
+    let rows = ListSeed(fields).deserialize(&mut json)?;
+    json.end()?;
+    Ok(rows)
+}
+
+/// Reads a list and keeps nothing of it: what is wrong with it, if anything is, and where.
+pub(crate) fn check_list(fields: &Fields, text: &[u8]) -> Result<(), Unreadable> {
+    let mut json = serde_json::Deserializer::from_slice(text);
+    json.deserialize_seq(SkimVisitor(fields))?;
+    Ok(json.end()?)
+}
+
+struct SkimVisitor<'f>(&'f Fields);
+
+impl<'de> Visitor<'de> for SkimVisitor<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(A_LIST)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while list.next_element_seed(RowSeed(self.0))?.is_some() {}
+        Ok(())
+    }
+}
+
+struct RowSeed<'f>(&'f Fields);
+
+impl<'de> DeserializeSeed<'de> for RowSeed<'_> {
+    type Value = Row<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Row<'de>, D::Error> {
+        json.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for RowSeed<'_> {
+    type Value = Row<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an object with a value for each field")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Row<'de>, A::Error> {
+        let fields = self.0;
+        let mut given = vec![Given::Absent; fields.fields.len()];
+        let mut faults = Vec::new();
+        while let Some(name) = map.next_key_seed(TextSeed)? {
+            match fields.place(&name) {
+                Some(place) => {
+                    let value = map.next_value_seed(GivenSeed)?;
+                    if given[place] != Given::Absent && faults.len() < SHOWN {
+                        faults.push(Fault::new(&name, FaultKind::DuplicateField, "is given twice", Value::Null));
+                    }
+                    given[place] = value;
+                }
+                None if fields.is_unused(&name) => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                    if faults.len() < SHOWN {
+                        faults.push(fields.unknown(&name, Value::Null));
+                    }
+                }
+            }
+        }
+        Ok(Row { given, faults })
+    }
+}
+
+struct ListSeed<'f>(&'f Fields);
+
+impl<'de> DeserializeSeed<'de> for ListSeed<'_> {
+    type Value = Vec<Row<'de>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Vec<Row<'de>>, D::Error> {
+        json.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ListSeed<'_> {
+    type Value = Vec<Row<'de>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(A_LIST)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<Row<'de>>, A::Error> {
+        let mut rows = Vec::new();
+        while let Some(row) = list.next_element_seed(RowSeed(self.0))? {
+            rows.push(row);
+        }
+        Ok(rows)
+    }
+}
+
+/// A text, borrowed where it has no escapes.
+struct TextSeed;
+
+impl<'de> DeserializeSeed<'de> for TextSeed {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Cow<'de, str>, D::Error> {
+        json.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for TextSeed {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("the name of a field")
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Borrowed(text))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(text.to_owned()))
+    }
+}
+
+struct GivenSeed;
+
+impl<'de> DeserializeSeed<'de> for GivenSeed {
+    type Value = Given<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Given<'de>, D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for GivenSeed {
+    type Value = Given<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Given<'de>, E> {
+        Ok(Given::Number(value))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Given<'de>, E> {
+        Ok(Given::Number(value as f64))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Given<'de>, E> {
+        Ok(Given::Number(value as f64))
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Given<'de>, E> {
+        Ok(Given::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Given<'de>, E> {
+        Ok(Given::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Given<'de>, E> {
+        Ok(Given::Null)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Given<'de>, E> {
+        Ok(Given::Other(if value { "true" } else { "false" }))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Given<'de>, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Given::Other("a list"))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Given<'de>, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Given::Other("an object"))
+    }
+}
+
+/// Cuts a list between its elements, so that several tasks can read it; `None` if it is short or no list. What is wrong inside is for
+/// whoever reads the parts to find.
+pub(crate) fn segments(text: &[u8]) -> Option<Vec<Range<usize>>> {
+    if text.len() < 2 * SEGMENT {
+        return None;
+    }
+    let start = text.iter().position(|byte| !byte.is_ascii_whitespace())?;
+    if text[start] != b'[' {
+        return None;
+    }
+    let (mut found, mut depth, mut begin, mut at) = (Vec::new(), 1_usize, start + 1, start + 1);
+    loop {
+        match text.get(at)? {
+            b'"' => {
+                at += 1;
+                loop {
+                    at += memchr2(b'"', b'\\', text.get(at..)?)?;
+                    if text[at] == b'"' {
+                        break;
+                    }
+                    at += 2;
+                }
+            }
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => {
+                depth -= 1;
+                if depth == 0 {
+                    found.push(begin..at);
+                    let blank = |range: &Range<usize>| text[range.clone()].iter().all(u8::is_ascii_whitespace);
+                    // behind the list there is nothing, and behind a comma there is something
+                    return (blank(&(at + 1..text.len())) && !found.iter().any(blank)).then_some(found);
+                }
+            }
+            b',' if depth == 1 && at - begin >= SEGMENT => {
+                found.push(begin..at);
+                begin = at + 1;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+}

@@ -1,0 +1,56 @@
+//! A packaged model behind an API, a page and their metrics; and a file at a time.
+//!
+//! A request passes the [`edge`](mod@edge) (id, key, limits), is read into values ([`json_rows`]), judged by the schema ([`fields`]) and
+//! predicted by an [`engine`](mod@engine). Models are put in each other's place as a whole ([`reload`]), so that a request sees one of them.
+
+mod about;
+mod access;
+mod app;
+mod args;
+mod arrow_guard;
+mod arrow_rows;
+mod batch;
+mod body;
+mod clock;
+mod config;
+mod csv_rows;
+mod edge;
+mod endpoint;
+mod engine;
+mod fault;
+mod feedback;
+mod fields;
+mod journal;
+mod json_rows;
+mod limits;
+mod listen;
+mod log;
+mod metrics;
+mod ndjson_rows;
+mod oip;
+mod openapi;
+mod predict;
+mod refusal;
+mod reload;
+mod routes;
+mod score;
+mod server;
+mod source;
+mod stream;
+
+pub use args::Args;
+pub use config::Config;
+pub use server::run;
+
+use cli::{Outcome, Progress};
+
+/// The program after its arguments are parsed.
+///
+/// # Errors
+/// If it could not run, or its answer is no ([`cli::No`]).
+pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
+    match &args.command {
+        Some(args::Command::Predict(args)) => score::predict(args, progress),
+        None => run(Config::check(args)?),
+    }
+}

@@ -1,0 +1,366 @@
+//! What is counted, as Prometheus reads it. Labels come from closed sets: endpoints, methods, classes of status, fields of the schema.
+
+use std::{
+    fs,
+    sync::{Mutex, OnceLock, PoisonError, atomic::AtomicU64},
+    time::Duration,
+};
+
+use axum::http::{Method, StatusCode};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::Registry,
+};
+
+use crate::{
+    app::Role,
+    endpoint::Endpoint,
+    engine::Engine,
+    fault::{Fault, FaultKind, Warning, WarningKind},
+};
+
+type GaugeF64 = Gauge<f64, AtomicU64>;
+
+const METHODS: [&str; 5] = ["GET", "POST", "HEAD", "OPTIONS", "other"];
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+/// Seconds: what a request may take.
+const DURATIONS: [f64; 14] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct RequestLabels {
+    handler: &'static str,
+    method: &'static str,
+    status: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct FeatureLabel {
+    feature: String,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct FieldLabels {
+    feature: String,
+    problem: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct RoleLabel {
+    role: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct ModelLabels {
+    name: String,
+    version: String,
+    algorithm: String,
+    role: &'static str,
+}
+
+type OfRequest = (Counter, Histogram);
+
+/// All that is counted.
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    durations: Family<RequestLabels, Histogram, fn() -> Histogram>,
+    /// The two of each endpoint, method and class, looked up once.
+    of_requests: Vec<OnceLock<OfRequest>>,
+    pub(crate) in_flight: Gauge,
+    shed: Family<ReasonLabel, Counter>,
+    inference: Histogram,
+    pub(crate) values: Histogram,
+    predictions: Family<RoleLabel, Counter>,
+    /// Those of champion, challenger and shadow, looked up once.
+    of_roles: [Counter; 3],
+    fields: Family<FieldLabels, Counter>,
+    drift: Family<FeatureLabel, GaugeF64>,
+    prediction_drift: GaugeF64,
+    drift_rows: Gauge,
+    info: Family<ModelLabels, Gauge>,
+    loaded: GaugeF64,
+    reloads: Family<ReasonLabel, Counter>,
+    pub(crate) feedback: FeedbackMetrics,
+    pub(crate) shadow_difference: Histogram,
+    pub(crate) journal_lost: Counter,
+    process: Process,
+}
+
+/// The error against true values.
+pub(crate) struct FeedbackMetrics {
+    pub(crate) received: Counter,
+    pub(crate) mae: GaugeF64,
+    pub(crate) bias: GaugeF64,
+    pub(crate) mape: GaugeF64,
+    pub(crate) coverage: GaugeF64,
+    pub(crate) rows: Gauge,
+}
+
+struct Process {
+    memory: Gauge,
+    descriptors: Gauge,
+    cpu: Counter<f64, AtomicU64>,
+    counted: Mutex<f64>,
+}
+
+impl Metrics {
+    /// `started_at_ms` is when the process began; the model gives the buckets of predictions.
+    pub(crate) fn new(engine: &Engine, started_at_ms: u64) -> Self {
+        let durations: fn() -> Histogram = || Histogram::new(DURATIONS);
+        let known = engine.reference.as_ref().and_then(|reference| reference.prediction.as_ref());
+        let edges: Vec<f64> = match known {
+            Some(known) => known.edges.iter().copied().chain([known.max]).collect(),
+            None => exponential_buckets(1.0, 10.0, 9).collect(),
+        };
+        let width = known.map_or(1.0, |known| (known.max - known.min).abs().max(f64::MIN_POSITIVE));
+        let slots = Endpoint::ALL.len() * METHODS.len() * CLASSES.len();
+        let mut made = Self {
+            registry: Registry::default(),
+            requests: Family::default(),
+            durations: Family::new_with_constructor(durations),
+            of_requests: std::iter::repeat_with(OnceLock::new).take(slots).collect(),
+            in_flight: Gauge::default(),
+            shed: Family::default(),
+            inference: Histogram::new(exponential_buckets(1e-6, 4.0, 11)),
+            values: Histogram::new(edges),
+            of_roles: Default::default(),
+            predictions: Family::default(),
+            fields: Family::default(),
+            drift: Family::default(),
+            prediction_drift: Gauge::default(),
+            drift_rows: Gauge::default(),
+            info: Family::default(),
+            loaded: Gauge::default(),
+            reloads: Family::default(),
+            feedback: FeedbackMetrics {
+                received: Counter::default(),
+                mae: Gauge::default(),
+                bias: Gauge::default(),
+                mape: Gauge::default(),
+                coverage: Gauge::default(),
+                rows: Gauge::default(),
+            },
+            shadow_difference: Histogram::new(exponential_buckets(width / 10_000.0, 4.0, 8)),
+            journal_lost: Counter::default(),
+            process: Process {
+                memory: Gauge::default(),
+                descriptors: Gauge::default(),
+                cpu: Counter::default(),
+                counted: Mutex::new(0.0),
+            },
+        };
+        made.register(started_at_ms);
+        // what never happened is 0, not absent
+        for reason in ["overload", "batches", "connections", "draining", "rate_limit"] {
+            made.shed.get_or_create(&ReasonLabel { reason }).inc_by(0);
+        }
+        for reason in ["loaded", "refused"] {
+            made.reloads.get_or_create(&ReasonLabel { reason }).inc_by(0);
+        }
+        made.of_roles = [Role::Champion, Role::Challenger, Role::Shadow]
+            .map(|role| made.predictions.get_or_create_owned(&RoleLabel { role: role.name() }));
+        made
+    }
+
+    fn register(&mut self, started_at_ms: u64) {
+        let r = &mut self.registry;
+        r.register("http_requests", "Requests answered", self.requests.clone());
+        r.register(
+            "http_request_duration_seconds",
+            "From the head of a request to that of its answer",
+            self.durations.clone(),
+        );
+        r.register("http_requests_in_flight", "Requests under way", self.in_flight.clone());
+        r.register("http_requests_shed", "Requests refused to keep up with the others", self.shed.clone());
+        let hpp = r.sub_registry_with_prefix("hpp");
+        hpp.register(
+            "inference_duration_seconds",
+            "From a checked row to its prediction, interval and parts",
+            self.inference.clone(),
+        );
+        hpp.register("prediction_value", "Predictions, in the unit of the target", self.values.clone());
+        hpp.register("predictions", "Rows predicted", self.predictions.clone());
+        hpp.register(
+            "field_problems",
+            "Values that were refused, or predicted with a warning, by field",
+            self.fields.clone(),
+        );
+        hpp.register(
+            "feature_drift_psi",
+            "Population stability index of the last rows against training rows",
+            self.drift.clone(),
+        );
+        hpp.register(
+            "prediction_drift_psi",
+            "Population stability index of the last predictions against those for training rows",
+            self.prediction_drift.clone(),
+        );
+        hpp.register("drift_window_rows", "Rows that drift is measured on", self.drift_rows.clone());
+        hpp.register("model_info", "The models that answer", self.info.clone());
+        hpp.register("model_loaded_timestamp_seconds", "When the champion was loaded", self.loaded.clone());
+        hpp.register("model_reloads", "Other models that came: loaded, or refused", self.reloads.clone());
+        hpp.register("feedback", "True values received", self.feedback.received.clone());
+        hpp.register("feedback_rows", "True values that the errors below are measured on", self.feedback.rows.clone());
+        hpp.register("feedback_mae", "Mean absolute error against true values", self.feedback.mae.clone());
+        hpp.register("feedback_bias", "Mean of prediction minus true value", self.feedback.bias.clone());
+        hpp.register("feedback_mape", "Mean absolute error as a share of the true value", self.feedback.mape.clone());
+        hpp.register(
+            "feedback_interval_coverage",
+            "Share of true values inside of their interval",
+            self.feedback.coverage.clone(),
+        );
+        hpp.register(
+            "shadow_absolute_difference",
+            "Between challenger and champion, for the same row",
+            self.shadow_difference.clone(),
+        );
+        hpp.register("journal_lost", "Predictions that could not be written to the journal", self.journal_lost.clone());
+        r.register("process_resident_memory_bytes", "Memory in use", self.process.memory.clone());
+        r.register("process_open_fds", "Open files and connections", self.process.descriptors.clone());
+        r.register("process_cpu_seconds", "Time of the processors used", self.process.cpu.clone());
+        let start = GaugeF64::default();
+        start.set(started_at_ms as f64 / 1000.0);
+        r.register("process_start_time_seconds", "When the process began", start);
+    }
+
+    /// A request is answered.
+    pub(crate) fn answered(&self, endpoint: Endpoint, method: &Method, status: StatusCode, took: Duration) {
+        let method = match *method {
+            Method::GET => 0,
+            Method::POST => 1,
+            Method::HEAD => 2,
+            Method::OPTIONS => 3,
+            _ => 4,
+        };
+        let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
+        let slot = (endpoint as usize * METHODS.len() + method) * CLASSES.len() + class;
+        let (requests, durations) = self.of_requests[slot].get_or_init(|| {
+            let labels = RequestLabels { handler: endpoint.path(), method: METHODS[method], status: CLASSES[class] };
+            (self.requests.get_or_create_owned(&labels), self.durations.get_or_create_owned(&labels))
+        });
+        requests.inc();
+        durations.observe(took.as_secs_f64());
+    }
+
+    /// A request is refused to keep up with the others.
+    pub(crate) fn shed(&self, reason: &'static str) {
+        self.shed.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// Rows are predicted.
+    pub(crate) fn predicted(&self, role: Role, rows: u64, took: Duration) {
+        self.of_roles[role as usize].inc_by(rows);
+        if rows == 1 {
+            self.inference.observe(took.as_secs_f64());
+        }
+    }
+
+    /// Another model came.
+    pub(crate) fn reloaded(&self, loaded: bool) {
+        self.reloads.get_or_create(&ReasonLabel { reason: if loaded { "loaded" } else { "refused" } }).inc();
+    }
+
+    /// What is wrong with rows, where it is a field of the schema.
+    pub(crate) fn faults(&self, engine: &Engine, faults: &[Fault]) {
+        for fault in faults.iter().filter(|fault| engine.fields.place(&fault.field).is_some()) {
+            let problem = match fault.kind {
+                FaultKind::Missing => "missing",
+                FaultKind::OutOfRange => "out_of_range",
+                FaultKind::UnknownLevel => "unknown_level",
+                _ => "wrong_type",
+            };
+            self.problem(&fault.field, problem);
+        }
+    }
+
+    /// What is odd about rows that were predicted.
+    pub(crate) fn warnings(&self, warnings: &[Warning]) {
+        for warning in warnings {
+            let problem = match warning.kind {
+                WarningKind::Imputed => "imputed",
+                WarningKind::OutsideTraining => "outside_training",
+                WarningKind::UnseenLevel => "unseen_level",
+            };
+            self.problem(&warning.field, problem);
+        }
+    }
+
+    fn problem(&self, feature: &str, problem: &'static str) {
+        self.fields.get_or_create(&FieldLabels { feature: feature.to_owned(), problem }).inc();
+    }
+
+    /// Which models answer.
+    pub(crate) fn models(&self, models: &[(&'static str, &Engine)]) {
+        self.info.clear();
+        for (role, engine) in models {
+            let file = engine.predictor.model().file();
+            let labels = ModelLabels {
+                name: file.name.clone(),
+                version: engine.about.version.clone(),
+                algorithm: file.algorithm.clone(),
+                role,
+            };
+            self.info.get_or_create(&labels).set(1);
+            if *role == "champion" {
+                self.loaded.set(engine.loaded_at_ms as f64 / 1000.0);
+                for field in &engine.fields.fields {
+                    for problem in ["out_of_range", "unknown_level", "outside_training"] {
+                        self.fields.get_or_create(&FieldLabels { feature: field.name().to_owned(), problem }).inc_by(0);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The text that is scraped.
+    pub(crate) fn render(&self, champion: &Engine) -> String {
+        self.drift.clear();
+        if let Some(drift) = champion.drift() {
+            self.drift_rows.set(drift.rows.cast_signed());
+            for (feature, psi) in drift.columns {
+                self.drift.get_or_create(&FeatureLabel { feature }).set(psi);
+            }
+            self.prediction_drift.set(drift.prediction.unwrap_or_default());
+        }
+        self.process.read();
+        let mut text = String::with_capacity(1 << 14);
+        // writing to a string does not fail
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+impl Process {
+    /// What Linux says of this process; elsewhere nothing is said.
+    fn read(&self) {
+        const PAGE: i64 = 4096;
+        const TICKS: f64 = 100.0;
+        let field = |text: &str, place: usize| text.split_whitespace().nth(place).and_then(|word| word.parse::<i64>().ok());
+        if let Some(pages) = fs::read_to_string("/proc/self/statm").ok().and_then(|text| field(&text, 1)) {
+            self.memory.set(pages * PAGE);
+        }
+        if let Ok(entries) = fs::read_dir("/proc/self/fd") {
+            self.descriptors.set(entries.count() as i64);
+        }
+        // the name in the second field may hold blanks: counted from behind its bracket
+        let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        let behind = stat.rsplit(')').next().unwrap_or_default();
+        if let (Some(user), Some(system)) = (field(behind, 11), field(behind, 12)) {
+            let now = (user + system) as f64 / TICKS;
+            let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+            self.cpu.inc_by((now - *counted).max(0.0));
+            *counted = now;
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The server as a whole: models, listeners, signals; up, and down again.
+
+use std::{net::SocketAddr, sync::atomic::Ordering};
+
+use anyhow::{Context, anyhow};
+use cli::{Clock, Outcome};
+use serde::Serialize;
+use serde_json::json;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use crate::{
+    Config,
+    app::{App, Parts},
+    journal::Journal,
+    listen::serve,
+    log::Log,
+    metrics::Metrics,
+    reload, routes,
+};
+
+#[derive(Serialize)]
+struct Summary {
+    status: &'static str,
+    /// Whether every request under way was answered.
+    drained: bool,
+    seconds: f64,
+}
+
+/// Serves until a signal ends it.
+///
+/// # Errors
+/// If the model cannot be used, or an address is taken.
+pub fn run(config: Config) -> anyhow::Result<Outcome> {
+    let clock = Clock::start();
+    let models = config.sources.load(config.access.is_guarded())?;
+    let log = Log::new(config.log_requests);
+    let journal = config.journal.as_ref().map(|(folder, keep)| Journal::open(folder, *keep, &log)).transpose()?;
+    let metrics = Metrics::new(&models.champion, clock.started_at_ms);
+    metrics.models(&models.roles());
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.workers)
+        .enable_all()
+        .build()
+        .context("starting threads")?;
+    let done = runtime.block_on(listen(config, models, journal, metrics, log.clone(), clock));
+    // what hangs on a thread is not waited for
+    runtime.shutdown_background();
+    log.flush();
+    let drained = done?;
+    let seconds = clock.elapsed().as_secs_f64();
+    let outcome = Outcome::done(
+        &Summary { status: "stopped", drained, seconds },
+        format!(
+            "serve     stopped after {seconds:.0} s; {}",
+            if drained { "every request was answered" } else { "some requests were cut off" }
+        ),
+    );
+    Ok(if drained { outcome } else { outcome.refused("requests were still under way when --grace was over") })
+}
+
+async fn listen(
+    config: Config,
+    models: crate::app::Models,
+    journal: Option<Journal>,
+    metrics: Metrics,
+    log: Log,
+    clock: Clock,
+) -> anyhow::Result<bool> {
+    let listener = bind(config.listen, "--listen").await?;
+    let alone = match config.metrics_listen {
+        Some(address) => Some(bind(address, "--metrics-listen").await?),
+        None => None,
+    };
+    let (address, alone_address) = (listener.local_addr()?, alone.as_ref().map(TcpListener::local_addr).transpose()?);
+    let app = App::start(Parts {
+        models,
+        division: config.division,
+        metrics,
+        log: log.clone(),
+        limits: config.limits,
+        rate_limit: config.rate_limit,
+        access: config.access,
+        journal,
+    });
+    let (stopping, stop) = watch::channel(false);
+    let (ending, end) = watch::channel(false);
+    // the signals are heard before it is said that anyone listens
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let watching = tokio::spawn(reload::watch(app, config.sources, config.poll, stop.clone()));
+    let api = tokio::spawn(serve(listener, app, routes::api(app), stop, config.grace));
+    let probes = alone.map(|listener| tokio::spawn(serve(listener, app, routes::metrics(app), end, config.grace)));
+    let champion = app.models.load().champion.clone();
+    log.info(
+        "ready",
+        json!({
+            "address": format!("http://{address}"),
+            "metrics": alone_address.map(|address| format!("http://{address}/metrics")),
+            "model": champion.name(),
+            "version": champion.about.version,
+            "startup_ms": clock.elapsed().as_secs_f64() * 1000.0,
+        }),
+    );
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        ended = watching => return Err(ended.map_or_else(|error| anyhow!(error), |ended| ended.err().unwrap_or_else(|| anyhow!("stopped")))),
+    }
+    log.info("going down", json!({"grace_seconds": config.grace.as_secs_f64()}));
+    app.draining.store(true, Ordering::Relaxed);
+    let _ = stopping.send(true);
+    let drained = api.await.unwrap_or(false);
+    // probes are answered as long as requests are
+    let _ = ending.send(true);
+    if let Some(probes) = probes {
+        let _ = probes.await;
+    }
+    if let Some(journal) = &app.journal {
+        journal.close();
+    }
+    Ok(drained)
+}
+
+async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| anyhow!("{flag} {address}: cannot listen there: {error}"))
+}

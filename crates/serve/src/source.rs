@@ -1,0 +1,237 @@
+//! Where a model comes from: a bundle's folder or archive, or a registry.
+
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use artifact::{ArtifactError, BundleFiles, BundleManifest, Digest, read_bundle};
+use cli::No;
+use drift::Reference;
+use model::ModelConfig;
+use predictor::{MODEL_FILE, PREPROCESSOR_FILE, Predictor, REFERENCE_FILE};
+use serde_json::{Value, json};
+use tracking::{EmbeddedStore, Location, ModelVersion, Registry, TrackingError};
+
+/// The share of targets that intervals hold where nobody says.
+const COVERAGE: f64 = 0.9;
+const VARIABLE: &str = "MLFLOW_TRACKING_URI";
+
+/// What the user named.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Source {
+    /// A folder or an archive.
+    Bundle(PathBuf),
+    /// A registered model: its name, and an alias or a version.
+    Registered { name: String, selector: Selector, location: Location },
+}
+
+/// Which version of a registered model.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Selector {
+    Alias(String),
+    Version(String),
+}
+
+/// What was found there.
+pub(crate) struct Found {
+    pub(crate) predictor: Predictor,
+    pub(crate) reference: Option<Reference>,
+    pub(crate) about: About,
+}
+
+/// What is to be known of a model beside how it predicts.
+#[derive(Clone, Debug)]
+pub(crate) struct About {
+    /// What tells it from others of its name: a registry's version, or the content of the bundle.
+    pub(crate) version: String,
+    /// Where it came from.
+    pub(crate) source: String,
+    /// What changes when another model is there.
+    pub(crate) mark: String,
+    /// The card, in Markdown.
+    pub(crate) card: String,
+    /// `metrics.json` of a bundle, or the facts on a version.
+    pub(crate) metrics: Value,
+    pub(crate) lineage: Value,
+    /// The share of targets that intervals hold.
+    pub(crate) coverage: f64,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Bundle(path) => path.display().fmt(f),
+            Self::Registered { name, selector: Selector::Alias(alias), .. } => write!(f, "models:/{name}@{alias}"),
+            Self::Registered { name, selector: Selector::Version(version), .. } => write!(f, "models:/{name}/{version}"),
+        }
+    }
+}
+
+impl Source {
+    /// Understands a path, `models:/NAME@ALIAS` and `models:/NAME/VERSION`.
+    ///
+    /// # Errors
+    /// If it is neither, or the registry's address cannot be used.
+    pub(crate) fn parse(text: &str, tracking_uri: Option<&str>) -> anyhow::Result<Self> {
+        let Some(registered) = text.strip_prefix("models:/") else { return Ok(Self::Bundle(text.into())) };
+        let split = registered.split_once('@').map(|(name, alias)| (name, Selector::Alias(alias.to_owned())));
+        let by_version = || registered.split_once('/').map(|(name, version)| (name, Selector::Version(version.to_owned())));
+        let (name, selector) = match split.or_else(by_version) {
+            Some((name, selector)) if !name.is_empty() && selector.is_sound() => (name.to_owned(), selector),
+            _ => bail!("{text}: write models:/NAME@ALIAS or models:/NAME/VERSION"),
+        };
+        let uri = tracking_uri.map(str::to_owned).or_else(|| cli::variable(VARIABLE));
+        let location = uri.map_or_else(|| Ok(Location::default()), |uri| Location::parse(&uri))?;
+        Ok(Self::Registered { name, selector, location })
+    }
+
+    /// Reads model, preprocessor and what is known of them, and makes sure that they belong together.
+    ///
+    /// # Errors
+    /// If it is not there, or ([`No`]) not sound.
+    pub(crate) fn load(&self) -> anyhow::Result<Found> {
+        match self {
+            Self::Bundle(path) => load_bundle(path),
+            Self::Registered { name, selector, location } => {
+                let registry = registry(location)?;
+                let version = find(&*registry, name, selector, location)?;
+                load_version(&*registry, &version, &self.to_string())
+                    .with_context(|| format!("version {} of {name}", version.version))
+            }
+        }
+    }
+
+    /// What changes when another model is there: cheap to ask for again and again.
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub(crate) fn mark(&self) -> anyhow::Result<String> {
+        match self {
+            Self::Bundle(path) if path.is_dir() => {
+                let manifest = path.join(artifact::BUNDLE_MANIFEST);
+                let bytes = fs::read(&manifest).with_context(|| format!("{}: cannot read it", manifest.display()))?;
+                Ok(Digest::of_bytes(&bytes).hex().to_owned())
+            }
+            Self::Bundle(path) => Ok(Digest::of_file(path)?.0.hex().to_owned()),
+            Self::Registered { name, selector, location } => {
+                Ok(find(&*registry(location)?, name, selector, location)?.version)
+            }
+        }
+    }
+}
+
+impl Selector {
+    fn is_sound(&self) -> bool {
+        match self {
+            Self::Alias(alias) => !alias.is_empty() && !alias.contains('/'),
+            Self::Version(version) => version.parse::<u32>().is_ok(),
+        }
+    }
+}
+
+fn registry(location: &Location) -> anyhow::Result<Box<dyn Registry>> {
+    Ok(match location {
+        Location::Sqlite { database } => Box::new(EmbeddedStore::at(database)),
+        Location::Server { .. } => {
+            let tracking = tracking::Tracking::new(location.clone(), Path::new("models"), &cli::variable)?;
+            Box::new(tracking.server()?.context("a server has an address")?)
+        }
+    })
+}
+
+fn find(registry: &dyn Registry, name: &str, selector: &Selector, location: &Location) -> anyhow::Result<ModelVersion> {
+    let model = registry
+        .model(name)?
+        .ok_or_else(|| No(format!("{location}: has no registered model \"{name}\"; `train --register` registers one")))?;
+    let version = match selector {
+        Selector::Version(version) => version.clone(),
+        Selector::Alias(alias) => model.aliases.get(alias).cloned().ok_or_else(|| {
+            let known = model.aliases.keys().cloned().collect::<Vec<_>>().join(", ");
+            let known = if known.is_empty() { "none".to_owned() } else { known };
+            No(format!("{name}: no version has the alias `{alias}`; its aliases: {known}"))
+        })?,
+    };
+    let versions = registry.versions(name)?;
+    let numbers: Vec<&str> = versions.iter().rev().map(|version| version.version.as_str()).collect();
+    let absent = No(format!("{name}: there is no version {version}; there are {}", numbers.join(", ")));
+    versions.iter().find(|known| known.version == version).cloned().ok_or_else(|| absent.into())
+}
+
+fn load_version(registry: &dyn Registry, version: &ModelVersion, source: &str) -> anyhow::Result<Found> {
+    let folder = tempfile::tempdir()?;
+    let fetch = |name: &str| -> Result<Vec<u8>, TrackingError> {
+        let path = folder.path().join(name);
+        registry.fetch(version, name, &path)?;
+        fs::read(&path).map_err(|cause| TrackingError::Io { path, action: "read it", cause })
+    };
+    let needed = |name: &str| fetch(name).with_context(|| format!("cannot fetch {name}; was it logged by `train`?"));
+    let (model, preprocessor) = (needed(MODEL_FILE)?, needed(PREPROCESSOR_FILE)?);
+    let predictor = Predictor::of_bytes((Path::new(MODEL_FILE), &model), (Path::new(PREPROCESSOR_FILE), &preprocessor))
+        .map_err(|error| No(error.to_string()))?;
+    // versions of older programs have none
+    let reference = fetch(REFERENCE_FILE).ok().map(|bytes| Reference::parse(&bytes)).transpose();
+    let reference = reference.map_err(|reason| No(format!("{REFERENCE_FILE}: {reason}")))?;
+    let about = About {
+        version: version.version.clone(),
+        source: source.to_owned(),
+        mark: version.version.clone(),
+        card: format!("# {}, version {}\n\n{}\n", version.name, version.version, version.description),
+        metrics: json!(version.tags),
+        lineage: json!({"run_id": version.run_id, "model_id": version.model_id, "source": version.source}),
+        coverage: COVERAGE,
+    };
+    Ok(Found { predictor, reference, about })
+}
+
+fn load_bundle(path: &Path) -> anyhow::Result<Found> {
+    let files = read_bundle(path).map_err(|error| match error {
+        ArtifactError::NotABundle { .. } => anyhow::Error::from(No(error.to_string())),
+        error => error.into(),
+    })?;
+    let unsound = |fault: String| No(format!("{}: is not a sound bundle: {fault}", path.display()));
+    let manifest = BundleManifest::of(&files).map_err(unsound)?;
+    let file = |name: &'static str| {
+        files.get(name).map(|bytes| (Path::new(name), bytes.as_slice())).ok_or_else(|| unsound(format!("{name} is missing")))
+    };
+    let predictor = Predictor::of_bytes(file(MODEL_FILE)?, file(PREPROCESSOR_FILE)?);
+    let predictor = predictor.map_err(|error| unsound(error.to_string()))?;
+    let reference = files.get(REFERENCE_FILE).map(|bytes| Reference::parse(bytes)).transpose();
+    let reference = reference.map_err(|reason| unsound(format!("{REFERENCE_FILE} {reason}")))?;
+    let text = |name: &str| files.get(name).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    let about = About {
+        version: manifest.content_id.clone(),
+        source: path.display().to_string(),
+        mark: Source::Bundle(path.to_owned()).mark()?,
+        card: text("MODEL_CARD.md").unwrap_or_default(),
+        metrics: text("metrics.json").and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(Value::Null),
+        lineage: serde_json::to_value(&manifest.lineage)?,
+        coverage: coverage(&files),
+    };
+    Ok(Found { predictor, reference, about })
+}
+
+/// The coverage that the model was trained for.
+fn coverage(files: &BundleFiles) -> f64 {
+    let text = files.get("model_config.yaml").map(|bytes| String::from_utf8_lossy(bytes));
+    let config = text.and_then(|text| ModelConfig::parse(&text).ok());
+    config.map_or(COVERAGE, |config| config.model.intervals.coverage)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_understood() {
+        let parse = |text: &str| Source::parse(text, Some("sqlite:///x.db")).map_err(|error| error.to_string());
+        assert_eq!(parse("models/packaged/a"), Ok(Source::Bundle("models/packaged/a".into())));
+        for text in ["models:/house@champion", "models:/house/3"] {
+            assert_eq!(parse(text).unwrap().to_string(), text);
+        }
+        for text in ["models:/house", "models:/house@", "models:/@champion", "models:/house/three", "models:/a@b/c"] {
+            assert_eq!(parse(text).unwrap_err(), format!("{text}: write models:/NAME@ALIAS or models:/NAME/VERSION"));
+        }
+    }
+}
