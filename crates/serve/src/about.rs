@@ -14,12 +14,15 @@ use crate::{
     app::Shared,
     body,
     engine::Engine,
+    metrics::plain,
     openapi::column_schema,
     refusal::{Refusal, json_response},
 };
 
-/// What Prometheus is sent.
-const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// What Prometheus is sent, as it asks for it.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// What everybody else is sent.
+const PLAIN_METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Bytes of a true value's message at most.
 const FEEDBACK_BODY: usize = 16 << 10;
 
@@ -54,11 +57,15 @@ pub(crate) async fn ready(State(app): State<Shared>) -> Response {
 }
 
 /// `GET /metrics`.
-pub(crate) async fn metrics(State(app): State<Shared>) -> Response {
+pub(crate) async fn metrics(State(app): State<Shared>, headers: HeaderMap) -> Response {
     let champion = app.models.load().champion.clone();
     app.metrics.in_flight.set(app.in_flight.load(std::sync::atomic::Ordering::Relaxed));
-    let mut response = Response::new(Body::from(app.metrics.render(&champion)));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(METRICS_TYPE));
+    let text = app.metrics.render(&champion);
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let open = accept.contains("application/openmetrics-text");
+    let (text, media_type) = if open { (text, OPEN_METRICS) } else { (plain(&text), PLAIN_METRICS) };
+    let mut response = Response::new(Body::from(text));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     response
 }
 

@@ -25,6 +25,15 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// Longer ids are replaced.
 const LONGEST_ID: usize = 128;
 
+/// Where a request comes in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Door {
+    /// The API and the page.
+    Front,
+    /// Metrics and probes on their own: whoever reaches it needs no key.
+    Metrics,
+}
+
 /// A request under way: counted until it is answered, or given up.
 struct UnderWay(Shared);
 
@@ -47,6 +56,7 @@ impl Drop for UnderWay {
 /// Never: whatever goes wrong is an answer.
 pub(crate) async fn answer(
     app: Shared,
+    door: Door,
     mut router: Router,
     peer: SocketAddr,
     request: Request<Incoming>,
@@ -63,7 +73,7 @@ pub(crate) async fn answer(
 
     let mut response = if method == Method::OPTIONS && parts.headers.contains_key(header::ORIGIN) {
         StatusCode::NO_CONTENT.into_response()
-    } else if let Err(refusal) = admit(app, endpoint, &parts.headers, peer, in_flight) {
+    } else if let Err(refusal) = admit(app, door, endpoint, &parts.headers, peer, in_flight) {
         refusal.into_response()
     } else {
         let form = match endpoint {
@@ -89,9 +99,16 @@ pub(crate) async fn answer(
 }
 
 /// Whether a request is taken on.
-fn admit(app: Shared, endpoint: Endpoint, headers: &HeaderMap, peer: SocketAddr, in_flight: i64) -> Result<(), Refusal> {
+fn admit(
+    app: Shared,
+    door: Door,
+    endpoint: Endpoint,
+    headers: &HeaderMap,
+    peer: SocketAddr,
+    in_flight: i64,
+) -> Result<(), Refusal> {
     let mut caller = None;
-    if app.access.is_guarded() && endpoint.needs_key() {
+    if door == Door::Front && app.access.is_guarded() && endpoint.needs_key() {
         caller = app.access.key(headers);
         if caller.is_none() {
             let message = "a key is needed: send it in x-api-key, or as authorization: Bearer";

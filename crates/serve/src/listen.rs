@@ -23,7 +23,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{app::Shared, edge};
+use crate::{
+    app::Shared,
+    edge::{self, Door},
+};
 
 /// How long a connection may take to say what it wants; an idle one is closed after that, or twice that.
 const HEAD_TIME: Duration = Duration::from_secs(15);
@@ -40,6 +43,7 @@ const FULL: &[u8] =
 pub(crate) async fn serve(
     listener: TcpListener,
     app: Shared,
+    door: Door,
     router: Router,
     mut stop: watch::Receiver<bool>,
     grace: Duration,
@@ -69,7 +73,7 @@ pub(crate) async fn serve(
             let (router, activity) = (router.clone(), activity.clone());
             service_fn(move |request| {
                 let busy = Busy::begin(activity.clone());
-                let answer = edge::answer(app, router.clone(), peer, request);
+                let answer = edge::answer(app, door, router.clone(), peer, request);
                 async move { answer.await.map(|answer| busy.until_sent(answer)) }
             })
         };

@@ -364,3 +364,32 @@ impl Process {
         }
     }
 }
+
+/// OpenMetrics in the older text format: there a counter is called by its whole name, and nothing marks the end.
+pub(crate) fn plain(text: &str) -> String {
+    let counter = |line: &str| line.strip_prefix("# TYPE ")?.strip_suffix(" counter").map(str::to_owned);
+    let counters: Vec<String> = text.lines().filter_map(counter).collect();
+    let mut made = String::with_capacity(text.len() + 16 * counters.len());
+    for line in text.lines().filter(|line| *line != "# EOF" && !line.starts_with("# UNIT ")) {
+        let described = line.strip_prefix("# HELP ").or_else(|| line.strip_prefix("# TYPE "));
+        let name =
+            described.and_then(|rest| rest.split(' ').next()).filter(|name| counters.iter().any(|known| known == name));
+        match name {
+            Some(name) => made.push_str(&line.replacen(name, &format!("{name}_total"), 1)),
+            None => made.push_str(line),
+        }
+        made.push('\n');
+    }
+    made
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn counters_have_their_whole_name_in_the_older_format() {
+        let text = "# HELP a Things.\n# TYPE a counter\n# UNIT a things\na_total{x=\"1\"} 2\n# HELP ab Size.\n# TYPE ab gauge\nab 3\n# EOF\n";
+        let expected =
+            "# HELP a_total Things.\n# TYPE a_total counter\na_total{x=\"1\"} 2\n# HELP ab Size.\n# TYPE ab gauge\nab 3\n";
+        assert_eq!(super::plain(text), expected);
+    }
+}

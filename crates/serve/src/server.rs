@@ -15,6 +15,7 @@ use tokio::{
 use crate::{
     Config,
     app::{App, Parts},
+    edge::Door,
     journal::Journal,
     listen::serve,
     log::Log,
@@ -91,8 +92,9 @@ async fn listen(
     // the signals are heard before it is said that anyone listens
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let watching = tokio::spawn(reload::watch(app, config.sources, config.poll, stop.clone()));
-    let api = tokio::spawn(serve(listener, app, routes::api(app), stop, config.grace));
-    let probes = alone.map(|listener| tokio::spawn(serve(listener, app, routes::metrics(app), end, config.grace)));
+    let api = tokio::spawn(serve(listener, app, Door::Front, routes::api(app), stop, config.grace));
+    let probes =
+        alone.map(|listener| tokio::spawn(serve(listener, app, Door::Metrics, routes::metrics(app), end, config.grace)));
     let champion = app.models.load().champion.clone();
     log.info(
         "ready",

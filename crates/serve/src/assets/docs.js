@@ -85,7 +85,7 @@ async function load() {
     document.getElementById("title").textContent = api.info.title;
     document.getElementById("subtitle").textContent = `version ${api.info.version}`;
     const operations = Object.entries(api.paths).flatMap(([path, methods]) =>
-      Object.entries(methods).map(([method, operation]) => drawOperation(api, path, method, operation)));
+      Object.entries(methods).filter(([method]) => method !== "parameters").map(([method, operation]) => drawOperation(api, path, method, operation)));
     main.replaceChildren(make("p", {}, api.info.description), ...operations);
   } catch (error) {
     main.replaceChildren(make("p", { class: "fault" }, `The API does not answer: ${error.message}`));

@@ -81,6 +81,7 @@ async function load() {
   drawForm();
   fill("card", ...markdown(model.card || "This model has no card."));
   drawDrift();
+  predict();
 }
 
 const words = (name) => name.replaceAll("_", " ");

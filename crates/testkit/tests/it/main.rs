@@ -19,7 +19,12 @@ mod registry;
 mod remote;
 mod rows;
 mod search;
+mod served;
 mod server;
+mod serving;
+mod serving_models;
+mod serving_operation;
+mod serving_seen;
 mod tables;
 
 use testkit::{Dirt, Workspace, write_houses};

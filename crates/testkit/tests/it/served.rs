@@ -1,0 +1,171 @@
+//! A running `serve`, and a client of it; stopped at the end of the test, whatever comes of it.
+
+use std::{
+    fs::{self, File},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::Once,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use reqwest::blocking::{Client, RequestBuilder, Response};
+use serde_json::{Value, json};
+use testkit::Workspace;
+
+use crate::{PACKAGE, PROCESS, bundle, houses, model_config};
+
+/// The server, its addresses, a client that keeps connections.
+pub(crate) struct Served {
+    child: Child,
+    log: std::path::PathBuf,
+    pub(crate) base: String,
+    pub(crate) metrics: String,
+    pub(crate) client: Client,
+}
+
+/// A workspace with a packaged model of few trees.
+pub(crate) fn packaged(rows: u64) -> Workspace {
+    let workspace = houses(rows);
+    let parameters = "  target_transform: log\n  parameters: {n_estimators: 30, max_depth: 3, random_state: 1}\n  cross_validation: {folds: 3}\n";
+    workspace.write("m.yaml", model_config("GradientBoosting", parameters));
+    let config = workspace.read("configs/pipeline.yaml");
+    workspace
+        .write("configs/pipeline.yaml", config.replace("r2: {min: 0.9}", "r2: {min: 0.5}").replace("max: 0.12", "max: 0.9"));
+    [PROCESS, crate::ENGINEER, "train --config m.yaml --data featured.csv --models-dir models", PACKAGE].iter().for_each(
+        |line| {
+            workspace.ok(line);
+        },
+    );
+    workspace
+}
+
+/// The row of the README.
+pub(crate) fn a_house() -> Value {
+    json!({"sqft": 1527, "bedrooms": 2, "bathrooms": 1.5, "location": "Suburban", "year_built": 1956, "condition": "Good"})
+}
+
+pub(crate) fn client() -> Client {
+    static PROVIDER: Once = Once::new();
+    PROVIDER.call_once(|| {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+    Client::builder().timeout(Duration::from_secs(60)).build().expect("a client")
+}
+
+impl Served {
+    /// Serves the only bundle of a workspace.
+    pub(crate) fn start(workspace: &Workspace, flags: &str) -> Self {
+        Self::of(workspace, &format!("--model {} {flags}", bundle(workspace)), &[])
+    }
+
+    /// Serves what the flags say.
+    pub(crate) fn of(workspace: &Workspace, flags: &str, variables: &[(&str, &str)]) -> Self {
+        let log = workspace.path("serve.log");
+        let mut command = workspace.command("serve");
+        command.args(["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]).args(flags.split_whitespace());
+        command.env_remove("SERVE_API_KEY").envs(variables.iter().copied());
+        let errors = File::create(&log).expect("a log");
+        let mut child = command.stdout(Stdio::piped()).stderr(errors).spawn().expect("the server starts");
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_secs(20) {
+            let text = fs::read_to_string(&log).unwrap_or_default();
+            let ready = text
+                .lines()
+                .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+                .find(|line| line["message"] == "ready");
+            if let Some(ready) = ready {
+                let address = |key: &str| ready[key].as_str().expect("an address").to_owned();
+                let (base, metrics) = (address("address"), address("metrics"));
+                return Self { child, log, base, metrics, client: client() };
+            }
+            if let Some(status) = child.try_wait().expect("a child") {
+                panic!("the server ended with {status}: {text}");
+            }
+            sleep(Duration::from_millis(5));
+        }
+        let _ = child.kill();
+        panic!("the server did not say that it is ready: {}", fs::read_to_string(&log).unwrap_or_default());
+    }
+
+    pub(crate) fn get(&self, path: &str) -> (u16, Value) {
+        answer(self.client.get(format!("{}{path}", self.base)))
+    }
+
+    pub(crate) fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        answer(self.request(path, "application/json", body.to_string()))
+    }
+
+    /// A POST of a text.
+    pub(crate) fn request(&self, path: &str, media_type: &str, body: impl Into<reqwest::blocking::Body>) -> RequestBuilder {
+        self.client.post(format!("{}{path}", self.base)).header("content-type", media_type).body(body)
+    }
+
+    /// A POST of a text, and the text that comes back.
+    pub(crate) fn text(&self, path: &str, media_type: &str, body: impl Into<reqwest::blocking::Body>) -> (u16, String) {
+        let response = self.request(path, media_type, body).send().expect("an answer");
+        (response.status().as_u16(), response.text().expect("text"))
+    }
+
+    /// The prediction for a row.
+    pub(crate) fn predict(&self, row: &Value) -> f64 {
+        let (status, told) = self.post("/predict", row);
+        assert_eq!(status, 200, "{row}: {told}");
+        told["predicted_price"].as_f64().expect("a price")
+    }
+
+    /// The value of a metric, labels and all; the sum where there are several.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let text = self.client.get(&self.metrics).send().and_then(Response::text).expect("metrics");
+        let found: Vec<f64> = text
+            .lines()
+            .filter(|line| line.starts_with(name) && !line.starts_with('#'))
+            .filter_map(|line| line.rsplit(' ').next()?.parse().ok())
+            .collect();
+        assert!(!found.is_empty(), "there is no metric {name} in\n{text}");
+        found.iter().sum()
+    }
+
+    /// Waits until `holds`, ten seconds at most.
+    pub(crate) fn wait(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let started = Instant::now();
+        while !holds(self) {
+            assert!(started.elapsed() < Duration::from_secs(10), "{what} did not come about: {}", self.log());
+            sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).expect("the log")
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(status.expect("kill runs").success());
+    }
+
+    /// Ends the server as an operator does; returns its exit and what it wrote to stdout.
+    pub(crate) fn stop(mut self) -> (ExitStatus, String) {
+        self.signal("TERM");
+        let status = self.child.wait().expect("the server ends");
+        let mut said = String::new();
+        if let Some(mut stdout) = self.child.stdout.take() {
+            let _ = std::io::Read::read_to_string(&mut stdout, &mut said);
+        }
+        (status, said)
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Status and JSON of an answer.
+pub(crate) fn answer(request: RequestBuilder) -> (u16, Value) {
+    let response = request.send().expect("an answer");
+    let status = response.status().as_u16();
+    let text = response.text().expect("text");
+    (status, serde_json::from_str(&text).unwrap_or_else(|error| panic!("{status} {text}: {error}")))
+}

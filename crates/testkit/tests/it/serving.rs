@@ -1,0 +1,301 @@
+//! What `serve` answers: the same predictions as everywhere, in every form, and what is wrong with a row.
+
+use serde_json::{Map, Value, json};
+use testkit::Workspace;
+
+use crate::{
+    bundle,
+    served::{Served, a_house, answer, packaged},
+};
+
+/// The test rows of the cleaned table: raw columns, and the target.
+fn test_rows(workspace: &Workspace) -> Vec<(Value, f64)> {
+    let text = workspace.read("cleaned.csv");
+    let mut lines = text.lines();
+    let names: Vec<&str> = lines.next().unwrap().split(',').collect();
+    let number = |cell: &str| cell.parse::<f64>().map_or_else(|_| json!(cell), |value| json!(value));
+    lines
+        .filter(|line| line.ends_with(",test"))
+        .map(|line| {
+            let cells = names.iter().zip(line.split(','));
+            let row: Map<String, Value> = cells
+                .clone()
+                .filter(|(name, _)| !["price", "split"].contains(name))
+                .map(|(name, cell)| ((*name).to_owned(), if cell.is_empty() { Value::Null } else { number(cell) }))
+                .collect();
+            let price = cells.clone().find(|(name, _)| **name == "price").unwrap().1;
+            (Value::Object(row), price.parse().unwrap())
+        })
+        .collect()
+}
+
+#[test]
+fn what_is_measured_is_what_is_served() {
+    let workspace = packaged(1500);
+    let served = Served::start(&workspace, "");
+    let rows = test_rows(&workspace);
+    let recorded: Vec<(f64, f64)> = workspace
+        .read("models/trained/predictions.csv")
+        .lines()
+        .skip(1)
+        .map(|line| line.split_once(',').unwrap())
+        .map(|(y_true, y_pred)| (y_true.parse().unwrap(), y_pred.parse().unwrap()))
+        .collect();
+    assert!(rows.len() > 200 && rows.len() == recorded.len());
+
+    let mut sum = 0.0;
+    for ((row, y_true), (there, predicted)) in rows.iter().zip(&recorded) {
+        let found = served.predict(row);
+        assert_eq!((y_true, found.to_bits()), (there, predicted.to_bits()), "{row}");
+        sum += (y_true - found).abs();
+    }
+    let metrics = workspace.json("models/trained/metrics.json");
+    let points = metrics["metrics"].as_array().unwrap();
+    let recorded_mae = points.iter().find(|point| point["key"] == "mae").unwrap()["value"].as_f64().unwrap();
+    assert_eq!(sum / rows.len() as f64, recorded_mae);
+
+    // in every other form it is the same
+    let expected: Vec<f64> = recorded.iter().map(|(_, predicted)| *predicted).collect();
+    let all: Vec<Value> = rows.iter().map(|(row, _)| row.clone()).collect();
+    let numbers = |value: &Value| value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect::<Vec<f64>>();
+    let (status, list) = served.post("/batch-predict", &json!(all));
+    assert_eq!((status, numbers(&list)), (200, expected.clone()));
+    let (_, details) = served.post("/batch-predict?details=true", &json!(all));
+    let single = served.post("/predict", &all[3]).1;
+    assert_eq!(details[3]["confidence_interval"], single["confidence_interval"]);
+    let lines: String = all.iter().map(|row| format!("{row}\n")).collect();
+    let (_, told) = served.text("/batch-predict", "application/x-ndjson", lines);
+    let told: Vec<f64> =
+        told.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["predicted_price"].as_f64().unwrap()).collect();
+    assert_eq!(told, expected);
+    let column = |name: &str, datatype: &str| {
+        let data: Vec<&Value> = all.iter().map(|row| &row[name]).collect();
+        json!({"name": name, "datatype": datatype, "shape": [all.len()], "data": data})
+    };
+    let inputs: Vec<Value> = ["sqft", "bedrooms", "bathrooms", "year_built"]
+        .iter()
+        .map(|name| column(name, "FP64"))
+        .chain(["location", "condition"].iter().map(|name| column(name, "BYTES")))
+        .collect();
+    let (status, inferred) = served.post("/v2/models/m/infer", &json!({"id": "7", "inputs": inputs}));
+    assert_eq!((status, &inferred["id"], &inferred["model_name"]), (200, &json!("7"), &json!("m")), "{inferred}");
+    assert_eq!(numbers(&inferred["outputs"][0]["data"]), expected);
+
+    // and a table, sent or scored as a file, by this program or by `train`
+    let cleaned = workspace.read("cleaned.csv");
+    let table: String = cleaned
+        .lines()
+        .enumerate()
+        .filter(|(at, line)| *at == 0 || line.ends_with(",test"))
+        .map(|(_, line)| format!("{line}\n"))
+        .collect();
+    workspace.write("rows.csv", &table);
+    let said =
+        workspace.ok(&format!("serve predict --model {}.tar.gz --input rows.csv --output scored.csv", bundle(&workspace)));
+    assert!(said.starts_with(&format!("predict   done: {} rows predicted, 0 refused, by m ", rows.len())), "{said}");
+    assert_eq!(served.text("/batch-predict", "text/csv", table), (200, workspace.read("scored.csv")));
+    let of_column = |text: &str, name: &str| -> Vec<f64> {
+        let place = text.lines().next().unwrap().split(',').position(|known| known == name).unwrap();
+        text.lines().skip(1).map(|line| line.split(',').nth(place).unwrap().parse().unwrap()).collect()
+    };
+    assert_eq!(of_column(&workspace.read("scored.csv"), "predicted_price"), expected);
+    workspace.write("raw.csv", workspace.read("rows.csv").replace(",split\n", "\n").replace(",test\n", "\n"));
+    workspace.ok("train predict --models-dir models --input raw.csv --output predicted.csv");
+    assert_eq!(of_column(&workspace.read("predicted.csv"), "prediction"), expected);
+}
+
+#[test]
+fn an_answer_says_how_sure_it_is_and_what_it_goes_by() {
+    let workspace = packaged(600);
+    let served = Served::start(&workspace, "");
+    let (status, told) = served.post("/predict", &a_house());
+    assert_eq!(status, 200);
+    let number = |value: &Value| value.as_f64().unwrap();
+    let (low, high) = (number(&told["confidence_interval"][0]), number(&told["confidence_interval"][1]));
+    let price = number(&told["predicted_price"]);
+    assert!(low < price && price < high && told["interval_coverage"] == 0.9);
+    let parts = told["features_importance"].as_object().unwrap();
+    assert_eq!(parts.len(), 6);
+    let sum: f64 = number(&told["base_value"]) + parts.values().map(number).sum::<f64>();
+    assert!((sum / price - 1.0).abs() < 1e-9, "{sum} {price}");
+    assert_eq!(told["warnings"], json!([]));
+    assert!(told["prediction_time"].as_str().unwrap().ends_with('Z'));
+    assert!(bundle(&workspace).ends_with(told["model_version"].as_str().unwrap()));
+
+    let (_, explained) = served.post("/explain", &a_house());
+    assert_eq!(explained["prediction"], told["predicted_price"]);
+    assert_eq!(explained["columns"][0]["contribution"], told["features_importance"]["sqft"]);
+    let features = explained["features"].as_array().unwrap();
+    let sum: f64 = number(&explained["base_value"]) + features.iter().map(|f| number(&f["contribution"])).sum::<f64>();
+    assert!((sum / price - 1.0).abs() < 1e-9);
+
+    // allowed, and unlike training rows
+    let odd = json!({"sqft": 19000, "bedrooms": null, "bathrooms": 2, "location": "Rural", "year_built": 1999, "condition": "Good"});
+    let (status, told) = served.post("/predict", &odd);
+    assert_eq!(status, 200);
+    let kinds: Vec<&Value> = told["warnings"].as_array().unwrap().iter().map(|warning| &warning["type"]).collect();
+    assert_eq!(kinds, ["outside_training", "imputed"]);
+    let text = told["warnings"][0]["msg"].as_str().unwrap();
+    assert!(text.starts_with("19000 is allowed, but lies outside of what training saw: "), "{text}");
+    assert_eq!(served.metric("hpp_field_problems_total{feature=\"sqft\",problem=\"outside_training\"}"), 1.0);
+}
+
+#[test]
+fn every_fault_is_named_and_none_is_a_fault_of_the_server() {
+    let workspace = packaged(400);
+    let served = Served::start(&workspace, "--max-body 200000 --max-rows 1000");
+    let wrong =
+        json!({"sqft": 1e12, "bedroms": 2, "location": "Subrub", "year_built": "old", "condition": true, "price": 5});
+    let (status, told) = served.post("/predict", &wrong);
+    assert_eq!((status, &told["error"]), (422, &json!("5 values break the schema")));
+    let detail = told["detail"].as_array().unwrap();
+    let of =
+        |field: &str| detail.iter().find(|fault| fault["loc"][1] == field).unwrap_or_else(|| panic!("{field} in {told}"));
+    assert_eq!(
+        *of("sqft"),
+        json!({"loc": ["body", "sqft"], "type": "out_of_range", "msg": "1000000000000 is above the maximum 20000", "input": 1e12,
+               "allowed": {"min": 200.0, "max": 20000.0}})
+    );
+    assert_eq!((&of("bedroms")["type"], &of("bedroms")["nearest"]), (&json!("unknown_field"), &json!("bedrooms")));
+    assert_eq!((&of("location")["type"], &of("location")["nearest"]), (&json!("unknown_level"), &json!("Suburb")));
+    assert_eq!(of("location")["allowed"]["levels"].as_array().unwrap().len(), 6);
+    assert_eq!(of("year_built")["msg"], "\"old\" is not an integer");
+    assert_eq!(of("condition")["msg"], "true is not text");
+    assert_eq!(served.metric("hpp_field_problems_total{feature=\"sqft\",problem=\"out_of_range\"}"), 1.0);
+
+    let many = vec![json!({"sqft": 1}); 300];
+    let (status, told) = served.post("/batch-predict", &json!(many));
+    assert_eq!((status, &told["faults"], told["detail"].as_array().unwrap().len()), (422, &json!(300), 100));
+    assert_eq!(told["detail"][99]["loc"], json!(["body", 99, "sqft"]));
+
+    let json_type = "application/json";
+    let cases: [(&str, &str, String, u16, &str); 14] = [
+        (
+            "/predict",
+            json_type,
+            "{\"sqft\": 1".into(),
+            400,
+            "the body is not JSON: EOF while parsing an object at line 1 column 10",
+        ),
+        ("/predict", json_type, String::new(), 400, "the body is not JSON: EOF while parsing a value at line 1 column 0"),
+        (
+            "/predict",
+            json_type,
+            "[]".into(),
+            422,
+            "invalid type: sequence, expected an object with a value for each field at line 1 column 0",
+        ),
+        ("/predict", json_type, "{\"sqft\": 900, \"sqft\": 900}".into(), 422, "sqft: is given twice"),
+        (
+            "/predict",
+            json_type,
+            "{\"sqft\": 1e999}".into(),
+            400,
+            "the body is not JSON: number out of range at line 1 column 14",
+        ),
+        (
+            "/predict",
+            "text/plain",
+            "{}".into(),
+            415,
+            "content-type: \"text/plain\" is not taken here; send application/json",
+        ),
+        (
+            "/predict",
+            json_type,
+            " ".repeat(300_000),
+            413,
+            "the body is larger than the 200000 bytes that are taken; send fewer rows at a time",
+        ),
+        ("/batch-predict", json_type, "{}".into(), 422, "invalid type: map, expected a list of rows at line 1 column 0"),
+        (
+            "/batch-predict",
+            json_type,
+            format!("[{}]", vec!["{}"; 1001].join(",")),
+            413,
+            "1001 rows are more than the 1000 that a list may have; send a stream, or fewer at a time",
+        ),
+        ("/batch-predict?detail=1", json_type, "[]".into(), 400, "\"detail=1\": the only parameter is details=true"),
+        (
+            "/batch-predict",
+            "text/csv",
+            "sqfd,location\n1,Rural\n".into(),
+            400,
+            "line 1: there is no column \"sqft\", but \"sqfd\": is it misspelt?",
+        ),
+        ("/batch-predict", "application/vnd.apache.arrow.stream", "rows".into(), 400, "Ipc error: "),
+        (
+            "/v2/models/m/infer",
+            json_type,
+            "{\"inputs\":[{\"name\":\"sqft\",\"shape\":[2],\"datatype\":\"FP64\",\"data\":[900]}]}".into(),
+            400,
+            "inputs: \"sqft\": the shape is [2]; a column of 1 rows has [1] or [1, 1]",
+        ),
+        ("/v2/models/other/infer", json_type, "{}".into(), 404, "there is no model \"other\" here; there is \"m\""),
+    ];
+    for (path, media_type, body, expected, message) in cases {
+        let (status, told) = answer(served.request(path, media_type, body.clone()));
+        let error = told["error"].as_str().unwrap();
+        assert_eq!(status, expected, "{path} {}: {told}", &body[..body.len().min(80)]);
+        assert!(error == message || message.ends_with(": "), "{path}: {error}");
+    }
+    assert_eq!(served.post("/batch-predict", &json!([])), (200, json!([])));
+    assert_eq!(served.get("/predict").0, 405);
+    assert_eq!(served.get("/nowhere").0, 404);
+    assert_eq!(served.get("/v2/models/m/versions/none").0, 404);
+    // a row of a stream keeps its place
+    let (status, told) =
+        served.text("/batch-predict", "application/x-ndjson", "{\"sqft\": 900}\n\nnonsense\n{\"sqft\": 1}\n");
+    let lines: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((status, lines.len()), (200, 3));
+    assert!(lines[0]["predicted_price"].is_number());
+    assert_eq!(lines[1]["error"], "expected ident at line 1 column 2");
+    assert_eq!(lines[2]["error"], "sqft: 1 is below the minimum 200");
+    let (_, told) = served.text("/batch-predict", "text/csv", "sqft,note\n900,a\n1,\"b, c\"\n800\n");
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(lines[0], "sqft,note,predicted_price,predicted_price_low,predicted_price_high,problem");
+    assert!(lines[1].starts_with("900,a,") && lines[1].ends_with(','), "{told}");
+    assert_eq!(lines[2], "1,\"b, c\",,,,sqft: 1 is below the minimum 200");
+    assert_eq!(lines[3], "800,,,,,has 1 fields where the header has 2");
+    assert_eq!(served.get("/health"), (200, json!({"status": "healthy", "model_loaded": true})));
+    assert_eq!(served.metric("http_requests_total{handler=\"/predict\",method=\"POST\",status=\"4xx\"}"), 8.0);
+}
+
+#[test]
+fn a_file_is_scored_or_refused_with_its_line() {
+    let workspace = packaged(400);
+    let model = bundle(&workspace);
+    let scored = |input: &str| workspace.run(&format!("serve predict --model {model} --input {input} --output out.csv"));
+    workspace.write("some.csv", "sqft,location\n900,Rural\n1000,Atlantis\n");
+    let run = scored("some.csv");
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(
+        run.stderr,
+        "warning: 1 rows have no prediction; the column `problem` says why (line 3: location: \"Atlantis\" is not one of the levels \
+         Downtown, Mountain, Rural, Suburb, Urban, Waterfront)\n"
+    );
+    assert!(workspace.read("out.csv").lines().nth(2).unwrap().starts_with("1000,Atlantis,,,,"));
+    let kept = workspace.bytes("out.csv");
+    workspace
+        .write("none.csv", "sqft\n1\n")
+        .write("empty.csv", "sqft\n")
+        .write("other.csv", "a,b\n1,2\n")
+        .write("bad.csv", b"sqft\n\xff\n");
+    for (input, code, message) in [
+        ("none.csv", 1, "none.csv: none of its 1 rows keeps to the schema; line 2: sqft: 1 is below the minimum 200"),
+        ("empty.csv", 2, "empty.csv: has no row below its header"),
+        (
+            "other.csv",
+            2,
+            "other.csv: line 1: none of the columns sqft, bedrooms, bathrooms, location, year_built, condition is there; is the first line a header?",
+        ),
+        ("bad.csv", 2, "bad.csv: line 2: is not UTF-8 text"),
+        ("absent.csv", 2, "absent.csv: no such file. Name another file"),
+        ("out.csv", 2, "out.csv: is both input and output; name another output"),
+        ("rows.parquet", 2, "rows.parquet: is not a .csv file; `train predict` reads and writes Parquet"),
+    ] {
+        let run = scored(input);
+        assert_eq!((run.code, run.stderr.as_str()), (code, format!("error: {message}\n").as_str()));
+    }
+    assert_eq!(workspace.bytes("out.csv"), kept, "what was written before is lost");
+}
