@@ -12,6 +12,9 @@ With --boosting PYTHON (which has pandas, lightgbm and scikit-learn, and best on
 beside LightGBM's and a forest's beside scikit-learn's, on made-up tables and on every --featured FILE:TARGET that `engineer` wrote
 (scripts/boosting_peer.py): seconds of the fastest fit, test RMSE, memory that the fit adds, predictions.
 
+With --serving PYTHON (which has fastapi, uvicorn, scikit-learn) the API is measured beside a bare axum "hello" and, with --peer and
+--peer-models, an API in Python (scripts/serving_bench.py): requests a second, batches, overload, reloads, start, memory, size.
+
 Every figure is the median of --runs; peak memory is the largest of them. The machine's load stands in the first line.
 """
 import argparse
@@ -27,6 +30,8 @@ import sys
 import tempfile
 import time
 import urllib.request
+
+import serving_bench
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -126,6 +131,9 @@ def main():
     parser.add_argument("--boosting", type=pathlib.Path, help="a Python with lightgbm")
     parser.add_argument("--featured", action="append", default=[], metavar="FILE:TARGET", help="a table for --boosting")
     parser.add_argument("--only-boosting", action="store_true", help="measure nothing else")
+    parser.add_argument("--serving", type=pathlib.Path, help="a Python with fastapi: measure the API, and nothing else")
+    parser.add_argument("--peer-models", type=pathlib.Path, help="the folder of the peer's model.pkl and pre.pkl")
+    parser.add_argument("--overload", type=int, default=60, help="seconds of too much")
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the large table")
     parser.add_argument("--runs", type=int, default=5, help="runs of the quick measurements; large ones take three at most")
     args = parser.parse_args()
@@ -135,6 +143,10 @@ def main():
     peer = args.peer.resolve() if args.peer else None
     load = os.getloadavg()[0]
     print(f"{os.cpu_count()} cores, load {load:.2f} at the start, medians of {args.runs} runs\n")
+    if args.serving:
+        shutil.rmtree(work)
+        serving_bench.main(args)
+        return
     if args.boosting:
         boosting(args, work)
         if args.only_boosting:

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Everything that proves the project: formatting, lints, every test. Needs rustup's toolchain, a C compiler, git and python3.
+# Everything that proves the project: formatting, lints, every test. Needs rustup's toolchain, a C compiler, git and python3; what else it
+# drives it installs (Debian's packages prometheus and chromium, MLflow in a folder of its own).
 # UPDATE_DOCS=1 writes the generated documents instead of comparing them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -17,6 +18,8 @@ import ast, sys
 for path in sys.argv[1:]:
     ast.parse(open(path, encoding="utf-8").read(), path)
 PY
+step "Prometheus and Chromium to test against"
+scripts/test_tools.sh
 step "MLflow to test against"
 # the newest that can be installed, and the oldest of its major version
 scripts/mlflow_venv.sh 3.17.2

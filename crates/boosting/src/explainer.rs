@@ -89,6 +89,18 @@ impl Explainer {
         self.tables.push(Table { features_end: self.features.len(), values_start });
     }
 
+    /// `(base + Σ output) · factor` for every row of `columns`: the same bits as [`Trees::predict`].
+    ///
+    /// # Panics
+    /// If `trees` are not those that it was made of: that is a mistake in the caller.
+    pub fn predict(&self, trees: &Trees, columns: &[Vec<f64>], rows: usize, sum: Sum) -> Vec<f64> {
+        if self.deep.is_empty() {
+            self.outcomes.predict(trees, columns, rows, sum)
+        } else {
+            trees.predict(columns, rows, sum)
+        }
+    }
+
     /// Adds to `added` what each feature adds to the sum of the trees for `row`, over [`Trees::expected`]; returns the sum itself, the same
     /// bits as those of [`Trees::predict_row`].
     ///

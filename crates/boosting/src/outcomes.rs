@@ -3,10 +3,14 @@
 //! Thresholds stand feature by feature in ascending order, and only those that the row exceeds are looked at (Lucchese et al., "QuickScorer: a
 //! fast algorithm to rank documents with additive ensembles of regression trees", 2015). The leaf is then looked up by the answers.
 
+use rayon::prelude::*;
+
 use crate::{Sum, Trees};
 
 /// Larger trees have too many outcomes: 2 to the power of their splits.
 const SPLITS: usize = 7;
+/// Rows that are asked together.
+const BLOCK: usize = 64;
 
 /// Small trees, ready to be asked row by row.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +27,20 @@ pub struct Outcomes {
     leaves: Vec<f64>,
     /// Per tree where its leaves begin.
     leaves_start: Vec<usize>,
+    /// Per feature its different thresholds, ascending.
+    cuts: Vec<Vec<f64>>,
+    /// The splits at thresholds once more, tree by tree, for many rows together.
+    splits: Vec<Split>,
+    /// Per tree where its splits end.
+    splits_end: Vec<usize>,
+}
+
+/// A split as many rows are asked for it: rows go right that exceed more cuts of the feature than this.
+#[derive(Clone, Copy, Debug)]
+struct Split {
+    feature: u32,
+    cut: i16,
+    others: u16,
 }
 
 /// A split at a threshold.
@@ -85,6 +103,67 @@ impl Outcomes {
         let features = self.thresholds.last().map_or(0, |threshold| threshold.feature + 1);
         let end = |feature| self.thresholds.partition_point(|threshold| threshold.feature <= feature);
         self.thresholds_end = (0..features).map(end).collect();
+        self.sort_for_blocks();
+    }
+
+    fn sort_for_blocks(&mut self) {
+        self.cuts = vec![Vec::new(); self.thresholds_end.len()];
+        for threshold in &self.thresholds {
+            let cuts = &mut self.cuts[threshold.feature as usize];
+            if cuts.last() != Some(&threshold.at) {
+                cuts.push(threshold.at);
+            }
+        }
+        let split = |threshold: &Threshold| {
+            let cut = self.cuts[threshold.feature as usize].partition_point(|cut| *cut < threshold.at);
+            (threshold.tree, Split { feature: threshold.feature, cut: cut as i16, others: u16::from(threshold.others) })
+        };
+        let mut splits: Vec<(u32, Split)> = self.thresholds.iter().map(split).collect();
+        splits.sort_by_key(|(tree, _)| *tree);
+        let end = |tree| splits.partition_point(|(known, _)| *known <= tree);
+        self.splits_end = (0..self.leftmost.len() as u32).map(end).collect();
+        self.splits = splits.into_iter().map(|(_, split)| split).collect();
+    }
+
+    /// `(base + Σ output) · factor` for every row of `columns`: the same bits as [`Trees::predict`].
+    ///
+    /// # Panics
+    /// If `trees` are not those that it was made of: that is a mistake in the caller.
+    pub fn predict(&self, trees: &Trees, columns: &[Vec<f64>], rows: usize, sum: Sum) -> Vec<f64> {
+        let simple = self.sets.is_empty() && self.cuts.iter().all(|cuts| cuts.len() < i16::MAX as usize);
+        let known = simple && !columns.iter().flatten().any(|value| value.is_nan());
+        if !known {
+            return trees.predict(columns, rows, sum);
+        }
+        let mut totals = vec![sum.base; rows];
+        totals.par_chunks_mut(BLOCK).enumerate().for_each(|(block, totals)| {
+            let rows = block * BLOCK..block * BLOCK + totals.len();
+            // how many cuts each row exceeds: behind that a split is one comparison of small numbers, many at a time
+            let mut exceeded = vec![[0_i16; BLOCK]; self.cuts.len()];
+            for (exceeded, (cuts, column)) in exceeded.iter_mut().zip(self.cuts.iter().zip(columns)) {
+                for (exceeded, x) in exceeded.iter_mut().zip(&column[rows.clone()]) {
+                    *exceeded = cuts.partition_point(|cut| cut < x) as i16;
+                }
+            }
+            let mut start = 0;
+            for (tree, end) in self.splits_end.iter().enumerate() {
+                let mut outcomes = [u16::from(self.leftmost[tree]); BLOCK];
+                for split in &self.splits[start..*end] {
+                    for (outcome, exceeded) in outcomes.iter_mut().zip(&exceeded[split.feature as usize]) {
+                        // all ones where the row goes right, and no branch, so that the compiler takes eight rows at a time
+                        let right = (split.cut - *exceeded) >> 15;
+                        *outcome &= split.others | !right.cast_unsigned();
+                    }
+                }
+                let leaves = &self.leaves[self.leaves_start[tree]..];
+                for (total, outcome) in totals.iter_mut().zip(&outcomes) {
+                    *total += leaves[usize::from(*outcome)];
+                }
+                start = *end;
+            }
+            totals.iter_mut().for_each(|total| *total *= sum.factor);
+        });
+        totals
     }
 
     /// The outcome of every tree.
@@ -175,6 +254,25 @@ mod tests {
             let cell = |rng: &mut Rng| if rng.u32(0..8) == 0 { f64::NAN } else { f64::from(rng.u32(0..18)) / 2.0 };
             let row: Vec<f64> = (0..4).map(|_| cell(&mut rng)).collect();
             assert_eq!(outcomes.predict_row(&trees, &row, sum).to_bits(), trees.predict_row(&row, sum).to_bits());
+        }
+        // many rows together, of trees that ask for no sets
+        let mut trees = Trees::default();
+        for _ in 0..40 {
+            let mut leaves = vec![trees.begin_tree(rng.f64(), 1.0)];
+            for _ in 0..rng.usize(0..=SPLITS) {
+                let leaf = leaves.swap_remove(rng.usize(..leaves.len()));
+                let rule = Rule::AtMost(f64::from(rng.u32(0..20)));
+                let left = trees.split(leaf, rng.usize(0..4), &rule, rng.bool(), [(rng.f64(), 1.0), (rng.f64(), 1.0)]);
+                leaves.extend([left, left + 1]);
+            }
+        }
+        let outcomes = Outcomes::of(&trees).unwrap();
+        let mut columns: Vec<Vec<f64>> =
+            (0..4).map(|_| (0..150).map(|_| f64::from(rng.u32(0..45)) / 2.0).collect()).collect();
+        for _ in 0..2 {
+            let found = outcomes.predict(&trees, &columns, 150, sum);
+            assert!(found.iter().zip(trees.predict(&columns, 150, sum)).all(|(a, b)| a.to_bits() == b.to_bits()));
+            columns[1][70] = f64::NAN;
         }
     }
 }

@@ -120,6 +120,19 @@ impl Explainer {
         (file.target_transform.inverse(prediction), sum.undo(file.target_transform))
     }
 
+    /// Predictions in the target's own unit: the same bits as those of [`Model::predict`].
+    ///
+    /// # Panics
+    /// As [`explain`](Self::explain).
+    pub fn predict(&self, model: &Model, features: &Matrix) -> Vec<f64> {
+        let file = model.file();
+        let (Regressor::Trees(ensemble), [Prepared::Trees(_, explainer)]) = (&file.regressor, self.parts.as_slice()) else {
+            return model.predict(features);
+        };
+        let sums = explainer.predict(&ensemble.trees, features.columns(), features.rows(), ensemble.sum());
+        sums.into_iter().map(|sum| file.target_transform.inverse(ensemble.link(sum))).collect()
+    }
+
     /// The interval around the prediction for a row of features: the same bits as those of [`crate::Conformal::bounds_row`].
     ///
     /// # Panics

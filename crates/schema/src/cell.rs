@@ -103,7 +103,9 @@ impl Column {
     pub fn text<'a>(&'a self, cell: &'a str) -> Result<Option<Cow<'a, str>>, Violation> {
         let trimmed = cell.trim();
         if self.spec.kind == ColumnType::Category {
-            if let Some(code) = self.spellings.get(&fold(trimmed)) {
+            // most cells are spelt as the schema spells them
+            let known = self.spellings.get(trimmed).or_else(|| self.spellings.get(&fold(trimmed)));
+            if let Some(code) = known {
                 return Ok(Some(Cow::Borrowed(&self.spec.levels[*code as usize])));
             }
             if self.is_missing(trimmed) {

@@ -154,6 +154,9 @@ fn spellings(spec: &ColumnSpec) -> Result<FxHashMap<String, u32>, String> {
             return Err(format!("alias \"{alias}\" stands for two levels"));
         }
     }
+    // as they stand, too: they are looked for first
+    let as_written = spec.levels.iter().zip(0..).map(|(level, code)| (level.clone(), code));
+    spellings.extend(as_written);
     Ok(spellings)
 }
 

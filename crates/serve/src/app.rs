@@ -38,6 +38,8 @@ const SHADOWED: usize = 1000;
 /// Bytes of bodies of batches that are in memory at most, or two of the largest.
 const ROOM: u64 = 128 << 20;
 const ROOM_UNIT: u64 = 1024;
+/// Tables that may come as streams, a batch that may be under way.
+const STREAMS: usize = 8;
 /// How long a batch waits for its turn.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// The header by which a caller asks for one of the models.
@@ -110,6 +112,8 @@ pub(crate) struct App {
     pub(crate) feedback: Feedback,
     /// Batches that may begin.
     batches: Arc<Semaphore>,
+    /// Tables that may come at a time. They come as slowly as their senders like, so that they do not take turns.
+    streams: Arc<Semaphore>,
     /// Room for the bodies of batches, in units of [`ROOM_UNIT`].
     room: Arc<Semaphore>,
     pub(crate) in_flight: AtomicI64,
@@ -186,6 +190,14 @@ impl App {
         }
     }
 
+    /// A place for a table that comes as a stream.
+    ///
+    /// # Errors
+    /// If all are taken.
+    pub(crate) fn stream(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        self.streams.clone().try_acquire_owned().map_err(|_| self.too_many_batches())
+    }
+
     /// Room in memory for the body of a batch.
     ///
     /// # Errors
@@ -224,6 +236,7 @@ impl App {
     pub(crate) fn start(parts: Parts) -> Shared {
         let Parts { models, division, metrics, log, limits, rate_limit, access, journal } = parts;
         let batches = Arc::new(Semaphore::new(limits.batches));
+        let streams = Arc::new(Semaphore::new(STREAMS * limits.batches));
         let room = Arc::new(Semaphore::new(units(ROOM.max(2 * limits.body as u64)) as usize));
         let (queue, rows) = sync_channel::<Shadowed>(SHADOWED);
         let shadow = (models.challenger.is_some() && division.share <= 0.0).then_some(queue);
@@ -239,6 +252,7 @@ impl App {
             feedback: Feedback::default(),
             batches,
             room,
+            streams,
             in_flight: AtomicI64::new(0),
             draining: AtomicBool::new(false),
             shadow,

@@ -42,8 +42,8 @@ pub(crate) async fn batch(
     let (role, engine) = app.choose(&models, &headers, id_of(&headers))?;
     let engine = engine.clone();
     if let Some(format) = body::media_type(&headers).and_then(|named| Format::of(&named)) {
-        let turn = app.turn().await?;
-        return stream::answer(app, engine, role, format, &headers, body, turn).await;
+        let place = app.stream()?;
+        return stream::answer(app, engine, role, format, &headers, body, place).await;
     }
     body::check_json(&headers, ", text/csv, application/x-ndjson or application/vnd.apache.arrow.stream")?;
     let time = app.limits.time;
@@ -150,15 +150,15 @@ fn predict_some(app: &App, engine: &Engine, rows: &[Row], details: bool) -> Part
     if all > 0 {
         return Part { rows: rows.len(), faults, found: all, text: Vec::new() };
     }
-    let predictions = engine.predict_many(&judged);
+    let predictions = engine.predict_many(&judged, details);
     if let Some(place) = predictions.iter().position(|prediction| !prediction.value.is_finite()) {
         let message = "the model has no finite prediction for this row";
         let fault = Fault { row: Some(place), ..Fault::new("", FaultKind::OutOfRange, message, Value::Null) };
         return Part { rows: rows.len(), faults: vec![fault], found: 1, text: Vec::new() };
     }
+    engine.count_many(judged.iter().zip(&predictions).map(|(cells, prediction)| (cells.as_slice(), prediction.value)));
     let mut text = Vec::with_capacity(rows.len() * if details { 160 } else { 20 });
     for (place, (prediction, cells)) in predictions.iter().zip(&judged).enumerate() {
-        engine.count(cells, prediction.value);
         if place > 0 {
             text.push(b',');
         }

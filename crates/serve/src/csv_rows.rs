@@ -96,7 +96,7 @@ pub(crate) fn predict(engine: &Engine, rows: &[Vec<Given>]) -> Vec<Result<Predic
                 judged.push(engine.fields.judge(given, &engine.predictor, &mut faults));
                 problems.push((!faults.is_empty()).then(|| text_of(&faults)));
             }
-            let predictions = engine.predict_many(&judged);
+            let predictions = engine.predict_many(&judged, true);
             let told: Vec<Result<Prediction, String>> = predictions
                 .into_iter()
                 .zip(problems)

@@ -22,6 +22,9 @@ use crate::{
 
 /// The header that carries a request's id.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// What a page of ours may load: what comes from here.
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 /// Longer ids are replaced.
 const LONGEST_ID: usize = 128;
 
@@ -152,22 +155,19 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
 
 /// The headers of every answer.
 fn finish(headers: &mut HeaderMap, endpoint: Endpoint, id: HeaderValue, origin: Option<HeaderValue>, method: &Method) {
-    headers.reserve(12);
+    headers.reserve(8);
     headers.insert(REQUEST_ID, id);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    let page = matches!(endpoint, Endpoint::Page | Endpoint::Docs);
-    if !page {
+    if matches!(endpoint, Endpoint::Page | Endpoint::Docs) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY));
+        headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    } else {
+        // what is no page loads nothing, and stands in no frame
+        headers
+            .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
-    let policy = if page {
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; \
-         form-action 'none'; frame-ancestors 'none'"
-    } else {
-        "default-src 'none'; frame-ancestors 'none'"
-    };
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     let Some(origin) = origin else { return };
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(header::VARY, HeaderValue::from_static("origin"));

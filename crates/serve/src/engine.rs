@@ -139,8 +139,8 @@ impl Engine {
         self.canary().map_or(Value::Null, |prediction| Value::from(prediction.value))
     }
 
-    /// Predicts many rows of cells at once, with their intervals.
-    pub(crate) fn predict_many(&self, rows: &[Vec<Cell>]) -> Vec<Prediction> {
+    /// Predicts many rows of cells at once, with their intervals if they are wanted.
+    pub(crate) fn predict_many(&self, rows: &[Vec<Cell>], intervals: bool) -> Vec<Prediction> {
         let mut bench = Workbench::default();
         let width = self.predictor.model().file().features.len();
         let mut columns = vec![Vec::with_capacity(rows.len()); width];
@@ -155,8 +155,12 @@ impl Engine {
             }
         }
         let features = Matrix::new(columns);
-        let values = self.predictor.model().predict(&features);
-        let interval = self.predictor.model().file().interval.as_ref();
+        let model = self.predictor.model();
+        let values = match &self.explainer {
+            Ok(explainer) => explainer.predict(model, &features),
+            Err(_) => model.predict(&features),
+        };
+        let interval = model.file().interval.as_ref().filter(|_| intervals);
         let bounds = interval.map(|interval| interval.bounds(&features, &values, self.about.coverage));
         let prediction = |(row, value): (usize, f64)| Prediction {
             value: if refused[row] { f64::NAN } else { value },
@@ -172,6 +176,23 @@ impl Engine {
         self.fields.bins(cells, layout, &mut bins);
         bins.extend(layout.prediction_bin(prediction));
         window.lock().unwrap_or_else(PoisonError::into_inner).add(&bins);
+    }
+
+    /// Counts rows and their predictions among the last ones; those without a prediction are left out.
+    pub(crate) fn count_many<'a>(&self, rows: impl Iterator<Item = (&'a [Cell<'a>], f64)>) {
+        let Some((layout, window)) = &self.drift else { return };
+        let (mut bins, mut ends) = (Vec::new(), Vec::new());
+        for (cells, prediction) in rows {
+            self.fields.bins(cells, layout, &mut bins);
+            bins.extend(layout.prediction_bin(prediction));
+            ends.push(bins.len());
+        }
+        let mut window = window.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut start = 0;
+        for end in ends {
+            window.add(&bins[start..end]);
+            start = end;
+        }
     }
 
     /// How far the last rows are from those of training, if that is known.

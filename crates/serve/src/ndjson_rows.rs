@@ -84,7 +84,7 @@ fn answer(engine: &Engine, lines: &[&[u8]]) -> (Vec<u8>, u64) {
     }
     let judge = |(given, faults): (_, &mut Vec<Fault>)| engine.fields.judge(given, &engine.predictor, faults);
     let judged: Vec<_> = given.iter().map(Vec::as_slice).zip(&mut faults).map(judge).collect();
-    let predictions = engine.predict_many(&judged);
+    let predictions = engine.predict_many(&judged, true);
     let (mut out, mut refused) = (Vec::with_capacity(lines.len() * 96), 0);
     for (place, prediction) in predictions.iter().enumerate() {
         let error = if let Some(message) = &unreadable[place] {

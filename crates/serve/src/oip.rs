@@ -132,7 +132,8 @@ fn engine_of(app: &App, path: &[String]) -> Result<Arc<Engine>, Refusal> {
     }
 }
 
-fn output_names(engine: &Engine) -> Vec<String> {
+/// What can be asked for: the prediction, and the ends of its interval where there is one.
+pub(crate) fn output_names(engine: &Engine) -> Vec<String> {
     let target = engine.target();
     let interval = engine.predictor.model().file().interval.is_some();
     let bounds = ["low", "high"].map(|end| format!("{target}_{end}")).into_iter().filter(|_| interval);
@@ -202,13 +203,13 @@ fn predict(
     if found > 0 {
         return Err(Refusal::some_faults(faults, found));
     }
-    let predictions = engine.predict_many(&judged);
+    let predictions = engine.predict_many(&judged, true);
     if let Some(row) = predictions.iter().position(|prediction| !prediction.value.is_finite()) {
         let message = "the model has no finite prediction for this row";
         let fault = Fault { row: Some(row), ..Fault::new("", FaultKind::OutOfRange, message, Value::Null) };
         return Err(Refusal::faults(vec![fault]));
     }
-    judged.iter().zip(&predictions).for_each(|(cells, prediction)| engine.count(cells, prediction.value));
+    engine.count_many(judged.iter().zip(&predictions).map(|(cells, prediction)| (cells.as_slice(), prediction.value)));
     app.metrics.predicted(role, rows as u64, std::time::Duration::ZERO);
     Ok(predictions)
 }

@@ -3,7 +3,7 @@
 use schema::ColumnType;
 use serde_json::{Map, Value, json};
 
-use crate::{engine::Engine, fields::Field};
+use crate::{engine::Engine, fields::Field, oip::output_names};
 
 /// What a field takes, as JSON Schema.
 pub(crate) fn column_schema(field: &Field) -> Value {
@@ -56,7 +56,7 @@ pub(crate) fn render(engine: &Engine, guarded: bool) -> String {
                                     what is allowed but unlike training rows is predicted with a warning.",
                                    engine.target(), engine.predictor.model().file().algorithm),
         },
-        "paths": paths(&Value::Object(example), &engine.canary_value()),
+        "paths": paths(engine, &Value::Object(example)),
         "components": {"schemas": {
             "Row": row,
             "Prediction": {"type": "object", "required": [&key, "confidence_interval", "features_importance", "prediction_time"], "properties": {
@@ -117,7 +117,7 @@ const REFUSALS: [(&str, &str); 8] = [
     ("503", "enough to do already; see retry-after"),
 ];
 
-fn paths(example: &Value, prediction: &Value) -> Value {
+fn paths(engine: &Engine, example: &Value) -> Value {
     let json_of = |schema: Value| json!({"application/json": {"schema": schema}});
     let answer = |description: &str, schema: Value| json!({"description": description, "content": json_of(schema)});
     let refusal = |description: &str| answer(description, json!({"$ref": "#/components/schemas/Refusal"}));
@@ -139,13 +139,18 @@ fn paths(example: &Value, prediction: &Value) -> Value {
     let ready = [("503", "not ready")];
     let key = [("401", "a key is needed")];
     let named = json!([{"name": "name", "in": "path", "required": true, "schema": {"type": "string"}}]);
+    let columns: Vec<&str> = engine.fields.fields.iter().map(Field::name).collect();
     let tensor = json!({"type": "object", "required": ["name", "shape", "datatype", "data"], "properties": {
-        "name": {"type": "string"}, "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}},
-        "datatype": {"type": "string"}, "data": {"type": "array"},
+        "name": {"enum": columns},
+        "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}, "description": "[rows] or [rows, 1]"},
+        "datatype": {"type": "string"},
+        "data": {"type": "array"},
     }});
+    let output = json!({"type": "object", "required": ["name"], "properties": {"name": {"enum": output_names(engine)}}});
     let infer = json!({"type": "object", "required": ["inputs"], "properties": {
-        "id": {"type": "string"}, "inputs": {"type": "array", "items": tensor},
-        "outputs": {"type": "array", "items": {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}},
+        "id": {"type": ["string", "null"]},
+        "inputs": {"type": "array", "minItems": 1, "items": tensor},
+        "outputs": {"type": ["array", "null"], "items": output},
     }});
     let feedback = json!({"type": "object", "required": ["request_id", "actual"], "additionalProperties": false, "properties": {
         "request_id": {"type": "string"}, "actual": {"type": "number"},
@@ -155,14 +160,14 @@ fn paths(example: &Value, prediction: &Value) -> Value {
             "responses": responses(answer("the prediction, its interval and its parts", json!({"$ref": "#/components/schemas/Prediction"})), &REFUSALS)}},
         "/batch-predict": {"post": {"summary": "predict many rows",
             "description": "A list of rows gives a list of predictions; ?details=true gives each its interval and warnings. CSV, NDJSON and \
-                            Arrow are answered as streams of the same kind, in which a row that breaks the schema keeps its place.",
+                            Arrow, of any length, are answered in kind: a row that breaks the schema keeps its place.",
             "parameters": [{"name": "details", "in": "query", "schema": {"type": "boolean"}}],
             "requestBody": batch,
             "responses": responses(answer("the predictions, in the order of the rows", json!({"type": "array"})), &REFUSALS)}},
         "/explain": {"post": {"summary": "take the prediction of one row apart, by columns and by features", "requestBody": body(&row, example),
             "responses": responses(answer("the parts, which add up to the prediction", object.clone()), &REFUSALS)}},
         "/feedback": {"post": {"summary": "tell the true value of what was predicted under a request's id",
-            "requestBody": body(&feedback, &json!({"request_id": "the x-request-id of the prediction", "actual": prediction})),
+            "requestBody": body(&feedback, &json!({"request_id": "the x-request-id of the prediction", "actual": engine.canary_value()})),
             "responses": responses(answer("how far the prediction was off", object.clone()), &not_found)}},
         "/model": get("the model: schema, figures, lineage, card, drift", answer("the model", object.clone()), &key),
         "/health": get("healthy as long as the server answers", answer("healthy", object.clone()), &[]),

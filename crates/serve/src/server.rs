@@ -23,6 +23,9 @@ use crate::{
     reload, routes,
 };
 
+/// How far the threads of batches step back.
+const BATCHES_NICE: i32 = 10;
+
 #[derive(Serialize)]
 struct Summary {
     status: &'static str,
@@ -42,6 +45,11 @@ pub fn run(config: Config) -> anyhow::Result<Outcome> {
     let journal = config.journal.as_ref().map(|(folder, keep)| Journal::open(folder, *keep, &log)).transpose()?;
     let metrics = Metrics::new(&models.champion, clock.started_at_ms);
     metrics.models(&models.roles());
+    // batches are worked on by threads that give way to those that answer
+    let pool = rayon::ThreadPoolBuilder::new().start_handler(|_| {
+        let _ = rustix::process::nice(BATCHES_NICE);
+    });
+    pool.build_global().context("starting threads")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.workers)
         .enable_all()

@@ -1,10 +1,14 @@
-//! Rows that come as a stream and are answered as one: CSV, NDJSON, Arrow. Whatever their number, few of them are in memory.
+//! Tables of any length: CSV, NDJSON, Arrow. A few thousand rows of them are in memory at a time; answers that are long wait on the disk.
 //!
-//! A row that breaks the schema stays in its place, without a prediction and with what is wrong with it: by then the answer has begun.
+//! The answer begins when the last row has come. Most clients read nothing before they have sent all, so that an answer in between would wait
+//! for them, and they for it; and a fault in the middle of a table can be answered as one. A row that breaks the schema stays in its place,
+//! without a prediction and with what is wrong with it.
 
 use std::{
-    io::{self, BufReader, Read, Write},
+    fs::File,
+    io::{self, BufReader, BufWriter, Read, Seek, Write},
     sync::Arc,
+    time::Duration,
 };
 
 use axum::{
@@ -12,8 +16,9 @@ use axum::{
     http::{HeaderMap, HeaderValue, header},
     response::Response,
 };
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use serde_json::json;
+use tempfile::SpooledData;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
@@ -23,13 +28,16 @@ use crate::{
     csv_rows::{self, Scored},
     engine::Engine,
     ndjson_rows,
+    predict::failed,
     refusal::Refusal,
 };
 
-/// What is written before it is sent.
+/// What is read and sent at a time.
 const CHUNK: usize = 1 << 16;
-/// Chunks that wait to be sent.
-const WAITING: usize = 8;
+/// Chunks of a file that wait to be sent.
+const WAITING: usize = 4;
+/// Bytes of an answer that wait in memory.
+const IN_MEMORY: usize = 8 << 20;
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -57,12 +65,20 @@ impl Format {
             Self::Arrow => "application/vnd.apache.arrow.stream",
         }
     }
+
+    fn score(self, engine: &Engine, input: impl io::BufRead, output: impl Write) -> io::Result<Scored> {
+        match self {
+            Self::Csv => csv_rows::score(engine, input, output),
+            Self::Ndjson => ndjson_rows::score(engine, input, output),
+            Self::Arrow => arrow_rows::score(engine, input, output),
+        }
+    }
 }
 
-/// Answers a stream of rows. What is wrong before the first row is answered is a refusal; what comes after that ends the stream.
+/// Answers a table.
 ///
 /// # Errors
-/// If the header or the first rows cannot be read.
+/// If it is too long, comes too slowly, or cannot be read.
 pub(crate) async fn answer(
     app: Shared,
     engine: Arc<Engine>,
@@ -70,55 +86,75 @@ pub(crate) async fn answer(
     format: Format,
     headers: &HeaderMap,
     body: Body,
-    turn: OwnedSemaphorePermit,
+    place: OwnedSemaphorePermit,
 ) -> Result<Response, Refusal> {
     let limit = app.limits.stream;
+    let too_long = || Refusal::too_large(usize::try_from(limit).unwrap_or(usize::MAX));
     if body::declared(headers).is_some_and(|length| length > limit) {
-        return Err(Refusal::too_large(limit as usize));
+        return Err(too_long());
     }
-    let bytes = body.into_data_stream().map_err(io::Error::other);
-    let idle = app.limits.time;
-    let bytes = Box::pin(impatient(bytes, idle));
+    let bytes = Box::pin(impatient(body.into_data_stream().map_err(io::Error::other), app.limits.time));
     let input = SyncIoBridge::new(StreamReader::new(bytes));
-    let (sender, mut chunks) = mpsc::channel(WAITING);
     let work = tokio::task::spawn_blocking(move || {
-        let mut output = Chunks { sender: sender.clone(), waiting: Vec::with_capacity(CHUNK) };
         let input = BufReader::with_capacity(CHUNK, Bounded { input, left: limit });
-        let done = match format {
-            Format::Csv => csv_rows::score(&engine, input, &mut output),
-            Format::Ndjson => ndjson_rows::score(&engine, input, &mut output),
-            Format::Arrow => arrow_rows::score(&engine, input, &mut output),
-        };
-        let flushed = done.and_then(|scored| Ok((scored, output.flush()?)));
-        match flushed {
-            Ok((Scored { rows, .. }, ())) => app.metrics.predicted(role, rows, std::time::Duration::ZERO),
-            Err(error) => {
-                app.log.info("a stream of rows ended early", json!({"error": error.to_string()}));
-                let _ = sender.blocking_send(Err(error));
-            }
-        }
-        drop(turn);
+        let mut output = BufWriter::with_capacity(CHUNK, tempfile::spooled_tempfile(IN_MEMORY));
+        let scored = format.score(&engine, input, &mut output)?;
+        let mut output = output.into_inner().map_err(io::IntoInnerError::into_error)?;
+        output.rewind()?;
+        drop(place);
+        Ok::<_, io::Error>((scored, output))
     });
-    let first: Bytes = match chunks.recv().await {
-        Some(Ok(chunk)) => chunk,
-        Some(Err(error)) => return Err(Refusal::bad_request(error.to_string())),
-        None if work.await.is_ok() => Bytes::new(),
-        None => return Err(Refusal::bad_request("the rows could not be read")),
+    // a reader that broke down was given what it could not read
+    let done = work.await.unwrap_or_else(|_| Err(io::Error::other("the rows could not be read")));
+    let (scored, output) = done.map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => too_long(),
+        io::ErrorKind::StorageFull | io::ErrorKind::ReadOnlyFilesystem => {
+            app.log.warn("an answer does not fit on the disk", json!({"error": error.to_string()}));
+            failed()
+        }
+        _ => Refusal::bad_request(error.to_string()),
+    })?;
+    app.metrics.predicted(role, scored.rows, Duration::ZERO);
+    let body = match output.into_inner() {
+        SpooledData::InMemory(text) => Body::from(text.into_inner()),
+        SpooledData::OnDisk(file) => Body::from_stream(chunks(file)),
     };
-    let rest = stream::unfold(chunks, |mut chunks| async move { chunks.recv().await.map(|chunk| (chunk, chunks)) });
-    let body = Body::from_stream(stream::once(async move { Ok(first) }).chain(rest));
     let mut response = Response::new(body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
     Ok(response)
 }
 
+/// A file from its beginning, in chunks, read by a thread that waits for whoever they are for.
+fn chunks(mut file: File) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    let (sender, receiver) = mpsc::channel(WAITING);
+    tokio::task::spawn_blocking(move || {
+        let mut next = || -> io::Result<Vec<u8>> {
+            let mut chunk = Vec::with_capacity(CHUNK);
+            Read::take(&mut file, CHUNK as u64).read_to_end(&mut chunk)?;
+            Ok(chunk)
+        };
+        loop {
+            match next() {
+                Ok(chunk) if chunk.is_empty() => return,
+                chunk => {
+                    let last = chunk.is_err();
+                    if sender.blocking_send(chunk.map(Bytes::from)).is_err() || last {
+                        return;
+                    }
+                }
+            }
+        }
+    });
+    stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|chunk| (chunk, receiver)) })
+}
+
 /// The stream, which ends in an error when nothing comes for a while.
 fn impatient(
-    bytes: impl futures_util::Stream<Item = io::Result<Bytes>> + Send,
-    idle: std::time::Duration,
-) -> impl futures_util::Stream<Item = io::Result<Bytes>> + Send {
+    bytes: impl Stream<Item = io::Result<Bytes>> + Send,
+    patience: Duration,
+) -> impl Stream<Item = io::Result<Bytes>> + Send {
     stream::unfold(Box::pin(bytes), move |mut bytes| async move {
-        match tokio::time::timeout(idle, bytes.next()).await {
+        match tokio::time::timeout(patience, bytes.next()).await {
             Ok(next) => next.map(|next| (next, bytes)),
             Err(_) => Some((Err(io::Error::new(io::ErrorKind::TimedOut, "no more rows came")), bytes)),
         }
@@ -134,31 +170,8 @@ struct Bounded<R> {
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.input.read(buffer)?;
-        self.left = self.left.checked_sub(read as u64).ok_or_else(|| io::Error::other("the stream is too long"))?;
+        let left = self.left.checked_sub(read as u64);
+        self.left = left.ok_or_else(|| io::Error::new(io::ErrorKind::FileTooLarge, "the table is too long"))?;
         Ok(read)
-    }
-}
-
-/// Sends what is written in chunks. It waits for a slow reader, and fails when there is none any more.
-struct Chunks {
-    sender: mpsc::Sender<io::Result<Bytes>>,
-    waiting: Vec<u8>,
-}
-
-impl Write for Chunks {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.waiting.extend_from_slice(bytes);
-        if self.waiting.len() >= CHUNK {
-            self.flush()?;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        if self.waiting.is_empty() {
-            return Ok(());
-        }
-        let chunk = Bytes::from(std::mem::replace(&mut self.waiting, Vec::with_capacity(CHUNK)));
-        self.sender.blocking_send(Ok(chunk)).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
     }
 }

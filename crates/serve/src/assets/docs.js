@@ -21,7 +21,8 @@ function resolve(api, schema) {
 }
 
 function drawFields(api, schema) {
-  const shape = resolve(api, schema);
+  const given = resolve(api, schema);
+  const shape = given?.items ? resolve(api, given.items) : given;
   if (!shape?.properties) return [];
   const rows = Object.entries(shape.properties).map(([name, property]) => {
     const type = [property.type].flat().filter((type) => type !== "null").join(" or ");

@@ -49,7 +49,7 @@ pub(crate) fn client() -> Client {
     PROVIDER.call_once(|| {
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
-    Client::builder().timeout(Duration::from_secs(60)).build().expect("a client")
+    Client::builder().timeout(Duration::from_mins(1)).build().expect("a client")
 }
 
 impl Served {
@@ -65,26 +65,23 @@ impl Served {
         command.args(["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]).args(flags.split_whitespace());
         command.env_remove("SERVE_API_KEY").envs(variables.iter().copied());
         let errors = File::create(&log).expect("a log");
-        let mut child = command.stdout(Stdio::piped()).stderr(errors).spawn().expect("the server starts");
+        let child = command.stdout(Stdio::piped()).stderr(errors).spawn().expect("the server starts");
+        let mut served = Self { child, log, base: String::new(), metrics: String::new(), client: client() };
         let started = Instant::now();
         while started.elapsed() < Duration::from_secs(20) {
-            let text = fs::read_to_string(&log).unwrap_or_default();
-            let ready = text
-                .lines()
-                .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-                .find(|line| line["message"] == "ready");
-            if let Some(ready) = ready {
+            let log = served.log();
+            let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            if let Some(ready) = lines.find(|line| line["message"] == "ready") {
                 let address = |key: &str| ready[key].as_str().expect("an address").to_owned();
-                let (base, metrics) = (address("address"), address("metrics"));
-                return Self { child, log, base, metrics, client: client() };
+                (served.base, served.metrics) = (address("address"), address("metrics"));
+                return served;
             }
-            if let Some(status) = child.try_wait().expect("a child") {
-                panic!("the server ended with {status}: {text}");
+            if let Some(status) = served.child.try_wait().expect("a child") {
+                panic!("the server ended with {status}: {log}");
             }
             sleep(Duration::from_millis(5));
         }
-        let _ = child.kill();
-        panic!("the server did not say that it is ready: {}", fs::read_to_string(&log).unwrap_or_default());
+        panic!("the server did not say that it is ready: {}", served.log());
     }
 
     pub(crate) fn get(&self, path: &str) -> (u16, Value) {

@@ -6,6 +6,7 @@ use testkit::Workspace;
 use crate::{
     bundle,
     served::{Served, a_house, answer, packaged},
+    server::{NEWEST, python},
 };
 
 /// The test rows of the cleaned table: raw columns, and the target.
@@ -143,7 +144,7 @@ fn an_answer_says_how_sure_it_is_and_what_it_goes_by() {
 #[test]
 fn every_fault_is_named_and_none_is_a_fault_of_the_server() {
     let workspace = packaged(400);
-    let served = Served::start(&workspace, "--max-body 200000 --max-rows 1000");
+    let served = Served::start(&workspace, "");
     let wrong =
         json!({"sqft": 1e12, "bedroms": 2, "location": "Subrub", "year_built": "old", "condition": true, "price": 5});
     let (status, told) = served.post("/predict", &wrong);
@@ -167,7 +168,12 @@ fn every_fault_is_named_and_none_is_a_fault_of_the_server() {
     let (status, told) = served.post("/batch-predict", &json!(many));
     assert_eq!((status, &told["faults"], told["detail"].as_array().unwrap().len()), (422, &json!(300), 100));
     assert_eq!(told["detail"][99]["loc"], json!(["body", 99, "sqft"]));
+}
 
+#[test]
+fn what_cannot_be_read_is_refused_and_a_row_of_a_stream_keeps_its_place() {
+    let workspace = packaged(400);
+    let served = Served::start(&workspace, "--max-body 200000 --max-rows 1000");
     let json_type = "application/json";
     let cases: [(&str, &str, String, u16, &str); 14] = [
         (
@@ -243,7 +249,7 @@ fn every_fault_is_named_and_none_is_a_fault_of_the_server() {
     assert_eq!(served.get("/predict").0, 405);
     assert_eq!(served.get("/nowhere").0, 404);
     assert_eq!(served.get("/v2/models/m/versions/none").0, 404);
-    // a row of a stream keeps its place
+    assert_eq!(served.metric("http_requests_total{handler=\"/predict\",method=\"POST\",status=\"4xx\"}"), 7.0);
     let (status, told) =
         served.text("/batch-predict", "application/x-ndjson", "{\"sqft\": 900}\n\nnonsense\n{\"sqft\": 1}\n");
     let lines: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -258,7 +264,6 @@ fn every_fault_is_named_and_none_is_a_fault_of_the_server() {
     assert_eq!(lines[2], "1,\"b, c\",,,,sqft: 1 is below the minimum 200");
     assert_eq!(lines[3], "800,,,,,has 1 fields where the header has 2");
     assert_eq!(served.get("/health"), (200, json!({"status": "healthy", "model_loaded": true})));
-    assert_eq!(served.metric("http_requests_total{handler=\"/predict\",method=\"POST\",status=\"4xx\"}"), 8.0);
 }
 
 #[test]
@@ -298,4 +303,53 @@ fn a_file_is_scored_or_refused_with_its_line() {
         assert_eq!((run.code, run.stderr.as_str()), (code, format!("error: {message}\n").as_str()));
     }
     assert_eq!(workspace.bytes("out.csv"), kept, "what was written before is lost");
+}
+
+#[test]
+fn arrow_comes_back_as_arrow() {
+    let workspace = packaged(400);
+    let served = Served::start(&workspace, "");
+    workspace.write(
+        "write.py",
+        "import pyarrow as pa\n\
+         table = pa.table({'sqft': pa.array([900, 1, None], pa.int32()), 'note': ['a', 'b', 'c'],\n\
+         \x20   'location': pa.array(['Rural', 'urban', None]).dictionary_encode(), 'bathrooms': pa.array([1.5, 2, float('nan')], pa.float32())})\n\
+         with pa.ipc.new_stream('rows.arrows', table.schema) as out:\n    out.write_table(table)\n    out.write_table(table.slice(0, 1))\n",
+    );
+    workspace.write(
+        "read.py",
+        "import json, pyarrow as pa\ntable = pa.ipc.open_stream('out.arrows').read_all()\nprint(json.dumps([table.column_names, table.drop_columns(['bathrooms']).to_pylist()]))\n",
+    );
+    let run = |script: &str| {
+        let output = python(NEWEST).current_dir(workspace.path("")).arg(script).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    run("write.py");
+    let request = served.request("/batch-predict", "application/vnd.apache.arrow.stream", workspace.bytes("rows.arrows"));
+    let response = request.send().unwrap();
+    assert_eq!(response.headers()["content-type"], "application/vnd.apache.arrow.stream");
+    workspace.write("out.arrows", response.bytes().unwrap());
+    let told: Value = serde_json::from_slice(&run("read.py")).unwrap();
+    let names = [
+        "sqft",
+        "note",
+        "location",
+        "bathrooms",
+        "predicted_price",
+        "predicted_price_low",
+        "predicted_price_high",
+        "problem",
+    ];
+    assert_eq!(told[0], json!(names));
+    let rows = told[1].as_array().unwrap();
+    assert_eq!(rows.len(), 4);
+    let expected = served.predict(&json!({"sqft": 900, "location": "Rural", "bathrooms": 1.5}));
+    assert_eq!((rows[0]["predicted_price"].as_f64(), &rows[0]["problem"]), (Some(expected), &Value::Null));
+    assert_eq!(
+        (&rows[1]["predicted_price"], &rows[1]["problem"]),
+        (&Value::Null, &json!("sqft: 1 is below the minimum 200"))
+    );
+    assert_eq!(rows[2]["predicted_price"].as_f64(), Some(served.predict(&json!({}))));
+    assert_eq!(rows[3], rows[0]);
 }
