@@ -26,10 +26,13 @@ const PLAIN_METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Bytes of a true value's message at most.
 const FEEDBACK_BODY: usize = 16 << 10;
 
-/// `GET /health`: what the article's clients look at.
-pub(crate) async fn health() -> Response {
-    // without a model there is no server
-    json_response(StatusCode::OK, r#"{"status":"healthy","model_loaded":true}"#)
+/// `GET /health`: what the article's clients look at, and true.
+pub(crate) async fn health(State(app): State<Shared>) -> Response {
+    let loaded = app.models.load().champion.canary().is_ok();
+    let well = loaded && !app.is_draining();
+    let status = if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let word = if well { "healthy" } else { "unhealthy" };
+    json_response(status, format!("{{\"status\":\"{word}\",\"model_loaded\":{loaded}}}"))
 }
 
 /// `GET /health/live`: the process answers.

@@ -33,22 +33,33 @@ pub(crate) async fn batch(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let details = match query.as_deref() {
+    let mut body = Some(body);
+    let answer = take(app, query.as_deref(), &headers, &mut body).await;
+    if let Some(unread) = body {
+        body::drain(unread, &headers, app.limits.body).await;
+    }
+    answer
+}
+
+/// Answers a batch; a body that is refused before it is read stays where it is.
+async fn take(app: Shared, query: Option<&str>, headers: &HeaderMap, body: &mut Option<Body>) -> Result<Response, Refusal> {
+    let details = match query {
         None | Some("" | "details=false") => false,
         Some("details=true") => true,
         Some(other) => return Err(Refusal::bad_request(format!("\"{other}\": the only parameter is details=true"))),
     };
     let models = app.models.load_full();
-    let (role, engine) = app.choose(&models, &headers, id_of(&headers))?;
+    let (role, engine) = app.choose(&models, headers, id_of(headers))?;
     let engine = engine.clone();
-    if let Some(format) = body::media_type(&headers).and_then(|named| Format::of(&named)) {
+    if let Some(format) = body::media_type(headers).and_then(|named| Format::of(&named)) {
         let place = app.stream()?;
-        return stream::answer(app, engine, role, format, &headers, body, place).await;
+        let body = body.take().unwrap_or_default();
+        return stream::answer(app, engine, role, format, headers, body, place).await;
     }
-    body::check_json(&headers, ", text/csv, application/x-ndjson or application/vnd.apache.arrow.stream")?;
+    body::check_json(headers, ", text/csv, application/x-ndjson or application/vnd.apache.arrow.stream")?;
     let time = app.limits.time;
-    let room = app.room(&headers)?;
-    let body = body::read(body, &headers, app.limits.body, time).await?;
+    let room = app.room(headers)?;
+    let body = body::read(body.take().unwrap_or_default(), headers, app.limits.body, time).await?;
     let turn = app.turn().await?;
     let work = tokio::task::spawn_blocking(move || {
         let done = list(app, &engine, role, &body, details);

@@ -12,6 +12,9 @@ use tokio::time::timeout;
 
 use crate::refusal::Refusal;
 
+/// How long a body is read that nobody looks at.
+const DRAIN_TIME: Duration = Duration::from_secs(5);
+
 /// Reads a body whole.
 ///
 /// # Errors
@@ -34,6 +37,31 @@ where
             format!("the body did not come within {} seconds", time.as_secs_f64()),
         )),
     }
+}
+
+/// Whether a request has a body.
+pub(crate) fn is_there(headers: &HeaderMap) -> bool {
+    declared(headers).is_some_and(|length| length > 0) || headers.contains_key(header::TRANSFER_ENCODING)
+}
+
+/// Reads a body that nobody looks at: who is still sending does not hear a refusal. False if it was not read to its end.
+pub(crate) async fn drain<B>(body: B, headers: &HeaderMap, limit: usize) -> bool
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
+    if declared(headers).is_none_or(|length| length > limit as u64) {
+        return false;
+    }
+    let mut body = body;
+    let rest = async {
+        while let Some(frame) = body.frame().await {
+            if frame.is_err() {
+                return false;
+            }
+        }
+        true
+    };
+    timeout(DRAIN_TIME, rest).await.unwrap_or(false)
 }
 
 /// The length that a request says its body has.

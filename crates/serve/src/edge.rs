@@ -14,6 +14,7 @@ use tower::Service;
 
 use crate::{
     app::Shared,
+    body,
     endpoint::Endpoint,
     log::{Answered, Trace},
     predict::{self, Form},
@@ -74,9 +75,13 @@ pub(crate) async fn answer(
     let origin = app.access.origin(&parts.headers).cloned();
     let (_under_way, in_flight) = UnderWay::begin(app);
 
+    let has_body = body::is_there(&parts.headers);
+    // what is refused before its body was read: the connection cannot be used again
+    let mut unread = false;
     let mut response = if method == Method::OPTIONS && parts.headers.contains_key(header::ORIGIN) {
         StatusCode::NO_CONTENT.into_response()
     } else if let Err(refusal) = admit(app, door, endpoint, &parts.headers, peer, in_flight) {
+        unread = has_body && !body::drain(body, &parts.headers, app.limits.body).await;
         refusal.into_response()
     } else {
         let form = match endpoint {
@@ -85,13 +90,20 @@ pub(crate) async fn answer(
             _ => None,
         };
         if let Some(form) = form.filter(|_| method == Method::POST) {
-            predict::row(app, form, &parts.headers, request_id, body).await.into_response()
+            let response = predict::row(app, form, &parts.headers, request_id, body).await.into_response();
+            unread = matches!(response.status(), StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT);
+            response
         } else {
             parts.headers.insert(REQUEST_ID, id.clone());
             let Ok(response) = router.call(Request::from_parts(parts, Body::new(body))).await;
+            let refused = response.status().is_client_error() || response.status().is_server_error();
+            unread = has_body && refused && response.status() != StatusCode::UNPROCESSABLE_ENTITY;
             response
         }
     };
+    if unread {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
 
     let status = response.status();
     let took = started.elapsed();

@@ -269,3 +269,30 @@ pub(crate) fn segments(text: &[u8]) -> Option<Vec<Range<usize>>> {
         at += 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn parts(text: &str) -> Option<Vec<Value>> {
+        let found = segments(text.as_bytes())?;
+        assert!(found.len() > 1);
+        let read = |range: Range<usize>| serde_json::from_str::<Vec<Value>>(&format!("[{}]", &text[range])).ok();
+        found.into_iter().map(read).collect::<Option<Vec<_>>>().map(|parts| parts.concat())
+    }
+
+    #[test]
+    fn a_list_is_cut_between_its_elements() {
+        let element = r#"{"a": "x], [\"{,", "b": [1, {"c": ["],"]}], "d": "\\"}"#;
+        let list = vec![element; 4000].join(" ,\n");
+        let text = format!(" \n[{list}] \n");
+        assert_eq!(parts(&text), Some(serde_json::from_str(&text).unwrap()));
+        // what is no list, or none that is whole, is for whoever reads it in one piece
+        let (short, cut) = (format!("[{element}]"), &text[..text.len() - 4]);
+        for other in [short.as_str(), cut, &format!("[{list},]"), &format!("[{list}] x"), &format!("{{{list}}}"), &list] {
+            assert!(parts(other).is_none(), "{}", &other[other.len() - 20..]);
+        }
+    }
+}

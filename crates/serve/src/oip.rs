@@ -60,7 +60,7 @@ pub(crate) async fn server() -> Response {
 
 /// `GET /v2/models/{name}`.
 pub(crate) async fn metadata(State(app): State<Shared>, Path(path): Path<Vec<String>>) -> Result<Response, Refusal> {
-    let engine = engine_of(app, &path)?;
+    let (_, engine) = engine_of(app, &path)?;
     let inputs: Vec<Value> = engine
         .fields
         .fields
@@ -84,7 +84,7 @@ pub(crate) async fn metadata(State(app): State<Shared>, Path(path): Path<Vec<Str
 
 /// `GET /v2/models/{name}/ready`.
 pub(crate) async fn ready(State(app): State<Shared>, Path(path): Path<Vec<String>>) -> Result<Response, Refusal> {
-    let engine = engine_of(app, &path)?;
+    let (_, engine) = engine_of(app, &path)?;
     let ready = engine.canary().is_ok() && !app.is_draining();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     Ok(json_response(status, json!({"name": engine.name(), "ready": ready}).to_string()))
@@ -97,12 +97,21 @@ pub(crate) async fn infer(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
-    engine_of(app, &path)?;
+    let (mut role, mut engine) = engine_of(app, &path)?;
     body::check_json(&headers, "")?;
-    let models = app.models.load_full();
-    let (role, engine) = app.choose(&models, &headers, id_of(&headers))?;
-    let engine = engine.clone();
-    let room = app.room(&headers)?;
+    if path.len() == 1 {
+        // no version is named
+        let models = app.models.load();
+        let (chosen, by) = app.choose(&models, &headers, id_of(&headers))?;
+        (role, engine) = (chosen, by.clone());
+    }
+    let room = match app.room(&headers) {
+        Ok(room) => room,
+        Err(refusal) => {
+            body::drain(body, &headers, app.limits.body).await;
+            return Err(refusal);
+        }
+    };
     let body = body::read(body, &headers, app.limits.body, app.limits.time).await?;
     let turn = app.turn().await?;
     let request_id = id_of(&headers).to_owned();
@@ -115,19 +124,22 @@ pub(crate) async fn infer(
     Ok(json_response(StatusCode::OK, text))
 }
 
-/// The model that a path names, and its version if it names one.
-fn engine_of(app: &App, path: &[String]) -> Result<Arc<Engine>, Refusal> {
+/// The model that a path names: the champion, or the one of the version that is named, too.
+fn engine_of(app: &App, path: &[String]) -> Result<(Role, Arc<Engine>), Refusal> {
     let models = app.models.load();
     let absent = |what: String| Err(Refusal::new(StatusCode::NOT_FOUND, what));
-    let engine = &models.champion;
+    let (champion, challenger) = (&models.champion, models.challenger.as_ref());
     match path {
-        [name] if name == engine.name() => Ok(engine.clone()),
-        [name, version] if name == engine.name() => {
-            let all = [Some(engine), models.challenger.as_ref()].into_iter().flatten();
-            let found = all.into_iter().find(|engine| engine.about.version == *version);
-            found.cloned().map_or_else(|| absent(format!("there is no version \"{version}\" of \"{name}\" here")), Ok)
+        [name] if name == champion.name() => Ok((Role::Champion, champion.clone())),
+        [name, version] => {
+            let all = [Some((Role::Champion, champion)), challenger.map(|engine| (Role::Challenger, engine))];
+            let named = |(_, engine): &(Role, &Arc<Engine>)| engine.name() == name && engine.about.version == *version;
+            match all.into_iter().flatten().find(named) {
+                Some((role, engine)) => Ok((role, engine.clone())),
+                None => absent(format!("there is no version \"{version}\" of \"{name}\" here")),
+            }
         }
-        [name, ..] => absent(format!("there is no model \"{name}\" here; there is \"{}\"", engine.name())),
+        [name, ..] => absent(format!("there is no model \"{name}\" here; there is \"{}\"", champion.name())),
         [] => absent("no model is named".into()),
     }
 }

@@ -170,7 +170,7 @@ fn paths(engine: &Engine, example: &Value) -> Value {
             "requestBody": body(&feedback, &json!({"request_id": "the x-request-id of the prediction", "actual": engine.canary_value()})),
             "responses": responses(answer("how far the prediction was off", object.clone()), &not_found)}},
         "/model": get("the model: schema, figures, lineage, card, drift", answer("the model", object.clone()), &key),
-        "/health": get("healthy as long as the server answers", answer("healthy", object.clone()), &[]),
+        "/health": get("whether a test prediction can be made", answer("healthy", object.clone()), &ready),
         "/health/live": get("the process answers", answer("live", object.clone()), &[]),
         "/health/ready": get("a test prediction was made just now", answer("ready", object.clone()), &ready),
         "/metrics": {"get": {"summary": "metrics for Prometheus", "responses": {"200": {"description": "OpenMetrics text",

@@ -70,8 +70,8 @@ where
     B: HttpBody<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    body::check_json(headers, "")?;
     let body = body::read(body, headers, app.limits.body.min(ROW_BODY), app.limits.time).await?;
+    body::check_json(headers, "")?;
     // a quick model answers at once, a slow one on a thread that nobody else waits for
     let (role, engine) = {
         let models = app.models.load();

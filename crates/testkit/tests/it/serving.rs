@@ -61,6 +61,9 @@ fn what_is_measured_is_what_is_served() {
     let numbers = |value: &Value| value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect::<Vec<f64>>();
     let (status, list) = served.post("/batch-predict", &json!(all));
     assert_eq!((status, numbers(&list)), (200, expected.clone()));
+    // long enough to be read in parts
+    let (_, list) = served.post("/batch-predict", &json!([all.as_slice(); 12].concat()));
+    assert_eq!(numbers(&list), [expected.as_slice(); 12].concat());
     let (_, details) = served.post("/batch-predict?details=true", &json!(all));
     let single = served.post("/predict", &all[3]).1;
     assert_eq!(details[3]["confidence_interval"], single["confidence_interval"]);
@@ -247,9 +250,15 @@ fn what_cannot_be_read_is_refused_and_a_row_of_a_stream_keeps_its_place() {
     }
     assert_eq!(served.post("/batch-predict", &json!([])), (200, json!([])));
     assert_eq!(served.get("/predict").0, 405);
+    // a connection is used again, or it is said that it cannot be
+    let closes = |path: &str| {
+        let response = served.request(path, "text/plain", "{}").send().unwrap();
+        response.headers().get("connection").is_some_and(|value| value == "close")
+    };
+    assert!(!closes("/predict") && closes("/batch-predict"));
     assert_eq!(served.get("/nowhere").0, 404);
     assert_eq!(served.get("/v2/models/m/versions/none").0, 404);
-    assert_eq!(served.metric("http_requests_total{handler=\"/predict\",method=\"POST\",status=\"4xx\"}"), 7.0);
+    assert_eq!(served.metric("http_requests_total{handler=\"/predict\",method=\"POST\",status=\"4xx\"}"), 8.0);
     let (status, told) =
         served.text("/batch-predict", "application/x-ndjson", "{\"sqft\": 900}\n\nnonsense\n{\"sqft\": 1}\n");
     let lines: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -161,6 +161,11 @@ fn a_challenger_is_compared_in_the_background_or_answers_its_share() {
     let sum = served.metric("hpp_shadow_absolute_difference_sum");
     assert!((sum / (21.0 * difference) - 1.0).abs() < 1e-9, "{sum} {difference}");
     assert_eq!(of_role(&served, "best").0, 400);
+    let inputs = json!({"inputs": [{"name": "sqft", "datatype": "INT32", "shape": [1, 1], "data": [1527]}]});
+    let version = challenger["model_version"].as_str().unwrap();
+    let told = served.post(&format!("/v2/models/m/versions/{version}/infer"), &inputs).1;
+    assert_eq!(told["model_version"], version, "{told}");
+    assert_eq!(served.post("/v2/models/m/infer", &inputs).1["model_version"], champion["model_version"]);
 
     let flags = format!("--model first --challenger {second} --challenger-share 0.3 --challenger-key x-user");
     let served = Served::of(&workspace, &flags, &[]);
