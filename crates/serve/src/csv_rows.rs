@@ -125,7 +125,7 @@ fn text_of(faults: &[Fault]) -> String {
 /// If it cannot be read or written, or its header does not fit.
 pub(crate) fn score(engine: &Engine, input: impl Read, output: impl Write) -> io::Result<Scored> {
     let mut reader = ReaderBuilder::new().flexible(true).from_reader(input);
-    let header = reader.headers().map_err(unreadable)?.clone();
+    let header = reader.headers().map_err(io_error)?.clone();
     let width = header.len();
     let names: Vec<&str> = header.iter().map(|name| name.trim().trim_start_matches('\u{feff}')).collect();
     let places = Header::find(&engine.fields, &names).map_err(|message| io::Error::other(format!("line 1: {message}")))?;
@@ -134,12 +134,12 @@ pub(crate) fn score(engine: &Engine, input: impl Read, output: impl Write) -> io
         return Err(io::Error::other(format!("line 1: has a column \"{name}\" already; rename it")));
     }
     let mut writer = WriterBuilder::new().flexible(false).from_writer(output);
-    writer.write_record(names.iter().copied().chain(added.iter().map(String::as_str)))?;
+    writer.write_record(names.iter().copied().chain(added.iter().map(String::as_str))).map_err(io_error)?;
     let mut scored = Scored::default();
     let mut records = vec![StringRecord::new(); BLOCK];
     loop {
         let mut filled = 0;
-        while filled < BLOCK && reader.read_record(&mut records[filled]).map_err(unreadable)? {
+        while filled < BLOCK && reader.read_record(&mut records[filled]).map_err(io_error)? {
             filled += 1;
         }
         if filled == 0 {
@@ -158,7 +158,7 @@ pub(crate) fn score(engine: &Engine, input: impl Read, output: impl Write) -> io
                 _ => told,
             };
             scored.count(record, &told);
-            write_row(&mut writer, record, width, added.len(), &told)?;
+            write_row(&mut writer, record, width, added.len(), &told).map_err(io_error)?;
         }
     }
     writer.flush()?;
@@ -184,7 +184,7 @@ fn write_row(
     width: usize,
     added: usize,
     told: &Result<Prediction, String>,
-) -> io::Result<()> {
+) -> csv::Result<()> {
     for place in 0..width {
         writer.write_field(record.get(place).unwrap_or_default())?;
     }
@@ -210,10 +210,10 @@ fn write_row(
             writer.write_field(problem)?;
         }
     }
-    Ok(writer.write_record(None::<&[u8]>)?)
+    writer.write_record(None::<&[u8]>)
 }
 
-fn unreadable(error: csv::Error) -> io::Error {
+fn io_error(error: csv::Error) -> io::Error {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error,
         csv::ErrorKind::Utf8 { pos, .. } => {

@@ -13,7 +13,7 @@ use std::{
 
 use axum::{
     body::{Body, Bytes},
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
@@ -28,7 +28,6 @@ use crate::{
     csv_rows::{self, Scored},
     engine::Engine,
     ndjson_rows,
-    predict::failed,
     refusal::Refusal,
 };
 
@@ -108,9 +107,14 @@ pub(crate) async fn answer(
     let done = work.await.unwrap_or_else(|_| Err(io::Error::other("the rows could not be read")));
     let (scored, output) = done.map_err(|error| match error.kind() {
         io::ErrorKind::FileTooLarge => too_long(),
-        io::ErrorKind::StorageFull | io::ErrorKind::ReadOnlyFilesystem => {
-            app.log.warn("an answer does not fit on the disk", json!({"error": error.to_string()}));
-            failed()
+        // a client's rows are in no file: it is ours that cannot be written
+        io::ErrorKind::StorageFull
+        | io::ErrorKind::ReadOnlyFilesystem
+        | io::ErrorKind::PermissionDenied
+        | io::ErrorKind::NotFound => {
+            app.log.warn("an answer cannot be kept on the disk", json!({"error": error.to_string()}));
+            let message = "the answer is longer than what can be kept here; send fewer rows at a time";
+            Refusal::new(StatusCode::INSUFFICIENT_STORAGE, message)
         }
         _ => Refusal::bad_request(error.to_string()),
     })?;

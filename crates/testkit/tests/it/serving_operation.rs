@@ -236,3 +236,30 @@ fn flags_that_make_no_sense_are_refused() {
     assert_eq!(said, format!("error: --listen {address}: cannot listen there: Address already in use (os error 98)\n"));
     assert!(workspace.fails(2, "serve").contains("--model <MODEL>"));
 }
+
+#[test]
+fn long_answers_wait_on_the_disk_and_slow_readers_get_them_whole() {
+    let workspace = packaged(400);
+    let served = Served::start(&workspace, "--log-requests none");
+    let row = "900,2,1.5,Rural,1956,Good\n";
+    let rows = 150_000;
+    let table = format!("sqft,bedrooms,bathrooms,location,year_built,condition\n{}", row.repeat(rows));
+    // everything is sent before anything is read
+    let address = served.base.strip_prefix("http://").unwrap();
+    let mut connection = TcpStream::connect(address).unwrap();
+    write!(connection, "POST /batch-predict HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: text/csv\r\ncontent-length: {}\r\n\r\n", table.len()).unwrap();
+    connection.write_all(table.as_bytes()).unwrap();
+    thread::sleep(Duration::from_millis(300));
+    let mut told = String::new();
+    connection.read_to_string(&mut told).unwrap();
+    assert!(told.starts_with("HTTP/1.1 200 OK") && told.len() > 9 << 20, "{} bytes", told.len());
+    let (status, told) = served.text("/batch-predict", "text/csv", table.clone());
+    assert_eq!((status, told.matches("900,2,1.5,Rural,1956,Good,").count(), told.lines().count()), (200, rows, rows + 1));
+
+    // where there is no disk, it is said so; short answers need none
+    let diskless = Served::of(&workspace, &format!("--model {}", bundle(&workspace)), &[("TMPDIR", "/nowhere")]);
+    let (status, answer) = diskless.text("/batch-predict", "text/csv", table);
+    assert_eq!(status, 507);
+    assert!(answer.contains("the answer is longer than what can be kept here; send fewer rows at a time"), "{answer}");
+    assert_eq!(diskless.text("/batch-predict", "text/csv", format!("sqft,location\n{}", "900,Rural\n".repeat(50))).0, 200);
+}
