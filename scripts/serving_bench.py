@@ -190,6 +190,15 @@ def one_row(args, model, work):
             peer.__exit__()
 
 
+def curl(port, body, media_type):
+    """Seconds that a batch takes. curl itself takes little of the processor, unlike a client in Python."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(body)
+        file.flush()
+        command = ["curl", "-sf", "-o", "/dev/null", "-w", "%{time_total}", "-H", f"content-type: {media_type}", "-H", "expect:", "--data-binary", f"@{file.name}", f"http://127.0.0.1:{port}/batch-predict"]
+        return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
 def batches(args, serve, peers):
     rows = json.dumps([{**HOUSE, "sqft": 900 + row % 3000} for row in range(BATCH)]).encode()
     table = ("sqft,bedrooms,bathrooms,location,year_built,condition\n" + "".join(f"{900 + row % 3000},2,1.5,Suburb,1956,Good\n" for row in range(BATCH))).encode()
@@ -198,19 +207,15 @@ def batches(args, serve, peers):
         times, worst = [], []
         for _ in range(args.runs):
             with Probed(serve) as probed:
-                started = time.perf_counter()
-                status, _ = serve.ask("POST", "/batch-predict", body, media_type)
-                times.append(time.perf_counter() - started)
-            assert status == 200 and probed.all_well
+                times.append(curl(serve.port, body, media_type))
+            assert probed.all_well
             worst.append(probed.worst)
         seconds[name] = statistics.median(times)
         print(f"{BATCH} rows, {name:<4}       {seconds[name]:8.3f} s     /health/live meanwhile {statistics.median(worst):.1f} ms at worst (median of runs)", end="")
         if peers and name == "JSON":
             times = []
             for _ in range(min(args.runs, 3)):
-                started = time.perf_counter()
-                assert peers[0].ask("POST", "/batch-predict", body)[0] == 200
-                times.append(time.perf_counter() - started)
+                times.append(curl(peers[0].port, body, media_type))
             print(f"    peer {statistics.median(times):.2f} s: {statistics.median(times) / seconds[name]:.0f} times", end="")
         print()
 

@@ -35,25 +35,30 @@ impl From<serde_json::Error> for Unreadable {
     }
 }
 
+/// A text that is one: looked through once, so that its strings need not be.
+pub(crate) fn utf8(text: &[u8]) -> Result<&str, Unreadable> {
+    std::str::from_utf8(text).map_err(|error| Unreadable::Syntax(error.to_string()))
+}
+
 /// Reads one row.
 pub(crate) fn read_row<'a>(fields: &Fields, text: &'a [u8]) -> Result<Row<'a>, Unreadable> {
-    let mut json = serde_json::Deserializer::from_slice(text);
+    let mut json = serde_json::Deserializer::from_str(utf8(text)?);
     let row = RowSeed(fields).deserialize(&mut json)?;
     json.end()?;
     Ok(row)
 }
 
 /// Reads a list of rows.
-pub(crate) fn read_rows<'a>(fields: &Fields, text: &'a [u8]) -> Result<Vec<Row<'a>>, Unreadable> {
-    let mut json = serde_json::Deserializer::from_slice(text);
+pub(crate) fn read_rows<'a>(fields: &Fields, text: &'a str) -> Result<Vec<Row<'a>>, Unreadable> {
+    let mut json = serde_json::Deserializer::from_str(text);
     let rows = ListSeed(fields).deserialize(&mut json)?;
     json.end()?;
     Ok(rows)
 }
 
 /// Reads a list and keeps nothing of it: what is wrong with it, if anything is, and where.
-pub(crate) fn check_list(fields: &Fields, text: &[u8]) -> Result<(), Unreadable> {
-    let mut json = serde_json::Deserializer::from_slice(text);
+pub(crate) fn check_list(fields: &Fields, text: &str) -> Result<(), Unreadable> {
+    let mut json = serde_json::Deserializer::from_str(text);
     json.deserialize_seq(SkimVisitor(fields))?;
     Ok(json.end()?)
 }
@@ -94,8 +99,13 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
         let fields = self.0;
         let mut given = vec![Given::Absent; fields.fields.len()];
         let mut faults = Vec::new();
+        let mut expected = 0;
         while let Some(name) = map.next_key_seed(TextSeed)? {
-            match fields.place(&name) {
+            // most rows have the fields in one order
+            let next = fields.fields.get(expected).filter(|field| field.name() == name).map(|_| expected);
+            let place = next.or_else(|| fields.place(&name));
+            expected = place.map_or(expected, |place| place + 1);
+            match place {
                 Some(place) => {
                     let value = map.next_value_seed(GivenSeed)?;
                     if given[place] != Given::Absent && faults.len() < SHOWN {
