@@ -117,7 +117,7 @@ pub(crate) struct App {
     /// Room for the bodies of batches, in units of [`ROOM_UNIT`].
     room: Arc<Semaphore>,
     pub(crate) in_flight: AtomicI64,
-    /// The server is going down: nothing new is begun.
+    /// The server is going down: it is no longer ready, and answers what still comes on the connections that it has.
     pub(crate) draining: AtomicBool,
     shadow: Option<SyncSender<Shadowed>>,
 }
@@ -213,7 +213,7 @@ impl App {
         Refusal::busy(StatusCode::SERVICE_UNAVAILABLE, "as many batches as can be are under way", 1)
     }
 
-    /// Whether nothing new is begun any more.
+    /// Whether the server is going down.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }

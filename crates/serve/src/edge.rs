@@ -133,10 +133,6 @@ fn admit(
     if !endpoint.is_work() {
         return Ok(());
     }
-    if app.is_draining() {
-        app.metrics.shed("draining");
-        return Err(Refusal::busy(StatusCode::SERVICE_UNAVAILABLE, "the server is going down", 5));
-    }
     if in_flight > app.limits.in_flight as i64 {
         app.metrics.shed("overload");
         return Err(Refusal::busy(StatusCode::SERVICE_UNAVAILABLE, "too many requests are under way", 1));

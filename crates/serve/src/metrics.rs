@@ -162,7 +162,7 @@ impl Metrics {
         };
         made.register(started_at_ms);
         // what never happened is 0, not absent
-        for reason in ["overload", "batches", "connections", "draining", "rate_limit"] {
+        for reason in ["overload", "batches", "connections", "rate_limit"] {
             made.shed.get_or_create(&ReasonLabel { reason }).inc_by(0);
         }
         for reason in ["loaded", "refused"] {
