@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use crate::{
-    app::{App, Models, Shared},
+    app::{Models, Shared},
     engine::Engine,
     listen::stopped,
     openapi,
@@ -97,6 +97,8 @@ pub(crate) async fn watch(
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ticks
     });
+    // a registry that is down is spoken of once, not every time
+    let mut told = None;
     loop {
         let tick = async {
             match &mut ticks {
@@ -113,25 +115,31 @@ pub(crate) async fn watch(
         }
         let sources = sources.clone();
         // a registry may take its time, and so may a large model
-        let _ = tokio::task::spawn_blocking(move || look(app, &sources)).await;
+        let fault =
+            tokio::task::spawn_blocking(move || look(app, &sources)).await.unwrap_or_else(|error| Some(error.to_string()));
+        if fault != told
+            && let Some(error) = &fault
+        {
+            app.metrics.reloaded(false);
+            app.log.warn("the other model is not taken in; the one before goes on", json!({"error": error}));
+        }
+        told = fault;
     }
 }
 
-/// Looks once, and puts what is new in the place of what was.
-fn look(app: &App, sources: &Sources) {
+/// Looks once, and puts what is new in the place of what was; says what stood in the way.
+fn look(app: Shared, sources: &Sources) -> Option<String> {
     let now = app.models.load_full();
     match sources.look(&now, app.access.is_guarded()) {
-        Ok(None) => {}
+        Ok(None) => None,
         Ok(Some(models)) => {
             let (from, to) = (now.champion.about.version.clone(), models.champion.about.version.clone());
             app.metrics.models(&models.roles());
             app.models.store(Arc::new(models));
             app.metrics.reloaded(true);
             app.log.info("another model answers", json!({"from": from, "to": to}));
+            None
         }
-        Err(error) => {
-            app.metrics.reloaded(false);
-            app.log.warn("the other model is not taken in; the one before goes on", json!({"error": format!("{error:#}")}));
-        }
+        Err(error) => Some(format!("{error:#}")),
     }
 }

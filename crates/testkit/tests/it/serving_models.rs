@@ -90,7 +90,18 @@ fn another_model_is_taken_in_and_no_request_fails() {
         served.log().contains("the other model is not taken in; the one before goes on")
     });
     let log = served.log();
-    assert!(log.contains("is not a sound bundle: model.bin has another content"), "{log}");
+    assert_eq!(log.matches("is not a sound bundle: model.bin has another content").count(), 1, "{log}");
+    point(&workspace, &second);
+    served.signal("HUP");
+    served.wait("a sound model", |served| served.metric("hpp_model_reloads_total{reason=\"loaded\"}") == 21.0);
+
+    // it is said once, however often it is looked at
+    let polling = Served::of(&workspace, "--model live --log-requests none --poll 0.01", &[]);
+    point(&workspace, "broken");
+    polling.wait("a refusal", |served| served.metric("hpp_model_reloads_total{reason=\"refused\"}") >= 1.0);
+    let said = polling.metric("hpp_model_reloads_total{reason=\"refused\"}");
+    (0..300).for_each(|_| assert_eq!(polling.post("/predict", &a_house()).0, 200));
+    assert_eq!(polling.metric("hpp_model_reloads_total{reason=\"refused\"}"), said);
 }
 
 #[test]
