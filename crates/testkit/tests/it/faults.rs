@@ -22,8 +22,10 @@ use crate::{
 
 /// Clients at a time: more than one, because most of the time is spent waiting.
 const WORKERS: usize = 3;
-/// How long an answer is waited for, and how late a late request is.
+/// How long an answer is waited for where something goes wrong, and how late a late request is.
 const TIMEOUT: &str = "2";
+/// How long where nothing does: a server that has just begun takes its time for the first requests.
+const PATIENCE: &str = "60";
 const LATE: Duration = Duration::from_millis(2600);
 
 /// A quick model under the name `name`, in a folder of its own below `workspace`.
@@ -40,7 +42,7 @@ fn train(workspace: &Workspace, server: &Server, name: &str, fault: Fault, k: us
     command.current_dir(workspace.path(name));
     command.args("--config model.yaml --data ../featured.csv --models-dir models --register".split(' '));
     command.args(["--mlflow-tracking-uri", &proxy.uri()]);
-    impatient(&mut command);
+    wait_for(&mut command, if fault == Fault::None { PATIENCE } else { TIMEOUT });
     let output = command.output().expect("train starts");
     assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     proxy.settle();
@@ -49,7 +51,12 @@ fn train(workspace: &Workspace, server: &Server, name: &str, fault: Fault, k: us
 
 /// A client that gives up soon.
 fn impatient(command: &mut Command) {
-    command.env("MLFLOW_HTTP_REQUEST_TIMEOUT", TIMEOUT).env("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3");
+    wait_for(command, TIMEOUT);
+}
+
+/// A client that waits so many seconds for an answer.
+fn wait_for(command: &mut Command, seconds: &str) {
+    command.env("MLFLOW_HTTP_REQUEST_TIMEOUT", seconds).env("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3");
     command.env("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0.01").env("MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", "0");
 }
 
@@ -199,10 +206,10 @@ fn a_run_that_lost_its_server_is_not_taken_for_killed() {
     workspace.ok(crate::ENGINEER);
     let server = Server::start_in(&workspace, "server", NEWEST, &[]);
     write_config(&workspace, "lost");
-    let run = |proxy: &Proxy, line: &str| {
+    let run = |proxy: &Proxy, line: &str, seconds: &str| {
         let mut command = workspace.command("train");
         command.current_dir(workspace.path("lost")).args(line.split(' ')).args(["--mlflow-tracking-uri", &proxy.uri()]);
-        impatient(&mut command);
+        wait_for(&mut command, seconds);
         let output = command.output().expect("train starts");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         proxy.settle();
@@ -211,10 +218,10 @@ fn a_run_that_lost_its_server_is_not_taken_for_killed() {
     let train = "--config model.yaml --data ../featured.csv --models-dir models --force";
     let proxy = Proxy::start(server.address(), Fault::Gone, 8);
     let address = proxy.address();
-    assert!(run(&proxy, train).contains("the run is whole in "));
+    assert!(run(&proxy, train, TIMEOUT).contains("the run is whole in "));
     drop(proxy);
     let proxy = Proxy::start_at(address, server.address(), Fault::None, 0);
-    assert_eq!(run(&proxy, train), "");
+    assert_eq!(run(&proxy, train, PATIENCE), "");
     let states = || {
         let body = json!({"experiment_ids": ["1"], "order_by": ["attributes.start_time ASC"]});
         let runs = server.post_json("/api/2.0/mlflow/runs/search", &body)["runs"].clone();
@@ -222,7 +229,7 @@ fn a_run_that_lost_its_server_is_not_taken_for_killed() {
         runs.as_array().unwrap().iter().map(state).collect::<Vec<String>>()
     };
     assert_eq!(states(), ["RUNNING", "FINISHED"]);
-    run(&proxy, "sync");
+    run(&proxy, "sync", PATIENCE);
     assert_eq!(states(), ["FINISHED", "FINISHED"]);
 }
 
