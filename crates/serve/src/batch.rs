@@ -9,14 +9,15 @@ use axum::{
 use features::Cell;
 use predictor::Prediction;
 use rayon::prelude::*;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::timeout;
 
 use crate::{
     app::{App, Role, Shared},
     body,
     engine::Engine,
-    fault::{Fault, FaultKind, SHOWN},
+    fault::{Fault, SHOWN},
+    fields::Given,
     json_rows::{Row, Unreadable, check_list, read_rows, segments, utf8},
     predict::{failed, id_of, push_interval, push_number, unreadable},
     refusal::{Refusal, json_response},
@@ -149,28 +150,41 @@ fn predict_rows(app: &App, engine: &Engine, rows: &[Row], details: bool) -> Part
     whole
 }
 
+/// What a row that keeps to the schema is predicted as, or some of the faults of those that do not, and how many there are.
+type Checked<'a> = Result<(Vec<Vec<Cell<'a>>>, Vec<Prediction>), (Vec<Fault>, usize)>;
+
+/// Predicts rows of values, each with the faults that reading it found: all of them, or none.
+pub(crate) fn predict_checked<'a>(
+    app: &App,
+    engine: &'a Engine,
+    rows: impl Iterator<Item = (&'a [Given<'a>], &'a [Fault])>,
+    intervals: bool,
+) -> Checked<'a> {
+    let (mut faults, mut found, mut judged) = (Vec::new(), 0, Vec::with_capacity(rows.size_hint().0));
+    for (place, (given, read)) in rows.enumerate() {
+        let mut of_row = read.to_vec();
+        judged.push(engine.fields.judge(given, &engine.predictor, &mut of_row));
+        app.metrics.faults(engine, &of_row);
+        found += of_row.len();
+        let room = SHOWN.saturating_sub(faults.len());
+        faults.extend(of_row.into_iter().take(room).map(|fault| Fault { row: Some(place), ..fault }));
+    }
+    if found > 0 {
+        return Err((faults, found));
+    }
+    let predictions = engine.predict_many(&judged, intervals);
+    match predictions.iter().position(|prediction| !prediction.value.is_finite()) {
+        Some(place) => Err((vec![Fault { row: Some(place), ..Fault::no_prediction() }], 1)),
+        None => Ok((judged, predictions)),
+    }
+}
+
 fn predict_some(app: &App, engine: &Engine, rows: &[Row], details: bool) -> Part {
-    let (mut faults, mut all) = (Vec::new(), 0);
-    let mut judged: Vec<Vec<Cell>> = Vec::with_capacity(rows.len());
-    for (place, row) in rows.iter().enumerate() {
-        let mut found = row.faults.clone();
-        judged.push(engine.fields.judge(&row.given, &engine.predictor, &mut found));
-        if !found.is_empty() {
-            app.metrics.faults(engine, &found);
-            all += found.len();
-            let room = SHOWN.saturating_sub(faults.len());
-            faults.extend(found.into_iter().take(room).map(|fault| Fault { row: Some(place), ..fault }));
-        }
-    }
-    if all > 0 {
-        return Part { rows: rows.len(), faults, found: all, text: Vec::new() };
-    }
-    let predictions = engine.predict_many(&judged, details);
-    if let Some(place) = predictions.iter().position(|prediction| !prediction.value.is_finite()) {
-        let message = "the model has no finite prediction for this row";
-        let fault = Fault { row: Some(place), ..Fault::new("", FaultKind::OutOfRange, message, Value::Null) };
-        return Part { rows: rows.len(), faults: vec![fault], found: 1, text: Vec::new() };
-    }
+    let given = rows.iter().map(|row| (row.given.as_slice(), row.faults.as_slice()));
+    let (judged, predictions) = match predict_checked(app, engine, given, details) {
+        Ok(predicted) => predicted,
+        Err((faults, found)) => return Part { rows: rows.len(), faults, found, text: Vec::new() },
+    };
     // drift looks at a thousand rows: of many at once a few will do
     let every = if rows.len() > FEW_ROWS { ONE_OF } else { 1 };
     let counted = judged.iter().zip(&predictions).step_by(every);
@@ -182,7 +196,7 @@ fn predict_some(app: &App, engine: &Engine, rows: &[Row], details: bool) -> Part
         }
         if details { push_details(&mut text, engine, prediction, cells) } else { push_number(&mut text, prediction.value) }
     }
-    Part { rows: rows.len(), faults, found: 0, text }
+    Part { rows: rows.len(), text, ..Part::default() }
 }
 
 fn push_details(text: &mut Vec<u8>, engine: &Engine, prediction: &Prediction, cells: &[Cell]) {

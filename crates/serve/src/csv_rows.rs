@@ -103,7 +103,7 @@ pub(crate) fn predict(engine: &Engine, rows: &[Vec<Given>]) -> Vec<Result<Predic
                 .zip(&judged)
                 .map(|((prediction, problem), cells)| match problem {
                     Some(problem) => Err(problem),
-                    None if !prediction.value.is_finite() => Err("the model has no finite prediction for this row".into()),
+                    None if !prediction.value.is_finite() => Err(Fault::no_prediction().text()),
                     None => {
                         engine.count(cells, prediction.value);
                         Ok(prediction)

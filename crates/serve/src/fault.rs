@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 /// Faults that one answer lists at most.
 pub(crate) const SHOWN: usize = 100;
 
+const NO_PREDICTION: &str = "the model has no finite prediction for this row";
+
 /// What kind of fault it is; the names are stable.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -48,6 +50,11 @@ impl Fault {
     /// A fault with a message and no more.
     pub(crate) fn new(field: &str, kind: FaultKind, message: impl Into<String>, input: Value) -> Self {
         Self { row: None, field: field.into(), kind, message: message.into(), input, allowed: None, nearest: None }
+    }
+
+    /// A row that keeps to the schema and that the model can make nothing of.
+    pub(crate) fn no_prediction() -> Self {
+        Self::new("", FaultKind::OutOfRange, NO_PREDICTION, Value::Null)
     }
 
     /// As part of an answer: the keys of FastAPI's errors, and what is allowed.

@@ -93,7 +93,7 @@ fn answer(engine: &Engine, lines: &[&[u8]]) -> (Vec<u8>, u64) {
             let told: Vec<_> = faults[place].iter().map(Fault::to_json).collect();
             Some(json!({"error": faults[place][0].text(), "detail": told}))
         } else if !prediction.value.is_finite() {
-            Some(json!({"error": "the model has no finite prediction for this row", "detail": []}))
+            Some(json!({"error": Fault::no_prediction().text(), "detail": []}))
         } else {
             None
         };

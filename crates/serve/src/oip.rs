@@ -17,10 +17,10 @@ use serde_json::{Value, json};
 
 use crate::{
     app::{App, Role, Shared},
+    batch::predict_checked,
     body,
     csv_rows::Header,
     engine::Engine,
-    fault::{Fault, FaultKind, SHOWN},
     fields::Given,
     predict::{failed, id_of},
     refusal::{Refusal, json_response},
@@ -203,24 +203,9 @@ fn predict(
 ) -> Result<Vec<Prediction>, Refusal> {
     let given: Vec<Vec<Given>> =
         (0..rows).map(|row| header.given(|place| value(&request.inputs[place].data[row]))).collect();
-    let (mut faults, mut found, mut judged) = (Vec::new(), 0, Vec::with_capacity(rows));
-    for (row, given) in given.iter().enumerate() {
-        let mut of_row = Vec::new();
-        judged.push(engine.fields.judge(given, &engine.predictor, &mut of_row));
-        app.metrics.faults(engine, &of_row);
-        found += of_row.len();
-        let room = SHOWN.saturating_sub(faults.len());
-        faults.extend(of_row.into_iter().take(room).map(|fault| Fault { row: Some(row), ..fault }));
-    }
-    if found > 0 {
-        return Err(Refusal::some_faults(faults, found));
-    }
-    let predictions = engine.predict_many(&judged, true);
-    if let Some(row) = predictions.iter().position(|prediction| !prediction.value.is_finite()) {
-        let message = "the model has no finite prediction for this row";
-        let fault = Fault { row: Some(row), ..Fault::new("", FaultKind::OutOfRange, message, Value::Null) };
-        return Err(Refusal::faults(vec![fault]));
-    }
+    let rows_given = given.iter().map(|given| (given.as_slice(), &[][..]));
+    let (judged, predictions) =
+        predict_checked(app, engine, rows_given, true).map_err(|(faults, found)| Refusal::some_faults(faults, found))?;
     engine.count_many(judged.iter().zip(&predictions).map(|(cells, prediction)| (cells.as_slice(), prediction.value)));
     app.metrics.predicted(role, rows as u64, std::time::Duration::ZERO);
     Ok(predictions)

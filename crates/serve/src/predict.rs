@@ -166,8 +166,7 @@ impl Engine {
             Refusal::faults(vec![Fault::new(&unknown.column, FaultKind::UnknownLevel, unknown.reason, Value::Null)])
         })?;
         if !prediction.value.is_finite() {
-            let message = "the model has no finite prediction for this row";
-            return Err(Refusal::faults(vec![Fault::new("", FaultKind::OutOfRange, message, Value::Null)]));
+            return Err(Refusal::faults(vec![Fault::no_prediction()]));
         }
         Ok(Answer { prediction, parts, warnings: self.fields.warnings(cells) })
     }
