@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use artifact::{ArtifactError, BundleFiles, BundleManifest, Digest, read_bundle};
+use artifact::{ArtifactError, BUNDLE_MANIFEST, BundleFiles, BundleManifest, Digest, read_bundle};
 use cli::No;
 use drift::Reference;
 use model::ModelConfig;
@@ -110,7 +110,7 @@ impl Source {
     pub(crate) fn mark(&self) -> anyhow::Result<String> {
         match self {
             Self::Bundle(path) if path.is_dir() => {
-                let manifest = path.join(artifact::BUNDLE_MANIFEST);
+                let manifest = path.join(BUNDLE_MANIFEST);
                 let bytes = fs::read(&manifest).with_context(|| format!("{}: cannot read it", manifest.display()))?;
                 Ok(Digest::of_bytes(&bytes).hex().to_owned())
             }
@@ -186,6 +186,8 @@ fn load_version(registry: &dyn Registry, version: &ModelVersion, source: &str) -
 }
 
 fn load_bundle(path: &Path) -> anyhow::Result<Found> {
+    // of an archive before it is read: one that takes its place meanwhile is then seen to be another
+    let archive = if path.is_file() { Some(Digest::of_file(path)?.0) } else { None };
     let files = read_bundle(path).map_err(|error| match error {
         ArtifactError::NotABundle { .. } => anyhow::Error::from(No(error.to_string())),
         error => error.into(),
@@ -203,7 +205,7 @@ fn load_bundle(path: &Path) -> anyhow::Result<Found> {
     let about = About {
         version: manifest.content_id.clone(),
         source: path.display().to_string(),
-        mark: Source::Bundle(path.to_owned()).mark()?,
+        mark: archive.unwrap_or_else(|| Digest::of_bytes(&files[BUNDLE_MANIFEST])).hex().to_owned(),
         card: text("MODEL_CARD.md").unwrap_or_default(),
         metrics: text("metrics.json").and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(Value::Null),
         lineage: serde_json::to_value(&manifest.lineage)?,
