@@ -13,7 +13,8 @@ mod run_record;
 
 pub use atomic::{AtomicFile, lock_folder, write_atomically};
 pub use bundle::{
-    BUNDLE_MANIFEST, BundleFiles, BundleManifest, Link, NamedDigest, read_bundle, write_bundle_archive, write_bundle_folder,
+    BUNDLE_MANIFEST, BundleFiles, BundleManifest, Gate, GateAnswer, Link, NamedDigest, read_bundle, write_bundle_archive,
+    write_bundle_folder,
 };
 pub use digest::Digest;
 pub use envelope::{
@@ -23,5 +24,6 @@ pub use envelope::{
 pub use error::ArtifactError;
 pub use manifest::{FileEntry, MANIFEST_VERSION, Manifest, check_input, manifest_path, relative_path};
 pub use run_record::{
-    DatasetInput, Interval, MetricPoint, RUN_RECORD_VERSION, RunArtifact, RunIdentity, RunRecord, RunStatus, RunTimes,
+    ColumnImportance, DatasetInput, Interval, MetricPoint, RUN_RECORD_VERSION, RunArtifact, RunIdentity, RunRecord,
+    RunStatus, RunTimes, Suspicion,
 };

@@ -6,8 +6,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{Digest, FileEntry};
 
-/// The record's format version. Version 1 had no identity, no note and no places for artifacts.
-pub const RUN_RECORD_VERSION: u32 = 2;
+/// The record's format version. Version 1 had no identity, no note and no places for artifacts, version 2 no importances and no
+/// suspicions.
+pub const RUN_RECORD_VERSION: u32 = 3;
 
 /// One training run: what went in, what was asked, what came out.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -32,6 +33,12 @@ pub struct RunRecord {
     pub metrics: Vec<MetricPoint>,
     /// 95 % bootstrap intervals of the test metrics.
     pub intervals: BTreeMap<String, Interval>,
+    /// What the model goes by: every raw column, the most important first.
+    #[serde(default)]
+    pub importances: Vec<ColumnImportance>,
+    /// What lets the score look better than it is, if there is anything.
+    #[serde(default)]
+    pub suspicions: Vec<Suspicion>,
     /// Facts to search by: algorithm, program and library versions.
     pub tags: BTreeMap<String, String>,
     /// The rows that were learned from and measured on.
@@ -128,6 +135,28 @@ pub struct Interval {
     pub high: f64,
 }
 
+/// What a model owes to a raw column.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct ColumnImportance {
+    /// The column.
+    pub column: String,
+    /// By how much the mean absolute error on test rows grows when the column is shuffled among them, in the target's unit.
+    pub mean: f64,
+    /// Its standard deviation over repeats.
+    pub deviation: f64,
+}
+
+/// Something that lets a score look better than it is.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Suspicion {
+    /// A feature, or `copied rows`.
+    pub subject: String,
+    /// What the target owes to the feature alone (R²), or the share of test rows that are copies.
+    pub figure: f64,
+    /// In words.
+    pub text: String,
+}
+
 /// Rows that a run used.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct DatasetInput {
@@ -176,16 +205,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_of_version_1_is_read_and_a_newer_one_refused() {
+    fn records_of_older_versions_are_read_and_a_newer_one_refused() {
         let here = std::env::var("CARGO_MANIFEST_DIR").unwrap();
-        let old = std::fs::read_to_string(std::path::Path::new(&here).join("golden/run_record_v1.json")).unwrap();
+        let golden = |name: &str| std::fs::read_to_string(std::path::Path::new(&here).join("golden").join(name)).unwrap();
+        let old = golden("run_record_v1.json");
         let record = RunRecord::parse(&old).unwrap();
         assert_eq!((record.name.as_str(), record.metric("mae")), ("m", Some(14_203.25)));
         assert_eq!(record.artifacts[0].path, PathBuf::from("model.bin"));
         assert_eq!(record.identity, RunIdentity::default());
-        let newer = old.replace("\"format_version\": 1", "\"format_version\": 3");
+        let second = RunRecord::parse(&golden("run_record_v2.json")).unwrap();
+        assert_eq!((second.metric("r2"), second.identity.run_name.as_str()), (Some(0.98), "Ridge-a4914c3e"));
+        assert!(second.importances.is_empty() && second.suspicions.is_empty());
+        let newer = old.replace("\"format_version\": 1", "\"format_version\": 4");
         let error = RunRecord::parse(&newer).unwrap_err();
-        assert_eq!(error, "has format version 3; this program reads version 2 and older. Use a newer program");
+        assert_eq!(error, "has format version 4; this program reads version 3 and older. Use a newer program");
         assert!(RunRecord::parse("{").unwrap_err().starts_with("is not the record of a run: "));
     }
 }

@@ -36,9 +36,23 @@ pub struct Rows<'a> {
     pub test: (&'a Matrix, &'a [f64]),
 }
 
+/// Something that lets a score look better than it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Suspicion {
+    /// The feature, or [`COPIED_ROWS`].
+    pub subject: String,
+    /// The feature's R² alone, or the share of copied rows.
+    pub figure: f64,
+    /// In words.
+    pub text: String,
+}
+
+/// The subject of a [`Suspicion`] about rows that stand on both sides of the split.
+pub const COPIED_ROWS: &str = "copied rows";
+
 impl Rows<'_> {
     /// Features that predict the target too well on their own: measured on training rows that are held out.
-    pub fn too_good_alone(&self, seed: u64) -> Vec<String> {
+    pub fn too_good_alone(&self, seed: u64) -> Vec<Suspicion> {
         let (x, y) = self.train;
         let rows: Vec<usize> = (0..x.rows()).step_by(x.rows().div_ceil(ROWS_ALONE).max(1)).collect();
         if rows.len() < FEWEST_ROWS {
@@ -61,15 +75,16 @@ impl Rows<'_> {
         let found: Vec<Option<f64>> = x.columns().par_iter().map(alone).collect();
         let suspected = found.iter().zip(self.features).filter_map(|(r2, feature)| {
             let r2 = r2.filter(|r2| *r2 >= TOO_GOOD)?;
-            Some(format!(
+            let text = format!(
                 "{feature} alone predicts the target with R² {r2:.3} on training rows that were held out: it may be made from it"
-            ))
+            );
+            Some(Suspicion { subject: feature.clone(), figure: r2, text })
         });
         suspected.collect()
     }
 
     /// Whether test rows are copies of training rows.
-    pub fn overlap(&self) -> Option<String> {
+    pub fn overlap(&self) -> Option<Suspicion> {
         let ((x, y), (test_x, test_y)) = (self.train, self.test);
         let rows = |x: &Matrix, y: &[f64]| -> Vec<(u128, u128)> {
             (0..x.rows()).into_par_iter().map(|row| (digest(x, row, None), digest(x, row, Some(y[row])))).collect()
@@ -80,12 +95,13 @@ impl Rows<'_> {
         let same = like.iter().filter(|(_, of_all)| all.contains(of_all)).count();
         let enough = like.len() >= FEWEST_ALIKE && like.len() as f64 > ALIKE * test_y.len() as f64;
         enough.then(|| {
-            format!(
+            let text = format!(
                 "{} of {} test rows have the very features of a training row, {same} of them its target, too: the score is flattered. \
                  Let process.split.key keep together what belongs together",
                 like.len(),
                 test_y.len()
-            )
+            );
+            Suspicion { subject: COPIED_ROWS.into(), figure: like.len() as f64 / test_y.len() as f64, text }
         })
     }
 
@@ -230,7 +246,8 @@ mod tests {
         let rows = Rows { features: &names(), train: (&leaky, &y), test: (&leaky, &y) };
         let found = rows.too_good_alone(1);
         assert_eq!(found.len(), 1);
-        assert!(found[0].starts_with("b alone predicts the target with R² 0.99"), "{found:?}");
+        assert!(found[0].text.starts_with("b alone predicts the target with R² 0.99"), "{found:?}");
+        assert!(found[0].subject == "b" && found[0].figure > 0.98, "{found:?}");
     }
 
     #[test]
@@ -244,7 +261,10 @@ mod tests {
         test_x = Matrix::new(columns);
         let rows = Rows { features: &names(), train: (&x, &y), test: (&test_x, &test_y) };
         let overlap = rows.overlap().unwrap();
-        assert!(overlap.starts_with("8 of 200 test rows have the very features of a training row, 0 of them its target"));
+        assert_eq!((overlap.subject.as_str(), overlap.figure), (COPIED_ROWS, 0.04));
+        assert!(
+            overlap.text.starts_with("8 of 200 test rows have the very features of a training row, 0 of them its target")
+        );
         let drift = rows.drift();
         assert_eq!(drift.len(), 1);
         assert!(

@@ -12,6 +12,7 @@ mod contributions;
 mod cross_validation;
 mod defaults;
 mod evidence;
+mod figure;
 mod fit;
 mod gate;
 mod importance;
@@ -38,7 +39,8 @@ pub use bootstrap::{BootstrapInterval, Paired, bootstrap_intervals, paired_boots
 pub use config::{BlendPart, CrossValidationSection, IntervalSection, ModelConfig, ModelSection, TargetTransform};
 pub use contributions::{Contributions, Explainer};
 pub use cross_validation::{CrossValidation, cross_validate, folds};
-pub use evidence::{Rows, wants_log};
+pub use evidence::{COPIED_ROWS, Rows, Suspicion, wants_log};
+pub use figure::{figure, label};
 pub use fit::{FitError, fit};
 pub use gate::{Decision, decide};
 pub use importance::{Importance, permutation_importance};

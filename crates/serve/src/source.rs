@@ -5,14 +5,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use artifact::{ArtifactError, BUNDLE_MANIFEST, BundleFiles, BundleManifest, Digest, read_bundle};
 use cli::No;
 use drift::Reference;
 use model::ModelConfig;
 use predictor::{MODEL_FILE, PREPROCESSOR_FILE, Predictor, REFERENCE_FILE};
 use serde_json::{Value, json};
-use tracking::{EmbeddedStore, Location, ModelVersion, Registry, TrackingError};
+use tracking::{Location, ModelUri, ModelUriError, ModelVersion, Registry, Tracking, TrackingError};
 
 /// The share of targets that intervals hold where nobody says.
 const COVERAGE: f64 = 0.9;
@@ -23,15 +23,8 @@ const VARIABLE: &str = "MLFLOW_TRACKING_URI";
 pub(crate) enum Source {
     /// A folder or an archive.
     Bundle(PathBuf),
-    /// A registered model: its name, and an alias or a version.
-    Registered { name: String, selector: Selector, location: Location },
-}
-
-/// Which version of a registered model.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Selector {
-    Alias(String),
-    Version(String),
+    /// A version of a registered model.
+    Registered { uri: ModelUri, location: Location },
 }
 
 /// What was found there.
@@ -63,8 +56,7 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Self::Bundle(path) => path.display().fmt(f),
-            Self::Registered { name, selector: Selector::Alias(alias), .. } => write!(f, "models:/{name}@{alias}"),
-            Self::Registered { name, selector: Selector::Version(version), .. } => write!(f, "models:/{name}/{version}"),
+            Self::Registered { uri, .. } => uri.fmt(f),
         }
     }
 }
@@ -75,16 +67,11 @@ impl Source {
     /// # Errors
     /// If it is neither, or the registry's address cannot be used.
     pub(crate) fn parse(text: &str, tracking_uri: Option<&str>) -> anyhow::Result<Self> {
-        let Some(registered) = text.strip_prefix("models:/") else { return Ok(Self::Bundle(text.into())) };
-        let split = registered.split_once('@').map(|(name, alias)| (name, Selector::Alias(alias.to_owned())));
-        let by_version = || registered.split_once('/').map(|(name, version)| (name, Selector::Version(version.to_owned())));
-        let (name, selector) = match split.or_else(by_version) {
-            Some((name, selector)) if !name.is_empty() && selector.is_sound() => (name.to_owned(), selector),
-            _ => bail!("{text}: write models:/NAME@ALIAS or models:/NAME/VERSION"),
-        };
+        let Some(parsed) = ModelUri::parse(text) else { return Ok(Self::Bundle(text.into())) };
+        let model = parsed.map_err(anyhow::Error::msg)?;
         let uri = tracking_uri.map(str::to_owned).or_else(|| cli::variable(VARIABLE));
         let location = uri.map_or_else(|| Ok(Location::default()), |uri| Location::parse(&uri))?;
-        Ok(Self::Registered { name, selector, location })
+        Ok(Self::Registered { uri: model, location })
     }
 
     /// Reads model, preprocessor and what is known of them, and makes sure that they belong together.
@@ -94,11 +81,10 @@ impl Source {
     pub(crate) fn load(&self) -> anyhow::Result<Found> {
         match self {
             Self::Bundle(path) => load_bundle(path),
-            Self::Registered { name, selector, location } => {
-                let registry = registry(location)?;
-                let version = find(&*registry, name, selector, location)?;
+            Self::Registered { uri, location } => {
+                let (registry, version) = find(uri, location)?;
                 load_version(&*registry, &version, &self.to_string())
-                    .with_context(|| format!("version {} of {name}", version.version))
+                    .with_context(|| format!("version {} of {}", version.version, uri.name()))
             }
         }
     }
@@ -115,48 +101,19 @@ impl Source {
                 Ok(Digest::of_bytes(&bytes).hex().to_owned())
             }
             Self::Bundle(path) => Ok(Digest::of_file(path)?.0.hex().to_owned()),
-            Self::Registered { name, selector, location } => {
-                Ok(find(&*registry(location)?, name, selector, location)?.version)
-            }
+            Self::Registered { uri, location } => Ok(find(uri, location)?.1.version),
         }
     }
 }
 
-impl Selector {
-    fn is_sound(&self) -> bool {
-        match self {
-            Self::Alias(alias) => !alias.is_empty() && !alias.contains('/'),
-            Self::Version(version) => version.parse::<u32>().is_ok(),
-        }
-    }
-}
-
-fn registry(location: &Location) -> anyhow::Result<Box<dyn Registry>> {
-    Ok(match location {
-        Location::Sqlite { database } => Box::new(EmbeddedStore::at(database)),
-        Location::Server { .. } => {
-            let tracking = tracking::Tracking::new(location.clone(), Path::new("models"), &cli::variable)?;
-            Box::new(tracking.server()?.context("a server has an address")?)
-        }
-    })
-}
-
-fn find(registry: &dyn Registry, name: &str, selector: &Selector, location: &Location) -> anyhow::Result<ModelVersion> {
-    let model = registry
-        .model(name)?
-        .ok_or_else(|| No(format!("{location}: has no registered model \"{name}\"; `train --register` registers one")))?;
-    let version = match selector {
-        Selector::Version(version) => version.clone(),
-        Selector::Alias(alias) => model.aliases.get(alias).cloned().ok_or_else(|| {
-            let known = model.aliases.keys().cloned().collect::<Vec<_>>().join(", ");
-            let known = if known.is_empty() { "none".to_owned() } else { known };
-            No(format!("{name}: no version has the alias `{alias}`; its aliases: {known}"))
-        })?,
-    };
-    let versions = registry.versions(name)?;
-    let numbers: Vec<&str> = versions.iter().rev().map(|version| version.version.as_str()).collect();
-    let absent = No(format!("{name}: there is no version {version}; there are {}", numbers.join(", ")));
-    versions.iter().find(|known| known.version == version).cloned().ok_or_else(|| absent.into())
+/// The registry, and the version in it that `uri` is now.
+fn find(uri: &ModelUri, location: &Location) -> anyhow::Result<(Box<dyn Registry>, ModelVersion)> {
+    let registry = Tracking::new(location.clone(), Path::new("models"), &cli::variable)?.registry()?;
+    let version = uri.resolve(&*registry, location).map_err(|error| match error {
+        ModelUriError::Absent(message) => anyhow::Error::from(No(message)),
+        ModelUriError::Registry(error) => error.into(),
+    })?;
+    Ok((registry, version))
 }
 
 fn load_version(registry: &dyn Registry, version: &ModelVersion, source: &str) -> anyhow::Result<Found> {
@@ -219,21 +176,4 @@ fn coverage(files: &BundleFiles) -> f64 {
     let text = files.get("model_config.yaml").map(|bytes| String::from_utf8_lossy(bytes));
     let config = text.and_then(|text| ModelConfig::parse(&text).ok());
     config.map_or(COVERAGE, |config| config.model.intervals.coverage)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_understood() {
-        let parse = |text: &str| Source::parse(text, Some("sqlite:///x.db")).map_err(|error| error.to_string());
-        assert_eq!(parse("models/packaged/a"), Ok(Source::Bundle("models/packaged/a".into())));
-        for text in ["models:/house@champion", "models:/house/3"] {
-            assert_eq!(parse(text).unwrap().to_string(), text);
-        }
-        for text in ["models:/house", "models:/house@", "models:/@champion", "models:/house/three", "models:/a@b/c"] {
-            assert_eq!(parse(text).unwrap_err(), format!("{text}: write models:/NAME@ALIAS or models:/NAME/VERSION"));
-        }
-    }
 }

@@ -11,6 +11,7 @@ mod entity;
 mod error;
 mod location;
 mod mlmodel;
+mod model_uri;
 mod registry;
 mod rest;
 mod spool;
@@ -27,11 +28,12 @@ pub use entity::{
 pub use error::TrackingError;
 pub use location::Location;
 pub use mlmodel::FILE as MLMODEL;
+pub use model_uri::{ModelUri, ModelUriError};
 pub use registry::{
     CHALLENGER, CHAMPION, ModelVersion, Move, ROLLED_BACK, RegisteredModel, Registry, history, move_alias, previous,
     version_at,
 };
-pub use rest::{HttpSettings, Login, RestStore, Variables};
+pub use rest::{HttpSettings, Login, RestStore, Variables, choose_cryptography};
 pub use spool::Spool;
 pub use store::{Content, Owner, Place, RunFile, RunStore};
 pub use sync::{Synced, sync};

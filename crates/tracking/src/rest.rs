@@ -30,6 +30,7 @@ use crate::{
     alive::{Alive, KILLED},
 };
 use connection::Connection;
+pub use connection::choose_cryptography;
 
 /// An MLflow server.
 #[derive(Debug)]

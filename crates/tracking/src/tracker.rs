@@ -14,7 +14,7 @@ use std::{
 };
 
 use crate::{
-    EmbeddedStore, HttpSettings, Location, Metric, Place, RestStore, Run, RunFile, RunStore, Spool, TrackingError,
+    EmbeddedStore, HttpSettings, Location, Metric, Place, Registry, RestStore, Run, RunFile, RunStore, Spool, TrackingError,
     Variables, entity::UNSETTLED_TAG, system::Sampler,
 };
 
@@ -81,17 +81,30 @@ impl Tracking {
         })
     }
 
+    /// Where models are registered.
+    ///
+    /// # Errors
+    /// If the server's address or a setting cannot be used.
+    pub fn registry(&self) -> Result<Box<dyn Registry>, TrackingError> {
+        Ok(match &self.location {
+            Location::Sqlite { database } => Box::new(EmbeddedStore::at(database)),
+            Location::Server { base } => Box::new(self.server_at(base)?),
+        })
+    }
+
     /// The server, if it is one.
     ///
     /// # Errors
     /// If its address or a setting cannot be used.
     pub fn server(&self) -> Result<Option<RestStore>, TrackingError> {
         match &self.location {
-            Location::Server { base } => {
-                Ok(Some(RestStore::at(base, self.registry.as_deref(), &self.settings)?.marking(&self.marks)))
-            }
+            Location::Server { base } => self.server_at(base).map(Some),
             Location::Sqlite { .. } => Ok(None),
         }
+    }
+
+    fn server_at(&self, base: &str) -> Result<RestStore, TrackingError> {
+        Ok(RestStore::at(base, self.registry.as_deref(), &self.settings)?.marking(&self.marks))
     }
 }
 

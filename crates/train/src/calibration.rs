@@ -1,8 +1,8 @@
 //! Learns intervals from rows that were held out.
 
-use model::{Conformal, ModelSection, Parameters, TargetTransform, cross_validate};
+use model::{Conformal, ModelSection, Parameters, TargetTransform, cross_validate, figure};
 
-use crate::{Config, data::Dataset, figure::figure};
+use crate::{Config, data::Dataset};
 
 /// With fewer training rows than this, intervals are taken from more folds.
 const FEW_ROWS: usize = 200;

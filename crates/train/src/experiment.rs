@@ -6,8 +6,8 @@ use anyhow::{Context, ensure};
 use cli::Progress;
 use features::Preprocessor;
 use model::{
-    BootstrapInterval, Conformal, CrossValidation, CurvePoint, Importance, Metrics, Regressor, Rows, TargetTransform,
-    bootstrap_intervals, cross_validate, curve_over_rows, fit, median, permutation_importance, wants_log,
+    BootstrapInterval, Conformal, CrossValidation, CurvePoint, Importance, Metrics, Regressor, Rows, Suspicion,
+    TargetTransform, bootstrap_intervals, cross_validate, curve_over_rows, fit, median, permutation_importance, wants_log,
 };
 
 use crate::{Config, calibration::calibrated, data::Dataset};
@@ -36,6 +36,8 @@ pub(crate) struct Findings {
     pub(crate) curve: LearningCurve,
     pub(crate) fit_ms: u64,
     pub(crate) cross_validation_ms: u64,
+    /// What lets the score look better than it is; in the warnings, too.
+    pub(crate) suspicions: Vec<Suspicion>,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -124,6 +126,8 @@ pub(crate) fn experiment(
         _ => LearningCurve { over: TREES, points: validated.curve },
     };
 
+    let suspicions = suspicions(config, data);
+    warnings.extend(suspicions.iter().map(|suspicion| suspicion.text.clone()));
     warnings.extend(doubts(config, data, &validated.predictions));
     let transform = transform.after(&parameters);
     let held_out = validated.predictions.clone();
@@ -152,18 +156,28 @@ pub(crate) fn experiment(
         curve,
         fit_ms,
         cross_validation_ms,
+        suspicions,
         warnings,
     })
 }
 
-/// What should make one doubt the score.
-fn doubts(config: &Config, data: &Dataset, held_out: &[f64]) -> Vec<String> {
-    let rows = Rows { features: &data.features, train: (&data.train.x, &data.train.y), test: (&data.test.x, &data.test.y) };
+fn both_sides(data: &Dataset) -> Rows<'_> {
+    Rows { features: &data.features, train: (&data.train.x, &data.train.y), test: (&data.test.x, &data.test.y) }
+}
+
+/// What lets the score look better than it is.
+fn suspicions(config: &Config, data: &Dataset) -> Vec<Suspicion> {
+    let rows = both_sides(data);
     let mut found = rows.too_good_alone(config.seed);
     found.extend(rows.overlap());
-    let drift = rows.drift();
+    found
+}
+
+/// What else should make one doubt the score.
+fn doubts(config: &Config, data: &Dataset, held_out: &[f64]) -> Vec<String> {
+    let drift = both_sides(data).drift();
     let more = drift.len().saturating_sub(SHIFTED);
-    found.extend(drift.into_iter().take(SHIFTED));
+    let mut found: Vec<String> = drift.into_iter().take(SHIFTED).collect();
     if more > 0 {
         found.push(format!("so are {more} more features"));
     }

@@ -8,7 +8,6 @@ mod config;
 mod coverage;
 mod data;
 mod experiment;
-mod figure;
 mod given;
 mod lineage;
 mod logged_model;

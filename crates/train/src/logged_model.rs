@@ -11,13 +11,13 @@
 
 use artifact::{FileEntry, RunRecord};
 use features::Preprocessor;
-use model::{METRIC_NAMES, Model};
+use model::{METRIC_NAMES, Model, figure};
 use onnx::Exported;
 use schema::{Column, ColumnType};
 use serde_json::{Value, json};
 use tracking::{CHALLENGER, Content, LoggedModel, MLMODEL, Registration, Run, RunFile};
 
-use crate::{Config, figure::figure, lineage::Lineage, told};
+use crate::{Config, lineage::Lineage, told};
 
 /// The flavor that this project opens.
 const FLAVOR: &str = "house_price_predictor";

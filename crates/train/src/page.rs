@@ -2,14 +2,13 @@
 
 use artifact::{FileEntry, RunRecord};
 use features::Preprocessor;
-use model::{METRIC_NAMES, Regressor, mean_and_deviation};
+use model::{METRIC_NAMES, Regressor, figure, label, mean_and_deviation};
 use report::{Bar, Html, Page, Table};
 
 use crate::{
     coverage,
     data::Dataset,
     experiment::{Findings, TREES},
-    figure::{figure, label},
     lineage::Lineage,
     plots,
 };

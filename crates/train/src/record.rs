@@ -4,16 +4,16 @@ use std::{collections::BTreeMap, fmt::Write, path::Path};
 
 use anyhow::Context;
 use artifact::{
-    DatasetInput, FileEntry, Interval, Manifest, MetricPoint, RUN_RECORD_VERSION, RunArtifact, RunIdentity, RunRecord,
-    RunStatus, RunTimes,
+    ColumnImportance, DatasetInput, FileEntry, Interval, Manifest, MetricPoint, RUN_RECORD_VERSION, RunArtifact,
+    RunIdentity, RunRecord, RunStatus, RunTimes, Suspicion,
 };
 use cli::Clock;
-use model::{Metrics, Parameters};
+use model::{Metrics, Parameters, figure};
 use schema::{TEST, TRAIN};
 use serde_json::{Value, json};
 use tracking::{Content, RunFile};
 
-use crate::{Config, coverage, data::Dataset, experiment::Findings, figure::figure, lineage::Lineage};
+use crate::{Config, coverage, data::Dataset, experiment::Findings, lineage::Lineage};
 
 /// The run as it begins: who runs what.
 pub(crate) fn opening(config: &Config, target: &str, clock: &Clock) -> RunRecord {
@@ -98,6 +98,16 @@ pub(crate) fn finished(
     };
     record.datasets = vec![input(TRAIN, dataset.train.y.len()), input(TEST, dataset.test.y.len())];
     record.features.clone_from(&dataset.features);
+    record.importances = findings
+        .importances
+        .iter()
+        .map(|(column, found)| ColumnImportance { column: column.clone(), mean: found.mean, deviation: found.deviation })
+        .collect();
+    record.suspicions = findings
+        .suspicions
+        .iter()
+        .map(|found| Suspicion { subject: found.subject.clone(), figure: found.figure, text: found.text.clone() })
+        .collect();
     record.warnings.extend(findings.warnings.iter().cloned());
     record.times.fit_ms = findings.fit_ms;
     record.times.cross_validation_ms = findings.cross_validation_ms;

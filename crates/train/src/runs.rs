@@ -1,5 +1,6 @@
 //! `train runs`: the runs of a store, for the terminal.
 
+use model::{figure, label};
 use std::path::Path;
 
 use anyhow::Context;
@@ -7,12 +8,7 @@ use cli::{No, Outcome, Progress};
 use serde::Serialize;
 use tracking::{EmbeddedStore, ListedRun, Location, RunStore};
 
-use crate::{
-    args::RunsArgs,
-    figure::{figure, label},
-    told::mlflow_names,
-    tracked::tracking,
-};
+use crate::{args::RunsArgs, told::mlflow_names, tracked::tracking};
 
 #[derive(Serialize)]
 struct Listing {

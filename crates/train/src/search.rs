@@ -19,7 +19,7 @@ use std::{
 use anyhow::{Context, ensure};
 use artifact::{Digest, FileEntry, RunRecord, RunStatus, write_atomically};
 use cli::{Clock, Outcome, Progress};
-use model::{SearchConfig, SearchSection};
+use model::{SearchConfig, SearchSection, figure, label};
 use serde::Serialize;
 use serde_json::json;
 use tracking::{Content, Run, RunFile, Tracker};
@@ -35,7 +35,6 @@ use crate::{
     Args, Config,
     args::SearchArgs,
     data::{Wanted, read_wanted},
-    figure::{figure, label},
     given, stage,
     tracked::{speaker, tracking},
 };

@@ -7,14 +7,13 @@ use artifact::{FileEntry, MANIFEST_VERSION, Manifest, RunRecord, lock_folder, wr
 use cli::{Clock, Outcome, Progress};
 use drift::{NumberReference, Reference};
 use features::Preprocessor;
-use model::{MODEL, Model, ModelFile};
+use model::{MODEL, Model, ModelFile, figure, label};
 use serde::Serialize;
 
 use crate::{
     Config,
     data::read,
     experiment::{Findings, experiment},
-    figure::{figure, label},
     given,
     lineage::Lineage,
     logged_model::{self, Made},

@@ -1,5 +1,6 @@
 //! `train versions`: the versions of a registered model, and which was in use when.
 
+use model::{figure, label};
 use std::collections::BTreeMap;
 
 use anyhow::Context;
@@ -7,11 +8,7 @@ use cli::{No, Outcome, Progress};
 use serde::Serialize;
 use tracking::{CHAMPION, ModelVersion, Move, RegisteredModel, history, version_at};
 
-use crate::{
-    args::VersionsArgs,
-    figure::{figure, label},
-    registered,
-};
+use crate::{args::VersionsArgs, registered};
 
 #[derive(Serialize)]
 struct Listing<'a> {

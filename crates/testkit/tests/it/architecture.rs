@@ -10,7 +10,7 @@ use std::{
 use testkit::repository;
 
 /// Which crates of ours a crate may use.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("schema", &[]),
     ("boosting", &[]),
     ("drift", &["schema"]),
@@ -24,13 +24,43 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("onnx", &["features", "model", "schema"]),
     ("report", &[]),
     ("tracking", &["artifact"]),
+    ("evaluation", &["schema", "frame", "model", "predictor", "tracking", "cli"]),
     ("process", &["schema", "frame", "artifact", "report", "cli"]),
     ("engineer", &["schema", "frame", "features", "drift", "artifact", "cli"]),
     (
         "train",
-        &["schema", "frame", "features", "drift", "model", "predictor", "onnx", "artifact", "tracking", "report", "cli"],
+        &[
+            "schema",
+            "frame",
+            "features",
+            "drift",
+            "model",
+            "predictor",
+            "evaluation",
+            "onnx",
+            "artifact",
+            "tracking",
+            "report",
+            "cli",
+        ],
     ),
-    ("package", &["schema", "features", "model", "predictor", "artifact", "cli"]),
+    (
+        "package",
+        &[
+            "schema",
+            "frame",
+            "features",
+            "drift",
+            "model",
+            "predictor",
+            "evaluation",
+            "artifact",
+            "tracking",
+            "report",
+            "cli",
+            "testkit",
+        ],
+    ),
     ("serve", &["schema", "features", "model", "predictor", "drift", "artifact", "tracking", "cli"]),
 ];
 

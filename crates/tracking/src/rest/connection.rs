@@ -310,12 +310,17 @@ fn map(headers: &[(String, String)]) -> HeaderMap {
 const SERVER: &str = "MLFLOW_TRACKING_SERVER_CERT_PATH";
 const CLIENT: &str = "MLFLOW_TRACKING_CLIENT_CERT_PATH";
 
-fn client(settings: &HttpSettings) -> Result<Client, TrackingError> {
+/// Chooses what encrypts connections of this program, once. Clients of servers cannot be made before.
+pub fn choose_cryptography() {
     static CRYPTOGRAPHY: Once = Once::new();
     CRYPTOGRAPHY.call_once(|| {
         // someone else in the program may have chosen before
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
+}
+
+fn client(settings: &HttpSettings) -> Result<Client, TrackingError> {
+    choose_cryptography();
     let fault = |name: &str| {
         let name = name.to_owned();
         move |error: reqwest::Error| TrackingError::Variable {

@@ -1,6 +1,6 @@
 //! `models/search/leaderboard.html`: what was tried and what came of it, as a page for people.
 
-use model::SearchSection;
+use model::{SearchSection, figure, label};
 use report::{Bar, Guide, Html, Page, Points, Table};
 
 use super::{
@@ -8,7 +8,6 @@ use super::{
     rounds::Entry,
     winner::Winner,
 };
-use crate::figure::{figure, label};
 
 /// Trials that are listed.
 const LISTED: usize = 200;

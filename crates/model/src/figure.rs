@@ -1,7 +1,7 @@
 //! Metrics as people read them.
 
 /// What a metric is called.
-pub(crate) fn label(key: &str) -> &'static str {
+pub fn label(key: &str) -> &'static str {
     match key {
         "mae" => "MAE",
         "rmse" => "RMSE",
@@ -12,7 +12,7 @@ pub(crate) fn label(key: &str) -> &'static str {
 }
 
 /// A metric's value.
-pub(crate) fn figure(key: &str, value: f64) -> String {
+pub fn figure(key: &str, value: f64) -> String {
     match key {
         "r2" => format!("{value:.4}"),
         "mape" => format!("{:.2} %", value * 100.0),

@@ -1,0 +1,93 @@
+//! The test rows of a cleaned table, and what a model predicts for them.
+
+use std::path::Path;
+
+use anyhow::{Context, ensure};
+use cli::Progress;
+use model::Metrics;
+use predictor::Predictor;
+use schema::{Schema, Table, UnknownCategory};
+
+/// A test row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TestRow {
+    /// The target.
+    pub y_true: f64,
+    /// The prediction; `None` where the model refuses the row: a level that its training did not know.
+    pub y_pred: Option<f64>,
+}
+
+/// Gives the test rows of the cleaned table at `data` (raw columns, targets), in its order, to `take`, some at a time; `what` is said of
+/// the work on the progress bar. Blocks are prepared by `prepare` on several threads. Returns how many rows there were.
+///
+/// # Errors
+/// If the table lacks a column or cannot be read, or has no test row; those of `prepare` and `take`.
+pub fn for_each_test_block<T: Send>(
+    data: &Path,
+    schema: &Schema,
+    progress: &Progress,
+    what: &'static str,
+    prepare: impl Fn(Table, Vec<f64>) -> anyhow::Result<T> + Sync,
+    mut take: impl FnMut(T) -> anyhow::Result<()> + Send,
+) -> anyhow::Result<usize> {
+    let mut source = frame::open_cleaned(data, schema)?;
+    let bar = progress.bar(what, source.expected_blocks());
+    let mut found = 0;
+    source.for_each_block(
+        |block| {
+            let cleaned = block.cleaned(schema)?;
+            let test: Vec<usize> = (0..cleaned.train.len()).filter(|row| !cleaned.train[*row]).collect();
+            let targets = test.iter().map(|row| cleaned.target[*row]).collect();
+            Ok::<_, anyhow::Error>((test.len(), prepare(cleaned.table.select_rows(&test), targets)?))
+        },
+        |blocks| {
+            bar.advance(blocks.len() as u64);
+            for (rows, prepared) in blocks {
+                found += rows;
+                take(prepared)?;
+            }
+            Ok(())
+        },
+    )?;
+    ensure!(found > 0, "{}: has no test row (split = {})", data.display(), schema::TEST);
+    Ok(found)
+}
+
+/// What the model predicts for the test rows of the cleaned table at `data`, in its order.
+///
+/// # Errors
+/// If the table lacks a column that the model needs, cannot be read, or has no test row.
+pub fn predict_test_rows(predictor: &Predictor, data: &Path, progress: &Progress) -> anyhow::Result<Vec<TestRow>> {
+    let preprocessor = predictor.preprocessor();
+    let refuses = preprocessor.file().unknown == UnknownCategory::Reject;
+    let mut rows = Vec::new();
+    for_each_test_block(
+        data,
+        preprocessor.schema(),
+        progress,
+        "predicting",
+        |table, targets| {
+            let mut known = vec![true; table.rows()];
+            if refuses {
+                preprocessor.unknown_levels(&table).iter().for_each(|unknown| known[unknown.row] = false);
+            }
+            let kept: Vec<usize> = (0..table.rows()).filter(|row| known[*row]).collect();
+            let predictions = predictor.predict(&table.select_rows(&kept)).context("a level slipped through")?;
+            let mut predictions = predictions.into_iter();
+            let row =
+                |(y_true, known): (f64, bool)| TestRow { y_true, y_pred: if known { predictions.next() } else { None } };
+            Ok(targets.into_iter().zip(known).map(row).collect::<Vec<TestRow>>())
+        },
+        |block| {
+            rows.extend(block);
+            Ok(())
+        },
+    )?;
+    Ok(rows)
+}
+
+/// The figures of a model on the rows that it predicts.
+pub fn figures(rows: &[TestRow]) -> Metrics {
+    let (y_true, y_pred): (Vec<f64>, Vec<f64>) = rows.iter().filter_map(|row| Some((row.y_true, row.y_pred?))).unzip();
+    Metrics::of(&y_true, &y_pred)
+}
