@@ -51,6 +51,34 @@ impl From<&FileEntry> for NamedDigest {
     }
 }
 
+/// A gate on the way into a bundle.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Gate {
+    /// Its name: `thresholds`, `champion`, `coverage`, `leakage` or `schema`.
+    pub gate: String,
+    /// Whether it was passed.
+    pub answer: GateAnswer,
+    /// The figures that it was decided by, in words.
+    pub figure: String,
+    /// Why it was let pass all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// What came of a gate.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GateAnswer {
+    /// It was passed.
+    Passed,
+    /// There was nothing to decide by.
+    NotApplicable,
+    /// It was missed, and someone said why that is to be borne.
+    Allowed,
+    /// It was missed.
+    Refused,
+}
+
 /// `manifest.json` of a bundle.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct BundleManifest {
@@ -64,6 +92,9 @@ pub struct BundleManifest {
     pub schema: String,
     /// The stages, model first.
     pub lineage: Vec<Link>,
+    /// The gates that it passed; bundles of older programs list none.
+    #[serde(default)]
+    pub gates: Vec<Gate>,
     /// Every other file: name, digest, size.
     pub files: Vec<FileEntry>,
 }
@@ -85,7 +116,7 @@ impl BundleManifest {
     }
 
     /// The manifest of `files`.
-    pub fn new(name: &str, schema: &str, lineage: Vec<Link>, files: &BundleFiles) -> Self {
+    pub fn new(name: &str, schema: &str, lineage: Vec<Link>, gates: Vec<Gate>, files: &BundleFiles) -> Self {
         let entry = |(name, bytes): (&String, &Vec<u8>)| FileEntry {
             path: name.into(),
             digest: Digest::of_bytes(bytes),
@@ -93,7 +124,7 @@ impl BundleManifest {
         };
         let files: Vec<FileEntry> = files.iter().map(entry).collect();
         let content_id = content_id(&files);
-        Self { format_version: BUNDLE_VERSION, name: name.into(), content_id, schema: schema.into(), lineage, files }
+        Self { format_version: BUNDLE_VERSION, name: name.into(), content_id, schema: schema.into(), lineage, gates, files }
     }
 
     /// The bundle's folder name.

@@ -53,9 +53,24 @@ pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// Where the program called `name` is: beside the one that runs, else on the `PATH`.
+pub fn program(name: &str) -> Option<PathBuf> {
+    let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+    let beside = std::env::current_exe().ok().and_then(|running| Some(running.parent()?.join(&file)));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&path).map(|folder| folder.join(&file));
+    beside.into_iter().chain(on_path).find(|candidate| candidate.is_file())
+}
+
 /// The name of whoever runs the program: as the environment says, else the system.
 pub fn user() -> Option<String> {
     ["LOGNAME", "USER", "USERNAME"].into_iter().find_map(variable).or_else(|| whoami::username().ok())
+}
+
+/// The machine, in a few words: system, processor, how many of them.
+pub fn machine() -> String {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    format!("{} {}, {processors} processors", std::env::consts::OS, std::env::consts::ARCH)
 }
 
 /// The commit checked out in the folder where the program runs or one above it, read from `.git` without running git.

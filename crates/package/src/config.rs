@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::bail;
+use anyhow::{Context, bail, ensure};
+use evaluation::check_champion;
 use schema::{ConfigError, GateBound, PipelineConfig, Schema};
 
-use crate::Args;
+use crate::{Args, gates::GateName};
 
 /// Everything `package` needs to know.
 #[derive(Debug)]
@@ -16,6 +17,13 @@ pub struct Config {
     pub(crate) schema: Schema,
     pub(crate) pipeline_path: PathBuf,
     pub(crate) pipeline_text: String,
+    pub(crate) champion: Option<String>,
+    pub(crate) tracking_uri: Option<String>,
+    /// The server that is asked.
+    pub(crate) serve: PathBuf,
+    pub(crate) allow: Vec<GateName>,
+    pub(crate) reason: Option<String>,
+    pub(crate) force: bool,
 }
 
 impl Config {
@@ -40,6 +48,31 @@ impl Config {
                 _ => {}
             }
         }
+        let section = &pipeline.package;
+        if let Err((key, message)) = check_champion(&section.champion) {
+            return Err(at(ConfigError::at(&text, &["package", "champion", key], message)));
+        }
+        for (part, key, value) in [
+            ("coverage", "max_shortfall", section.coverage.max_shortfall),
+            ("leakage", "max_r2_alone", section.leakage.max_r2_alone),
+            ("leakage", "max_copied_rows", section.leakage.max_copied_rows),
+        ] {
+            if !(0.0..=1.0).contains(&value) {
+                let message = format!("{value} is not a share; write 0 to 1");
+                return Err(at(ConfigError::at(&text, &["package", part, key], message)));
+            }
+        }
+        let gates = &args.gates;
+        let reason = gates.reason.as_deref().map(str::trim).map(str::to_owned);
+        ensure!(reason.as_deref() != Some(""), "--reason: say why; it goes into the bundle");
+        let serve = match &gates.serve {
+            Some(serve) => serve.clone(),
+            None => cli::program("serve").context(
+                "there is no `serve` beside this program or on the PATH, and nothing is packaged that a server was not seen to serve. \
+                 Build it, or name one with --serve",
+            )?,
+        };
+        ensure!(serve.is_file(), "--serve {}: no such file", serve.display());
         Ok(Self {
             trained: models_dir.join("trained"),
             output: output.clone(),
@@ -47,6 +80,12 @@ impl Config {
             schema,
             pipeline_path: path.clone(),
             pipeline_text: text,
+            champion: gates.champion.clone(),
+            tracking_uri: gates.mlflow_tracking_uri.clone(),
+            serve,
+            allow: gates.allow.clone(),
+            reason,
+            force: args.global.force,
         })
     }
 }

@@ -3,8 +3,13 @@
 
 mod args;
 mod card;
+mod champion;
+mod compatibility;
 mod config;
+mod document;
+mod gates;
 mod lineage;
+mod replay;
 mod stage;
 mod verify;
 

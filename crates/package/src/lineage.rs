@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use artifact::{ArtifactError, Digest, FileEntry, Link, Manifest, NamedDigest, check_input};
 
+use schema::Schema;
+
 use crate::Config;
 
 /// The unbroken chain, model first.
@@ -17,6 +19,12 @@ pub(crate) struct Lineage {
     pub(crate) preprocessor: PathBuf,
     /// The model configuration that `train` used.
     pub(crate) model_config: PathBuf,
+    /// The cleaned table, whose test rows the model was measured on.
+    pub(crate) cleaned: PathBuf,
+    /// What was measured on them.
+    pub(crate) predictions: PathBuf,
+    /// The raw table's schema.
+    pub(crate) schema: Schema,
 }
 
 /// Follows the chain; every file must be the one that the next stage read.
@@ -67,6 +75,9 @@ pub(crate) fn walk(config: &Config) -> anyhow::Result<Lineage> {
         links: links.into(),
         preprocessor: preprocessor.path.clone(),
         model_config: model_config.path.clone(),
+        cleaned: cleaned.path.clone(),
+        predictions: config.trained.join("predictions.csv"),
+        schema: config.schema.clone(),
         train: train.clone(),
     })
 }

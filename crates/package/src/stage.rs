@@ -1,19 +1,28 @@
-//! The stage as a whole: lineage, gate, bundle.
+//! The stage as a whole: lineage, gates, bundle, replay.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use anyhow::Context;
 use artifact::{
-    BUNDLE_MANIFEST, BundleFiles, BundleManifest, Digest, FileEntry, MANIFEST_VERSION, Manifest, RunRecord, read_bundle,
-    write_bundle_archive, write_bundle_folder,
+    BUNDLE_MANIFEST, BundleFiles, BundleManifest, Digest, FileEntry, Gate, MANIFEST_VERSION, Manifest, RunRecord,
+    read_bundle, write_atomically, write_bundle_archive, write_bundle_folder,
 };
 use cli::{Clock, Outcome, Progress};
-use model::{Decision, decide};
-use predictor::{MODEL_FILE, PREPROCESSOR_FILE, REFERENCE_FILE};
+use drift::Reference;
+use evaluation::Comparison;
+use predictor::{MODEL_FILE, PREPROCESSOR_FILE, Predictor, REFERENCE_FILE};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::{Config, card, lineage::walk, verify};
+use crate::{
+    Config,
+    card::{self, Facts},
+    champion::Champion,
+    gates::{Judgement, judge},
+    lineage::{Lineage, walk},
+    replay::{Replay, replay},
+    verify,
+};
 
 const STAGE: &str = "package";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -22,16 +31,27 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 struct Summary<'a> {
     stage: &'static str,
     status: &'static str,
-    bundle: Option<&'a std::path::Path>,
-    archive: Option<&'a std::path::Path>,
+    bundle: Option<&'a Path>,
+    archive: Option<&'a Path>,
+    card: Option<&'a Path>,
     content_id: Option<&'a str>,
-    gate: &'a [Decision],
+    gates: &'a [Gate],
+    comparison: Option<&'a Comparison>,
+    replay: Option<&'a Replay>,
+    warnings: &'a [String],
+}
+
+/// The model and all that is packed with it.
+struct Packed {
+    files: BundleFiles,
+    manifest: BundleManifest,
 }
 
 /// Runs the stage.
 ///
 /// # Errors
-/// If the lineage is broken, a file cannot be read or written; a model that misses the gate is an outcome, refused.
+/// If the lineage is broken, a file cannot be read or written, or ([`cli::No`]) the server does not serve what was measured; a model that
+/// misses a gate is an outcome, refused.
 pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     let clock = Clock::start();
     let lineage = walk(config)?;
@@ -42,75 +62,156 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     let metrics_path = config.trained.join("metrics.json");
     let record = RunRecord::parse(&cli::read_text(&metrics_path, "--models-dir")?)
         .map_err(|reason| anyhow::anyhow!("{}: {reason}", metrics_path.display()))?;
-    let decisions = decide(&config.pipeline.package.gate, &record.finals())
-        .map_err(|message| anyhow::anyhow!("{}: {message}", config.pipeline_path.display()))?;
-    let missed: Vec<String> = decisions.iter().filter(|decision| !decision.passed).map(Decision::refusal).collect();
+    let loaded = load(config, &lineage)?;
+    let champion = Champion::open(config)?;
+    let judgement = judge(config, &lineage, &record, &loaded.predictor, &champion, progress)?;
+    let mut summary = Summary {
+        stage: STAGE,
+        status: "refused",
+        bundle: None,
+        archive: None,
+        card: None,
+        content_id: None,
+        gates: &judgement.gates,
+        comparison: judgement.comparison.as_ref(),
+        replay: None,
+        warnings: &record.warnings,
+    };
+    let missed = judgement.refusals();
     if !missed.is_empty() {
-        let data =
-            Summary { stage: STAGE, status: "refused", bundle: None, archive: None, content_id: None, gate: &decisions };
-        let human = format!("package   refused: {} of {} bounds of the gate missed", missed.len(), decisions.len());
-        return Ok(Outcome::done(&data, human).refused(format!("{}. Nothing was packaged", missed.join("; "))));
+        let human =
+            format!("package   refused: {} of {} gates missed{}", missed.len(), judgement.gates.len(), judgement.lines());
+        let hint = "Nothing was packaged; --allow GATE --reason TEXT lets a gate be missed";
+        return Ok(Outcome::done(&summary, human).refused(format!("{}. {hint}", missed.join("; "))));
     }
 
-    let (files, manifest) = assemble(config, &lineage, &record)?;
-    let folder = config.output.join(manifest.folder());
-    let archive = config.output.join(format!("{}.tar.gz", manifest.folder()));
-    let there = folder.exists() && read_bundle(&folder).is_ok_and(|found| found == files);
-    if !there {
-        write_bundle_folder(&folder, &files)?;
+    let facts = Facts {
+        predictor: &loaded.predictor,
+        record: &record,
+        reference: Some(&loaded.reference),
+        lineage: &lineage.links,
+        gates: &judgement.gates,
+        split: split(config),
+    };
+    let packed = assemble(config, &lineage, loaded.files.clone(), &facts)?;
+    let name = packed.manifest.folder();
+    let at = |suffix: &str| config.output.join(format!("{name}{suffix}"));
+    let (folder, archive, card_page, card_text) = (at(""), at(".tar.gz"), at(".card.html"), at(".card.md"));
+    summary.bundle = Some(&folder);
+    summary.archive = Some(&archive);
+    summary.card = Some(&card_page);
+    summary.content_id = Some(&packed.manifest.content_id);
+    let inputs: Vec<FileEntry> = [
+        config.trained.join("model.bin"),
+        metrics_path,
+        lineage.preprocessor.clone(),
+        lineage.model_config.clone(),
+        lineage.predictions.clone(),
+        lineage.cleaned.clone(),
+        config.serve.clone(),
+    ]
+    .iter()
+    .map(|path| FileEntry::of(path))
+    .collect::<Result<_, _>>()?;
+    let settings = Digest::of_json(&config.pipeline.package);
+    let there = folder.exists() && read_bundle(&folder).is_ok_and(|found| found == packed.files);
+    let replayed = Manifest::read_beside(&archive).unwrap_or(None).is_some_and(|manifest| {
+        let outputs = [archive.clone(), card_page.clone(), card_text.clone()];
+        manifest.is_current(STAGE, VERSION, &settings, &inputs, &outputs)
+    });
+    if there && replayed && !config.force {
+        summary.status = "unchanged";
+        return Ok(Outcome::done(&summary, told("unchanged", &folder, &judgement, &record)));
     }
-    let packed = write_bundle_archive(&archive, &manifest.folder(), &files)?;
-    let inputs =
-        [config.trained.join("model.bin"), metrics_path, lineage.preprocessor.clone(), lineage.model_config.clone()];
+
+    let found = rehearse(config, &lineage, &record, &packed, progress)?;
+    if !there {
+        write_bundle_folder(&folder, &packed.files)?;
+    }
+    let card = card::as_served(&facts, &found, &cli::machine());
+    let outputs = vec![
+        write_bundle_archive(&archive, &name, &packed.files)?,
+        write_atomically(&card_page, card.page().as_bytes())?,
+        write_atomically(&card_text, card.markdown().as_bytes())?,
+    ];
     Manifest {
         format_version: MANIFEST_VERSION,
         stage: STAGE.into(),
         version: VERSION.into(),
         commit: cli::commit(),
-        schema: manifest.schema.clone(),
-        settings: Digest::of_json(&config.pipeline.package),
+        schema: packed.manifest.schema.clone(),
+        settings,
         configs: vec![FileEntry::of(&config.pipeline_path)?],
-        inputs: inputs.iter().map(|path| FileEntry::of(path)).collect::<Result<_, _>>()?,
-        outputs: vec![packed],
+        inputs,
+        outputs,
         rows: lineage.train.rows.clone(),
         started_at_ms: clock.started_at_ms,
         duration_ms: clock.elapsed_ms(),
     }
     .write_beside_outputs()?;
-    let status = if there { "unchanged" } else { "done" };
-    let data = Summary {
-        stage: STAGE,
-        status,
-        bundle: Some(&folder),
-        archive: Some(&archive),
-        content_id: Some(&manifest.content_id),
-        gate: &decisions,
-    };
-    let gate = match decisions.len() {
-        0 => "no gate is set".to_owned(),
-        bounds => format!("all {bounds} bounds of the gate kept"),
-    };
-    let human = format!(
-        "package   {status}: lineage unbroken back to the raw table, {gate}\n          → {}/ and .tar.gz",
-        folder.display()
-    );
-    Ok(Outcome::done(&data, human))
+    summary.status = "done";
+    summary.replay = Some(&found);
+    Ok(Outcome::done(&summary, told("done", &folder, &judgement, &record)))
 }
 
-fn assemble(
+fn told(status: &str, folder: &Path, judgement: &Judgement, record: &RunRecord) -> String {
+    let rows = record.datasets.iter().find(|input| input.context == schema::TEST).map_or(0, |input| input.rows);
+    format!(
+        "package   {status}: lineage unbroken back to the raw table, {rows} test rows served as they were measured{}\n          → {}/, \
+         .tar.gz and .card.html",
+        judgement.lines(),
+        folder.display()
+    )
+}
+
+/// Serves the bundle from a folder that is gone afterwards: nothing is written where bundles are kept before it was seen to be served.
+fn rehearse(
     config: &Config,
-    lineage: &crate::lineage::Lineage,
+    lineage: &Lineage,
     record: &RunRecord,
-) -> anyhow::Result<(BundleFiles, BundleManifest)> {
-    let read = |path: &std::path::Path| fs::read(path).with_context(|| format!("{}: cannot read it", path.display()));
+    packed: &Packed,
+    progress: &Progress,
+) -> anyhow::Result<Replay> {
+    let stage = tempfile::tempdir().context("a temporary folder for the replay")?;
+    let bundle = stage.path().join(packed.manifest.folder());
+    write_bundle_folder(&bundle, &packed.files)?;
+    replay(&config.serve, &bundle, lineage, record, progress)
+}
+
+fn split(config: &Config) -> Vec<(String, String)> {
+    let split = &config.pipeline.process.split;
+    let mut found = vec![("test".to_owned(), split.test.to_string()), ("seed".to_owned(), split.seed.to_string())];
+    found.extend(split.key.iter().map(|key| ("key".to_owned(), key.clone())));
+    found
+}
+
+/// What `train` and `engineer` left.
+struct Loaded {
+    files: BundleFiles,
+    predictor: Predictor,
+    reference: Reference,
+}
+
+fn load(config: &Config, lineage: &Lineage) -> anyhow::Result<Loaded> {
     let mut files = BundleFiles::new();
+    let reference = config.trained.join(REFERENCE_FILE);
     files.insert(MODEL_FILE.into(), read(&config.trained.join("model.bin"))?);
     files.insert(PREPROCESSOR_FILE.into(), read(&lineage.preprocessor)?);
-    files.insert(REFERENCE_FILE.into(), read(&config.trained.join(REFERENCE_FILE))?);
+    files.insert(REFERENCE_FILE.into(), read(&reference)?);
     let predictor =
         verify::open(&files).map_err(|fault| anyhow::anyhow!("{}: {fault}. Run `train` again", config.trained.display()))?;
+    let reference = Reference::parse(&files[REFERENCE_FILE])
+        .map_err(|fault| anyhow::anyhow!("{} {fault}. Run `train` again", reference.display()))?;
+    Ok(Loaded { files, predictor, reference })
+}
 
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("{}: cannot read it", path.display()))
+}
+
+fn assemble(config: &Config, lineage: &Lineage, mut files: BundleFiles, facts: &Facts) -> anyhow::Result<Packed> {
     // what differs between two runs of the same content (times, commit, folders) stays out
+    let record = facts.record;
     let datasets: Vec<_> = record
         .datasets
         .iter()
@@ -121,6 +222,7 @@ fn assemble(
         "parameters": record.parameters,
         "metrics": record.metrics,
         "intervals": record.intervals,
+        "importances": record.importances,
         "features": record.features,
         "datasets": datasets,
         "warnings": record.warnings,
@@ -131,9 +233,12 @@ fn assemble(
     files.insert("pipeline.yaml".into(), config.pipeline_text.clone().into_bytes());
     files.insert("model_config.yaml".into(), read(&lineage.model_config)?);
     files.insert("metrics.json".into(), pretty(&metrics)?);
-    files.insert("MODEL_CARD.md".into(), card::render(&predictor, record, &lineage.links).into_bytes());
-    let manifest =
-        BundleManifest::new(&predictor.model().file().name, &config.schema.fingerprint(), lineage.links.clone(), &files);
+    let card = card::draw(facts);
+    files.insert("MODEL_CARD.md".into(), card.markdown().into_bytes());
+    files.insert("MODEL_CARD.html".into(), card.page().into_bytes());
+    let name = &facts.predictor.model().file().name;
+    let (links, gates) = (lineage.links.clone(), facts.gates.to_vec());
+    let manifest = BundleManifest::new(name, &config.schema.fingerprint(), links, gates, &files);
     files.insert(BUNDLE_MANIFEST.into(), pretty(&serde_json::to_value(&manifest)?)?);
-    Ok((files, manifest))
+    Ok(Packed { files, manifest })
 }

@@ -104,9 +104,9 @@ pub struct Table {
 
 impl Table {
     /// A table with these headings.
-    pub fn new<const N: usize>(headings: [&str; N]) -> Self {
+    pub fn new<'a>(headings: impl IntoIterator<Item = &'a str>) -> Self {
         let heading = |text: &str| (Html::text(text.trim_start_matches('#')), text.starts_with('#'));
-        Self { headings: headings.map(heading).into(), rows: String::new() }
+        Self { headings: headings.into_iter().map(heading).collect(), rows: String::new() }
     }
 
     /// Adds a row.
@@ -150,6 +150,17 @@ pub fn pairs(pairs: &[(&str, Html)]) -> Html {
         let _ = write!(out, "<dt>{}</dt><dd>{value}</dd>", Html::text(name));
     }
     Html(out + "</dl>\n")
+}
+
+/// Items, one under the other.
+pub fn list(items: &[Html]) -> Html {
+    Html(format!("<ul>\n{}</ul>\n", items.iter().map(|item| format!("<li>{item}</li>\n")).collect::<String>()))
+}
+
+/// Lines as they are to be typed.
+pub fn lines(text: &str) -> Html {
+    let lines: Vec<String> = text.lines().map(|line| Html::prose(line).0).collect();
+    Html(format!("<pre>{}</pre>\n", lines.join("\n")))
 }
 
 /// Two pieces side by side where there is room.

@@ -9,7 +9,7 @@ mod page;
 mod scale;
 
 pub use chart::{Bar, Flow, Guide, Points, balance, bars, histogram, picture, points};
-pub use html::{Html, Table, cards, note, pairs, side_by_side, tiles};
+pub use html::{Html, Table, cards, lines, list, note, pairs, side_by_side, tiles};
 pub use number::{amount, count, digits, number, percent};
 pub use page::Page;
 pub use scale::label as short_number;

@@ -22,8 +22,9 @@ pub use ordered::Ordered;
 pub use quantiles::Quantiles;
 pub use reference::render_reference;
 pub use sections::{
-    ChampionSection, EncodeSection, Encoding, EngineerSection, GateBound, ImputeSection, IqrTrim, MaxShare, NumberImpute,
-    PackageSection, ProcessSection, QuantileTrim, SplitSection, TrimSection, UnknownCategory,
+    ChampionSection, CoverageSection, EncodeSection, Encoding, EngineerSection, GateBound, ImputeSection, IqrTrim,
+    LeakageSection, MaxShare, NumberImpute, PackageSection, ProcessSection, QuantileTrim, SplitSection, TrimSection,
+    UnknownCategory,
 };
 
 /// The column that `process` adds: `train` or `test`.

@@ -312,16 +312,22 @@ function countRows(text) {
 /** Headings, tables, lists and paragraphs of Markdown as elements. */
 function markdown(text) {
   const out = [], lines = text.split("\n");
-  const inline = (line) => line.split("`").map((part, place) => (place % 2 ? make("code", {}, part) : part.replaceAll("**", "")));
+  const plain = (part) => part.replaceAll("**", "").replaceAll("\\|", "|").replaceAll("&lt;", "<");
+  const inline = (line) => line.split("`").map((part, place) => (place % 2 ? make("code", {}, part) : plain(part)));
+  const cells = (line) => line.slice(1, -1).split(/(?<!\\)\|/).map((cell) => cell.trim());
   for (let at = 0; at < lines.length; at += 1) {
     const line = lines[at];
     const heading = line.match(/^(#+) (.*)/);
     if (heading) out.push(make(heading[1].length === 1 ? "h2" : "h3", {}, heading[2]));
     else if (line.startsWith("|")) {
       const rows = [];
-      for (; lines[at]?.startsWith("|"); at += 1) rows.push(lines[at].slice(1, -1).split("|").map((cell) => cell.trim()));
+      for (; lines[at]?.startsWith("|"); at += 1) rows.push(cells(lines[at]));
       const body = rows.slice(2).map((row) => make("tr", {}, ...row.map((cell) => make("td", {}, ...inline(cell)))));
       out.push(make("table", {}, make("thead", {}, make("tr", {}, ...rows[0].map((cell) => make("th", { scope: "col" }, cell)))), make("tbody", {}, ...body)));
+    } else if (line.startsWith("```")) {
+      const code = [];
+      for (at += 1; at < lines.length && !lines[at].startsWith("```"); at += 1) code.push(lines[at]);
+      out.push(make("pre", {}, code.join("\n")));
     } else if (line.startsWith("- ")) {
       const items = [];
       for (; lines[at]?.startsWith("- "); at += 1) items.push(make("li", {}, ...inline(lines[at].slice(2))));

@@ -31,6 +31,7 @@ fn a_bundle_holds_what_a_prediction_needs_and_can_be_checked() {
         .collect();
     names.sort();
     let expected = [
+        "MODEL_CARD.html",
         "MODEL_CARD.md",
         "manifest.json",
         "metrics.json",
@@ -46,8 +47,9 @@ fn a_bundle_holds_what_a_prediction_needs_and_can_be_checked() {
         assert!(workspace.ok(&format!("package verify {bundle}")).starts_with("verify    sound: m "));
     }
     let card = workspace.read(&format!("{folder}/MODEL_CARD.md"));
-    assert!(card.contains("Predicts `price` with Ridge on the logarithm of the target"), "{card}");
-    assert!(card.contains("| sqft | float | 200 to 20000; may be missing |"), "{card}");
+    assert!(card.contains("Predicts price with Ridge on the logarithm of the target"), "{card}");
+    assert!(card.contains("| sqft | float | 200 to 20000; may be missing | "), "{card}");
+    assert!(workspace.read(&format!("{folder}/MODEL_CARD.html")).contains("<td>200 to 20000; may be missing</td>"));
 }
 
 #[test]

@@ -208,9 +208,11 @@ fn a_table_that_misses_the_gate_is_not_packaged() {
     run_all_without_gate(&workspace);
     let run = workspace.run(PACKAGE);
     assert_eq!(run.code, 1);
-    assert_eq!(run.stdout, "package   refused: 1 of 2 bounds of the gate missed\n");
-    assert!(run.stderr.starts_with("error: package.gate.r2: 0.9"), "{}", run.stderr);
-    assert!(run.stderr.ends_with(" is below the minimum 0.9999. Nothing was packaged\n"), "{}", run.stderr);
+    let missed = "package   refused: 1 of 5 gates missed\n          thresholds missed: package.gate.r2: 0.9";
+    assert!(run.stdout.starts_with(missed), "{}", run.stdout);
+    assert!(run.stderr.starts_with("error: thresholds: package.gate.r2: 0.9"), "{}", run.stderr);
+    let hint = " is below the minimum 0.9999. Nothing was packaged; --allow GATE --reason TEXT lets a gate be missed\n";
+    assert!(run.stderr.ends_with(hint), "{}", run.stderr);
     assert!(!workspace.path("packaged").exists());
 
     workspace.write("configs/pipeline.yaml", config.replace("r2: {min: 0.9}", "auc: {min: 0.9}"));

@@ -154,7 +154,8 @@ fn a_browser_draws_the_page_and_the_documentation() {
         "with 90 % coverage",
         "What adds to it",
         "<th scope=\"row\">year built</th>",
-        "Predicts <code>price</code>",
+        "<p>Predicts price with ",
+        "<pre>process  --input raw.csv --output cleaned.csv",
         "Population stability index of the last 0 rows",
     ] {
         assert!(page.contains(expected), "{expected} is not in\n{page}");

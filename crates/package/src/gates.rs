@@ -1,0 +1,269 @@
+//! The gates on the way into a bundle, each with the figures that it is decided by.
+
+use std::collections::BTreeMap;
+
+use artifact::{Gate, GateAnswer, RunRecord};
+use clap::ValueEnum;
+use cli::Progress;
+use evaluation::{Comparison, compare, predict_test_rows};
+use model::{COPIED_ROWS, Decision, decide};
+use predictor::Predictor;
+use schema::{CoverageSection, LeakageSection};
+use serde::Serialize;
+
+use crate::{Config, champion::Champion, compatibility::changes, lineage::Lineage};
+
+/// A gate that may be let pass with a reason.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum GateName {
+    /// Bounds on test metrics: package.gate
+    Thresholds,
+    /// No worse than the champion on the same test rows
+    Champion,
+    /// Intervals hold what they promise on test rows
+    Coverage,
+    /// Nothing that lets the score look better than it is
+    Leakage,
+    /// Whatever the champion took is taken
+    Schema,
+}
+
+/// What the gates found.
+#[derive(Debug, Serialize)]
+pub(crate) struct Judgement {
+    pub(crate) gates: Vec<Gate>,
+    /// The model against the champion, if there is one.
+    pub(crate) comparison: Option<Comparison>,
+}
+
+/// What one gate found, before anyone lets it pass.
+struct Finding {
+    name: GateName,
+    answer: GateAnswer,
+    figure: String,
+}
+
+impl GateName {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Thresholds => "thresholds",
+            Self::Champion => "champion",
+            Self::Coverage => "coverage",
+            Self::Leakage => "leakage",
+            Self::Schema => "schema",
+        }
+    }
+}
+
+impl Judgement {
+    /// What is said of the gates that were missed; nothing if none was.
+    pub(crate) fn refusals(&self) -> Vec<String> {
+        let refused = self.gates.iter().filter(|gate| gate.answer == GateAnswer::Refused);
+        refused.map(|gate| format!("{}: {}", gate.gate, gate.figure)).collect()
+    }
+
+    /// A line for each gate.
+    pub(crate) fn lines(&self) -> String {
+        self.gates.iter().map(|gate| format!("\n          {:<10} {}", gate.gate, outcome(gate))).collect()
+    }
+}
+
+/// What came of a gate, in words.
+pub(crate) fn outcome(gate: &Gate) -> String {
+    let Gate { answer, figure, reason, .. } = gate;
+    let reason = reason.as_deref().unwrap_or_default();
+    match answer {
+        GateAnswer::Passed => format!("passed: {figure}"),
+        GateAnswer::NotApplicable => format!("not applicable: {figure}"),
+        GateAnswer::Allowed => format!("missed and allowed ({reason}): {figure}"),
+        GateAnswer::Refused => format!("missed: {figure}"),
+    }
+}
+
+/// Holds the model against every gate.
+pub(crate) fn judge(
+    config: &Config,
+    lineage: &Lineage,
+    record: &RunRecord,
+    predictor: &Predictor,
+    champion: &Champion,
+    progress: &Progress,
+) -> anyhow::Result<Judgement> {
+    let section = &config.pipeline.package;
+    let decisions = decide(&section.gate, &record.finals())
+        .map_err(|message| anyhow::anyhow!("{}: {message}", config.pipeline_path.display()))?;
+    let comparison = match champion {
+        Champion::None(_) => None,
+        Champion::Found { name, predictor: held } => {
+            let rows = |predictor: &Predictor| predict_test_rows(predictor, &lineage.cleaned, progress);
+            let compared = compare(&section.champion, &rows(predictor)?, &rows(held)?, &format!("the champion {name}"))?;
+            compared.warning().into_iter().for_each(|warning| progress.warn(warning));
+            Some(compared)
+        }
+    };
+    let findings = [
+        thresholds(&decisions),
+        beside_champion(champion, comparison.as_ref()),
+        coverage(&section.coverage, record),
+        leakage(&section.leakage, record),
+        schema(predictor, champion),
+    ];
+    let gates = findings
+        .into_iter()
+        .map(|Finding { name, answer, figure }| {
+            let missed = answer == GateAnswer::Refused;
+            let reason = config.reason.clone().filter(|_| missed && config.allow.contains(&name));
+            let answer = if reason.is_some() { GateAnswer::Allowed } else { answer };
+            Gate { gate: name.text().to_owned(), answer, figure, reason }
+        })
+        .collect();
+    Ok(Judgement { gates, comparison })
+}
+
+fn passed(passed: bool) -> GateAnswer {
+    if passed { GateAnswer::Passed } else { GateAnswer::Refused }
+}
+
+fn thresholds(decisions: &[Decision]) -> Finding {
+    let (answer, figure) = if decisions.is_empty() {
+        (GateAnswer::NotApplicable, "package.gate sets none".to_owned())
+    } else {
+        let refusals: Vec<String> = decisions.iter().filter(|found| !found.passed).map(Decision::refusal).collect();
+        let kept = decisions.iter().map(Decision::kept).collect::<Vec<_>>().join(", ");
+        (passed(refusals.is_empty()), if refusals.is_empty() { kept } else { refusals.join("; ") })
+    };
+    Finding { name: GateName::Thresholds, answer, figure }
+}
+
+fn beside_champion(champion: &Champion, comparison: Option<&Comparison>) -> Finding {
+    let (answer, figure) = match (champion, comparison) {
+        (Champion::None(why), _) => (GateAnswer::NotApplicable, why.clone()),
+        (_, Some(found)) if found.passed => (GateAnswer::Passed, found.text.clone()),
+        (_, Some(found)) => (GateAnswer::Refused, found.refusal()),
+        (_, None) => (GateAnswer::NotApplicable, "it was not compared".to_owned()),
+    };
+    Finding { name: GateName::Champion, answer, figure }
+}
+
+fn coverage(section: &CoverageSection, record: &RunRecord) -> Finding {
+    let rows = record.datasets.iter().find(|input| input.context == schema::TEST).map_or(0, |input| input.rows);
+    let asked = record.parameters.get("interval_coverage_asked").and_then(serde_json::Value::as_f64);
+    let (answer, figure) = match (record.metric("interval_coverage"), asked) {
+        (Some(held), Some(asked)) if rows > 0 => {
+            let (low, high) = share_interval(held, rows as f64);
+            let short = held < asked - section.max_shortfall && high < asked;
+            let figure = format!(
+                "intervals for {:.0} % hold {:.1} % of {rows} test rows (95 % interval {:.1} to {:.1} %)",
+                asked * 100.0,
+                held * 100.0,
+                low * 100.0,
+                high * 100.0
+            );
+            let bound = format!("{figure}: short by more than package.coverage.max_shortfall ({})", section.max_shortfall);
+            (passed(!short), if short { bound } else { figure })
+        }
+        _ => (GateAnswer::NotApplicable, "the model has no intervals".to_owned()),
+    };
+    Finding { name: GateName::Coverage, answer, figure }
+}
+
+/// Wilson's 95 % interval of a share that was seen in `rows` rows (Wilson, 1927).
+fn share_interval(share: f64, rows: f64) -> (f64, f64) {
+    const Z: f64 = 1.959_963_984_540_054;
+    let centre = share + Z * Z / (2.0 * rows);
+    let reach = Z * (share * (1.0 - share) / rows + Z * Z / (4.0 * rows * rows)).sqrt();
+    let scale = 1.0 + Z * Z / rows;
+    ((centre - reach) / scale, (centre + reach) / scale)
+}
+
+fn leakage(section: &LeakageSection, record: &RunRecord) -> Finding {
+    let over = |subject: &str, figure: f64| {
+        if subject == COPIED_ROWS { figure > section.max_copied_rows } else { figure > section.max_r2_alone }
+    };
+    let found: Vec<&str> = record
+        .suspicions
+        .iter()
+        .filter(|suspicion| over(&suspicion.subject, suspicion.figure))
+        .map(|suspicion| suspicion.text.as_str())
+        .collect();
+    let borne: BTreeMap<&str, f64> =
+        record.suspicions.iter().map(|suspicion| (suspicion.subject.as_str(), suspicion.figure)).collect();
+    let figure = if !found.is_empty() {
+        found.join("; ")
+    } else if borne.is_empty() {
+        "no feature predicts the target alone, no test row copies training rows".to_owned()
+    } else {
+        let borne: Vec<String> = borne.iter().map(|(subject, figure)| format!("{subject} {figure:.3}")).collect();
+        format!("within package.leakage: {}", borne.join(", "))
+    };
+    Finding { name: GateName::Leakage, answer: passed(found.is_empty()), figure }
+}
+
+fn schema(predictor: &Predictor, champion: &Champion) -> Finding {
+    let (answer, figure) = match champion {
+        Champion::None(why) => (GateAnswer::NotApplicable, why.clone()),
+        Champion::Found { name, predictor: held } => {
+            let found = changes(held.preprocessor(), predictor.preprocessor());
+            let all: Vec<String> = found.breaking.iter().chain(&found.harmless).cloned().collect();
+            let figure = if all.is_empty() {
+                format!("takes what the champion {name} takes")
+            } else {
+                format!("against the champion {name}: {}", all.join("; "))
+            };
+            (passed(found.breaking.is_empty()), figure)
+        }
+    };
+    Finding { name: GateName::Schema, answer, figure }
+}
+
+#[cfg(test)]
+mod tests {
+    use artifact::{DatasetInput, Digest, FileEntry, MetricPoint, Suspicion};
+
+    use super::*;
+
+    fn record(held: f64, rows: u64) -> RunRecord {
+        let source = FileEntry { path: "f.csv".into(), digest: Digest::of_bytes(b""), bytes: 0 };
+        let test = DatasetInput { context: "test".into(), source, rows, schema: String::new(), columns: Vec::new() };
+        RunRecord {
+            metrics: vec![MetricPoint { key: "interval_coverage".into(), value: held, step: 0 }],
+            parameters: [("interval_coverage_asked".to_owned(), serde_json::json!(0.9))].into(),
+            datasets: vec![test],
+            ..RunRecord::default()
+        }
+    }
+
+    #[test]
+    fn a_shortfall_of_coverage_must_be_no_accident() {
+        let gate = |held, rows| coverage(&CoverageSection::default(), &record(held, rows));
+        assert_eq!(gate(0.88, 400).answer, GateAnswer::Passed);
+        // 16 of 20 is what luck does to 90 %
+        assert_eq!(gate(0.8, 20).answer, GateAnswer::Passed);
+        let short = gate(0.8, 400);
+        assert_eq!(short.answer, GateAnswer::Refused);
+        assert_eq!(
+            short.figure,
+            "intervals for 90 % hold 80.0 % of 400 test rows (95 % interval 75.8 to 83.6 %): short by more than \
+             package.coverage.max_shortfall (0.05)"
+        );
+        assert_eq!(coverage(&CoverageSection::default(), &RunRecord::default()).answer, GateAnswer::NotApplicable);
+    }
+
+    #[test]
+    fn wilsons_interval_is_that_of_scipy() {
+        // SciPy 1.17.1: binomtest(320, 400).proportion_ci(method="wilson")
+        let (low, high) = share_interval(0.8, 400.0);
+        assert!((low - 0.758_029_683_133_3).abs() < 1e-12 && (high - 0.836_262_940_266_1).abs() < 1e-12, "{low} {high}");
+    }
+
+    #[test]
+    fn suspicions_are_borne_up_to_the_limits() {
+        let suspicion = |subject: &str, figure| Suspicion { subject: subject.into(), figure, text: format!("{subject}!") };
+        let gate = |suspicions| leakage(&LeakageSection::default(), &RunRecord { suspicions, ..RunRecord::default() });
+        assert_eq!(gate(vec![]).answer, GateAnswer::Passed);
+        let borne = gate(vec![suspicion(COPIED_ROWS, 0.04)]);
+        assert_eq!((borne.answer, borne.figure.as_str()), (GateAnswer::Passed, "within package.leakage: copied rows 0.040"));
+        let found = gate(vec![suspicion("a", 0.99), suspicion(COPIED_ROWS, 0.2)]);
+        assert_eq!((found.answer, found.figure.as_str()), (GateAnswer::Refused, "a!; copied rows!"));
+    }
+}
