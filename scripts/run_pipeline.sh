@@ -60,7 +60,7 @@ trained=models/trained
 
 stage() {
   case "$skip" in *" $1 "*) printf '%-9s left out\n' "$1"; return ;; esac
-  "$bin/$@" ${force[@]+"${force[@]}"}
+  "$bin/$1" "${@:2}" ${force[@]+"${force[@]}"}
 }
 
 stage process --input "$input" --output $processed/cleaned_house_data.csv --pipeline-config "$config"

@@ -69,10 +69,89 @@ impl Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Check a bundle: every digest, that model and preprocessor belong together, that both can be used (exit 1 if not)
+    /// Check a bundle or an image: every digest, that model and preprocessor belong together, that both can be used, and with a key the
+    /// signature (exit 1 if not)
     Verify {
-        /// The bundle: its folder or its .tar.gz
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
+        /// The bundle, its folder or its .tar.gz; or the folder of an image
+        #[arg(value_name = "PATH")]
+        what: PathBuf,
+
+        /// The public key that it must be signed with: a PEM file, or env:VARIABLE. A bundle is signed as .tar.gz
+        #[arg(long, value_name = "KEY")]
+        key: Option<String>,
     },
+    /// Make a container image of a bundle and `serve`, without a container engine; its bill of materials and its provenance lie beside it
+    Image(ImageArgs),
+    /// Sign a file or an image, so that `package verify --key` and cosign can verify it
+    Sign(SignArgs),
+    /// Push an image, byte for byte, with its signature if it has one
+    Push {
+        /// The folder of the image
+        #[arg(value_name = "PATH")]
+        image: PathBuf,
+
+        /// Where to; as --push of `image`
+        #[arg(value_name = "REGISTRY/NAME:TAG")]
+        to: String,
+    },
+}
+
+impl Command {
+    /// What was typed.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Verify { .. } => "verify",
+            Self::Image(_) => "image",
+            Self::Sign(_) => "sign",
+            Self::Push { .. } => "push",
+        }
+    }
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct ImageArgs {
+    /// The bundle: its folder or its .tar.gz
+    #[arg(value_name = "BUNDLE")]
+    pub(crate) bundle: PathBuf,
+
+    /// The folder to write the image to, as an OCI layout; <DIR>.sbom.cdx.json and <DIR>.provenance.json stand beside it
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output: PathBuf,
+
+    /// A static `serve` for Linux on amd64 or arm64; given twice, once for each, the image is for both
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(crate) serve: Vec<PathBuf>,
+
+    /// The image's name in its layout: `oci:DIR:NAME` for skopeo and podman. By default the tag of --push, or the bundle's content id
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tag: Option<String>,
+
+    /// Push it, byte for byte. The login is $REGISTRY_USER and $REGISTRY_PASSWORD, or what `docker login` left in its file; a registry on
+    /// this machine is asked without TLS
+    #[arg(long, value_name = "REGISTRY/NAME:TAG")]
+    pub(crate) push: Option<String>,
+
+    /// The Cargo.lock that `serve` was built with; by default that of this program
+    #[arg(long, value_name = "FILE")]
+    pub(crate) lock: Option<PathBuf>,
+
+    /// Who builds, for the provenance
+    #[arg(long, value_name = "URI")]
+    pub(crate) builder_id: Option<String>,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct SignArgs {
+    /// A file (the signature goes to <PATH>.sig) or the folder of an image (the signature goes into it)
+    #[arg(value_name = "PATH")]
+    pub(crate) what: PathBuf,
+
+    /// The private key: ECDSA P-256 in a PEM file, as openssl (PKCS#8) or cosign writes it, or env:VARIABLE. The password of cosign's is
+    /// $COSIGN_PASSWORD
+    #[arg(long, value_name = "KEY")]
+    pub(crate) key: String,
+
+    /// Push image and signature
+    #[arg(long, value_name = "REGISTRY/NAME:TAG")]
+    pub(crate) push: Option<String>,
 }

@@ -263,7 +263,7 @@ mod tests {
         assert_eq!(gate(vec![]).answer, GateAnswer::Passed);
         let borne = gate(vec![suspicion(COPIED_ROWS, 0.04)]);
         assert_eq!((borne.answer, borne.figure.as_str()), (GateAnswer::Passed, "within package.leakage: copied rows 0.040"));
-        let found = gate(vec![suspicion("a", 0.99), suspicion(COPIED_ROWS, 0.2)]);
+        let found = gate(vec![suspicion("a", 0.995), suspicion(COPIED_ROWS, 0.2)]);
         assert_eq!((found.answer, found.figure.as_str()), (GateAnswer::Refused, "a!; copied rows!"));
     }
 }

@@ -8,8 +8,10 @@ mod compatibility;
 mod config;
 mod document;
 mod gates;
+mod image;
 mod lineage;
 mod replay;
+mod signature;
 mod stage;
 mod verify;
 
@@ -20,19 +22,23 @@ pub use verify::verify;
 
 use cli::{Outcome, Progress};
 
+use args::Command;
+
 /// The program after its arguments are parsed.
 ///
 /// # Errors
 /// If the stage could not run, or its answer is no ([`cli::No`]).
 pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
-    match &args.command {
-        Some(args::Command::Verify { file }) => {
-            anyhow::ensure!(
-                args.models_dir.is_none() && args.output.is_none(),
-                "--models-dir and --output mean nothing to `verify`; it takes a bundle"
-            );
-            verify(file)
-        }
-        None => run(&Config::check(args)?, progress),
+    let Some(command) = &args.command else { return run(&Config::check(args)?, progress) };
+    anyhow::ensure!(
+        args.models_dir.is_none() && args.output.is_none(),
+        "--models-dir and --output before the command are those of the stage; `{}` has flags of its own, behind it",
+        command.name()
+    );
+    match command {
+        Command::Verify { what, key } => verify(what, key.as_deref()),
+        Command::Image(args) => image::image(args, progress),
+        Command::Sign(args) => signature::sign(args),
+        Command::Push { image, to } => image::push(image, to),
     }
 }

@@ -1,45 +1,156 @@
-//! `package verify`: is a bundle what it claims to be?
+//! `package verify`: is a bundle or an image what it claims to be?
 
-use std::path::Path;
+use std::{
+    io::Read,
+    path::{Component, Path},
+};
 
 use artifact::{ArtifactError, BundleFiles, BundleManifest, read_bundle};
 use cli::{No, Outcome};
+use flate2::read::GzDecoder;
+use oci_spec::image::{Descriptor, ImageConfiguration};
 use predictor::{MODEL_FILE, PREPROCESSOR_FILE, Predictor};
 use serde::Serialize;
+
+use crate::{
+    image::{
+        MODEL_FOLDER,
+        layout::{Layout, is_layout},
+    },
+    signature::{PublicKey, check_file, check_layout},
+};
+
+/// A layer that unpacks to more is not looked at.
+const MAX_BYTES: u64 = 2 << 30;
 
 #[derive(Serialize)]
 struct Summary<'a> {
     status: &'static str,
-    bundle: &'a Path,
+    path: &'a Path,
     name: &'a str,
     content_id: &'a str,
     files: usize,
+    /// Of an image.
+    digest: Option<String>,
+    platforms: Vec<String>,
+    /// Whether a key's signature was verified.
+    signed: bool,
 }
 
-/// Checks a bundle, folder or archive.
+/// Checks a bundle (folder or archive) or the layout of an image, and with a key its signature.
 ///
 /// # Errors
-/// If there is none; or ([`No`]) if it is damaged, altered, or its parts do not belong together.
-pub fn verify(path: &Path) -> anyhow::Result<Outcome> {
+/// If there is none or the key cannot be used; or ([`No`]) if it is damaged, altered, not signed by the key, or its parts do not belong
+/// together.
+pub fn verify(path: &Path, key: Option<&str>) -> anyhow::Result<Outcome> {
+    let key = key.map(PublicKey::open).transpose()?;
+    if is_layout(path) { verify_image(path, key.as_ref()) } else { verify_bundle(path, key.as_ref()) }
+}
+
+fn verify_bundle(path: &Path, key: Option<&PublicKey>) -> anyhow::Result<Outcome> {
+    let unsound = |fault: String| No(format!("{}: is not a sound bundle: {fault}", path.display()));
+    anyhow::ensure!(
+        key.is_none() || !path.is_dir(),
+        "--key: a bundle is signed as .tar.gz, and {} is a folder",
+        path.display()
+    );
     let files = read_bundle(path).map_err(|error| match error {
         ArtifactError::NotABundle { .. } => No(error.to_string()).into(),
         error => anyhow::Error::from(error),
     })?;
-    let manifest = check(&files).map_err(|fault| No(format!("{}: is not a sound bundle: {fault}", path.display())))?;
-    let data = Summary {
+    if let Some(key) = key {
+        check_file(path, key).map_err(unsound)?;
+    }
+    let manifest = check(&files).map_err(unsound)?;
+    let human = format!(
+        "verify    sound: {} {}, {} files, every digest as listed; model and preprocessor belong together{}",
+        manifest.name,
+        manifest.content_id,
+        manifest.files.len(),
+        signed(key)
+    );
+    Ok(Outcome::done(&summary(path, &manifest, key, None, Vec::new()), human))
+}
+
+fn verify_image(path: &Path, key: Option<&PublicKey>) -> anyhow::Result<Outcome> {
+    let unsound = |fault: String| No(format!("{}: is not a sound image: {fault}", path.display()));
+    let layout = Layout::read(path).map_err(|error| unsound(format!("{error:#}")))?;
+    let (manifest, platforms) = check_image(&layout).map_err(|error| unsound(format!("{error:#}")))?;
+    if let Some(key) = key {
+        check_layout(&layout, key).map_err(unsound)?;
+    }
+    let digest = layout.image()?.digest().to_string();
+    let human = format!(
+        "verify    sound: {digest} for {} with {} {}, every digest as listed; model and preprocessor belong together{}",
+        platforms.join(" and "),
+        manifest.name,
+        manifest.content_id,
+        signed(key)
+    );
+    Ok(Outcome::done(&summary(path, &manifest, key, Some(digest), platforms), human))
+}
+
+fn signed(key: Option<&PublicKey>) -> &'static str {
+    if key.is_some() { "; signed by the key" } else { "" }
+}
+
+fn summary<'a>(
+    path: &'a Path,
+    manifest: &'a BundleManifest,
+    key: Option<&PublicKey>,
+    digest: Option<String>,
+    platforms: Vec<String>,
+) -> Summary<'a> {
+    Summary {
         status: "sound",
-        bundle: path,
+        path,
         name: &manifest.name,
         content_id: &manifest.content_id,
         files: manifest.files.len(),
-    };
-    let human = format!(
-        "verify    sound: {} {}, {} files, every digest as listed; model and preprocessor belong together",
-        manifest.name,
-        manifest.content_id,
-        manifest.files.len()
-    );
-    Ok(Outcome::done(&data, human))
+        digest,
+        platforms,
+        signed: key.is_some(),
+    }
+}
+
+/// Checks that every platform's image has the layers that it names, and the same sound bundle in them.
+fn check_image(layout: &Layout) -> anyhow::Result<(BundleManifest, Vec<String>)> {
+    let mut found: Option<BundleManifest> = None;
+    let mut platforms = Vec::new();
+    for (_, manifest) in layout.manifests()? {
+        let config = ImageConfiguration::from_reader(layout.blob(manifest.config())?)?;
+        let ids = config.rootfs().diff_ids();
+        anyhow::ensure!(ids.len() == manifest.layers().len(), "its configuration names other layers than its manifest");
+        let mut files = BundleFiles::new();
+        for (layer, id) in manifest.layers().iter().zip(ids) {
+            read_layer(layout, layer, id, &mut files)?;
+        }
+        let bundle = check(&files).map_err(anyhow::Error::msg)?;
+        anyhow::ensure!(found.as_ref().is_none_or(|found| *found == bundle), "its platforms have different models");
+        found = Some(bundle);
+        platforms.push(format!("{}/{}", config.os(), config.architecture()));
+    }
+    found.map(|found| (found, platforms)).ok_or_else(|| anyhow::anyhow!("it is for no platform"))
+}
+
+/// Unpacks a layer, checks its digest, and takes the files of the bundle out of it.
+fn read_layer(layout: &Layout, layer: &Descriptor, id: &str, files: &mut BundleFiles) -> anyhow::Result<()> {
+    let mut tar = Vec::new();
+    GzDecoder::new(layout.blob(layer)?).take(MAX_BYTES).read_to_end(&mut tar)?;
+    let digest = artifact::Digest::of_bytes(&tar).to_string();
+    anyhow::ensure!(digest == id, "layer {} unpacks to {digest}, its configuration says {id}", layer.digest());
+    for entry in tar::Archive::new(tar.as_slice()).entries()? {
+        let mut entry = entry?;
+        let path = entry.path()?.into_owned();
+        let mut parts = path.components();
+        if parts.next() != Some(Component::Normal(MODEL_FOLDER.as_ref())) || !entry.header().entry_type().is_file() {
+            continue;
+        }
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes)?;
+        files.insert(parts.as_path().to_string_lossy().into_owned(), bytes);
+    }
+    Ok(())
 }
 
 /// Checks the files of a bundle; returns its manifest.

@@ -175,6 +175,19 @@ pub(crate) enum LogRequests {
 pub(crate) enum Command {
     /// Predict the rows of a CSV file, by the same code
     Predict(PredictArgs),
+    /// Ask a server on this machine whether it is ready (exit 1 if not): what a container's health check runs
+    Healthcheck(HealthcheckArgs),
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct HealthcheckArgs {
+    /// Where it listens
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8000")]
+    pub(crate) address: SocketAddr,
+
+    /// Seconds that it may take to answer
+    #[arg(long, value_name = "SECONDS", default_value_t = 3.0)]
+    pub(crate) timeout: f64,
 }
 
 #[derive(ClapArgs, Debug)]

@@ -20,6 +20,7 @@ mod engine;
 mod fault;
 mod feedback;
 mod fields;
+mod healthcheck;
 mod journal;
 mod json_rows;
 mod limits;
@@ -51,6 +52,7 @@ use cli::{Outcome, Progress};
 pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
     match &args.command {
         Some(args::Command::Predict(args)) => score::predict(args, progress),
+        Some(args::Command::Healthcheck(args)) => healthcheck::ask(args),
         None => run(Config::check(args)?),
     }
 }

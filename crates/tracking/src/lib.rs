@@ -33,7 +33,7 @@ pub use registry::{
     CHALLENGER, CHAMPION, ModelVersion, Move, ROLLED_BACK, RegisteredModel, Registry, history, move_alias, previous,
     version_at,
 };
-pub use rest::{HttpSettings, Login, RestStore, Variables, choose_cryptography};
+pub use rest::{HttpSettings, Login, RestStore, Variables, choose_cryptography, loopback_client};
 pub use spool::Spool;
 pub use store::{Content, Owner, Place, RunFile, RunStore};
 pub use sync::{Synced, sync};

@@ -30,7 +30,7 @@ use crate::{
     alive::{Alive, KILLED},
 };
 use connection::Connection;
-pub use connection::choose_cryptography;
+pub use connection::{choose_cryptography, loopback_client};
 
 /// An MLflow server.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, anyhow, bail};
 use serde_json::Value;
-use tracking::choose_cryptography;
+use tracking::loopback_client;
 
 /// How long it may take to start, and to end.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -53,9 +53,7 @@ impl Server {
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
         let begun = Instant::now();
-        choose_cryptography();
-        let client = reqwest::blocking::Client::builder().no_proxy().timeout(PATIENCE).build();
-        let client = client.map_err(|error| Fault::NotStarted(error.into()))?;
+        let client = loopback_client(PATIENCE).map_err(|error| Fault::NotStarted(error.into()))?;
         let spawned = command.spawn().with_context(|| format!("--serve {}: cannot be run", program.display()));
         let mut child = spawned.map_err(Fault::NotStarted)?;
         let lines = read_lines(&mut child);

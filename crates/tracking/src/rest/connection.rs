@@ -3,7 +3,7 @@
 use std::{
     path::Path,
     sync::{
-        Once,
+        Once, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     thread::sleep,
@@ -353,7 +353,35 @@ fn client(settings: &HttpSettings) -> Result<Client, TrackingError> {
         let identity = reqwest::Identity::from_pem(&read(CLIENT, path)?).map_err(fault(CLIENT))?;
         builder = builder.identity(identity);
     }
+    if settings.server_certificates.is_none() && !system_has_certificates() {
+        builder = builder.tls_certs_only(mozillas()?);
+    }
     // what is left to be found fault with is a certificate
     let name = if settings.client_certificate.is_some() { CLIENT } else { SERVER };
     builder.build().map_err(fault(name))
+}
+
+/// Whether the system says whom to trust: a container may hold our program and nothing else, and a client without roots cannot even be made
+/// for http://.
+fn system_has_certificates() -> bool {
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    *FOUND.get_or_init(|| Client::builder().build().is_ok())
+}
+
+/// The roots that Mozilla trusts, as of when the program was built.
+fn mozillas() -> Result<Vec<reqwest::Certificate>, TrackingError> {
+    let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|der| reqwest::Certificate::from_der(der));
+    roots.collect::<Result<_, _>>().map_err(|error| TrackingError::Variable {
+        name: SERVER.to_owned(),
+        reason: format!("is needed, since neither the system nor this program has roots to trust: {error}"),
+    })
+}
+
+/// A client for servers of our own on this machine: no proxy, no TLS.
+///
+/// # Errors
+/// If it cannot be made.
+pub fn loopback_client(timeout: Duration) -> Result<Client, reqwest::Error> {
+    choose_cryptography();
+    Client::builder().no_proxy().tls_certs_only([]).timeout(timeout).build()
 }

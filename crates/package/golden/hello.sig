@@ -1,0 +1,1 @@
+MEQCIFOs2hW11zvUMTbAt5ayw/GmjACzn3zcwjKjgnX1pxDrAiBnDkOmEhHm5V9+l/D9Kq8iiqu6k5O4gQlgSFm8Fs5B/Q==

@@ -1,0 +1,160 @@
+//! Keys: ECDSA over P-256 with SHA-256, in PEM files as openssl and cosign write them.
+
+use anyhow::{Context, anyhow, bail, ensure};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use ring::{
+    rand::SystemRandom,
+    signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, UnparsedPublicKey},
+};
+
+use super::cosign_key;
+
+/// How the SubjectPublicKeyInfo of a P-256 key begins, up to the 65 bytes of the point (RFC 5480).
+const SPKI_P256: [u8; 26] = [
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d,
+    0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
+/// How a key in a variable is named.
+const VARIABLE: &str = "env:";
+
+/// The text of the key that is named: a file, or `env:VARIABLE`.
+///
+/// # Errors
+/// If there is none.
+pub(crate) fn given(named: &str) -> anyhow::Result<String> {
+    match named.strip_prefix(VARIABLE) {
+        Some(variable) => cli::variable(variable).with_context(|| format!("--key {named}: the variable is not set")),
+        None => cli::read_text(std::path::Path::new(named), "--key"),
+    }
+}
+
+/// A key that signs.
+pub(crate) struct PrivateKey {
+    pair: EcdsaKeyPair,
+    random: SystemRandom,
+}
+
+impl PrivateKey {
+    /// Reads PKCS#8, or cosign's encrypted key.
+    ///
+    /// # Errors
+    /// If it is something else, or the password is missing or wrong.
+    pub(crate) fn read(text: &str, password: Option<&str>) -> anyhow::Result<Self> {
+        let (label, body) = pem(text)?;
+        let pkcs8 = match label {
+            "PRIVATE KEY" => body,
+            "ENCRYPTED SIGSTORE PRIVATE KEY" | "ENCRYPTED COSIGN PRIVATE KEY" => {
+                let password = password.context("is encrypted: set its password in COSIGN_PASSWORD")?;
+                cosign_key::decrypt(&body, password.as_bytes())?
+            }
+            "PUBLIC KEY" => bail!("is the public key; the private one signs"),
+            other => bail!("is of kind \"{other}\"; `openssl pkcs8 -topk8 -nocrypt -in KEY` makes one that can be read"),
+        };
+        let random = SystemRandom::new();
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &pkcs8, &random).map_err(|error| {
+            anyhow!(
+                "is no P-256 key ({error}); `openssl genpkey -algorithm EC -pkeyopt \
+                                      ec_paramgen_curve:P-256` makes one"
+            )
+        })?;
+        Ok(Self { pair, random })
+    }
+
+    /// The signature, in base64.
+    ///
+    /// # Errors
+    /// If the system has no random numbers.
+    pub(crate) fn sign(&self, message: &[u8]) -> anyhow::Result<String> {
+        let signature = self.pair.sign(&self.random, message).map_err(|_| anyhow!("the system gives no random numbers"))?;
+        Ok(STANDARD.encode(signature))
+    }
+}
+
+/// A key that verifies: a point on P-256.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct PublicKey([u8; 65]);
+
+impl PublicKey {
+    /// Reads the key that is named.
+    ///
+    /// # Errors
+    /// If there is none, or it is of another kind.
+    pub(crate) fn open(named: &str) -> anyhow::Result<Self> {
+        Self::read(&given(named)?).with_context(|| format!("--key {named}"))
+    }
+
+    fn read(text: &str) -> anyhow::Result<Self> {
+        let (label, body) = pem(text)?;
+        ensure!(label == "PUBLIC KEY", "is of kind \"{label}\"; a signature is verified by the PUBLIC KEY");
+        let point = body.strip_prefix(&SPKI_P256[..]).context("is no P-256 key")?;
+        Ok(Self(point.try_into().map_err(|_| anyhow!("is no P-256 key"))?))
+    }
+
+    /// Whether a signature in base64 is this key's of these bytes.
+    ///
+    /// # Errors
+    /// If it is not.
+    pub(crate) fn verify(&self, message: &[u8], signature: &str) -> Result<(), String> {
+        let signature = STANDARD.decode(signature.trim()).map_err(|_| "its signature is not base64".to_owned())?;
+        // the point is checked to be on the curve
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, self.0)
+            .verify(message, &signature)
+            .map_err(|_| "its signature is not this key's of this content".to_owned())
+    }
+}
+
+/// The label and the body of the first block (RFC 7468).
+fn pem(text: &str) -> anyhow::Result<(&str, Vec<u8>)> {
+    let (_, rest) = text.split_once("-----BEGIN ").context("has no PEM block")?;
+    let (label, rest) = rest.split_once("-----").context("has a PEM block without an end")?;
+    let (body, _) = rest.split_once("-----END ").context("has a PEM block without an end")?;
+    let body: String = body.split_whitespace().collect();
+    Ok((label, STANDARD.decode(body).map_err(|error| anyhow!("has a PEM block that is not base64: {error}"))?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // made by openssl 3.0: `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`, `openssl pkey -pubout`
+    const PRIVATE: &str = include_str!("../../golden/key.pem");
+    const PUBLIC: &str = include_str!("../../golden/key.pub");
+    // cosign 2.5.0: `COSIGN_PASSWORD=secret cosign generate-key-pair`
+    const COSIGN: &str = include_str!("../../golden/cosign.key");
+    const COSIGN_PUBLIC: &str = include_str!("../../golden/cosign.pub");
+    // openssl: `printf 'hello' | openssl dgst -sha256 -sign key.pem | base64`
+    const SIGNED: &str = include_str!("../../golden/hello.sig");
+
+    fn fault<T>(result: anyhow::Result<T>) -> String {
+        format!("{:#}", result.err().expect("a fault"))
+    }
+
+    #[test]
+    fn signatures_are_those_of_openssl_and_cosign() {
+        let public = PublicKey::read(PUBLIC).unwrap();
+        public.verify(b"hello", SIGNED).unwrap();
+        assert_eq!(public.verify(b"hellO", SIGNED).unwrap_err(), "its signature is not this key's of this content");
+        assert_eq!(public.verify(b"hello", "~").unwrap_err(), "its signature is not base64");
+        let signed = PrivateKey::read(PRIVATE, None).unwrap().sign(b"x").unwrap();
+        public.verify(b"x", &signed).unwrap();
+        let cosign = PublicKey::read(COSIGN_PUBLIC).unwrap();
+        assert!(cosign.verify(b"x", &signed).is_err());
+        let signed = PrivateKey::read(COSIGN, Some("secret")).unwrap().sign(b"x").unwrap();
+        cosign.verify(b"x", &signed).unwrap();
+    }
+
+    #[test]
+    fn keys_that_are_none_are_named() {
+        assert_eq!(fault(PrivateKey::read(COSIGN, Some("Secret"))), "has another password than that in COSIGN_PASSWORD");
+        assert_eq!(fault(PrivateKey::read(COSIGN, None)), "is encrypted: set its password in COSIGN_PASSWORD");
+        assert_eq!(fault(PrivateKey::read(PUBLIC, None)), "is the public key; the private one signs");
+        assert_eq!(fault(PrivateKey::read("hello", None)), "has no PEM block");
+        assert!(
+            fault(PrivateKey::read(&PRIVATE.replace("PRIVATE KEY", "EC PRIVATE KEY"), None))
+                .contains("openssl pkcs8 -topk8")
+        );
+        assert_eq!(fault(PublicKey::read(PRIVATE)), "is of kind \"PRIVATE KEY\"; a signature is verified by the PUBLIC KEY");
+        assert!(fault(PublicKey::read("-----BEGIN PUBLIC KEY-----\n????\n-----END PUBLIC KEY-----")).contains("not base64"));
+        assert_eq!(fault(PublicKey::read("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----")), "is no P-256 key");
+    }
+}
