@@ -313,6 +313,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workflow", nargs="?", type=pathlib.Path, default=ROOT / ".github/workflows/pipeline.yml")
     parser.add_argument("--truth-table", action="store_true", help="print which jobs run, and run nothing")
+    parser.add_argument("--check", action="store_true", help="only ask GitHub's parser whether it is a workflow")
     parser.add_argument("--store", type=pathlib.Path, help="the folder of artifacts, of this run and of earlier ones")
     parser.add_argument("--event", choices=EVENTS, default=EVENTS[0])
     parser.add_argument("--ref", default="refs/heads/main", help="refs/heads/BRANCH or refs/tags/TAG")
@@ -329,6 +330,8 @@ def main():
 
     workflow = Workflow(options.workflow)
     with contextlib.closing(workflow):
+        if options.check:
+            return 0
         if options.truth_table:
             toggles = [name for name, spec in workflow.inputs.items() if spec["type"] == "boolean"]
             print("\n".join(truth_table(workflow, toggles)))

@@ -55,7 +55,7 @@ pub(crate) fn image(args: &ImageArgs, progress: &Progress) -> anyhow::Result<Out
     let bundle = verify::check(&files)
         .map_err(|fault| cli::No(format!("{}: is not a sound bundle: {fault}", args.bundle.display())))?;
     let lock = match &args.lock {
-        Some(path) => cli::read_text(path, "--lock")?,
+        Some(path) => fs::read_to_string(path).with_context(|| format!("--lock {}: cannot be read", path.display()))?,
         None => sbom::LOCK.to_owned(),
     };
     let mut materials = vec![

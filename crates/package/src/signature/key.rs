@@ -24,7 +24,7 @@ const VARIABLE: &str = "env:";
 pub(crate) fn given(named: &str) -> anyhow::Result<String> {
     match named.strip_prefix(VARIABLE) {
         Some(variable) => cli::variable(variable).with_context(|| format!("--key {named}: the variable is not set")),
-        None => cli::read_text(std::path::Path::new(named), "--key"),
+        None => std::fs::read_to_string(named).with_context(|| format!("--key {named}: cannot be read")),
     }
 }
 
