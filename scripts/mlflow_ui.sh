@@ -6,7 +6,8 @@ usage() {
   cat <<'USAGE'
 usage: scripts/mlflow_ui.sh [options]
 
-  --store FILE      the database of runs  ($MLFLOW_TRACKING_URI if that names one, else mlflow.db of this repository)
+  --store FILE      the database of runs  ($MLFLOW_TRACKING_URI if that names one, else mlflow.db of this repository);
+                    or the artifact of a workflow's run, output-mlflow.zip or .tar.gz: it is unpacked beside itself
   --run RUN_ID      the run to open       (all runs)
   --port PORT       where to listen       (5000)
   -h, --help        this text
@@ -46,6 +47,25 @@ if [ -z "$store" ]; then
   esac
 fi
 [ -f "$store" ] || fail "$store: no such file; \`train\` records runs there"
+case "$store" in
+  *.zip | *.tar.gz)
+    # a zip of a tar, as GitHub gives it; or the tar
+    unpacked=${store%.zip}
+    unpacked=${unpacked%.tar.gz}
+    mkdir -p "$unpacked"
+    case "$store" in
+      *.zip)
+        python3 -m zipfile -e "$store" "$unpacked" || fail "$store: cannot be unpacked"
+        tar -xzf "$unpacked/output-mlflow.tar.gz" -C "$unpacked" || fail "$store: has no output-mlflow.tar.gz" ;;
+      *) tar -xzf "$store" -C "$unpacked" || fail "$store: cannot be unpacked" ;;
+    esac
+    [ -f "$unpacked/mlflow.db" ] || fail "$store: has no mlflow.db in it"
+    store=$unpacked/mlflow.db
+    train=${CARGO_TARGET_DIR:-$root/target}/release/train
+    if [ ! -x "$train" ]; then (cd "$root" && cargo build --release --package train) || fail "the programs cannot be built"; fi
+    # files of runs are named by where they were
+    (cd "$unpacked" && env -u MLFLOW_TRACKING_URI "$train" relocate >&2) || fail "$store: its paths cannot be mended" ;;
+esac
 folder=$(cd "$(dirname "$store")" && pwd)
 store=$folder/$(basename "$store")
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that proves the project: formatting, lints, every test. Needs rustup's toolchain, a C compiler, git and python3; what else it
-# drives it installs (Debian's packages prometheus and chromium, MLflow in a folder of its own).
+# drives it installs (by apt: prometheus, chromium, podman and the like; MLflow and checkers, from PyPI and npm, in folders of their own).
 # UPDATE_DOCS=1 writes the generated documents instead of comparing them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -12,8 +12,7 @@ cargo fmt --all --check
 step "lints"
 cargo clippy --release --workspace --all-targets --quiet -- -D warnings
 step "scripts parse"
-for script in scripts/*.sh; do bash -n "$script"; done
-python3 - scripts/*.py crates/testkit/golden/*.py <<'PY'
+python3 - scripts/*.py scripts/workflow/bin/gh crates/testkit/golden/*.py <<'PY'
 import ast, sys
 for path in sys.argv[1:]:
     ast.parse(open(path, encoding="utf-8").read(), path)
@@ -24,9 +23,13 @@ step "MLflow to test against"
 # the newest that can be installed, and the oldest of its major version
 scripts/mlflow_venv.sh 3.17.2
 scripts/mlflow_venv.sh 3.0.0
+step "what checks and tries workflows, images and compose files"
+scripts/delivery_tools.sh
 step "build"
 # the programs first: the tests run them as a user does
 cargo build --release --workspace --quiet
+# and the server as it is shipped: images are made of it
+RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --profile dist --package serve --target "$(rustc --print host-tuple)" --quiet
 step "tests"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

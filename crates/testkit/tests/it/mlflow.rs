@@ -296,8 +296,23 @@ fn the_script_opens_a_run() {
         format!("error: port {port} is taken, or not to be had; choose another with --port\n")
     );
 
+    opens(&script, &store, &run);
+
+    // as a workflow keeps it: packed, and opened where its paths lead nowhere
+    let packed = workspace.path("elsewhere/output-mlflow.tar.gz").display().to_string();
+    workspace.write("elsewhere/output-mlflow.tar.gz", "no archive");
+    assert!(fails(&["--store", &packed]).ends_with(&format!("error: {packed}: cannot be unpacked\n")));
+    let mut tar = Command::new("tar");
+    tar.current_dir(workspace.path("")).args(["--remove-files", "-czf", &packed, "mlflow.db", "mlruns"]);
+    assert!(tar.status().expect("tar runs").success());
+    let answer = opens(&script, &packed, &run);
+    assert!(answer.contains("elsewhere/output-mlflow/mlruns/"), "{answer}");
+}
+
+/// Opens a run of a store by the script; returns what the server says of the run.
+fn opens(script: &dyn Fn(&[&str]) -> Command, store: &str, run: &str) -> String {
     let address = free_address();
-    let mut command = script(&["--store", &store, "--run", &run, "--port", &address.port().to_string()]);
+    let mut command = script(&["--store", store, "--run", run, "--port", &address.port().to_string()]);
     let mut child = command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("bash runs");
     let said = BufReader::new(child.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
     let server = Server::of(child, address);
@@ -305,4 +320,5 @@ fn the_script_opens_a_run() {
     assert_eq!(link, format!("{}/#/experiments/1/runs/{run}?workflowType=machine_learning", server.uri));
     let answer = get(address, &format!("/api/2.0/mlflow/runs/get?run_id={run}")).unwrap();
     assert!(answer.contains(" 200 ") && answer.contains("\"FINISHED\""), "{answer}");
+    answer
 }
