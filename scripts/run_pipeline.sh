@@ -12,6 +12,8 @@ usage: scripts/run_pipeline.sh [options]
   --model-config FILE   what to train                    (configs/model_config.yaml)
   --skip-process  --skip-engineer  --skip-train  --skip-package
                         leave a stage out; the next takes what it wrote last
+  --champion MODEL  --allow GATE  --reason TEXT
+                        for package: what to compare with, and a gate that may be missed, with the reason
   --force               run stages even if nothing changed
   -h, --help            this text
 USAGE
@@ -27,6 +29,7 @@ input=$root/data/raw/house_data.csv
 config=$root/configs/pipeline.yaml
 model_config=$root/configs/model_config.yaml
 force=()
+gates=()
 skip=" "
 while [ $# -gt 0 ]; do
   case "$1" in
@@ -39,6 +42,10 @@ while [ $# -gt 0 ]; do
       esac
       shift 2 ;;
     --skip-process | --skip-engineer | --skip-train | --skip-package) skip+="${1#--skip-} "; shift ;;
+    --champion | --allow | --reason)
+      [ $# -ge 2 ] || fail "$1 needs a value"
+      gates+=("$1" "$2")
+      shift 2 ;;
     --force) force=(--force); shift ;;
     -h | --help) usage; exit 0 ;;
     *) usage >&2; fail "there is no option $1" ;;
@@ -67,7 +74,7 @@ stage process --input "$input" --output $processed/cleaned_house_data.csv --pipe
 stage engineer --input $processed/cleaned_house_data.csv --output $processed/featured_house_data.csv \
   --preprocessor $trained/preprocessor.bin --pipeline-config "$config"
 stage train --config "$model_config" --data $processed/featured_house_data.csv --models-dir models
-stage package --models-dir models --output models/packaged --pipeline-config "$config"
+stage package --models-dir models --output models/packaged --pipeline-config "$config" ${gates[@]+"${gates[@]}"}
 
 run=$(sed -n 's/^ *"run_id": "\([0-9a-f]*\)".*/\1/p' $trained/metrics.json 2>/dev/null || true)
 # a run on a server has said where it is

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Everything that proves the project: formatting, lints, every test. Needs rustup's toolchain, a C compiler, git and python3; what else it
-# drives it installs (by apt: prometheus, chromium, podman and the like; MLflow and checkers, from PyPI and npm, in folders of their own).
+# Everything that proves the project: formatting, lints, every test. Needs rustup's toolchain, a C compiler, git, python3, Node 20 with npm;
+# what else it drives it installs (by apt: prometheus, chromium, podman and the like; MLflow and checkers, from PyPI and npm, in folders of their own).
 # UPDATE_DOCS=1 writes the generated documents instead of comparing them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

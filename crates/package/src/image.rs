@@ -6,7 +6,11 @@ mod provenance;
 pub(crate) mod registry;
 mod sbom;
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, ensure};
 use artifact::{BundleFiles, BundleManifest, Digest, read_bundle, write_atomically};
@@ -91,10 +95,12 @@ pub(crate) fn image(args: &ImageArgs, progress: &Progress) -> anyhow::Result<Out
 
     let digest = top.digest().to_string();
     let name = push.as_ref().map_or(bundle.name.clone(), |push| format!("{}/{}", push.registry(), push.repository()));
+    // `image/` and `image` are one folder; what lies beside it does not lie in it
+    let output: PathBuf = args.output.components().collect();
     let beside = |suffix: &str| {
-        let mut path = std::path::absolute(&args.output).unwrap_or_else(|_| args.output.clone()).into_os_string();
+        let mut path = output.clone().into_os_string();
         path.push(suffix);
-        std::path::PathBuf::from(path)
+        PathBuf::from(path)
     };
     let (sbom_path, provenance_path) = (beside(".sbom.cdx.json"), beside(".provenance.json"));
     write_json(&sbom_path, &sbom::draw_up(&lock, (&name, &digest), &bundle, &files)?)?;

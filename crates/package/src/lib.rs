@@ -32,7 +32,7 @@ pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
     let Some(command) = &args.command else { return run(&Config::check(args)?, progress) };
     anyhow::ensure!(
         args.models_dir.is_none() && args.output.is_none(),
-        "--models-dir and --output before the command are those of the stage; `{}` has flags of its own, behind it",
+        "--models-dir and --output before it mean nothing to `{}`; its own flags come behind it",
         command.name()
     );
     match command {

@@ -383,7 +383,7 @@ fn arguments_that_mean_nothing() {
     );
     assert_eq!(
         workspace.fails(2, "package --output o verify b.tar.gz"),
-        "error: --models-dir and --output mean nothing to `verify`; it takes a bundle\n"
+        "error: --models-dir and --output before it mean nothing to `verify`; its own flags come behind it\n"
     );
     for program in ["process", "engineer", "train", "package"] {
         let stderr = workspace.fails(2, &format!("{program} --colour red"));

@@ -74,7 +74,7 @@ fn an_image_is_the_same_every_time_and_small() {
     // from the archive, beside what was there, at another time
     let archive = format!("{}.tar.gz", bundle(&workspace));
     let again = workspace
-        .ok(&format!("package image {archive} --output again --serve {} --output-format json", static_server().display()));
+        .ok(&format!("package image {archive} --output again/ --serve {} --output-format json", static_server().display()));
     let again: Value = serde_json::from_str(&again).unwrap();
     assert_eq!(told["digest"], again["digest"]);
     assert_eq!(files(&workspace.path("image")), files(&workspace.path("again")));
