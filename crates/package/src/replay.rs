@@ -60,103 +60,128 @@ pub(crate) fn replay(
     record: &RunRecord,
     progress: &Progress,
 ) -> anyhow::Result<Replay> {
-    let refused = |fault: String| No(format!("replay: {fault}. Nothing was packaged"));
     let running = Server::start(program, bundle).map_err(|fault| match fault {
         server::Fault::NotStarted(error) => error,
-        server::Fault::Refused(message) => refused(format!("the server does not take the bundle: {message}")).into(),
+        server::Fault::Refused(message) => refused(format!("the server does not take the bundle: {message}")),
     })?;
-    let measured = Measured::read(&lineage.predictions)?;
     let schema = &lineage.schema;
-    let mut blocks: Vec<Vec<Value>> = Vec::new();
-    let target = &schema.target().name;
-    let key = format!("predicted_{target}");
+    let mut rehearsal = Rehearsal {
+        server: &running,
+        key: format!("predicted_{}", schema.target().name),
+        measured: Measured::read(&lineage.predictions)?,
+        served: Vec::new(),
+        differences: Vec::new(),
+        times: Vec::new(),
+        seconds: 0.0,
+    };
     let rows = for_each_test_block(
         &lineage.cleaned,
         schema,
         progress,
-        "reading",
+        "replaying",
         |table, _| Ok(as_json(&table, schema)),
-        |block| {
-            blocks.push(block);
-            Ok(())
-        },
+        |block| block.chunks(LIST).try_for_each(|list| rehearsal.take(list)),
     )?;
-    if rows != measured.y_pred.len() {
-        return Err(refused(format!(
-            "{} has {rows} test rows, and {} were measured",
-            lineage.cleaned.display(),
-            measured.y_pred.len()
-        ))
-        .into());
-    }
-    let rows: Vec<Value> = blocks.into_iter().flatten().collect();
-    let mut differences = Vec::new();
-    let mut note = |row: usize, served: f64| {
-        if served.to_bits() != measured.y_pred[row].to_bits() {
-            differences.push(Difference { row, measured: measured.y_pred[row], served, content: shortened(&rows[row]) });
-        }
-    };
-
-    let single = rows.len().min(SINGLE);
-    let mut times = Vec::with_capacity(single);
-    for (place, row) in rows[..single].iter().enumerate() {
-        let begun = Instant::now();
-        let answer = running.post("/predict", row)?;
-        times.push(begun.elapsed().as_secs_f64() * 1000.0);
-        let served = answer.body[&key].as_f64();
-        let served = served.filter(|_| answer.status == 200).ok_or_else(|| refused(answer.of_row(place, row)))?;
-        note(place, served);
-    }
-    let bar = progress.bar("replaying", rows.len() as u64);
-    let mut served: Vec<f64> = Vec::with_capacity(rows.len());
-    let begun = Instant::now();
-    for list in rows.chunks(LIST) {
-        let answer = running.post("/batch-predict", &Value::from(list))?;
-        let numbers = answer.body.as_array().filter(|_| answer.status == 200);
-        let numbers: Option<Vec<f64>> = numbers.and_then(|found| found.iter().map(Value::as_f64).collect());
-        let numbers = numbers.filter(|numbers| numbers.len() == list.len());
-        let numbers = numbers.ok_or_else(|| refused(answer.of_list(served.len())))?;
-        numbers.iter().enumerate().for_each(|(place, value)| note(served.len() + place, *value));
-        served.extend(numbers);
-        bar.advance(list.len() as u64);
-    }
-    let seconds = begun.elapsed().as_secs_f64();
-    drop(bar);
-
-    if let Some(first) = differences.iter().min_by_key(|difference| difference.row) {
-        let mut places: Vec<usize> = differences.iter().map(|difference| difference.row).collect();
-        places.sort_unstable();
-        places.dedup();
-        return Err(refused(format!(
-            "{} of {} test rows are served otherwise than they were measured; the first is row {} ({}): {target} {} is served, {} was \
-             measured",
-            places.len(),
-            rows.len(),
-            first.row + 1,
-            first.content,
-            first.served,
-            first.measured
-        ))
-        .into());
-    }
-    for (name, value) in Metrics::of(&measured.y_true, &served).named() {
-        let recorded = record.metric(name).with_context(|| format!("metrics.json has no {name}"))?;
-        if recorded.to_bits() != value.to_bits() {
-            return Err(refused(format!("the {name} of what is served is {value}; the run has {recorded}")).into());
-        }
-    }
+    rehearsal.judge(rows, lineage, record)?;
+    let Rehearsal { served, mut times, seconds, .. } = rehearsal;
     let (startup_ms, memory_bytes) = (running.startup_ms, running.memory());
     let ended = running.stop()?;
     ensure!(ended.success(), "the server did not end well: {ended}");
     times.sort_unstable_by(f64::total_cmp);
     let quantile = |share: f64| times[((times.len() - 1) as f64 * share).round() as usize];
     Ok(Replay {
-        rows: rows.len(),
-        single,
+        rows: served.len(),
+        single: times.len(),
         p50_ms: quantile(0.5),
         p99_ms: quantile(0.99),
-        rows_per_second: rows.len() as f64 / seconds,
+        rows_per_second: served.len() as f64 / seconds,
         startup_ms,
         memory_bytes,
     })
+}
+
+/// The answer is no.
+fn refused(fault: String) -> anyhow::Error {
+    No(format!("replay: {fault}. Nothing was packaged")).into()
+}
+
+/// A replay under way.
+struct Rehearsal<'a> {
+    server: &'a Server,
+    /// The field of an answer that holds the prediction.
+    key: String,
+    measured: Measured,
+    /// What lists were answered with, in the order of the rows.
+    served: Vec<f64>,
+    differences: Vec<Difference>,
+    /// Milliseconds of each single request.
+    times: Vec<f64>,
+    /// What lists took together.
+    seconds: f64,
+}
+
+impl Rehearsal<'_> {
+    /// Asks for the next rows: the first ones one by one, and all of them as a list.
+    fn take(&mut self, list: &[Value]) -> anyhow::Result<()> {
+        let from = self.served.len();
+        for (row, content) in list.iter().enumerate().take(SINGLE.saturating_sub(from)) {
+            let begun = Instant::now();
+            let answer = self.server.post("/predict", content)?;
+            self.times.push(begun.elapsed().as_secs_f64() * 1000.0);
+            let served = answer.body[&self.key].as_f64().filter(|_| answer.status == 200);
+            self.compare(from + row, content, served.ok_or_else(|| refused(answer.of_row(from + row, content)))?);
+        }
+        let begun = Instant::now();
+        let answer = self.server.post("/batch-predict", &Value::from(list))?;
+        self.seconds += begun.elapsed().as_secs_f64();
+        let numbers = answer.body.as_array().filter(|_| answer.status == 200);
+        let numbers: Option<Vec<f64>> = numbers.and_then(|found| found.iter().map(Value::as_f64).collect());
+        let numbers = numbers.filter(|numbers| numbers.len() == list.len());
+        let numbers = numbers.ok_or_else(|| refused(answer.of_list(from)))?;
+        for (row, (content, served)) in list.iter().zip(&numbers).enumerate() {
+            self.compare(from + row, content, *served);
+        }
+        self.served.extend(numbers);
+        Ok(())
+    }
+
+    fn compare(&mut self, row: usize, content: &Value, served: f64) {
+        // that there are as many is looked at when all are there
+        let Some(measured) = self.measured.y_pred.get(row).copied() else { return };
+        if served.to_bits() == measured.to_bits() {
+            return;
+        }
+        if self.differences.last().is_none_or(|last| last.row != row) {
+            self.differences.push(Difference { row, measured, served, content: shortened(content) });
+        }
+    }
+
+    /// Whether all rows came, every prediction is the measured one, and the figures are those of the run.
+    fn judge(&self, rows: usize, lineage: &Lineage, record: &RunRecord) -> anyhow::Result<()> {
+        let measured = self.measured.y_pred.len();
+        if rows != measured {
+            let cleaned = lineage.cleaned.display();
+            return Err(refused(format!("{cleaned} has {rows} test rows, and {measured} were measured")));
+        }
+        if let Some(first) = self.differences.iter().min_by_key(|difference| difference.row) {
+            let mut places: Vec<usize> = self.differences.iter().map(|difference| difference.row).collect();
+            places.sort_unstable();
+            places.dedup();
+            let Difference { row, content, served, measured } = first;
+            return Err(refused(format!(
+                "{} of {rows} test rows are served otherwise than they were measured; the first is row {} ({content}): {} {served} is \
+                 served, {measured} was measured",
+                places.len(),
+                row + 1,
+                lineage.schema.target().name
+            )));
+        }
+        for (name, value) in Metrics::of(&self.measured.y_true, &self.served).named() {
+            let recorded = record.metric(name).with_context(|| format!("metrics.json has no {name}"))?;
+            if recorded.to_bits() != value.to_bits() {
+                return Err(refused(format!("the {name} of what is served is {value}; the run has {recorded}")));
+            }
+        }
+        Ok(())
+    }
 }

@@ -59,7 +59,7 @@ pub(crate) fn sign(args: &SignArgs) -> anyhow::Result<Outcome> {
     }
     let push = args.push.as_deref().map(registry::parse).transpose()?;
     let mut layout = Layout::read(path)?;
-    layout.keep_image_alone();
+    layout.keep_image_alone()?;
     let image = layout.image()?.clone();
     let digest = image.digest().to_string();
     let name =

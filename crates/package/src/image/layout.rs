@@ -99,9 +99,19 @@ impl Layout {
         &self.entries
     }
 
-    /// Leaves the first entry, the image, as the only one.
-    pub(crate) fn keep_image_alone(&mut self) {
+    /// Leaves the first entry, the image, and what it names.
+    ///
+    /// # Errors
+    /// If there is no image that can be read.
+    pub(crate) fn keep_image_alone(&mut self) -> anyhow::Result<()> {
         self.entries.truncate(1);
+        let mut named = vec![self.image()?.digest().digest().to_owned()];
+        for (descriptor, manifest) in self.manifests()? {
+            let parts = std::iter::once(manifest.config()).chain(manifest.layers());
+            named.extend(parts.chain([&descriptor]).map(|part| part.digest().digest().to_owned()));
+        }
+        self.blobs.retain(|name, _| named.contains(name));
+        Ok(())
     }
 
     /// The image: a manifest, or an index of several.

@@ -201,7 +201,9 @@ fn signatures_are_verified_by_cosign_and_cosigns_keys_sign() {
     };
     let (code, said) = sign("wrong");
     assert!(code == Some(2) && said.contains("--key env:SIGNING_KEY: has another password"), "{said}");
+    let blobs = files(&workspace.path("image/blobs")).len();
     assert_eq!(sign("secret"), (Some(0), String::new()));
+    assert_eq!(files(&workspace.path("image/blobs")).len(), blobs, "of the signature before nothing is left");
     workspace.ok(&format!("package verify image --key {}", key("cosign.pub")));
     workspace.fails(1, &format!("package verify image --key {public}"));
 
