@@ -175,8 +175,21 @@ pub(crate) enum LogRequests {
 pub(crate) enum Command {
     /// Predict the rows of a CSV file, by the same code
     Predict(PredictArgs),
+    /// Load a model as the server would, predict a typical row by it, and end (exit 1 if there is none, or it is not sound)
+    Check(CheckArgs),
     /// Ask a server on this machine whether it is ready (exit 1 if not): what a container's health check runs
     Healthcheck(HealthcheckArgs),
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct CheckArgs {
+    /// The model, as for the server
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: String,
+
+    /// The registry of models:/…
+    #[arg(long, value_name = "URI")]
+    pub(crate) mlflow_tracking_uri: Option<String>,
 }
 
 #[derive(ClapArgs, Debug)]

@@ -11,6 +11,7 @@ mod arrow_guard;
 mod arrow_rows;
 mod batch;
 mod body;
+mod check;
 mod clock;
 mod config;
 mod csv_rows;
@@ -52,6 +53,7 @@ use cli::{Outcome, Progress};
 pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
     match &args.command {
         Some(args::Command::Predict(args)) => score::predict(args, progress),
+        Some(args::Command::Check(args)) => check::check(args),
         Some(args::Command::Healthcheck(args)) => healthcheck::ask(args),
         None => run(Config::check(args)?),
     }

@@ -101,7 +101,7 @@ fn each_checker_of_images_and_compose_files_finds_what_it_is_there_for() {
         "compose",
         "{condition: service_healthy}",
         "{condition: service_helthy}",
-        "services.serve.depends_on.mlflow.condition",
+        "depends_on.mlflow.condition must be one of",
     );
 }
 

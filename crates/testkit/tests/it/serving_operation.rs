@@ -263,3 +263,32 @@ fn long_answers_wait_on_the_disk_and_slow_readers_get_them_whole() {
     assert!(answer.contains("the answer is longer than what can be kept here; send fewer rows at a time"), "{answer}");
     assert_eq!(diskless.text("/batch-predict", "text/csv", format!("sqft,location\n{}", "900,Rural\n".repeat(50))).0, 200);
 }
+
+#[test]
+fn a_container_can_ask_whether_the_server_is_ready_and_whether_there_is_a_model() {
+    let workspace = packaged(300);
+    let model = bundle(&workspace);
+    let (folder, name) = (model.clone(), model.rsplit_once('-').unwrap().1);
+    let said = workspace.ok(&format!("serve check --model {model}"));
+    assert_eq!(said, format!("check     sound: m {name} of {folder} can be served\n"));
+    let said = workspace.fails(1, "serve check --model models:/m@champion --mlflow-tracking-uri sqlite:///mlflow.db");
+    assert!(
+        said.contains("m: no version has the alias `champion`") || said.contains("has no registered model \"m\""),
+        "{said}"
+    );
+    workspace.write(&format!("{model}/metrics.json"), "{}");
+    let said = workspace.fails(1, &format!("serve check --model {model}"));
+    assert!(said.contains("is not a sound bundle: metrics.json has another content"), "{said}");
+
+    // a key is asked of whoever predicts, not of whoever asks for the server's health
+    let workspace = packaged(300);
+    workspace.write("keys", "0123456789abcdef\n");
+    let served = Served::start(&workspace, "--api-keys keys");
+    let address = served.base.trim_start_matches("http://").to_owned();
+    let asked = format!("serve healthcheck --address {address}");
+    assert_eq!(workspace.ok(&asked), format!("healthcheck ready: http://{address}/health/ready\n"));
+    served.stop();
+    let said = workspace.fails(1, &asked);
+    assert!(said.contains(&format!("http://{address}/health/ready: does not answer: ")), "{said}");
+    assert!(workspace.fails(2, &format!("{asked} --timeout=-1")).contains("--timeout -1: is not a time"));
+}

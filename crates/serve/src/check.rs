@@ -1,0 +1,29 @@
+//! `serve check`: whether a model could be served, before a server is started that would be started again and again without one.
+
+use cli::Outcome;
+use serde::Serialize;
+
+use crate::{args::CheckArgs, engine::Engine, source::Source};
+
+/// Rows that drift would be measured on; there are none.
+const WINDOW: u64 = 1000;
+
+#[derive(Serialize)]
+struct Summary<'a> {
+    status: &'static str,
+    model: &'a str,
+    version: &'a str,
+    source: &'a str,
+}
+
+/// Loads the model, which predicts a typical row.
+///
+/// # Errors
+/// If it is not there or the registry cannot be asked; or ([`cli::No`]) if it is not sound.
+pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<Outcome> {
+    let source = Source::parse(&args.model, args.mlflow_tracking_uri.as_deref())?;
+    let engine = Engine::load(&source, WINDOW, None)?;
+    let (model, version, source) = (engine.name(), engine.about.version.as_str(), engine.about.source.as_str());
+    let summary = Summary { status: "sound", model, version, source };
+    Ok(Outcome::done(&summary, format!("check     sound: {model} {version} of {source} can be served")))
+}
