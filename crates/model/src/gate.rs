@@ -41,13 +41,14 @@ pub fn decide(gate: &Ordered<GateBound>, metrics: &BTreeMap<String, f64>) -> Res
 impl Decision {
     /// What is said of a bound that was kept.
     pub fn kept(&self) -> String {
+        let written = |value: f64| figure(&self.metric, value);
         let bound = match (self.min, self.max) {
-            (Some(min), Some(max)) => format!("{min} to {max}"),
-            (Some(min), None) => format!("at least {min}"),
-            (None, Some(max)) => format!("at most {max}"),
+            (Some(min), Some(max)) => format!("{} to {}", written(min), written(max)),
+            (Some(min), None) => format!("at least {}", written(min)),
+            (None, Some(max)) => format!("at most {}", written(max)),
             (None, None) => "any".to_owned(),
         };
-        format!("{} {} ({bound})", self.metric, figure(&self.metric, self.value))
+        format!("{} {} ({bound})", self.metric, written(self.value))
     }
 
     /// What is said of a bound that was missed.
@@ -73,7 +74,7 @@ mod tests {
     fn bounds_are_inclusive_and_refusals_name_the_figure() {
         let bound = |min, max| decided(GateBound { min, max }).unwrap().remove(0);
         assert!(bound(Some(0.85), None).passed && bound(None, Some(0.85)).passed);
-        assert_eq!(bound(Some(0.8), None).kept(), "r2 0.8500 (at least 0.8)");
+        assert_eq!(bound(Some(0.8), None).kept(), "r2 0.8500 (at least 0.8000)");
         assert_eq!(bound(Some(0.9), None).refusal(), "package.gate.r2: 0.85 is below the minimum 0.9");
         assert_eq!(bound(None, Some(0.5)).refusal(), "package.gate.r2: 0.85 is above the maximum 0.5");
     }
