@@ -44,6 +44,7 @@ class Workflow:
         self.node = subprocess.Popen(["node", bundled.with_suffix(".mjs"), str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         read = json.loads(self.node.stdout.readline())
         if read["errors"]:
+            self.close()
             sys.exit("\n".join(read["errors"]))
         self.jobs, self.env = read["jobs"], read["env"]
         self.inputs = inputs_of(path)

@@ -298,9 +298,9 @@ impl Podman {
 impl Drop for Podman {
     fn drop(&mut self) {
         let _ = self.run(&["rm", "--all", "--force", "--time", "0"]);
-        // layers are mounted below the folder until then
         let _ = self.run(&["rmi", "--all", "--force"]);
-        let _ = self.run(&["unshare", "true"]);
+        // podman leaves the folder of its layers mounted on itself, and it could not be removed
+        let _ = Command::new("umount").args(["--lazy"]).arg(self.folder.path().join("root/overlay")).status();
     }
 }
 
