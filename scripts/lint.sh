@@ -54,7 +54,7 @@ shellcheck_of() { shellcheck --color=never -S style "$1"; }
 dclint_of() { "$tools/node/node_modules/.bin/dclint" --color=false --max-warnings 0 -c "$root/.dclintrc" "$1"; }
 compose_of() {
   local rendered
-  PATH="$("$root/scripts/delivery_tools.sh" containers)/bin:$PATH"
+  "$root/scripts/delivery_tools.sh" containers >/dev/null
   rendered=$(mktemp --suffix .yaml)
   docker-compose -f "$1" --profile '*' config >"$rendered" && check-jsonschema --color never --builtin-schema vendor.compose-spec "$rendered"
   local status=$?

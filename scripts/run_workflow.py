@@ -33,22 +33,20 @@ class Workflow:
 
     def __init__(self, path):
         subprocess.run([ROOT / "scripts/delivery_tools.sh", "node"], check=True, stdout=subprocess.DEVNULL)
-        bundled = pathlib.Path(tempfile.mkdtemp(prefix="workflow-")) / "evaluate.cjs"
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="workflow-"))
+        bundled = self.folder / "evaluate.mjs"
         modules = TOOLS / "node/node_modules"
-        self.folder = bundled.parent
         # a module that waits at its top can only be bundled as one
         build = [modules / ".bin/esbuild", ROOT / "scripts/workflow/evaluate.mjs", "--bundle", "--platform=node", "--format=esm",
-                 "--log-level=error", f"--outfile={bundled.with_suffix('.mjs')}",
+                 "--log-level=error", f"--outfile={bundled}",
                  "--banner:js=import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);"]
         subprocess.run(build, check=True, env={**os.environ, "NODE_PATH": str(modules)})
-        self.node = subprocess.Popen(["node", bundled.with_suffix(".mjs"), str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.node = subprocess.Popen(["node", bundled, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         read = json.loads(self.node.stdout.readline())
         if read["errors"]:
             self.close()
             sys.exit("\n".join(read["errors"]))
-        self.jobs, self.env = read["jobs"], read["env"]
-        self.inputs = inputs_of(path)
-        self.missing = set()
+        self.jobs, self.env, self.inputs = read["jobs"], read["env"], read["inputs"]
 
     def ask(self, question):
         self.node.stdin.write(json.dumps(question) + "\n")
@@ -56,7 +54,6 @@ class Workflow:
         answer = json.loads(self.node.stdout.readline())
         if "error" in answer:
             sys.exit(f"error: {question.get('condition', question.get('fill'))}: {answer['error']}")
-        self.missing.update(answer["missing"])
         return answer["value"]
 
     def holds(self, condition, contexts, ran):
@@ -67,7 +64,7 @@ class Workflow:
 
     def defaults(self):
         """The inputs of a run by hand whose form is sent as it opens."""
-        return {name: spec["default"] for name, spec in self.inputs.items()}
+        return {name: spec.get("default", "") for name, spec in self.inputs.items()}
 
     def ancestors(self, job):
         by_id = {one["id"]: one for one in self.jobs}
@@ -133,7 +130,7 @@ def truth_table(workflow, toggles):
 
 
 class Runner:
-    """Runs the jobs. Artifacts of all runs lie in `store`: runs/N/NAME/ and runs.json."""
+    """Runs the jobs. In `store` are the artifacts of all runs, N/NAME.zip, and the branch of each, N/branch."""
 
     def __init__(self, workflow, options):
         self.workflow, self.options = workflow, options
@@ -291,18 +288,6 @@ def as_text(value):
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def inputs_of(path):
-    """The inputs of a run by hand: name, type, default."""
-    python = TOOLS / "lint/bin/python"
-    subprocess.run([ROOT / "scripts/delivery_tools.sh", "lint"], check=True, stdout=subprocess.DEVNULL)
-    # the plain loader: YAML 1.1 takes the key `on` for a truth value
-    code = "import json, sys, yaml; print(json.dumps(yaml.load(open(sys.argv[1]), yaml.BaseLoader)['on']))"
-    told = json.loads(subprocess.run([python, "-c", code, path], check=True, capture_output=True, text=True).stdout)
-    inputs = (told.get("workflow_dispatch") or {}).get("inputs", {}) if isinstance(told, dict) else {}
-    default = lambda spec: spec.get("default") == "true" if spec.get("type") == "boolean" else spec.get("default", "")
-    return {name: {"type": spec.get("type", "string"), "default": default(spec)} for name, spec in inputs.items()}
-
-
 def pair(text):
     name, equals, value = text.partition("=")
     if not equals:
@@ -334,7 +319,7 @@ def main():
         if options.check:
             return 0
         if options.truth_table:
-            toggles = [name for name, spec in workflow.inputs.items() if spec["type"] == "boolean"]
+            toggles = [name for name, spec in workflow.inputs.items() if spec.get("type") == "boolean"]
             print("\n".join(truth_table(workflow, toggles)))
             return 0
         if options.store is None:

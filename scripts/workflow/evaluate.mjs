@@ -1,11 +1,10 @@
 // Reads a workflow as GitHub does, and evaluates its conditions and its texts with `${{ }}`: by GitHub's own parser and evaluator.
 //
-//   node evaluate.cjs WORKFLOW      (bundled by esbuild: scripts/run_workflow.py does that)
+//   node evaluate.mjs WORKFLOW      (bundled by esbuild: scripts/run_workflow.py does that)
 //
-// The first line that it writes is {"errors": [...], "jobs": [...], "env": {...}}; then it answers lines: {"condition": TEXT, "contexts": {...},
-// "ran": [results]} with {"value": true|false}, {"fill": ANYTHING, ...} with the same where every text is filled in. A question that
-// cannot be answered has {"error": TEXT}. `missing` names the keys that were asked for and are not there: GitHub takes null for them
-// without a word.
+// The first line that it writes is {"errors": [...], "jobs": [...], "env": {...}, "inputs": {...}}. Then it answers lines:
+// {"condition": TEXT, "contexts": {...}, "ran": [results]} with {"value": true|false}, {"fill": ANYTHING, ...} with the same where every
+// text is filled in. A question that cannot be answered has {"error": TEXT}.
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { parse as parseYaml } from 'yaml';
@@ -33,7 +32,7 @@ async function read(name) {
     const steps = (raw.steps ?? []).map((step, place) => ({ ...step, if: job.steps[place].if.expression }));
     return { ...raw, id: job.id.value, needs: (job.needs ?? []).map((need) => need.value), if: job.if.expression, steps };
   });
-  return { errors: [], jobs, env: yaml.env ?? {} };
+  return { errors: [], jobs, env: yaml.env ?? {}, inputs: yaml.on?.workflow_dispatch?.inputs ?? {} };
 }
 
 /** `a ${{ b }} c` in pieces; `}}` inside quotes ends nothing. */
@@ -64,43 +63,29 @@ function functions(ran) {
   ];
 }
 
-class Noting extends Evaluator {
-  missing = [];
-  visitIndexAccess(access) {
-    const on = this.eval(access.expr);
-    const key = access.index.literal?.coerceString();
-    if (on.kind === data.Kind.Dictionary && key !== undefined && on.get(key) === undefined) this.missing.push(key);
-    return super.visitIndexAccess(access);
-  }
-}
-
-function evaluate(expression, { contexts = {}, ran = [] }, missing) {
+function evaluate(expression, { contexts = {}, ran = [] }) {
   const known = functions(ran);
   const tree = new Parser(new Lexer(expression).lex().tokens, CONTEXTS, known).parse();
   const value = (context) => JSON.parse(JSON.stringify(contexts[context] ?? {}), reviver);
   // the evaluator takes every context to be there
   const root = new data.Dictionary(...CONTEXTS.map((key) => ({ key, value: value(key) })));
-  const evaluator = new Noting(tree, root, new Map(known.map((one) => [one.name, one])));
-  const found = evaluator.evaluate();
-  missing.push(...evaluator.missing);
-  return found;
+  return new Evaluator(tree, root, new Map(known.map((one) => [one.name, one]))).evaluate();
 }
 
 /** The same with every text filled in; a text that is one expression keeps the expression's type. */
-function fill(value, question, missing) {
-  if (Array.isArray(value)) return value.map((one) => fill(one, question, missing));
-  if (value && typeof value === 'object') return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, fill(one, question, missing)]));
+function fill(value, question) {
+  if (Array.isArray(value)) return value.map((one) => fill(one, question));
+  if (value && typeof value === 'object') return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, fill(one, question)]));
   if (typeof value !== 'string') return value;
   const pieces = cut(value);
-  if (pieces.length === 1 && pieces[0].expression !== undefined) return JSON.parse(JSON.stringify(evaluate(pieces[0].expression, question, missing), replacer));
-  return pieces.map((piece) => piece.text ?? evaluate(piece.expression, question, missing).coerceString()).join('');
+  if (pieces.length === 1 && pieces[0].expression !== undefined) return JSON.parse(JSON.stringify(evaluate(pieces[0].expression, question), replacer));
+  return pieces.map((piece) => piece.text ?? evaluate(piece.expression, question).coerceString()).join('');
 }
 
 function answer(question) {
-  const missing = [];
   try {
-    const value = 'condition' in question ? truthy(evaluate(question.condition, question, missing)) : fill(question.fill, question, missing);
-    return { value, missing };
+    const value = 'condition' in question ? truthy(evaluate(question.condition, question)) : fill(question.fill, question);
+    return { value };
   } catch (error) {
     return { error: String(error) };
   }

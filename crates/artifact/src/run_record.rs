@@ -73,6 +73,11 @@ impl RunRecord {
         self.metrics.iter().filter(|point| point.step == 0).map(|point| (point.key.clone(), point.value)).collect()
     }
 
+    /// How many rows were used as `context`, `train` or `test`.
+    pub fn rows(&self, context: &str) -> u64 {
+        self.datasets.iter().find(|input| input.context == context).map_or(0, |input| input.rows)
+    }
+
     /// The final value of the metric called `key`.
     pub fn metric(&self, key: &str) -> Option<f64> {
         self.metrics.iter().find(|point| point.key == key && point.step == 0).map(|point| point.value)

@@ -21,7 +21,7 @@ const BALANCE: [&str; 8] = ["in", "quarantined", "duplicates", "without_target",
 pub(crate) struct Facts<'a> {
     pub(crate) predictor: &'a Predictor,
     pub(crate) record: &'a RunRecord,
-    pub(crate) reference: Option<&'a Reference>,
+    pub(crate) reference: &'a Reference,
     pub(crate) lineage: &'a [Link],
     pub(crate) gates: &'a [Gate],
     /// How rows were divided: names and values of `process.split`.
@@ -31,7 +31,6 @@ pub(crate) struct Facts<'a> {
 /// The card of the bundle.
 pub(crate) fn draw(facts: &Facts) -> Document {
     let file = facts.predictor.model().file();
-    let rows = |context: &str| rows(facts.record, context);
     let transformed = if file.target_transform.name() == "log" { " on the logarithm of the target" } else { "" };
     let sections = vec![
         ("How good it is", scores(facts)),
@@ -50,8 +49,8 @@ pub(crate) fn draw(facts: &Facts) -> Document {
             "Predicts {} with {}{transformed}, fitted on {} rows and measured on {} rows that were set apart before anything was learned.",
             file.target,
             file.algorithm,
-            rows(schema::TRAIN),
-            rows(schema::TEST)
+            facts.record.rows(schema::TRAIN),
+            facts.record.rows(schema::TEST)
         ),
         sections,
     }
@@ -84,10 +83,6 @@ pub(crate) fn as_served(facts: &Facts, replay: &Replay, machine: &str) -> Docume
     card
 }
 
-fn rows(record: &RunRecord, context: &str) -> u64 {
-    record.datasets.iter().find(|input| input.context == context).map_or(0, |input| input.rows)
-}
-
 fn scores(facts: &Facts) -> Vec<Block> {
     let record = facts.record;
     let of = |key: String, name: &str| record.metric(&key).map_or("–".to_owned(), |value| figure(name, value));
@@ -118,7 +113,7 @@ fn scores(facts: &Facts) -> Vec<Block> {
         Block::Text(format!(
             "What is served is what was measured: the server answers each of the {} test rows with the very prediction behind these \
              figures.",
-            rows(record, schema::TEST)
+            record.rows(schema::TEST)
         )),
     ];
     let asked = record.parameters.get("interval_coverage_asked").and_then(serde_json::Value::as_f64);
@@ -161,7 +156,7 @@ fn data(facts: &Facts) -> Vec<Block> {
 fn limits(facts: &Facts) -> Vec<Block> {
     let preprocessor = facts.predictor.preprocessor();
     let row = |column: &Column| {
-        let seen = facts.reference.and_then(|reference| reference.column(&column.name));
+        let seen = facts.reference.column(&column.name);
         vec![
             column.name.clone(),
             column.spec.kind.name().to_owned(),

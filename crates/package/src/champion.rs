@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
-use artifact::{BundleManifest, read_bundle};
+use artifact::read_bundle;
 use evaluation::load_version;
 use predictor::Predictor;
 use tracking::{Location, ModelUri, ModelUriError, Tracking};
@@ -50,7 +50,6 @@ fn registered(uri: &ModelUri, config: &Config) -> anyhow::Result<Champion> {
 fn bundled(path: &Path) -> anyhow::Result<Champion> {
     let files = read_bundle(path).context("--champion")?;
     let unsound = |fault: String| anyhow::anyhow!("--champion {}: is not a sound bundle: {fault}", path.display());
-    let manifest = BundleManifest::of(&files).map_err(unsound)?;
-    let predictor = verify::open(&files).map_err(unsound)?;
+    let (manifest, predictor) = verify::check(&files).map_err(unsound)?;
     Ok(Champion::Found { name: manifest.folder(), predictor: Box::new(predictor) })
 }

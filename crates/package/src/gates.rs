@@ -9,7 +9,6 @@ use evaluation::{Comparison, compare, predict_test_rows};
 use model::{COPIED_ROWS, Decision, decide};
 use predictor::Predictor;
 use schema::{CoverageSection, LeakageSection};
-use serde::Serialize;
 
 use crate::{Config, champion::Champion, compatibility::changes, lineage::Lineage};
 
@@ -29,7 +28,7 @@ pub(crate) enum GateName {
 }
 
 /// What the gates found.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct Judgement {
     pub(crate) gates: Vec<Gate>,
     /// The model against the champion, if there is one.
@@ -92,18 +91,19 @@ pub(crate) fn judge(
     let section = &config.pipeline.package;
     let decisions = decide(&section.gate, &record.finals())
         .map_err(|message| anyhow::anyhow!("{}: {message}", config.pipeline_path.display()))?;
-    let comparison = match champion {
-        Champion::None(_) => None,
+    let (beside_champion, comparison) = match champion {
+        Champion::None(why) => ((GateAnswer::NotApplicable, why.clone()), None),
         Champion::Found { name, predictor: held } => {
             let rows = |predictor: &Predictor| predict_test_rows(predictor, &lineage.cleaned, progress);
             let compared = compare(&section.champion, &rows(predictor)?, &rows(held)?, &format!("the champion {name}"))?;
             compared.warning().into_iter().for_each(|warning| progress.warn(warning));
-            Some(compared)
+            let figure = if compared.passed { compared.text.clone() } else { compared.refusal() };
+            ((passed(compared.passed), figure), Some(compared))
         }
     };
     let findings = [
         thresholds(&decisions),
-        beside_champion(champion, comparison.as_ref()),
+        Finding { name: GateName::Champion, answer: beside_champion.0, figure: beside_champion.1 },
         coverage(&section.coverage, record),
         leakage(&section.leakage, record),
         schema(predictor, champion),
@@ -135,18 +135,8 @@ fn thresholds(decisions: &[Decision]) -> Finding {
     Finding { name: GateName::Thresholds, answer, figure }
 }
 
-fn beside_champion(champion: &Champion, comparison: Option<&Comparison>) -> Finding {
-    let (answer, figure) = match (champion, comparison) {
-        (Champion::None(why), _) => (GateAnswer::NotApplicable, why.clone()),
-        (_, Some(found)) if found.passed => (GateAnswer::Passed, found.text.clone()),
-        (_, Some(found)) => (GateAnswer::Refused, found.refusal()),
-        (_, None) => (GateAnswer::NotApplicable, "it was not compared".to_owned()),
-    };
-    Finding { name: GateName::Champion, answer, figure }
-}
-
 fn coverage(section: &CoverageSection, record: &RunRecord) -> Finding {
-    let rows = record.datasets.iter().find(|input| input.context == schema::TEST).map_or(0, |input| input.rows);
+    let rows = record.rows(schema::TEST);
     let asked = record.parameters.get("interval_coverage_asked").and_then(serde_json::Value::as_f64);
     let (answer, figure) = match (record.metric("interval_coverage"), asked) {
         (Some(held), Some(asked)) if rows > 0 => {

@@ -7,7 +7,7 @@ pub(crate) mod registry;
 mod sbom;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fs,
     path::{Path, PathBuf},
 };
@@ -56,7 +56,7 @@ struct Summary<'a> {
 pub(crate) fn image(args: &ImageArgs, progress: &Progress) -> anyhow::Result<Outcome> {
     let push = args.push.as_deref().map(registry::parse).transpose()?;
     let files = read_bundle(&args.bundle)?;
-    let bundle = verify::check(&files)
+    let (bundle, _) = verify::check(&files)
         .map_err(|fault| cli::No(format!("{}: is not a sound bundle: {fault}", args.bundle.display())))?;
     let lock = match &args.lock {
         Some(path) => fs::read_to_string(path).with_context(|| format!("--lock {}: cannot be read", path.display()))?,
@@ -83,14 +83,12 @@ pub(crate) fn image(args: &ImageArgs, progress: &Progress) -> anyhow::Result<Out
     let platforms: Vec<String> = programs.keys().map(|arch| format!("linux/{arch}")).collect();
     let tag = args.tag.clone().or_else(|| push.as_ref().and_then(|push| push.tag().map(str::to_owned)));
     let tag = tag.unwrap_or_else(|| bundle.content_id.clone());
-    let top = if manifests.len() == 1 {
-        manifests.remove(0)
+    let (top, kind) = if let [one] = manifests.as_slice() {
+        (one.clone(), "dev.cosignproject.cosign/image")
     } else {
-        let index = index_of(manifests)?;
-        layout.put_json(MediaType::ImageIndex, &index)?
+        (layout.put_json(MediaType::ImageIndex, &index_of(manifests)?)?, "dev.cosignproject.cosign/imageIndex")
     };
-    let kind = if registry::is_index(&top) { "imageIndex" } else { "image" };
-    layout.name(top.clone(), &[(NAME, &tag), (KIND, &format!("dev.cosignproject.cosign/{kind}"))]);
+    layout.name(top.clone(), &[(NAME, &tag), (KIND, kind)]);
     layout.write(&args.output)?;
 
     let digest = top.digest().to_string();
@@ -214,12 +212,7 @@ fn platform(
         .cmd(words(&["--model", "/model", "--listen", "0.0.0.0:8000", "--metrics-listen", "0.0.0.0:8001"]))
         .working_dir("/".to_owned())
         .stop_signal("SIGTERM".to_owned())
-        .labels(
-            labels
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .into_iter()
-                .collect::<std::collections::HashMap<_, _>>(),
-        )
+        .labels(labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect::<HashMap<_, _>>())
         .build()?;
     let history = |what: String| HistoryBuilder::default().created(CREATED).created_by(what).build();
     let diff_ids = [&base, &model].map(|layer: &Layer| layer.diff_id.clone());

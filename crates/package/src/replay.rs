@@ -3,7 +3,7 @@
 mod rows;
 mod server;
 
-use std::{path::Path, time::Instant};
+use std::{collections::BTreeMap, path::Path, time::Instant};
 
 use anyhow::{Context, ensure};
 use artifact::RunRecord;
@@ -43,7 +43,6 @@ pub(crate) struct Replay {
 
 /// A served prediction that is not the measured one.
 struct Difference {
-    row: usize,
     measured: f64,
     served: f64,
     content: String,
@@ -70,11 +69,11 @@ pub(crate) fn replay(
         key: format!("predicted_{}", schema.target().name),
         measured: Measured::read(&lineage.predictions)?,
         served: Vec::new(),
-        differences: Vec::new(),
+        differences: BTreeMap::new(),
         times: Vec::new(),
         seconds: 0.0,
     };
-    let rows = for_each_test_block(
+    for_each_test_block(
         &lineage.cleaned,
         schema,
         progress,
@@ -82,7 +81,7 @@ pub(crate) fn replay(
         |table, _| Ok(as_json(&table, schema)),
         |block| block.chunks(LIST).try_for_each(|list| rehearsal.take(list)),
     )?;
-    rehearsal.judge(rows, lineage, record)?;
+    rehearsal.judge(lineage, record)?;
     let Rehearsal { served, mut times, seconds, .. } = rehearsal;
     let (startup_ms, memory_bytes) = (running.startup_ms, running.memory());
     let ended = running.stop()?;
@@ -113,7 +112,8 @@ struct Rehearsal<'a> {
     measured: Measured,
     /// What lists were answered with, in the order of the rows.
     served: Vec<f64>,
-    differences: Vec<Difference>,
+    /// By row.
+    differences: BTreeMap<usize, Difference>,
     /// Milliseconds of each single request.
     times: Vec<f64>,
     /// What lists took together.
@@ -148,30 +148,24 @@ impl Rehearsal<'_> {
     fn compare(&mut self, row: usize, content: &Value, served: f64) {
         // that there are as many is looked at when all are there
         let Some(measured) = self.measured.y_pred.get(row).copied() else { return };
-        if served.to_bits() == measured.to_bits() {
-            return;
-        }
-        if self.differences.last().is_none_or(|last| last.row != row) {
-            self.differences.push(Difference { row, measured, served, content: shortened(content) });
+        if served.to_bits() != measured.to_bits() {
+            let content = || Difference { measured, served, content: shortened(content) };
+            self.differences.entry(row).or_insert_with(content);
         }
     }
 
     /// Whether all rows came, every prediction is the measured one, and the figures are those of the run.
-    fn judge(&self, rows: usize, lineage: &Lineage, record: &RunRecord) -> anyhow::Result<()> {
-        let measured = self.measured.y_pred.len();
+    fn judge(&self, lineage: &Lineage, record: &RunRecord) -> anyhow::Result<()> {
+        let (rows, measured) = (self.served.len(), self.measured.y_pred.len());
         if rows != measured {
             let cleaned = lineage.cleaned.display();
             return Err(refused(format!("{cleaned} has {rows} test rows, and {measured} were measured")));
         }
-        if let Some(first) = self.differences.iter().min_by_key(|difference| difference.row) {
-            let mut places: Vec<usize> = self.differences.iter().map(|difference| difference.row).collect();
-            places.sort_unstable();
-            places.dedup();
-            let Difference { row, content, served, measured } = first;
+        if let Some((row, Difference { content, served, measured })) = self.differences.first_key_value() {
             return Err(refused(format!(
                 "{} of {rows} test rows are served otherwise than they were measured; the first is row {} ({content}): {} {served} is \
                  served, {measured} was measured",
-                places.len(),
+                self.differences.len(),
                 row + 1,
                 lineage.schema.target().name
             )));

@@ -62,9 +62,9 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     let metrics_path = config.trained.join("metrics.json");
     let record = RunRecord::parse(&cli::read_text(&metrics_path, "--models-dir")?)
         .map_err(|reason| anyhow::anyhow!("{}: {reason}", metrics_path.display()))?;
-    let loaded = load(config, &lineage)?;
+    let Loaded { files, predictor, reference } = load(config, &lineage)?;
     let champion = Champion::open(config)?;
-    let judgement = judge(config, &lineage, &record, &loaded.predictor, &champion, progress)?;
+    let judgement = judge(config, &lineage, &record, &predictor, &champion, progress)?;
     let mut summary = Summary {
         stage: STAGE,
         status: "refused",
@@ -86,14 +86,14 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     }
 
     let facts = Facts {
-        predictor: &loaded.predictor,
+        predictor: &predictor,
         record: &record,
-        reference: Some(&loaded.reference),
+        reference: &reference,
         lineage: &lineage.links,
         gates: &judgement.gates,
         split: split(config),
     };
-    let packed = assemble(config, &lineage, loaded.files.clone(), &facts)?;
+    let packed = assemble(config, &lineage, files, &facts)?;
     let name = packed.manifest.folder();
     let at = |suffix: &str| config.output.join(format!("{name}{suffix}"));
     let (folder, archive, card_page, card_text) = (at(""), at(".tar.gz"), at(".card.html"), at(".card.md"));
@@ -155,7 +155,7 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
 }
 
 fn told(status: &str, folder: &Path, judgement: &Judgement, record: &RunRecord) -> String {
-    let rows = record.datasets.iter().find(|input| input.context == schema::TEST).map_or(0, |input| input.rows);
+    let rows = record.rows(schema::TEST);
     format!(
         "package   {status}: lineage unbroken back to the raw table, {rows} test rows served as they were measured{}\n          → {}/, \
          .tar.gz and .card.html",

@@ -61,7 +61,7 @@ fn verify_bundle(path: &Path, key: Option<&PublicKey>) -> anyhow::Result<Outcome
     if let Some(key) = key {
         check_file(path, key).map_err(unsound)?;
     }
-    let manifest = check(&files).map_err(unsound)?;
+    let (manifest, _) = check(&files).map_err(unsound)?;
     let human = format!(
         "verify    sound: {} {}, {} files, every digest as listed; model and preprocessor belong together{}",
         manifest.name,
@@ -125,7 +125,7 @@ fn check_image(layout: &Layout) -> anyhow::Result<(BundleManifest, Vec<String>)>
         for (layer, id) in manifest.layers().iter().zip(ids) {
             read_layer(layout, layer, id, &mut files)?;
         }
-        let bundle = check(&files).map_err(anyhow::Error::msg)?;
+        let (bundle, _) = check(&files).map_err(anyhow::Error::msg)?;
         anyhow::ensure!(found.as_ref().is_none_or(|found| *found == bundle), "its platforms have different models");
         found = Some(bundle);
         platforms.push(format!("{}/{}", config.os(), config.architecture()));
@@ -153,11 +153,9 @@ fn read_layer(layout: &Layout, layer: &Descriptor, id: &str, files: &mut BundleF
     Ok(())
 }
 
-/// Checks the files of a bundle; returns its manifest.
-pub(crate) fn check(files: &BundleFiles) -> Result<BundleManifest, String> {
-    let manifest = BundleManifest::of(files)?;
-    open(files)?;
-    Ok(manifest)
+/// Checks the files of a bundle; returns its manifest, and what predicts.
+pub(crate) fn check(files: &BundleFiles) -> Result<(BundleManifest, Predictor), String> {
+    Ok((BundleManifest::of(files)?, open(files)?))
 }
 
 /// The model and the preprocessor among `files`, if both can be used and belong together.

@@ -109,7 +109,7 @@ pub(crate) fn add(config: &Config, run: &mut Run, record: &RunRecord, made: &Mad
 /// A version in a sentence, for lists, and in figures.
 fn description(record: &RunRecord) -> String {
     let of = |key: &str| record.metric(key).map_or("–".to_owned(), |value| figure(key, value));
-    let rows = record.datasets.iter().find(|input| input.context == schema::TEST).map_or(0, |input| input.rows);
+    let rows = record.rows(schema::TEST);
     let algorithm = record.tags.get("algorithm").map_or("a model", String::as_str);
     format!("{algorithm}: R² {}, MAE {} on {rows} test rows.\n\n{}", of("r2"), of("mae"), record.note)
 }

@@ -1,10 +1,10 @@
 //! `train runs`: the runs of a store, for the terminal.
 
-use model::{figure, label};
 use std::path::Path;
 
 use anyhow::Context;
 use cli::{No, Outcome, Progress};
+use model::{figure, label};
 use serde::Serialize;
 use tracking::{EmbeddedStore, ListedRun, Location, RunStore};
 

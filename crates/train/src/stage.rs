@@ -217,7 +217,7 @@ fn summarise(config: &Config, status: &'static str, record: &RunRecord, run: &Fo
         warnings: &record.warnings,
         run,
     };
-    let rows = |context: &str| record.datasets.iter().find(|input| input.context == context).map_or(0, |input| input.rows);
+    let rows = |context: &str| record.rows(context);
     let mut human = format!(
         "train     {status}: {} on {} rows of {} features, measured on {} test rows\n",
         config.algorithm.name(),

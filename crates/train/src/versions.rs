@@ -1,10 +1,10 @@
 //! `train versions`: the versions of a registered model, and which was in use when.
 
-use model::{figure, label};
 use std::collections::BTreeMap;
 
 use anyhow::Context;
 use cli::{No, Outcome, Progress};
+use model::{figure, label};
 use serde::Serialize;
 use tracking::{CHAMPION, ModelVersion, Move, RegisteredModel, history, version_at};
 

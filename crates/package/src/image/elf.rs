@@ -36,11 +36,11 @@ pub(crate) fn architecture(bytes: &[u8]) -> anyhow::Result<Arch> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
 
     /// The header of a program for `machine`, with one segment of `kind`.
-    pub(crate) fn program(machine: u16, kind: u32) -> Vec<u8> {
+    fn program(machine: u16, kind: u32) -> Vec<u8> {
         let mut bytes = vec![0; 120];
         bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");
         bytes[18..20].copy_from_slice(&machine.to_le_bytes());

@@ -9,7 +9,7 @@ use oci_client::{
     client::{ClientConfig, ClientProtocol},
     secrets::RegistryAuth,
 };
-use oci_spec::image::{Descriptor, MediaType};
+use oci_spec::image::Descriptor;
 use tracking::choose_cryptography;
 
 use super::layout::Layout;
@@ -143,11 +143,6 @@ fn docker_login(config: &str, registry: &str) -> Option<(String, String)> {
     let decoded = String::from_utf8(STANDARD.decode(entry["auth"].as_str()?).ok()?).ok()?;
     let (user, password) = decoded.split_once(':')?;
     Some((user.to_owned(), password.to_owned()))
-}
-
-/// What the image's media type is called.
-pub(crate) fn is_index(image: &Descriptor) -> bool {
-    *image.media_type() == MediaType::ImageIndex
 }
 
 #[cfg(test)]

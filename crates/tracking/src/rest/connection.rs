@@ -1,9 +1,9 @@
 //! One server: requests to it, made again where that is safe and may help.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
-        Once, OnceLock,
+        Once,
         atomic::{AtomicBool, Ordering},
     },
     thread::sleep,
@@ -338,34 +338,38 @@ fn client(settings: &HttpSettings) -> Result<Client, TrackingError> {
     if let Some(workspace) = settings.workspace.as_deref().and_then(|name| HeaderValue::try_from(name).ok()) {
         headers.insert("x-mlflow-workspace", workspace);
     }
-    let mut builder = Client::builder()
-        .user_agent(concat!("house-price-predictor/", env!("CARGO_PKG_VERSION")))
-        .default_headers(headers)
-        .timeout(settings.timeout)
-        .connect_timeout(settings.timeout)
-        .tls_danger_accept_invalid_certs(settings.insecure_tls)
-        .redirect(if settings.redirects { reqwest::redirect::Policy::default() } else { reqwest::redirect::Policy::none() });
-    if let Some(path) = &settings.server_certificates {
-        let found = reqwest::Certificate::from_pem_bundle(&read(SERVER, path)?).map_err(fault(SERVER))?;
-        builder = builder.tls_certs_only(found);
-    }
-    if let Some(path) = &settings.client_certificate {
-        let identity = reqwest::Identity::from_pem(&read(CLIENT, path)?).map_err(fault(CLIENT))?;
-        builder = builder.identity(identity);
-    }
-    if settings.server_certificates.is_none() && !system_has_certificates() {
-        builder = builder.tls_certs_only(mozillas()?);
-    }
+    let pem = |name: &str, path: &Option<PathBuf>| path.as_deref().map(|path| read(name, path)).transpose();
+    let (roots, identity) = (pem(SERVER, &settings.server_certificates)?, pem(CLIENT, &settings.client_certificate)?);
+    let roots = roots.map(|pem| reqwest::Certificate::from_pem_bundle(&pem)).transpose().map_err(fault(SERVER))?;
+    let identity = identity.map(|pem| reqwest::Identity::from_pem(&pem)).transpose().map_err(fault(CLIENT))?;
+    let builder = |roots: Option<Vec<reqwest::Certificate>>| {
+        let mut builder = Client::builder()
+            .user_agent(concat!("house-price-predictor/", env!("CARGO_PKG_VERSION")))
+            .default_headers(headers.clone())
+            .timeout(settings.timeout)
+            .connect_timeout(settings.timeout)
+            .tls_danger_accept_invalid_certs(settings.insecure_tls)
+            .redirect(if settings.redirects {
+                reqwest::redirect::Policy::default()
+            } else {
+                reqwest::redirect::Policy::none()
+            });
+        if let Some(roots) = roots {
+            builder = builder.tls_certs_only(roots);
+        }
+        if let Some(identity) = identity.clone() {
+            builder = builder.identity(identity);
+        }
+        builder
+    };
+    let made = match builder(roots).build() {
+        // a container may hold our program and nothing else, and a client without roots cannot even be made for http://
+        Err(_) if settings.server_certificates.is_none() => builder(Some(mozillas()?)).build(),
+        made => made,
+    };
     // what is left to be found fault with is a certificate
     let name = if settings.client_certificate.is_some() { CLIENT } else { SERVER };
-    builder.build().map_err(fault(name))
-}
-
-/// Whether the system says whom to trust: a container may hold our program and nothing else, and a client without roots cannot even be made
-/// for http://.
-fn system_has_certificates() -> bool {
-    static FOUND: OnceLock<bool> = OnceLock::new();
-    *FOUND.get_or_init(|| Client::builder().build().is_ok())
+    made.map_err(fault(name))
 }
 
 /// The roots that Mozilla trusts, as of when the program was built.
