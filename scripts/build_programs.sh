@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the programs once, for jobs that only run them: FOLDER/ and FOLDER.tar.gz, which keeps the rights of files that an artifact loses.
-# `serve` is static and small, as it is shipped; the others are built as the tests build them.
+# `serve` is static and small, as it is shipped; the others are built as the tests build them. The archive's digest is a step's output.
 # usage: scripts/build_programs.sh [--server-only] FOLDER
 set -euo pipefail
 
@@ -22,4 +22,7 @@ if [ -z "$server_only" ]; then
   done
 fi
 tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -cf - "$folder" | gzip -n >"$folder.tar.gz"
+digest=sha256:$(sha256sum "$folder.tar.gz" | cut -d ' ' -f 1)
+echo "$folder.tar.gz $digest"
+if [ -n "${GITHUB_OUTPUT:-}" ]; then echo "digest=$digest" >>"$GITHUB_OUTPUT"; fi
 ls -l "$folder"

@@ -1,17 +1,20 @@
 #!/usr/bin/env python3
 """Runs a workflow of this repository on this machine: its own `run:` steps, in the order of its jobs, each job in a clean clone.
 
-Conditions and texts are evaluated by GitHub's own packages. What GitHub does beside is stood in for: actions that check out, cache, keep and
-take artifacts; `gh api`, as far as it lists and gives artifacts; a store of artifacts in a folder, so that a run finds what earlier runs
+Conditions and texts are evaluated by GitHub's own packages. What GitHub does beside is stood in for: actions that check out, cache and keep
+artifacts; `gh api`, as far as it lists and gives artifacts and runs; a store of runs in a folder, so that a run finds what earlier runs
 left. Logging in and attesting are left out.
 
   scripts/run_workflow.py --store /tmp/store                                     every default toggle
   scripts/run_workflow.py --store /tmp/store --input run_all=true --ref refs/heads/main
+  scripts/run_workflow.py --store /tmp/store --retry                             the failed jobs of the last run again
   scripts/run_workflow.py --truth-table                                          which jobs run, for all toggles, events and failures
 """
 
 import argparse
 import contextlib
+import datetime
+import hashlib
 import itertools
 import json
 import os
@@ -26,6 +29,7 @@ import zipfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TOOLS = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "house-price-predictor" / "tools"
 EVENTS = ["workflow_dispatch", "release", "schedule", "repository_dispatch"]
+REPOSITORY = {"name": "local/house-price-predictor", "id": 1001}
 
 
 class Workflow:
@@ -129,49 +133,133 @@ def truth_table(workflow, toggles):
                 yield f"{event} {ref.rsplit('/', 1)[1]} {'' if failing is None else failing + ' fails '}{line} {which}"
 
 
+class Store:
+    """A folder of runs, in the form that scripts/workflow/bin/gh answers from, and what a retry goes on with: N/state.json."""
+
+    def __init__(self, folder):
+        self.folder = folder.resolve()
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def last(self):
+        """The number of the last run, or 0."""
+        return max((int(path.name) for path in self.folder.glob("[0-9]*")), default=0)
+
+    def read(self, number, name):
+        return json.loads((self.folder / str(number) / name).read_text())
+
+    def write(self, number, name, content):
+        target = self.folder / str(number) / name
+        target.parent.mkdir(exist_ok=True)
+        written = target.with_suffix(".new")
+        written.write_text(json.dumps(content, indent=1))
+        written.replace(target)
+
+    def add_commit(self, branch, commit):
+        """Says that a branch has a commit, which is its newest now."""
+        path = self.folder / "branches.json"
+        branches = json.loads(path.read_text()) if path.exists() else {}
+        commits = branches.setdefault(branch, [])
+        if commit in commits:
+            commits.remove(commit)
+        commits.append(commit)
+        path.write_text(json.dumps(branches, indent=1))
+
+
+def begin_run(options, inputs, number, store):
+    """A new run, as GitHub's API describes it, and the state that a retry of it goes on with."""
+    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    kind, name = options.ref.removeprefix("refs/").split("/", 1)
+    if kind == "heads":
+        store.add_commit(name, commit)
+    run = {
+        "id": number, "path": f".github/workflows/{options.workflow.name}", "event": options.event, "head_branch": name, "head_sha": commit,
+        "status": "in_progress", "conclusion": None, "run_attempt": 1,
+        "repository": {"id": REPOSITORY["id"]}, "head_repository": {"id": REPOSITORY["id"]},
+    }
+    state = {"ref": options.ref, "inputs": inputs, "results": {}, "outputs": {}}
+    return {"run": run, "jobs": [], "artifacts": []}, state
+
+
+def jobs_to_retry(workflow, results):
+    """Jobs that failed, and all that need them."""
+    return {job["id"] for job in workflow.jobs if "failure" in [results[one] for one in [job["id"], *workflow.ancestors(job)]]}
+
+
 class Runner:
-    """Runs the jobs. In `store` are the artifacts of all runs, N/NAME.zip, and the branch of each, N/branch."""
+    """Runs the jobs of a new run, or of another attempt of the last one."""
 
     def __init__(self, workflow, options):
-        self.workflow, self.options = workflow, options
-        self.store = options.store.resolve()
-        self.store.mkdir(parents=True, exist_ok=True)
-        runs = sorted(int(path.name) for path in self.store.glob("[0-9]*"))
-        self.number = (runs[-1] if runs else 0) + 1
-        self.artifacts = self.store / str(self.number)
-        self.artifacts.mkdir()
-        (self.artifacts / "branch").write_text(options.ref.rsplit("/", 1)[1])
-        self.results, self.outputs = {}, {}
+        self.workflow, self.options, self.store = workflow, options, Store(options.store)
+        self.number = self.store.last()
+        if options.retry:
+            if not self.number:
+                sys.exit(f"error: --retry: {options.store} has no run")
+            self.record, self.state = self.store.read(self.number, "run.json"), self.store.read(self.number, "state.json")
+            self.again = jobs_to_retry(workflow, self.state["results"])
+            if not self.again:
+                sys.exit(f"error: --retry: no job of run {self.number} failed")
+            self.record["run"].update(status="in_progress", conclusion=None, run_attempt=self.record["run"]["run_attempt"] + 1)
+        else:
+            self.number += 1
+            self.record, self.state = begin_run(options, self.read_inputs(), self.number, self.store)
+            self.again = {job["id"] for job in workflow.jobs}
+        self.results, self.outputs = self.state["results"], self.state["outputs"]
+        self.save()
+
+    def read_inputs(self):
+        if self.options.event != "workflow_dispatch":
+            return {}
+        inputs = self.workflow.defaults()
+        for name, value in self.options.input:
+            if name not in inputs:
+                sys.exit(f"error: --input {name}: the workflow has no such input; it has {', '.join(inputs)}")
+            inputs[name] = value == "true" if isinstance(inputs[name], bool) else value
+        return inputs
+
+    def save(self):
+        self.store.write(self.number, "run.json", self.record)
+        self.store.write(self.number, "state.json", self.state)
 
     def run(self):
-        inputs = {}
-        if self.options.event == "workflow_dispatch":
-            inputs = self.workflow.defaults()
-            for name, value in self.options.input:
-                if name not in inputs:
-                    sys.exit(f"error: --input {name}: the workflow has no such input; it has {', '.join(inputs)}")
-                inputs[name] = value == "true" if isinstance(inputs[name], bool) else value
-        commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+        run, ref = self.record["run"], self.state["ref"]
         github = {
-            "event_name": self.options.event, "ref": self.options.ref, "ref_name": self.options.ref.rsplit("/", 1)[1], "sha": commit,
-            "repository": "local/house-price-predictor", "run_id": str(self.number), "server_url": "http://127.0.0.1", "actor": "local",
-            "token": "", "event": {"release": {"tag_name": "v0.0.0"}},
+            "event_name": run["event"], "ref": ref, "ref_name": run["head_branch"], "sha": run["head_sha"], "repository": REPOSITORY["name"],
+            "run_id": str(run["id"]), "run_attempt": str(run["run_attempt"]), "server_url": "http://127.0.0.1", "actor": "local", "token": "",
+            "workflow_ref": f"{REPOSITORY['name']}/{run['path']}@{ref}", "event": {"release": {"tag_name": "v0.0.0"}},
         }
-        self.contexts = {"github": github, "inputs": inputs, "vars": dict(self.options.var), "secrets": dict(self.options.secret)}
+        self.contexts = {
+            "github": github, "inputs": self.state["inputs"], "vars": dict(self.options.var), "secrets": dict(self.options.secret),
+        }
         for job in self.workflow.ordered():
-            began = time.monotonic()
+            if job["id"] not in self.again:
+                print(f"== {job['id']}: {self.results[job['id']]} in an earlier attempt", flush=True)
+                continue
+            began, entry = time.monotonic(), self.begin_job(job)
             if job["id"] in self.options.have:
                 # someone has done its work before: its artifacts are taken from there
-                for path in self.options.have[job["id"]]:
-                    self.keep(path.name.removesuffix(".tar.gz"), [path])
+                self.outputs[job["id"]] = self.keep_files(self.options.have[job["id"]])
                 result = "success"
             elif is_to_run(self.workflow, job, self.results, {**self.contexts, "outputs": self.outputs}):
                 result = self.run_job(job)
             else:
                 result = "skipped"
             self.results[job["id"]] = result
+            entry.update(status="completed", conclusion=result, completed_at=now())
+            self.save()
             print(f"== {job['id']}: {result} ({time.monotonic() - began:.1f} s)", flush=True)
+        run.update(status="completed", conclusion="failure" if "failure" in self.results.values() else "success")
+        self.save()
         return self.results
+
+    def begin_job(self, job):
+        """A job that begins, as GitHub's API describes it."""
+        entry = {
+            "id": self.number * 1000 + len(self.record["jobs"]), "run_id": self.number, "run_attempt": self.record["run"]["run_attempt"],
+            "name": job.get("name", job["id"]), "status": "in_progress", "conclusion": None, "started_at": now(), "completed_at": None,
+        }
+        self.record["jobs"].append(entry)
+        self.save()
+        return entry
 
     def run_job(self, job):
         folder = pathlib.Path(tempfile.mkdtemp(prefix=f"job-{job['id']}-"))
@@ -183,11 +271,36 @@ class Runner:
             else:
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def keep(self, name, paths):
-        """Keeps files as an artifact, zipped, as GitHub does."""
-        with zipfile.ZipFile(self.artifacts / f"{name}.zip", "w") as archive:
+    def keep(self, name, paths, overwrite=False):
+        """Keeps files as an artifact, zipped, as GitHub does; says whether it could. The artifact of an earlier attempt stays beside it."""
+        artifacts = self.record["artifacts"]
+        if not overwrite and any(artifact["name"] == name for artifact in artifacts):
+            print(f"error: (409) Conflict: an artifact called {name} already exists in this run")
+            return False
+        number = self.number * 1000 + len(artifacts)
+        target = self.store.folder / str(self.number) / f"{number}.zip"
+        with zipfile.ZipFile(target, "w") as archive:
             for path in paths:
                 archive.write(path, path.name)
+        run = self.record["run"]
+        artifacts.append({
+            "id": number, "name": name, "expired": False, "created_at": now(), "digest": digest_of(target), "size_in_bytes": target.stat().st_size,
+            "workflow_run": {
+                "id": run["id"], "repository_id": run["repository"]["id"], "head_repository_id": run["head_repository"]["id"],
+                "head_branch": run["head_branch"], "head_sha": run["head_sha"],
+            },
+        })
+        self.save()
+        return True
+
+    def keep_files(self, paths):
+        """Keeps files, an artifact each, and gives the digests that the job would have as outputs: `digest`, and NAME_digest of any further one."""
+        outputs = {}
+        for path in paths:
+            name = path.name.removesuffix(".tar.gz")
+            self.keep(name, [path])
+            outputs[f"{name.removeprefix('output-')}_digest" if outputs else "digest"] = digest_of(path)
+        return outputs
 
 
 class Job:
@@ -236,14 +349,7 @@ class Job:
             if not found:
                 print(f"error: no files were found at {given['path']}")
                 return given.get("if-no-files-found") != "error"
-            self.runner.keep(given["name"], found)
-        elif name == "actions/download-artifact":
-            kept = self.runner.artifacts / f"{given['name']}.zip"
-            if not kept.exists():
-                print(f"error: there is no artifact {given['name']} in this run")
-                return False
-            with zipfile.ZipFile(kept) as archive:
-                archive.extractall(self.checkout)
+            return self.runner.keep(given["name"], found, given.get("overwrite") in (True, "true"))
         elif name == "actions/attest":
             print(f"   not done here: attesting {given.get('subject-name')}@{given.get('subject-digest')}")
         elif name not in ("Swatinem/rust-cache", "docker/login-action"):
@@ -265,10 +371,13 @@ class Job:
         text.write_text(script)
         wrote.write_text("")
         github = self.runner.contexts["github"]
+        variables = ["repository", "ref", "ref_name", "sha", "run_id", "run_attempt", "workflow_ref", "event_name"]
+        store = self.runner.store.folder
         given = {
-            **os.environ, **env, "CI": "true", "GITHUB_OUTPUT": str(wrote), "GITHUB_STEP_SUMMARY": str(self.runner.artifacts / "summary.md"),
-            "GITHUB_REPOSITORY": github["repository"], "GITHUB_REF_NAME": github["ref_name"], "GITHUB_SHA": github["sha"],
-            "RUN_WORKFLOW_STORE": str(self.runner.store), "PATH": f"{ROOT / 'scripts/workflow/bin'}:{os.environ['PATH']}",
+            **os.environ, **env, "CI": "true", **{f"GITHUB_{name.upper()}": github[name] for name in variables},
+            "GITHUB_REPOSITORY_ID": str(REPOSITORY["id"]), "GITHUB_OUTPUT": str(wrote),
+            "GITHUB_STEP_SUMMARY": str(store / str(self.runner.number) / "summary.md"),
+            "RUN_WORKFLOW_STORE": str(store), "PATH": f"{ROOT / 'scripts/workflow/bin'}:{os.environ['PATH']}",
         }
         # as GitHub's `shell: bash` does
         command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(text)]
@@ -279,6 +388,15 @@ class Job:
         if done.returncode:
             print(f"error: exit {done.returncode}", flush=True)
         return done.returncode == 0
+
+
+def now():
+    """The time in the form of GitHub's API, but finer than its seconds: jobs here may be shorter."""
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def digest_of(path):
+    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
 def as_text(value):
@@ -300,13 +418,14 @@ def main():
     parser.add_argument("workflow", nargs="?", type=pathlib.Path, default=ROOT / ".github/workflows/pipeline.yml")
     parser.add_argument("--truth-table", action="store_true", help="print which jobs run, and run nothing")
     parser.add_argument("--check", action="store_true", help="only ask GitHub's parser whether it is a workflow")
-    parser.add_argument("--store", type=pathlib.Path, help="the folder of artifacts, of this run and of earlier ones")
+    parser.add_argument("--store", type=pathlib.Path, help="the folder of runs and their artifacts, this one and earlier ones")
     parser.add_argument("--event", choices=EVENTS, default=EVENTS[0])
     parser.add_argument("--ref", default="refs/heads/main", help="refs/heads/BRANCH or refs/tags/TAG")
     parser.add_argument("--input", type=pair, action="append", default=[], metavar="NAME=VALUE", help="an input of a run by hand")
     parser.add_argument("--var", type=pair, action="append", default=[], metavar="NAME=VALUE", help="a variable of the repository")
     parser.add_argument("--secret", type=pair, action="append", default=[], metavar="NAME=VALUE", help="a secret")
     parser.add_argument("--have", type=pair, action="append", default=[], metavar="JOB=FILE", help="do not run JOB: FILE is the artifact that it would keep")
+    parser.add_argument("--retry", action="store_true", help="run the failed jobs of the store's last run again, and those that need them")
     parser.add_argument("--keep", action="store_true", help="leave the folders of jobs")
     options = parser.parse_args()
     have = {}

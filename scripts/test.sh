@@ -12,7 +12,7 @@ cargo fmt --all --check
 step "lints"
 cargo clippy --release --workspace --all-targets --quiet -- -D warnings
 step "scripts parse"
-python3 - scripts/*.py scripts/workflow/bin/gh crates/testkit/golden/*.py <<'PY'
+python3 - scripts/*.py scripts/workflow/*.py scripts/workflow/bin/gh crates/testkit/golden/*.py <<'PY'
 import ast, sys
 for path in sys.argv[1:]:
     ast.parse(open(path, encoding="utf-8").read(), path)

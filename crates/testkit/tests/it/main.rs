@@ -29,6 +29,7 @@ mod serving_models;
 mod serving_operation;
 mod serving_seen;
 mod tables;
+mod workflow_artifacts;
 
 use testkit::{Dirt, Workspace, write_houses};
 

@@ -1,0 +1,693 @@
+//! What `scripts/take_output.sh` takes of earlier runs and attempts, and what it refuses: asked by the script as a workflow calls it, answered by
+//! the stand-in of `gh` with runs that a test describes field by field.
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::LazyLock,
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use testkit::repository;
+
+const REPOSITORY_ID: u64 = 1001;
+const FORK_ID: u64 = 7;
+/// The run that asks.
+const THIS_RUN: u64 = 9;
+const COMMIT: &str = "c0ffee";
+/// What GitHub says to the jobs of that run.
+const ON_MAIN: [(&str, &str); 5] = [
+    ("GITHUB_REPOSITORY", "local/houses"),
+    ("GITHUB_REPOSITORY_ID", "1001"),
+    ("GITHUB_RUN_ID", "9"),
+    ("GITHUB_WORKFLOW_REF", "local/houses/.github/workflows/pipeline.yml@refs/heads/main"),
+    ("GITHUB_REF_NAME", "main"),
+];
+
+/// Writes a zip with one .tar.gz in it, as a JSON object on stdin says; prints the digests of both.
+const PACK: &str = r#"
+import gzip, hashlib, io, json, sys, tarfile, zipfile
+spec = json.load(sys.stdin)
+packed = io.BytesIO()
+with tarfile.open(fileobj=packed, mode="w") as tar:
+    for name, kind, content in spec["members"]:
+        member = tarfile.TarInfo(name)
+        member.type = {"file": tarfile.REGTYPE, "folder": tarfile.DIRTYPE, "symlink": tarfile.SYMTYPE, "hardlink": tarfile.LNKTYPE,
+                       "fifo": tarfile.FIFOTYPE}[kind]
+        member.mode = 0o755 if name.endswith(".sh") else 0o644
+        member.linkname = content if kind.endswith("link") else ""
+        data = content.encode() if kind == "file" else b""
+        member.size = len(data)
+        tar.addfile(member, io.BytesIO(data))
+archive = gzip.compress(packed.getvalue(), mtime=0)
+with zipfile.ZipFile(spec["target"], "w") as written:
+    for name in spec["entries"]:
+        written.writestr(name, archive)
+digest = lambda data: "sha256:" + hashlib.sha256(data).hexdigest()
+print(json.dumps({"zip": digest(open(spec["target"], "rb").read()), "tar": digest(archive)}))
+"#;
+
+/// A packed output, and the digests of its zip and of the .tar.gz in it.
+struct Packed {
+    bytes: Vec<u8>,
+    zip: String,
+    tar: String,
+}
+
+/// The folder of the interpreter itself: where `python3` is a script that looks for one, that takes longer than the tests.
+static PYTHON: LazyLock<PathBuf> = LazyLock::new(|| {
+    let output = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output().expect("python3 starts");
+    PathBuf::from(String::from_utf8(output.stdout).unwrap().trim()).parent().unwrap().to_owned()
+});
+
+/// The search path, with that folder before all others.
+pub(crate) fn path_with_python() -> String {
+    format!("{}:{}", PYTHON.display(), std::env::var("PATH").unwrap())
+}
+
+fn python(arguments: &[&str], folder: &Path, stdin: &str) -> String {
+    let mut child = Command::new(PYTHON.join("python3"))
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("python3 starts");
+    child.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Members are names, kinds and contents; entries are the names in the zip.
+fn pack(entries: &[&str], members: &[(&str, &str, &str)]) -> Packed {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("packed.zip");
+    let spec = json!({"entries": entries, "members": members, "target": target});
+    let text = python(&["-c", PACK], folder.path(), &spec.to_string());
+    let digests: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}"));
+    let digest = |name: &str| digests[name].as_str().unwrap().to_owned();
+    Packed { bytes: fs::read(target).unwrap(), zip: digest("zip"), tar: digest("tar") }
+}
+
+fn process_output(text: &str) -> Packed {
+    pack(&["output-process.tar.gz"], &[("data/processed/cleaned.csv", "file", text), ("summary/run.sh", "file", "exit\n")])
+}
+
+static OLD: LazyLock<Packed> = LazyLock::new(|| process_output("old\n"));
+static NEW: LazyLock<Packed> = LazyLock::new(|| process_output("new\n"));
+
+/// Everything that GitHub's API says of a run on `main` that ended well, with one artifact of it.
+fn describe_run(number: u64, packed: &Packed) -> Value {
+    let origin = json!({
+        "id": number, "repository_id": REPOSITORY_ID, "head_repository_id": REPOSITORY_ID, "head_branch": "main", "head_sha": COMMIT,
+    });
+    json!({
+        "run": {
+            "id": number, "path": ".github/workflows/pipeline.yml", "event": "workflow_dispatch", "status": "completed",
+            "conclusion": "success", "head_branch": "main", "head_sha": COMMIT, "run_attempt": 1,
+            "repository": {"id": REPOSITORY_ID}, "head_repository": {"id": REPOSITORY_ID},
+        },
+        "jobs": [describe_job(1, "Process", "success", "10:00:00"), describe_job(1, "Train", "success", "10:09:00")],
+        "artifacts": [{
+            "id": number * 100, "name": "output-process", "expired": false, "created_at": format!("2026-{:02}-09T10:05:00Z", number.clamp(1, 9)),
+            "digest": packed.zip, "size_in_bytes": packed.bytes.len(), "workflow_run": origin,
+        }],
+    })
+}
+
+/// A job that ended, of the run that asks.
+fn describe_job(attempt: u64, name: &str, conclusion: &str, started: &str) -> Value {
+    json!({
+        "id": attempt * 1000 + u64::from(name.as_bytes()[0]), "run_attempt": attempt, "name": name, "status": "completed",
+        "conclusion": conclusion, "started_at": format!("2026-01-09T{started}Z"), "completed_at": "2026-01-09T11:00:00Z",
+    })
+}
+
+/// The run that asks, in its second attempt: `Process` has succeeded in the first.
+fn describe_this_run(packed: &Packed) -> Value {
+    let mut run = describe_run(THIS_RUN, packed);
+    set(&mut run, "/artifacts/0/created_at", json!("2026-01-09T10:05:00Z"));
+    set(&mut run, "/run/status", json!("in_progress"));
+    set(&mut run, "/run/conclusion", Value::Null);
+    set(&mut run, "/run/run_attempt", json!(2));
+    run
+}
+
+fn set(value: &mut Value, pointer: &str, new: Value) {
+    *value.pointer_mut(pointer).expect(pointer) = new;
+}
+
+/// Runs that the stand-in of `gh` answers from, and a folder like a checkout, into which outputs are taken.
+struct Scene {
+    store: TempDir,
+    checkout: TempDir,
+}
+
+/// How the script ended and what it wrote.
+struct Ending {
+    code: Option<i32>,
+    text: String,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let scene = Self { store: tempfile::tempdir().unwrap(), checkout: tempfile::tempdir().unwrap() };
+        let commits = json!({
+            "main": ["0ld", COMMIT, "badc0de"], "ai": [COMMIT], "Main": [COMMIT], "mainly": [COMMIT], "topic/x": [COMMIT], "v1": [COMMIT],
+        });
+        fs::write(scene.store.path().join("branches.json"), commits.to_string()).unwrap();
+        scene
+    }
+
+    fn add(&self, run: &Value, packed: &Packed) {
+        let folder = self.store.path().join(run["run"]["id"].to_string());
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("run.json"), run.to_string()).unwrap();
+        for artifact in run["artifacts"].as_array().unwrap() {
+            fs::write(folder.join(format!("{}.zip", artifact["id"])), &packed.bytes).unwrap();
+        }
+    }
+
+    /// What the script says on `main`.
+    fn take(&self, arguments: &[&str]) -> Ending {
+        self.take_with(&ON_MAIN, arguments)
+    }
+
+    fn take_on(&self, reference: &str, name: &str, arguments: &[&str]) -> Ending {
+        let workflow = format!("local/houses/.github/workflows/pipeline.yml@refs/{reference}");
+        let mut variables = ON_MAIN;
+        variables[3].1 = &workflow;
+        variables[4].1 = name;
+        self.take_with(&variables, arguments)
+    }
+
+    fn take_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Ending {
+        let stand_in = repository().join("scripts/workflow/bin");
+        let path = format!("{}:{}", stand_in.display(), path_with_python());
+        let mut command = Command::new(repository().join("scripts/take_output.sh"));
+        for name in ["REPOSITORY", "REPOSITORY_ID", "RUN_ID", "WORKFLOW_REF", "REF_NAME"] {
+            command.env_remove(format!("GITHUB_{name}"));
+        }
+        command.env_remove("RUNNER_DEBUG");
+        command
+            .args(arguments)
+            .current_dir(self.checkout.path())
+            .env("PATH", path)
+            .env("RUN_WORKFLOW_STORE", self.store.path());
+        let output = command.envs(variables.iter().copied()).output().expect("the script starts");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+        Ending { code: output.status.code(), text: String::from_utf8_lossy(&output.stderr).into_owned() }
+    }
+
+    fn taken(&self) -> Option<String> {
+        fs::read_to_string(self.checkout.path().join("data/processed/cleaned.csv")).ok()
+    }
+}
+
+/// Fields of a run and their new values, and the refusal that these cause.
+struct Case {
+    fields: Vec<(&'static str, Value)>,
+    refusal: &'static str,
+}
+
+fn case(pointer: &'static str, value: Value, refusal: &'static str) -> Case {
+    Case { fields: vec![(pointer, value)], refusal }
+}
+
+fn branch_case(branch: &'static str, refusal: &'static str) -> Case {
+    let fields = ["/artifacts/0/workflow_run/head_branch", "/run/head_branch"].map(|pointer| (pointer, json!(branch)));
+    Case { fields: fields.to_vec(), refusal }
+}
+
+/// What is compared of every artifact, whichever run it is of.
+fn common_cases() -> Vec<Case> {
+    vec![
+        case("/artifacts/0/expired", json!(true), "expired is true, expected false"),
+        case("/artifacts/0/workflow_run/repository_id", json!(FORK_ID), "repository id is 7, expected 1001"),
+        case("/artifacts/0/workflow_run/head_repository_id", json!(FORK_ID), "head repository id is 7, expected 1001"),
+        case("/artifacts/0/digest", Value::Null, "digest is null, expected sha256: and 64 digits"),
+        case("/run/repository/id", json!(FORK_ID), "repository id of the run is 7, expected 1001"),
+        case("/run/head_repository/id", json!(FORK_ID), "head repository id of the run is 7, expected 1001"),
+        case("/run/head_branch", json!("ai"), "branch of the run is \"ai\", expected main"),
+        case("/run/path", json!(".github/workflows/other.yml"), "workflow is \".github/workflows/other.yml\""),
+        case("/run/event", json!("pull_request"), "event is \"pull_request\", expected workflow_dispatch or release or "),
+        branch_case("ai", "branch is \"ai\", expected main"),
+    ]
+}
+
+/// What is compared of artifacts of other runs beside that, and more of the same.
+fn other_run_cases() -> Vec<Case> {
+    let workflow = |path: &str| json!(format!(".github/workflows/{path}"));
+    vec![
+        case("/artifacts/0/workflow_run", Value::Null, "repository id is null, expected 1001"),
+        case("/artifacts/0/workflow_run/repository_id", Value::Null, "repository id is null, expected 1001"),
+        case("/artifacts/0/digest", json!("sha256:12"), "digest is \"sha256:12\", expected sha256: and 64 digits"),
+        case("/artifacts/0/digest", json!(format!("{}\n", NEW.zip)), "digest is \"sha256:"),
+        case("/run/head_repository", Value::Null, "head repository id of the run is null, expected 1001"),
+        case("/run/path", workflow("pipeline.yml.yml"), "workflow is \".github/workflows/pipeline.yml.yml\""),
+        case("/run/path", workflow("pipeline.yml@other.yml"), "workflow is \".github/workflows/pipeline.yml@other.yml\""),
+        case("/run/event", json!("pull_request_target"), "event is \"pull_request_target\""),
+        case("/run/event", json!("push"), "event is \"push\""),
+        case("/run/event", json!("workflow_run"), "event is \"workflow_run\""),
+        case("/run/status", json!("in_progress"), "status of the run is \"in_progress\", expected completed"),
+        case("/run/conclusion", json!("failure"), "conclusion of the run is \"failure\", expected success"),
+        case("/run/conclusion", json!("cancelled"), "conclusion of the run is \"cancelled\""),
+        case("/run/conclusion", Value::Null, "conclusion of the run is null"),
+        // a tag called main, or a branch that was written anew
+        case("/run/head_sha", json!("badf00d"), "commit is \"badf00d\", expected a commit of the branch main"),
+        branch_case("Main", "branch is \"Main\", expected main"),
+        branch_case("mainly", "branch is \"mainly\", expected main"),
+        branch_case("topic/x", "branch is \"topic/x\", expected main"),
+    ]
+}
+
+/// What is compared of the job, for artifacts of this run.
+fn this_run_cases() -> Vec<Case> {
+    vec![
+        case("/jobs/0/conclusion", json!("failure"), "conclusion of the job is [\"completed\", \"failure\"]"),
+        case("/jobs/0/conclusion", json!("skipped"), "conclusion of the job is [\"completed\", \"skipped\"]"),
+        case("/jobs/0/status", json!("in_progress"), "conclusion of the job is [\"in_progress\", \"success\"]"),
+        case("/jobs/0/name", json!("Process again"), "job is [], expected an attempt of Process"),
+        case("/jobs/0/started_at", json!("2026-01-09T10:06:00Z"), "job is [\"2026-01-09T10:06:00Z\"], expected an attempt"),
+        case("/jobs/0/started_at", Value::Null, "job is [], expected an attempt of Process"),
+        // the job failed in its first attempt, after it had left the artifact; the second attempt is another one
+        Case {
+            fields: vec![
+                ("/jobs/0/conclusion", json!("failure")),
+                ("/jobs/1", describe_job(2, "Process", "success", "10:06:00")),
+            ],
+            refusal: "conclusion of the job is [\"completed\", \"failure\"]",
+        },
+    ]
+}
+
+fn change(mut run: Value, case: &Case) -> Value {
+    for (pointer, value) in &case.fields {
+        set(&mut run, pointer, value.clone());
+    }
+    run
+}
+
+#[test]
+fn each_field_of_another_run_is_compared() {
+    // a run for each case, one newer than the other, and before them one that passes: whatever is compared no longer is taken in its place
+    let scene = Scene::new();
+    scene.add(&describe_run(4, &OLD), &OLD);
+    let mut shown = Vec::new();
+    for (case, number) in common_cases().iter().chain(&other_run_cases()).zip(10..) {
+        scene.add(&change(describe_run(number, &NEW), case), &NEW);
+        shown.push((number, case.refusal));
+    }
+    let Ending { code, text } = scene.take_with(&[&ON_MAIN[..], &[("RUNNER_DEBUG", "1")]].concat(), &["process"]);
+    for (number, refusal) in shown {
+        let start = format!("  artifact {number}00 of run ");
+        let line = text.lines().find(|line| line.starts_with(&start)).unwrap_or_else(|| panic!("{refusal}\n{text}"));
+        assert!(line.contains(&format!(": {refusal}")), "{refusal}\n{line}");
+    }
+    assert!(text.contains("\ntook output-process.tar.gz of run 4, "), "{text}");
+    assert_eq!((code, scene.taken().as_deref()), (Some(0), Some("old\n")), "{text}");
+}
+
+#[test]
+fn each_field_of_this_run_is_compared() {
+    for case in common_cases().iter().chain(&this_run_cases()) {
+        let scene = Scene::new();
+        scene.add(&change(describe_this_run(&NEW), case), &NEW);
+        let Ending { code, text } = scene.take(&["process", &NEW.tar]);
+        assert!(text.contains(&format!("  artifact 900 of run 9: {}", case.refusal)), "{}\n{text}", case.refusal);
+        assert_eq!((code, scene.taken()), (Some(2), None), "{}\n{text}", case.refusal);
+    }
+    let scene = Scene::new();
+    scene.add(&describe_this_run(&NEW), &NEW);
+    let Ending { code, text } = scene.take(&["process", &NEW.tar]);
+    assert_eq!((code, scene.taken().as_deref()), (Some(0), Some("new\n")), "{text}");
+}
+
+#[test]
+fn the_newest_output_that_passes_is_taken_and_named() {
+    let scene = Scene::new();
+    scene.add(&describe_run(4, &OLD), &OLD);
+    scene.add(&describe_run(5, &NEW), &NEW);
+    let Ending { code, text } = scene.take(&["process"]);
+    let (tar, zip) = (&NEW.tar, &NEW.zip);
+    let expected = format!(
+        "took output-process.tar.gz of run 5, {tar} (artifact 500, {zip}; workflow_dispatch on main, commit {COMMIT})\n"
+    );
+    assert_eq!((code, text), (Some(0), expected));
+    assert_eq!(scene.taken().as_deref(), Some("new\n"));
+    let mode = |name: &str| {
+        use std::os::unix::fs::PermissionsExt;
+        fs::metadata(scene.checkout.path().join(name)).unwrap().permissions().mode() & 0o777
+    };
+    assert_eq!((mode("summary/run.sh"), mode("data/processed/cleaned.csv")), (0o755, 0o644));
+}
+
+#[test]
+fn the_default_branch_and_this_branch_are_trusted_and_a_tag_is_not() {
+    let on = |branch: &str, event: &str, path: &str| {
+        let mut run = describe_run(5, &NEW);
+        for pointer in ["/run/head_branch", "/artifacts/0/workflow_run/head_branch"] {
+            set(&mut run, pointer, json!(branch));
+        }
+        set(&mut run, "/run/event", json!(event));
+        set(&mut run, "/run/path", json!(path));
+        let scene = Scene::new();
+        scene.add(&run, &NEW);
+        scene
+    };
+    let plain = ".github/workflows/pipeline.yml";
+    for (branch, event, path, reference, name) in [
+        ("main", "schedule", plain, "heads/topic/x", "topic/x"),
+        ("main", "repository_dispatch", ".github/workflows/pipeline.yml@main", "tags/v1", "v1"),
+        ("main", "release", ".github/workflows/pipeline.yml@refs/heads/main", "heads/main", "main"),
+        ("topic/x", "workflow_dispatch", ".github/workflows/pipeline.yml@topic/x", "heads/topic/x", "topic/x"),
+    ] {
+        let scene = on(branch, event, path);
+        let Ending { code, text } = scene.take_on(reference, name, &["process"]);
+        assert!(code == Some(0) && scene.taken().is_some(), "{branch} {event} {reference}: {text}");
+    }
+    // a branch may be called as the tag is
+    let Ending { code, text } = on("v1", "release", plain).take_on("tags/v1", "v1", &["process"]);
+    assert!(code == Some(2) && text.contains(": branch is \"v1\", expected main\n"), "{text}");
+}
+
+#[test]
+fn a_retried_job_takes_what_an_earlier_attempt_left() {
+    let scene = Scene::new();
+    let mut this = describe_this_run(&NEW);
+    // the newest of the job's attempts wins, and what a failed one left between them does not count
+    let mut artifacts = vec![this["artifacts"][0].clone(); 3];
+    for (artifact, (number, time)) in artifacts.iter_mut().zip([(900, "10:05"), (901, "10:25"), (902, "10:45")]) {
+        set(artifact, "/id", json!(number));
+        set(artifact, "/created_at", json!(format!("2026-01-09T{time}:00Z")));
+    }
+    set(&mut this, "/artifacts", json!(artifacts));
+    let jobs = [(1, "success", "10:00:00"), (2, "success", "10:20:00"), (3, "failure", "10:40:00")];
+    set(
+        &mut this,
+        "/jobs",
+        json!(jobs.map(|(attempt, conclusion, time)| describe_job(attempt, "Process", conclusion, time))),
+    );
+    scene.add(&this, &NEW);
+    let Ending { code, text } = scene.take(&["process", &NEW.tar]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(
+        text.starts_with("refused 1 of the artifacts called output-process, by reason: conclusion of the job (1)\n"),
+        "{text}"
+    );
+    assert!(text.contains("took output-process.tar.gz of run 9, ") && text.contains("(artifact 901, "), "{text}");
+    assert_eq!(scene.taken().as_deref(), Some("new\n"));
+}
+
+#[test]
+fn with_a_digest_only_this_run_counts() {
+    let scene = Scene::new();
+    scene.add(&describe_run(4, &OLD), &OLD);
+    let Ending { code, text } = scene.take(&["process", &OLD.tar]);
+    let left = format!(
+        "error: `process` left {} in this run, and no artifact of run 9 can be taken. Run all jobs again\n",
+        OLD.tar
+    );
+    assert_eq!((code, text), (Some(2), left));
+
+    scene.add(&describe_this_run(&NEW), &NEW);
+    let Ending { code, text } = scene.take(&["process", &OLD.tar]);
+    let expected = format!(
+        "error: artifact output-process (900) of run 9: output-process.tar.gz has digest {}, and Process left {} in this run\n",
+        NEW.tar, OLD.tar
+    );
+    assert_eq!((code, text), (Some(2), expected));
+    assert_eq!(scene.taken(), None);
+    let Ending { code, text } = scene.take(&["--optional", "process", "sha256:abc"]);
+    assert_eq!((code, text.as_str()), (Some(2), "error: DIGEST 'sha256:abc': is not sha256: and 64 digits\n"));
+    let Ending { code, text } = scene.take(&["programs"]);
+    let expected = "error: programs: needs the DIGEST of the job that built them in this run, which no run skips\n";
+    assert_eq!((code, text.as_str()), (Some(2), expected));
+}
+
+#[test]
+fn all_pages_of_artifacts_and_of_jobs_are_read() {
+    // 250 artifacts of a fork are newer
+    let scene = Scene::new();
+    scene.add(&describe_run(4, &NEW), &NEW);
+    let mut fork = describe_run(5, &OLD);
+    set(&mut fork, "/run/head_repository/id", json!(FORK_ID));
+    let mut artifact = fork["artifacts"][0].clone();
+    set(&mut artifact, "/workflow_run/head_repository_id", json!(FORK_ID));
+    let artifacts: Vec<Value> = (0..250)
+        .map(|place| {
+            set(&mut artifact, "/id", json!(500 + place));
+            artifact.clone()
+        })
+        .collect();
+    set(&mut fork, "/artifacts", json!(artifacts));
+    scene.add(&fork, &OLD);
+    let Ending { code, text } = scene.take(&["process"]);
+    let expected = "refused 250 of the artifacts called output-process, by reason: head repository id (250)\n  \
+                    artifact 749 of run 5: head repository id is 7, expected 1001\n  artifact 748 of run 5: ";
+    assert!(code == Some(0) && text.starts_with(expected), "{text}");
+    assert_eq!((text.lines().count(), scene.taken().as_deref()), (5, Some("new\n")), "{text}");
+
+    // the job is the last of 150
+    let scene = Scene::new();
+    let mut this = describe_this_run(&NEW);
+    let mut jobs: Vec<Value> = (0..149)
+        .map(|place| {
+            let mut job = describe_job(1, "Other", "success", "10:00:00");
+            set(&mut job, "/id", json!(place));
+            job
+        })
+        .collect();
+    jobs.push(describe_job(1, "Process", "success", "10:00:00"));
+    set(&mut this, "/jobs", json!(jobs));
+    scene.add(&this, &NEW);
+    let Ending { code, text } = scene.take(&["process", &NEW.tar]);
+    assert!(code == Some(0) && scene.taken().is_some(), "{text}");
+}
+
+#[test]
+fn where_nothing_passes_the_reasons_are_said_and_nothing_is_taken() {
+    let scene = Scene::new();
+    let missing = "there is no output of `process` to go on with: it was skipped in this run, and no earlier run on main or topic/x has one";
+    let Ending { code, text } = scene.take_on("heads/topic/x", "topic/x", &["process"]);
+    assert_eq!((code, text), (Some(2), format!("error: {missing}. Switch the stage on\n")));
+
+    for (number, pointer, value) in [
+        (3, "/run/event", json!("pull_request")),
+        (4, "/run/conclusion", json!("failure")),
+        (5, "/run/event", json!("push")),
+        (6, "/artifacts/0/expired", json!(true)),
+    ] {
+        let mut run = describe_run(number, &NEW);
+        set(&mut run, pointer, value);
+        scene.add(&run, &NEW);
+    }
+    let refused = "refused 4 of the artifacts called output-process, by reason: event (2), expired (1), conclusion of the run (1)\n  \
+                   artifact 600 of run 6: expired is true, expected false\n  \
+                   artifact 500 of run 5: event is \"push\", expected workflow_dispatch or release or schedule or repository_dispatch\n  \
+                   artifact 400 of run 4: conclusion of the run is \"failure\", expected success\n";
+    let Ending { code, text } = scene.take_on("heads/topic/x", "topic/x", &["--optional", "process"]);
+    assert_eq!((code, text), (Some(0), format!("{refused}{missing}\n")));
+    assert_eq!(fs::read_dir(scene.checkout.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_changed_artifact_and_an_unreadable_answer_are_errors() {
+    let scene = Scene::new();
+    scene.add(&describe_run(5, &NEW), &OLD);
+    let Ending { code, text } = scene.take(&["--optional", "process"]);
+    let expected = format!("error: artifact output-process (500) of run 5: has digest {}, {} is listed\n", OLD.zip, NEW.zip);
+    assert_eq!((code, text), (Some(2), expected));
+
+    fs::remove_file(scene.store.path().join("5/500.zip")).unwrap();
+    let Ending { code, text } = scene.take(&["--optional", "process"]);
+    assert!(
+        code == Some(2) && text.contains("error: gh api repos/local/houses/actions/artifacts/500/zip: exit 1\n"),
+        "{text}"
+    );
+
+    let mut run = describe_run(5, &NEW);
+    run["run"].as_object_mut().unwrap().remove("event");
+    fs::write(scene.store.path().join("5/run.json"), run.to_string()).unwrap();
+    let Ending { code, text } = scene.take(&["--optional", "process"]);
+    let expected = "error: an answer of GitHub's API is not of the documented form: KeyError('event')\n";
+    assert_eq!((code, text.as_str()), (Some(2), expected));
+    assert_eq!(scene.taken(), None);
+}
+
+#[test]
+fn a_run_that_github_does_not_describe_takes_nothing() {
+    let scene = Scene::new();
+    scene.add(&describe_run(5, &NEW), &NEW);
+    for (place, (name, _)) in ON_MAIN.iter().enumerate() {
+        let mut without = ON_MAIN;
+        without[place].1 = "";
+        let Ending { code, text } = scene.take_with(&without, &["--optional", "process"]);
+        assert_eq!((code, text), (Some(2), format!("error: ${name} is not set: GitHub sets it in a workflow's job\n")));
+    }
+    for (place, value, expected) in [
+        (1, "1001x", "error: $GITHUB_REPOSITORY_ID is '1001x', and not a number\n"),
+        (
+            3,
+            "other/houses/.github/workflows/pipeline.yml@refs/heads/main",
+            "error: $GITHUB_WORKFLOW_REF is 'other/houses/.github/workflows/pipeline.yml@refs/heads/main', and names no workflow of \
+             local/houses\n",
+        ),
+    ] {
+        let mut changed = ON_MAIN;
+        changed[place].1 = value;
+        let Ending { code, text } = scene.take_with(&changed, &["--optional", "process"]);
+        assert_eq!((code, text.as_str()), (Some(2), expected));
+    }
+}
+
+/// Unpacks the archive of each case in a folder that has `scripts/run.sh` and a link `models`; prints why not, and what the folder has then.
+const UNPACK_EACH: &str = r#"
+import json, os, pathlib, sys
+sys.path.insert(0, sys.argv[1])
+import archives
+for place, archive in enumerate(json.load(sys.stdin)):
+    folder = pathlib.Path(f"case-{place}")
+    (folder / "scripts").mkdir(parents=True)
+    (folder / "scripts/run.sh").write_text("exit 0\n")
+    (folder / "models").symlink_to("scripts")
+    reason = None
+    try:
+        archives.extract_tar(archive, "output-process.tar.gz", "output-process.tar.gz")
+        archives.unpack_tar("output-process.tar.gz", folder)
+    except archives.ArchiveError as error:
+        reason = str(error)
+    found = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+    print(json.dumps([reason, found, (folder / "scripts/run.sh").read_text()]))
+"#;
+
+#[test]
+fn an_archive_with_anything_but_new_files_below_the_folder_is_not_unpacked() {
+    let alone = ["output-process.tar.gz"].as_slice();
+    let file = ("data/processed/cleaned.csv", "file", "new\n");
+    let cases: &[(&[&str], &[(&str, &str, &str)], &str)] = &[
+        (
+            alone,
+            &[file, ("../outside", "file", "x")],
+            "holds '../outside', which is no path below the folder that it is unpacked in",
+        ),
+        (alone, &[file, ("data/../../outside", "file", "x")], "holds 'data/../../outside', which is no path"),
+        (alone, &[file, ("/tmp/outside", "file", "x")], "holds '/tmp/outside', which is no path"),
+        (alone, &[file, ("data/a\nb", "file", "x")], "holds 'data/a\\nb', which is no path"),
+        (
+            alone,
+            &[file, ("data/link", "symlink", "../scripts")],
+            "holds 'data/link', which is neither a regular file nor a folder",
+        ),
+        (alone, &[file, ("data/link", "hardlink", "data/processed/cleaned.csv")], "holds 'data/link', which is neither"),
+        (alone, &[file, ("data/pipe", "fifo", "")], "holds 'data/pipe', which is neither"),
+        (alone, &[file, file], "holds 'data/processed/cleaned.csv' twice"),
+        (alone, &[file, ("data/processed", "file", "x")], "holds 'data/processed' as a file and as a folder"),
+        (
+            alone,
+            &[file, ("data/processed/cleaned.csv/x", "file", "x")],
+            "holds 'data/processed/cleaned.csv/x' as a file and as",
+        ),
+        (
+            alone,
+            &[file, ("scripts/json.py", "file", "x")],
+            "holds 'scripts/json.py': outputs add no files to the folder 'scripts' that",
+        ),
+        (alone, &[file, ("scripts/run.sh", "file", "x")], "holds 'scripts/run.sh' with another content than the file here"),
+        (
+            alone,
+            &[file, ("scripts/run.sh/x", "file", "x")],
+            "holds 'scripts/run.sh/x', but 'scripts/run.sh' here is not a folder",
+        ),
+        (alone, &[file, ("scripts", "file", "x")], "holds 'scripts', which is something else here"),
+        (alone, &[file, ("models/x", "file", "x")], "holds 'models/x', but 'models' here is not a folder"),
+        (alone, &[("data", "folder", "")], "holds no file"),
+        (&["output-train.tar.gz"], &[file], "holds 'output-train.tar.gz', and not output-process.tar.gz alone"),
+        (
+            &["output-process.tar.gz", "x"],
+            &[file],
+            "holds 'output-process.tar.gz', 'x', and not output-process.tar.gz alone",
+        ),
+        (&[], &[file], "holds nothing, and not output-process.tar.gz alone"),
+        (alone, &[("./", "folder", ""), file, ("scripts/run.sh", "file", "exit 0\n")], ""),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let archives = cases.iter().zip(0..).map(|((entries, members, _), place)| {
+        let path = folder.path().join(format!("{place}.zip"));
+        fs::write(&path, pack(entries, members).bytes).unwrap();
+        path
+    });
+    let archives = json!(archives.collect::<Vec<_>>()).to_string();
+    let modules = repository().join("scripts/workflow");
+    let text = python(&["-B", "-c", UNPACK_EACH, modules.to_str().unwrap()], folder.path(), &archives);
+    assert_eq!(text.lines().count(), cases.len(), "{text}");
+    for ((_, _, expected), line) in cases.iter().zip(text.lines()) {
+        let ending: Value = serde_json::from_str(line).unwrap();
+        let here = if expected.is_empty() {
+            json!(["data", "data/processed", "data/processed/cleaned.csv", "models", "scripts", "scripts/run.sh"])
+        } else {
+            json!(["models", "scripts", "scripts/run.sh"])
+        };
+        assert!(ending[0].as_str().unwrap_or_default().starts_with(expected), "{expected}\n{line}");
+        assert_eq!((&ending[1], &ending[2]), (&here, &json!("exit 0\n")), "{expected}");
+        assert_eq!(ending[0].is_null(), expected.is_empty(), "{line}");
+    }
+    assert!(!folder.path().join("outside").exists());
+
+    // as the script says it
+    let packed = pack(alone, &[file, ("data/link", "symlink", "x")]);
+    let scene = Scene::new();
+    scene.add(&describe_run(5, &packed), &packed);
+    let Ending { code, text } = scene.take(&["--optional", "process"]);
+    let expected =
+        "error: artifact output-process (500) of run 5: holds 'data/link', which is neither a regular file nor a folder\n";
+    assert_eq!((code, text.as_str(), scene.taken()), (Some(2), expected, None));
+}
+
+#[test]
+fn an_archive_beyond_the_bounds_or_damaged_is_not_unpacked() {
+    let folder = tempfile::tempdir().unwrap();
+    let packed = process_output("new\n");
+    fs::write(folder.path().join("packed.zip"), &packed.bytes).unwrap();
+    let unpack = |change: &str| {
+        let modules = repository().join("scripts/workflow");
+        let script = format!(
+            "import sys; sys.path.insert(0, {modules:?}); import archives, zipfile\n{change}\n\
+             archives.extract_tar('packed.zip', 'output-process.tar.gz', 'x.tar.gz'); archives.unpack_tar('x.tar.gz', '.')\n"
+        );
+        let text = python(&["-B", "-c", &script], folder.path(), "");
+        (text, folder.path().join("data").exists())
+    };
+    for (change, expected) in [
+        ("archives.MAX_MEMBERS = 1", "ArchiveError: has more than 1 members\n"),
+        ("archives.MAX_BYTES = 2000", "ArchiveError: has more than 2,000 bytes unpacked\n"),
+        ("archives.MAX_BYTES = 100", "ArchiveError: has more than 100 bytes unpacked\n"),
+        (
+            "archives.extract_tar = lambda *_: open('x.tar.gz', 'wb').write(b'no gzip')",
+            "ArchiveError: is not a readable .tar.gz: ",
+        ),
+        ("open('packed.zip', 'wb').write(b'no zip')", "ArchiveError: is not a readable zip: "),
+    ] {
+        let (text, unpacked) = unpack(change);
+        assert!(text.contains(expected) && !unpacked, "{change}: {text}");
+    }
+    fs::write(folder.path().join("packed.zip"), &packed.bytes).unwrap();
+    assert_eq!(unpack(""), (String::new(), true));
+}
+
+#[test]
+fn the_trusted_events_are_those_that_the_workflow_starts_on() {
+    let text = fs::read_to_string(repository().join(".github/workflows/pipeline.yml")).unwrap();
+    let section = text.split("\non:\n").nth(1).and_then(|rest| rest.split("\npermissions:").next()).unwrap();
+    let keys = section.lines().filter_map(|line| line.strip_prefix("  ").and_then(|line| line.strip_suffix(':')));
+    let mut events: Vec<&str> = keys.filter(|key| !key.starts_with([' ', '#'])).collect();
+    events.sort_unstable();
+    assert_eq!(events, ["release", "repository_dispatch", "schedule", "workflow_dispatch"]);
+    let script = "import sys; sys.path.insert(0, '.'); import take_output; print(*sorted(take_output.TRUSTED_EVENTS))";
+    let trusted = python(&["-B", "-c", script], &repository().join("scripts/workflow"), "");
+    assert_eq!(trusted.split_whitespace().collect::<Vec<_>>(), events);
+}
