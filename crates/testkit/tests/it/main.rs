@@ -30,6 +30,7 @@ mod serving_operation;
 mod serving_seen;
 mod tables;
 mod workflow_artifacts;
+mod workflow_retry;
 
 use testkit::{Dirt, Workspace, write_houses};
 
