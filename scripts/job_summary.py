@@ -7,16 +7,42 @@ A file that is not there, or empty, is a stage that did not get so far: it is sa
 import argparse
 import json
 import pathlib
+import re
 import sys
 
+
+class Markup(str):
+    """Text that is Markdown already."""
+
+
 METRICS = {"r2": "R²", "mae": "MAE", "rmse": "RMSE", "mape": "MAPE", "median_ae": "median error"}
-ANSWERS = {"passed": "passed", "not_applicable": "not applicable", "allowed": "**missed, allowed**", "refused": "**missed**"}
+ANSWERS = {"passed": "passed", "not_applicable": "not applicable", "allowed": Markup("**missed, allowed**"), "refused": Markup("**missed**")}
 BALANCE = ["in", "quarantined", "duplicates", "without_target", "trimmed", "out", "train", "test"]
 
 
+def one_line(text):
+    """Text from elsewhere without line breaks and other control characters."""
+    return "".join(letter if letter.isprintable() else " " for letter in str(text))
+
+
 def plain(text):
-    """Text from elsewhere, which must not become markup."""
-    return str(text).replace("|", "\\|").replace("<", "&lt;").replace("\n", " ").replace("`", "'")
+    """Text from elsewhere, which must not become markup: no link, image, heading, table cell or HTML."""
+    if isinstance(text, Markup):
+        return text
+    escaped = re.sub(r"([\\`*_\[\]|!#~])", r"\\\1", one_line(text))
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def code(text):
+    """Text from elsewhere as code, in which only a backtick would be markup."""
+    return f"`{one_line(text).replace('`', chr(39))}`"
+
+
+def link(text, address):
+    """Text that leads to a page, if its address is one of the web."""
+    if not re.fullmatch(r"https?://[^\s()<>\\]+", str(address)):
+        return plain(text)
+    return f"[{plain(text)}]({address})"
 
 
 def table(headings, rows):
@@ -64,7 +90,7 @@ def of_train(told):
     headings = ["figure", "test rows", "95 % interval", "cross-validated", "always the mean"]
     yield from table(headings, [row(name) for name in METRICS if name in metrics])
     if run:
-        where = f"[{plain(run['run_name'])}]({run['page']})" if run.get("page") else plain(run["run_name"])
+        where = link(run["run_name"], run.get("page"))
         version = f", registered as version {plain(run['version'])}" if run.get("version") else ""
         yield f"Run {where}{version}.\n"
         if not run.get("page"):
@@ -74,7 +100,7 @@ def of_train(told):
 
 
 def of_package(told):
-    yield f"**{plain(told['status'])}**" + (f": `{plain(told['bundle'])}`" if told.get("bundle") else "") + "\n"
+    yield f"**{plain(told['status'])}**" + (f": {code(told['bundle'])}" if told.get("bundle") else "") + "\n"
     rows = [
         [gate["gate"], ANSWERS.get(gate["answer"], gate["answer"]), gate["figure"] + (f" ({gate['reason']})" if gate.get("reason") else "")]
         for gate in told["gates"]
@@ -94,11 +120,11 @@ def of_package(told):
 
 def of_image(told):
     sizes = " and ".join(f"{size / 1e6:.1f} MB" for size in told["layers"])
-    yield f"Image `{plain(told['digest'])}` for {plain(', '.join(told['platforms']))}, layers of {sizes}.\n"
+    yield f"Image {code(told['digest'])} for {plain(', '.join(told['platforms']))}, layers of {sizes}.\n"
 
 
 def of_push(told):
-    yield f"Published: `{plain(told['pushed'])}`\n"
+    yield f"Published: {code(told['pushed'])}\n"
 
 
 def main():

@@ -4,8 +4,10 @@
 set -euo pipefail
 
 name=$(jq -r .name models/trained/metrics.json)
+# words and no patterns: a * is not the files of the folder
+read -r -d '' -a gates <<<"${ALLOW:-}" || true
 allowed=()
-for gate in ${ALLOW:-}; do allowed+=(--allow "$gate"); done
+for gate in ${gates[@]+"${gates[@]}"}; do allowed+=(--allow "$gate"); done
 if [ -n "${REASON:-}" ]; then allowed+=(--reason "$REASON"); fi
 mkdir -p summary
 programs/package --models-dir models --output models/packaged --pipeline-config "${PIPELINE_CONFIG:?}" \

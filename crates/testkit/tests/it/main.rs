@@ -31,6 +31,7 @@ mod serving_seen;
 mod tables;
 mod workflow_artifacts;
 mod workflow_retry;
+mod workflow_texts;
 
 use testkit::{Dirt, Workspace, write_houses};
 
