@@ -181,8 +181,9 @@ def begin_run(options, inputs, number, store):
 
 
 def jobs_to_retry(workflow, results):
-    """Jobs that failed, and all that need them."""
-    return {job["id"] for job in workflow.jobs if "failure" in [results[one] for one in [job["id"], *workflow.ancestors(job)]]}
+    """Jobs that failed, or did not end because the run was broken off, and all that need them."""
+    failed = {job["id"] for job in workflow.jobs if results.get(job["id"], "failure") == "failure"}
+    return {job["id"] for job in workflow.jobs if failed.intersection([job["id"], *workflow.ancestors(job)])}
 
 
 class Runner:
@@ -294,7 +295,7 @@ class Runner:
         return True
 
     def keep_files(self, paths):
-        """Keeps files, an artifact each, and gives the digests that the job would have as outputs: `digest`, and NAME_digest of any further one."""
+        """Keeps files, an artifact each. Returns the digests that the job would have as outputs: `digest`, and NAME_digest of further ones."""
         outputs = {}
         for path in paths:
             name = path.name.removesuffix(".tar.gz")
@@ -443,6 +444,8 @@ def main():
             return 0
         if options.store is None:
             parser.error("--store DIR is needed: artifacts go there")
+        if options.retry and options.input:
+            parser.error("--retry goes on with the inputs of the run: --input cannot change them")
         results = Runner(workflow, options).run()
     print(json.dumps(results))
     return 1 if "failure" in results.values() else 0

@@ -52,6 +52,10 @@ class TakeError(Exception):
     """Why nothing is taken."""
 
 
+class NotFoundError(TakeError):
+    """What GitHub was asked for is not there: a run may be deleted, a commit be gone."""
+
+
 class Refusal(Exception):
     """Why one artifact is not taken: the reason, which is counted, and the values that were compared."""
 
@@ -109,7 +113,8 @@ class GitHub:
         if path not in self.answers:
             done = subprocess.run(["gh", "api", f"{self.root}/{path}"], capture_output=True, text=True, check=False)
             if done.returncode:
-                raise TakeError(f"gh api {self.root}/{path}: exit {done.returncode}: {done.stderr.strip()}")
+                kind = NotFoundError if "HTTP 404" in done.stderr else TakeError
+                raise kind(f"gh api {self.root}/{path}: exit {done.returncode}: {done.stderr.strip()}")
             try:
                 self.answers[path] = json.loads(done.stdout)
             except ValueError as error:
@@ -132,7 +137,10 @@ class GitHub:
         return self.list_all("actions/artifacts", "artifacts", name=name)
 
     def run(self, number):
-        return self.get(f"actions/runs/{number}")
+        try:
+            return self.get(f"actions/runs/{number}")
+        except NotFoundError as error:
+            raise Refusal("run", f"{json.dumps(number)}, expected one that GitHub has: {error}") from error
 
     def jobs(self, number):
         """Jobs of all attempts of a run."""
@@ -141,7 +149,10 @@ class GitHub:
     def is_on_branch(self, commit, branch):
         """Whether the branch has the commit. Compared by commits, because a tag may be called as the branch is."""
         tip = self.get(f"branches/{urllib.parse.quote(branch, safe='')}")["commit"]["sha"]
-        return self.get(f"compare/{tip}...{commit}?per_page=1")["status"] in ("identical", "behind")
+        try:
+            return self.get(f"compare/{tip}...{commit}?per_page=1")["status"] in ("identical", "behind")
+        except NotFoundError:
+            return False
 
     def download(self, artifact, target):
         """Writes the zip of an artifact to `target`; returns its digest."""

@@ -82,8 +82,11 @@ fn python(arguments: &[&str], folder: &Path, stdin: &str) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// Members are names, kinds and contents; entries are the names in the zip.
-fn pack(entries: &[&str], members: &[(&str, &str, &str)]) -> Packed {
+/// Name, kind and content of a member of an archive.
+type Member = (&'static str, &'static str, &'static str);
+
+/// An archive of the members in a zip, once under each name of the entries.
+fn pack(entries: &[&str], members: &[Member]) -> Packed {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("packed.zip");
     let spec = json!({"entries": entries, "members": members, "target": target});
@@ -93,7 +96,7 @@ fn pack(entries: &[&str], members: &[(&str, &str, &str)]) -> Packed {
     Packed { bytes: fs::read(target).unwrap(), zip: digest("zip"), tar: digest("tar") }
 }
 
-fn process_output(text: &str) -> Packed {
+fn process_output(text: &'static str) -> Packed {
     pack(&["output-process.tar.gz"], &[("data/processed/cleaned.csv", "file", text), ("summary/run.sh", "file", "exit\n")])
 }
 
@@ -157,7 +160,7 @@ impl Scene {
     fn new() -> Self {
         let scene = Self { store: tempfile::tempdir().unwrap(), checkout: tempfile::tempdir().unwrap() };
         let commits = json!({
-            "main": ["0ld", COMMIT, "badc0de"], "ai": [COMMIT], "Main": [COMMIT], "mainly": [COMMIT], "topic/x": [COMMIT], "v1": [COMMIT],
+            "main": ["0ld", COMMIT, "badc0de"], "ai": [COMMIT], "Main": [COMMIT], "mainly": [COMMIT], "topic/x": ["b4d", COMMIT], "v1": [COMMIT],
         });
         fs::write(scene.store.path().join("branches.json"), commits.to_string()).unwrap();
         scene
@@ -257,7 +260,9 @@ fn other_run_cases() -> Vec<Case> {
         case("/run/conclusion", json!("failure"), "conclusion of the run is \"failure\", expected success"),
         case("/run/conclusion", json!("cancelled"), "conclusion of the run is \"cancelled\""),
         case("/run/conclusion", Value::Null, "conclusion of the run is null"),
+        case("/run/id", json!(8), "run is "),
         // a tag called main, or a branch that was written anew
+        case("/run/head_sha", json!("b4d"), "commit is \"b4d\", expected a commit of the branch main"),
         case("/run/head_sha", json!("badf00d"), "commit is \"badf00d\", expected a commit of the branch main"),
         branch_case("Main", "branch is \"Main\", expected main"),
         branch_case("mainly", "branch is \"mainly\", expected main"),
@@ -569,7 +574,7 @@ for place, archive in enumerate(json.load(sys.stdin)):
 fn an_archive_with_anything_but_new_files_below_the_folder_is_not_unpacked() {
     let alone = ["output-process.tar.gz"].as_slice();
     let file = ("data/processed/cleaned.csv", "file", "new\n");
-    let cases: &[(&[&str], &[(&str, &str, &str)], &str)] = &[
+    let cases: &[(&[&str], &[Member], &str)] = &[
         (
             alone,
             &[file, ("../outside", "file", "x")],
