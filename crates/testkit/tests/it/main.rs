@@ -29,6 +29,7 @@ mod serving_models;
 mod serving_operation;
 mod serving_seen;
 mod tables;
+mod workflow_archives;
 mod workflow_artifacts;
 mod workflow_retry;
 mod workflow_texts;

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 use serde_json::Value;
 use testkit::repository;
 
-use crate::workflow_artifacts::path_with_python;
+use crate::workflow_archives::path_with_python;
 
 /// Stands in for a program of the pipeline: leaves what the next step looks for. `train` and the push fail in their first attempt.
 const PROGRAM: &str = r#"#!/bin/sh

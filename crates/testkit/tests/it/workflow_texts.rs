@@ -10,7 +10,7 @@ use std::{
 use serde_json::json;
 use testkit::repository;
 
-use crate::workflow_artifacts::path_with_python;
+use crate::workflow_archives::path_with_python;
 
 fn python(arguments: &[&str], folder: &Path) -> String {
     let mut command = Command::new("python3");
