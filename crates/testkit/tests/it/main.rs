@@ -32,6 +32,7 @@ mod tables;
 mod workflow_archives;
 mod workflow_artifacts;
 mod workflow_retry;
+mod workflow_scene;
 mod workflow_texts;
 
 use testkit::{Dirt, Workspace, write_houses};

@@ -1,142 +1,17 @@
 //! What `scripts/take_output.sh` takes of earlier runs and attempts, and what it refuses: asked by the script as a workflow calls it, answered by
 //! the stand-in of `gh` with runs that a test describes field by field.
 
-use std::{fs, process::Command, sync::LazyLock};
+use std::fs;
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use testkit::repository;
 
-use crate::workflow_archives::{Packed, pack, path_with_python, python};
-
-const REPOSITORY_ID: u64 = 1001;
-const FORK_ID: u64 = 7;
-/// The run that asks.
-const THIS_RUN: u64 = 9;
-const COMMIT: &str = "c0ffee";
-/// What GitHub says to the jobs of that run.
-const ON_MAIN: [(&str, &str); 5] = [
-    ("GITHUB_REPOSITORY", "local/houses"),
-    ("GITHUB_REPOSITORY_ID", "1001"),
-    ("GITHUB_RUN_ID", "9"),
-    ("GITHUB_WORKFLOW_REF", "local/houses/.github/workflows/pipeline.yml@refs/heads/main"),
-    ("GITHUB_REF_NAME", "main"),
-];
-
-fn process_output(text: &'static str) -> Packed {
-    pack(&["output-process.tar.gz"], &[("data/processed/cleaned.csv", "file", text), ("summary/run.sh", "file", "exit\n")])
-}
-
-static OLD: LazyLock<Packed> = LazyLock::new(|| process_output("old\n"));
-static NEW: LazyLock<Packed> = LazyLock::new(|| process_output("new\n"));
-
-/// Everything that GitHub's API says of a run on `main` that ended well, with one artifact of it.
-fn describe_run(number: u64, packed: &Packed) -> Value {
-    let origin = json!({
-        "id": number, "repository_id": REPOSITORY_ID, "head_repository_id": REPOSITORY_ID, "head_branch": "main", "head_sha": COMMIT,
-    });
-    json!({
-        "run": {
-            "id": number, "path": ".github/workflows/pipeline.yml", "event": "workflow_dispatch", "status": "completed",
-            "conclusion": "success", "head_branch": "main", "head_sha": COMMIT, "run_attempt": 1,
-            "repository": {"id": REPOSITORY_ID}, "head_repository": {"id": REPOSITORY_ID},
-        },
-        "jobs": [describe_job(1, "Process", "success", "10:00:00"), describe_job(1, "Train", "success", "10:09:00")],
-        "artifacts": [{
-            "id": number * 100, "name": "output-process", "expired": false, "created_at": format!("2026-{:02}-09T10:05:00Z", number.clamp(1, 9)),
-            "digest": packed.zip, "size_in_bytes": packed.bytes.len(), "workflow_run": origin,
-        }],
-    })
-}
-
-/// A job that ended, of the run that asks.
-fn describe_job(attempt: u64, name: &str, conclusion: &str, started: &str) -> Value {
-    json!({
-        "id": attempt * 1000 + u64::from(name.as_bytes()[0]), "run_attempt": attempt, "name": name, "status": "completed",
-        "conclusion": conclusion, "started_at": format!("2026-01-09T{started}Z"), "completed_at": "2026-01-09T11:00:00Z",
-    })
-}
-
-/// The run that asks, in its second attempt: `Process` has succeeded in the first.
-fn describe_this_run(packed: &Packed) -> Value {
-    let mut run = describe_run(THIS_RUN, packed);
-    set(&mut run, "/artifacts/0/created_at", json!("2026-01-09T10:05:00Z"));
-    set(&mut run, "/run/status", json!("in_progress"));
-    set(&mut run, "/run/conclusion", Value::Null);
-    set(&mut run, "/run/run_attempt", json!(2));
-    run
-}
-
-fn set(value: &mut Value, pointer: &str, new: Value) {
-    *value.pointer_mut(pointer).expect(pointer) = new;
-}
-
-/// Runs that the stand-in of `gh` answers from, and a folder like a checkout, into which outputs are taken.
-struct Scene {
-    store: TempDir,
-    checkout: TempDir,
-}
-
-/// How the script ended and what it wrote.
-struct Ending {
-    code: Option<i32>,
-    text: String,
-}
-
-impl Scene {
-    fn new() -> Self {
-        let scene = Self { store: tempfile::tempdir().unwrap(), checkout: tempfile::tempdir().unwrap() };
-        let commits = json!({
-            "main": ["0ld", COMMIT, "badc0de"], "ai": [COMMIT], "Main": [COMMIT], "mainly": [COMMIT], "topic/x": ["b4d", COMMIT], "v1": [COMMIT],
-        });
-        fs::write(scene.store.path().join("branches.json"), commits.to_string()).unwrap();
-        scene
-    }
-
-    fn add(&self, run: &Value, packed: &Packed) {
-        let folder = self.store.path().join(run["run"]["id"].to_string());
-        fs::create_dir(&folder).unwrap();
-        fs::write(folder.join("run.json"), run.to_string()).unwrap();
-        for artifact in run["artifacts"].as_array().unwrap() {
-            fs::write(folder.join(format!("{}.zip", artifact["id"])), &packed.bytes).unwrap();
-        }
-    }
-
-    /// What the script says on `main`.
-    fn take(&self, arguments: &[&str]) -> Ending {
-        self.take_with(&ON_MAIN, arguments)
-    }
-
-    fn take_on(&self, reference: &str, name: &str, arguments: &[&str]) -> Ending {
-        let workflow = format!("local/houses/.github/workflows/pipeline.yml@refs/{reference}");
-        let mut variables = ON_MAIN;
-        variables[3].1 = &workflow;
-        variables[4].1 = name;
-        self.take_with(&variables, arguments)
-    }
-
-    fn take_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Ending {
-        let stand_in = repository().join("scripts/workflow/bin");
-        let path = format!("{}:{}", stand_in.display(), path_with_python());
-        let mut command = Command::new(repository().join("scripts/take_output.sh"));
-        for name in ["REPOSITORY", "REPOSITORY_ID", "RUN_ID", "WORKFLOW_REF", "REF_NAME"] {
-            command.env_remove(format!("GITHUB_{name}"));
-        }
-        command.env_remove("RUNNER_DEBUG");
-        command
-            .args(arguments)
-            .current_dir(self.checkout.path())
-            .env("PATH", path)
-            .env("RUN_WORKFLOW_STORE", self.store.path());
-        let output = command.envs(variables.iter().copied()).output().expect("the script starts");
-        assert_eq!(String::from_utf8_lossy(&output.stdout), "");
-        Ending { code: output.status.code(), text: String::from_utf8_lossy(&output.stderr).into_owned() }
-    }
-
-    fn taken(&self) -> Option<String> {
-        fs::read_to_string(self.checkout.path().join("data/processed/cleaned.csv")).ok()
-    }
-}
+use crate::{
+    workflow_archives::{pack, path_with_python, python},
+    workflow_scene::{
+        COMMIT, Ending, FORK_ID, NEW, OLD, ON_MAIN, Scene, describe_job, describe_run, describe_this_run, set, variable,
+    },
+};
 
 /// Fields of a run and their new values, and the refusal that these cause.
 struct Case {
@@ -474,21 +349,24 @@ fn a_run_that_github_does_not_describe_takes_nothing() {
         let mut without = ON_MAIN;
         without[place].1 = "";
         let Ending { code, text } = scene.take_with(&without, &["--optional", "process"]);
-        assert_eq!((code, text), (Some(2), format!("error: ${name} is not set: GitHub sets it in a workflow's job\n")));
+        assert_eq!(
+            (code, text),
+            (Some(2), format!("error: ${} is not set: GitHub sets it in a workflow's job\n", variable(name)))
+        );
     }
     for (place, value, expected) in [
-        (1, "1001x", "error: $GITHUB_REPOSITORY_ID is '1001x', and not a number\n"),
+        (1, "1001x", "error: $GITHUB-REPOSITORY-ID is '1001x', and not a number\n"),
         (
             3,
             "other/houses/.github/workflows/pipeline.yml@refs/heads/main",
-            "error: $GITHUB_WORKFLOW_REF is 'other/houses/.github/workflows/pipeline.yml@refs/heads/main', and names no workflow of \
+            "error: $GITHUB-WORKFLOW-REF is 'other/houses/.github/workflows/pipeline.yml@refs/heads/main', and names no workflow of \
              local/houses\n",
         ),
     ] {
         let mut changed = ON_MAIN;
         changed[place].1 = value;
         let Ending { code, text } = scene.take_with(&changed, &["--optional", "process"]);
-        assert_eq!((code, text.as_str()), (Some(2), expected));
+        assert_eq!((code, text), (Some(2), variable(expected)));
     }
 }
 
