@@ -30,7 +30,7 @@ impl AtomicFile {
     pub fn create(destination: &Path) -> Result<Self, ArtifactError> {
         let folder = folder_of(destination);
         fs::create_dir_all(&folder).map_err(ArtifactError::io(&folder, "make the folder"))?;
-        let prefix = format!(".{}.", destination.file_name().unwrap_or_default().to_string_lossy());
+        let prefix = prefix_of(&destination.file_name().unwrap_or_default().to_string_lossy());
         remove_abandoned(&folder, &prefix);
         let mut builder = tempfile::Builder::new();
         builder.prefix(&prefix).suffix(SUFFIX);
@@ -106,13 +106,26 @@ fn folder_of(path: &Path) -> PathBuf {
     }
 }
 
+fn prefix_of(name: &str) -> String {
+    format!(".{name}.")
+}
+
+/// Prefix, random letters, suffix: nothing else that happens to begin alike.
+fn is_temporary(name: &str, prefix: &str) -> bool {
+    let random = name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(SUFFIX));
+    random.is_some_and(|random| !random.contains('.'))
+}
+
+/// Whether `name` is that of a temporary file for the file called `destination`: such a file is removed if nobody holds it.
+pub(crate) fn is_temporary_name(name: &str, destination: &str) -> bool {
+    is_temporary(name, &prefix_of(destination))
+}
+
 /// Removes temporary files for the same destination that no living program holds.
 fn remove_abandoned(folder: &Path, prefix: &str) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        // prefix, random letters, suffix: nothing else that happens to begin alike
-        let random = name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(SUFFIX));
-        if random.is_some_and(|random| !random.contains('.'))
+        if is_temporary(&name, prefix)
             && let Ok(file) = File::open(entry.path())
             && file.try_lock().is_ok()
         {

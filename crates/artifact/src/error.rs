@@ -30,6 +30,18 @@ pub enum ArtifactError {
     NoManifest { path: PathBuf, manifest: PathBuf, stage: &'static str },
     #[error("{}: is not the file that `{stage}` wrote (digest {found}, the manifest says {expected}). Run `{stage}` again", path.display())]
     Changed { path: PathBuf, stage: String, expected: String, found: String },
+    #[error("{output} is the same file as {other}; name another output")]
+    SameFile { output: String, other: String },
+    #[error("{output} lies in {input}, which is read as a whole; name another output")]
+    OutputInInput { output: String, input: String },
+    #[error("{input} lies in {output}, which is replaced as a whole; name another output")]
+    InputInOutput { input: String, output: String },
+    #[error("{inner} lies below {outer}, which is written as well; name another output")]
+    OutputInOutput { inner: String, outer: String },
+    #[error("{input} has the name of a temporary file of {output}, and would be removed; name another output")]
+    TemporaryName { input: String, output: String },
+    #[error("{output} {problem}")]
+    UnfitOutput { output: String, problem: &'static str },
 }
 
 impl ArtifactError {

@@ -9,6 +9,7 @@ mod digest;
 mod envelope;
 mod error;
 mod manifest;
+mod output_paths;
 mod run_record;
 
 pub use atomic::{AtomicFile, lock_folder, write_atomically};
@@ -23,6 +24,7 @@ pub use envelope::{
 };
 pub use error::ArtifactError;
 pub use manifest::{FileEntry, MANIFEST_VERSION, Manifest, check_input, manifest_path, relative_path};
+pub use output_paths::RunPaths;
 pub use run_record::{
     ColumnImportance, DatasetInput, Interval, MetricPoint, RUN_RECORD_VERSION, RunArtifact, RunIdentity, RunRecord,
     RunStatus, RunTimes, Suspicion,

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, bail, ensure};
-use artifact::{Digest, FileEntry};
+use anyhow::Context;
+use artifact::{Digest, FileEntry, RunPaths};
 use features::Plan;
 use frame::Format;
 use schema::{PipelineConfig, Schema, SettingError};
@@ -36,11 +36,14 @@ impl Config {
         let Args { input, output, preprocessor, pipeline_config: path, global } = args;
         Format::of(input)?;
         Format::of(output)?;
-        let absolute = |path: &PathBuf| std::path::absolute(path);
-        if absolute(input)? == absolute(output)? {
-            bail!("{}: is both input and output; name another output", input.display());
-        }
-        ensure!(absolute(output)? != absolute(preprocessor)?, "{}: is both output and preprocessor", output.display());
+        let reference = preprocessor.with_extension("reference.json");
+        RunPaths::default()
+            .input("--pipeline-config", path)
+            .stage_input("--input", input)
+            .stage_output("--output", output)
+            .stage_output("--preprocessor", preprocessor)
+            .stage_output("the reference of --preprocessor", &reference)
+            .check()?;
 
         let text = cli::read_text(path, "--pipeline-config")?;
         let config = PipelineConfig::parse(&text).map_err(|error| anyhow::anyhow!("{}:{error}", path.display()))?;
@@ -54,7 +57,7 @@ impl Config {
             input: input.clone(),
             output: output.clone(),
             preprocessor: preprocessor.clone(),
-            reference: preprocessor.with_extension("reference.json"),
+            reference,
             schema,
             plan,
             settings,

@@ -1,10 +1,12 @@
 //! The arguments and the configuration file, checked.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
+use artifact::RunPaths;
 use evaluation::check_champion;
 use schema::{ConfigError, GateBound, PipelineConfig, Schema};
+use tracking::ModelUri;
 
 use crate::{Args, gates::GateName};
 
@@ -13,6 +15,8 @@ use crate::{Args, gates::GateName};
 pub struct Config {
     pub(crate) trained: PathBuf,
     pub(crate) output: PathBuf,
+    /// What is read, to be compared with the names of what is written once they are known.
+    pub(crate) paths: RunPaths,
     pub(crate) pipeline: PipelineConfig,
     pub(crate) schema: Schema,
     pub(crate) pipeline_path: PathBuf,
@@ -36,6 +40,14 @@ impl Config {
             bail!("--models-dir and --output are required")
         };
         let path = &args.pipeline_config;
+        let trained = models_dir.join("trained");
+        let paths = RunPaths::default()
+            .input("--pipeline-config", path)
+            .stage_input("--models-dir", &trained.join("model.bin"))
+            .new_files_in("--output", output);
+        let bundle = args.gates.champion.as_deref().filter(|named| ModelUri::parse(named).is_none());
+        let paths = bundle.iter().fold(paths, |paths, named| paths.input("--champion", Path::new(named)));
+        paths.check()?;
         let text = cli::read_text(path, "--pipeline-config")?;
         let at = |error: ConfigError| anyhow::anyhow!("{}:{error}", path.display());
         let pipeline = PipelineConfig::parse(&text).map_err(at)?;
@@ -73,9 +85,11 @@ impl Config {
             )?,
         };
         ensure!(serve.is_file(), "--serve {}: no such file", serve.display());
+        let paths = paths.input("--serve", &serve);
         Ok(Self {
-            trained: models_dir.join("trained"),
+            trained,
             output: output.clone(),
+            paths,
             pipeline,
             schema,
             pipeline_path: path.clone(),

@@ -13,7 +13,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use artifact::{BundleFiles, BundleManifest, Digest, read_bundle, write_atomically};
+use artifact::{BundleFiles, BundleManifest, Digest, RunPaths, read_bundle, write_atomically};
 use cli::{Outcome, Progress};
 use oci_spec::image::{
     Arch, ConfigBuilder, Descriptor, HistoryBuilder, ImageConfigurationBuilder, ImageManifestBuilder, MediaType, Os,
@@ -55,6 +55,7 @@ struct Summary<'a> {
 /// If the bundle is not sound, a program is none that runs in an empty image, or something cannot be written or pushed.
 pub(crate) fn image(args: &ImageArgs, progress: &Progress) -> anyhow::Result<Outcome> {
     let push = args.push.as_deref().map(registry::parse).transpose()?;
+    let (sbom_path, provenance_path) = check_paths(args)?;
     let files = read_bundle(&args.bundle)?;
     let (bundle, _) = verify::check(&files)
         .map_err(|fault| cli::No(format!("{}: is not a sound bundle: {fault}", args.bundle.display())))?;
@@ -93,14 +94,6 @@ pub(crate) fn image(args: &ImageArgs, progress: &Progress) -> anyhow::Result<Out
 
     let digest = top.digest().to_string();
     let name = push.as_ref().map_or(bundle.name.clone(), |push| format!("{}/{}", push.registry(), push.repository()));
-    // `image/` and `image` are one folder; what lies beside it does not lie in it
-    let output: PathBuf = args.output.components().collect();
-    let beside = |suffix: &str| {
-        let mut path = output.clone().into_os_string();
-        path.push(suffix);
-        PathBuf::from(path)
-    };
-    let (sbom_path, provenance_path) = (beside(".sbom.cdx.json"), beside(".provenance.json"));
     write_json(&sbom_path, &sbom::draw_up(&lock, (&name, &digest), &bundle, &files)?)?;
     let commit = cli::commit();
     let stated = provenance::state((&name, &digest), &bundle, &materials, args.builder_id.as_deref(), commit.as_deref());
@@ -135,6 +128,27 @@ pub(crate) fn image(args: &ImageArgs, progress: &Progress) -> anyhow::Result<Out
         pushed: pushed.as_deref(),
     };
     Ok(Outcome::done(&summary, human))
+}
+
+/// That nothing which is read is written; returns where the bill of materials and the provenance go.
+fn check_paths(args: &ImageArgs) -> anyhow::Result<(PathBuf, PathBuf)> {
+    // `image/` and `image` are one folder; what lies beside it does not lie in it
+    let output: PathBuf = args.output.components().collect();
+    let beside = |suffix: &str| {
+        let mut path = output.clone().into_os_string();
+        path.push(suffix);
+        PathBuf::from(path)
+    };
+    let (sbom, provenance) = (beside(".sbom.cdx.json"), beside(".provenance.json"));
+    let paths = RunPaths::default().input("BUNDLE", &args.bundle);
+    let paths = args.serve.iter().fold(paths, |paths, serve| paths.input("--serve", serve));
+    let paths = args.lock.iter().fold(paths, |paths, lock| paths.input("--lock", lock));
+    paths
+        .output_folder("--output", &args.output)
+        .output("the bill of materials of --output", &sbom)
+        .output("the provenance of --output", &provenance)
+        .check()?;
+    Ok((sbom, provenance))
 }
 
 #[derive(Serialize)]

@@ -7,7 +7,7 @@ mod key;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
-use artifact::write_atomically;
+use artifact::{RunPaths, write_atomically};
 use cli::Outcome;
 use oci_spec::image::{Descriptor, ImageManifest, MediaType};
 use serde::Serialize;
@@ -45,9 +45,10 @@ struct Summary<'a> {
 /// # Errors
 /// If the key cannot be used, or something cannot be read, written or pushed.
 pub(crate) fn sign(args: &SignArgs) -> anyhow::Result<Outcome> {
+    let path = args.what.as_path();
+    check_paths(args)?;
     let password = cli::variable(PASSWORD);
     let key = PrivateKey::read(&given(&args.key)?, password.as_deref()).with_context(|| format!("--key {}", args.key))?;
-    let path = args.what.as_path();
     if !is_layout(path) {
         ensure!(args.push.is_none(), "--push is for images; {} is none", path.display());
         ensure!(path.is_file(), "{}: is neither a file nor an image layout", path.display());
@@ -77,6 +78,17 @@ pub(crate) fn sign(args: &SignArgs) -> anyhow::Result<Outcome> {
     let summary =
         Summary { status: "signed", signed: path, signature: None, digest: Some(digest), pushed: pushed.as_deref() };
     Ok(Outcome::done(&summary, human))
+}
+
+/// That the key is not written over: by the signature of a file, or as a file in the folder of an image, which is replaced.
+fn check_paths(args: &SignArgs) -> anyhow::Result<()> {
+    let paths = key::file(&args.key).into_iter().fold(RunPaths::default(), |paths, key| paths.input("--key", key));
+    let paths = if is_layout(&args.what) {
+        paths.output_folder("PATH", &args.what)
+    } else {
+        paths.input("PATH", &args.what).output("the signature of PATH", &signature_path(&args.what))
+    };
+    Ok(paths.check()?)
 }
 
 /// Where a file's signature is.

@@ -124,6 +124,16 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
         return Ok(Outcome::done(&summary, told("unchanged", &folder, &judgement, &record)));
     }
 
+    let mut paths = config.paths.clone();
+    if !there {
+        paths = paths.output_folder("the bundle in --output", &folder);
+    }
+    paths
+        .stage_output("the archive in --output", &archive)
+        .stage_output("the card in --output", &card_page)
+        .stage_output("the card in --output", &card_text)
+        .check()?;
+
     let found = rehearse(config, &lineage, &record, &packed, progress)?;
     if !there {
         write_bundle_folder(&folder, &packed.files)?;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use artifact::{Digest, FileEntry};
+use artifact::{Digest, FileEntry, RunPaths};
 use frame::Format;
 use schema::{PipelineConfig, ProcessSection, Schema, SettingError};
 
@@ -38,10 +38,17 @@ impl Config {
         };
         Format::of(&output)?;
         Format::of(&input)?;
-        if std::path::absolute(&input)? == std::path::absolute(&output)? {
-            bail!("{}: is both input and output; name another output", input.display());
-        }
+        let beside = |suffix: &str| with_suffix(&output, suffix);
+        let (quarantine, report, page) = (beside(".quarantine.csv"), beside(".report.json"), beside(".report.html"));
         let path = &args.pipeline_config;
+        RunPaths::default()
+            .input("--input", &input)
+            .input("--pipeline-config", path)
+            .stage_output("--output", &output)
+            .stage_output("the quarantine of --output", &quarantine)
+            .stage_output("the report of --output", &report)
+            .stage_output("the report of --output", &page)
+            .check()?;
         let text = cli::read_text(path, "--pipeline-config")?;
         let config = PipelineConfig::parse(&text).map_err(|error| anyhow::anyhow!("{}:{error}", path.display()))?;
         let located = |error: SettingError| anyhow::anyhow!("{}:{}", path.display(), error.locate(&text));
@@ -52,8 +59,6 @@ impl Config {
 
         let settings = Digest::of_json(&config.process_settings());
         let config_file = FileEntry::of(path).context("reading the configuration")?;
-        let beside = |suffix: &str| with_suffix(&output, suffix);
-        let (quarantine, report, page) = (beside(".quarantine.csv"), beside(".report.json"), beside(".report.html"));
         Ok(Self {
             input,
             output,

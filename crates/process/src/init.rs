@@ -7,6 +7,7 @@ mod render;
 use std::path::{Path, PathBuf};
 
 use anyhow::{bail, ensure};
+use artifact::RunPaths;
 use cli::{Outcome, Progress};
 use frame::{Block, Source};
 use rayon::prelude::*;
@@ -47,6 +48,11 @@ impl InitConfig {
         );
         let stem = output.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let model_output = output.with_file_name(format!("{stem}_model.yaml"));
+        RunPaths::default()
+            .input("--input", &args.input)
+            .output("--output", &output)
+            .output("the model configuration of --output", &model_output)
+            .check()?;
         for path in [&output, &model_output] {
             if path.exists() && !force {
                 bail!("{}: is there already; name another file, or replace it with --force", path.display());

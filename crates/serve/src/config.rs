@@ -10,6 +10,7 @@ use crate::{
     access::Access,
     app::Division,
     args::LogRequests,
+    journal,
     limits::{Limits, RateLimit},
     reload::Sources,
     source::Source,
@@ -71,14 +72,17 @@ impl Config {
             Some(rate) if !rate.is_finite() || rate <= 0.0 => bail!("--rate-limit {rate}: is not a number above 0"),
             rate => rate.map(RateLimit::new),
         };
+        let champion = Source::parse(model, uri)?;
+        let challenger = models.challenger.as_ref().map(|model| Source::parse(model, uri)).transpose()?;
+        if let Some(folder) = &records.log_predictions {
+            let keys = args.access.api_keys.as_deref();
+            let named = [("--model", champion.bundle()), ("--challenger", challenger.as_ref().and_then(Source::bundle))];
+            let read = named.into_iter().chain([("--api-keys", keys)]).filter_map(|(flag, path)| Some((flag, path?)));
+            journal::check_folder(folder, read)?;
+        }
         let processors = available_parallelism().map_or(1, usize::from);
         Ok(Self {
-            sources: Sources {
-                champion: Source::parse(model, uri)?,
-                challenger: models.challenger.as_ref().map(|model| Source::parse(model, uri)).transpose()?,
-                window: records.drift_window,
-                coverage: models.coverage,
-            },
+            sources: Sources { champion, challenger, window: records.drift_window, coverage: models.coverage },
             division: Division { share, key: models.challenger_key.as_ref().map(|key| key.to_ascii_lowercase()) },
             poll: models.poll.map(|period| seconds("--poll", period)).transpose()?,
             listen: args.listen.listen,

@@ -15,6 +15,7 @@ use std::{
 };
 
 use anyhow::Context;
+use artifact::{ArtifactError, RunPaths};
 use serde_json::json;
 
 use crate::log::Log;
@@ -25,6 +26,22 @@ const WAITING: usize = 10_000;
 const FILE_BYTES: u64 = 64 << 20;
 /// Records are on the disk after this time.
 const DELAY: Duration = Duration::from_millis(500);
+
+/// That records in `folder`, of which old ones are removed, are none of the files that are read: each with its flag.
+///
+/// # Errors
+/// Names the two.
+pub(crate) fn check_folder<'a>(folder: &Path, read: impl Iterator<Item = (&'a str, &'a Path)>) -> Result<(), ArtifactError> {
+    let label = "--log-predictions";
+    let mut paths = RunPaths::default().new_files_in(label, folder);
+    for (flag, path) in read {
+        paths = paths.input(flag, path);
+        if is_ours(path) {
+            paths = paths.output(label, &folder.join(path.file_name().unwrap_or_default()));
+        }
+    }
+    paths.check()
+}
 
 /// Where records go.
 #[derive(Debug)]

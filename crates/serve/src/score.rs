@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use artifact::{ArtifactError, AtomicFile};
+use artifact::{ArtifactError, AtomicFile, RunPaths};
 use cli::{No, Outcome, Progress};
 use serde::Serialize;
 
@@ -32,12 +32,9 @@ pub(crate) fn predict(args: &PredictArgs, progress: &Progress) -> anyhow::Result
         let csv = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
         ensure!(csv, "{}: is not a .csv file; `train predict` reads and writes Parquet", path.display());
     }
-    ensure!(
-        std::path::absolute(input)? != std::path::absolute(output)?,
-        "{}: is both input and output; name another output",
-        input.display()
-    );
     let source = Source::parse(&args.model, args.mlflow_tracking_uri.as_deref())?;
+    let paths = RunPaths::default().input("--input", input).output("--output", output);
+    source.bundle().iter().fold(paths, |paths, bundle| paths.input("--model", bundle)).check()?;
     let file = File::open(input).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {
             anyhow::Error::from(ArtifactError::Missing { path: input.clone(), hint: "Name another file".into() })

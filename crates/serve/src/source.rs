@@ -74,6 +74,14 @@ impl Source {
         Ok(Self::Registered { uri: model, location })
     }
 
+    /// The bundle's folder or archive, if it is one.
+    pub(crate) fn bundle(&self) -> Option<&Path> {
+        match self {
+            Self::Bundle(path) => Some(path),
+            Self::Registered { .. } => None,
+        }
+    }
+
     /// Reads model, preprocessor and what is known of them, and makes sure that they belong together.
     ///
     /// # Errors

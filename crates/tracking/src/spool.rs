@@ -72,6 +72,11 @@ impl Spool {
         Self { folder: folder.to_owned(), store: store.to_owned() }
     }
 
+    /// The file in the spool `folder` that is locked while someone writes there.
+    pub fn lock_path(folder: &Path) -> PathBuf {
+        folder.join(LOCK)
+    }
+
     /// Records the runs that wait for this spool's store in `store`, and lets go of them.
     ///
     /// # Errors
@@ -187,7 +192,7 @@ impl Spool {
 
     fn lock_file(&self) -> Result<File, TrackingError> {
         fs::create_dir_all(&self.folder).map_err(TrackingError::io(&self.folder, "make the folder"))?;
-        let path = self.folder.join(LOCK);
+        let path = Self::lock_path(&self.folder);
         File::create(&path).map_err(TrackingError::io(&path, "write it"))
     }
 }

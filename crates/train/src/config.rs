@@ -10,7 +10,11 @@ use serde::Serialize;
 use serde_json::Value;
 use tracking::Tracking;
 
-use crate::{Args, tracked};
+use crate::{
+    Args,
+    run_paths::{self, TrainedFiles},
+    tracked,
+};
 
 /// Everything `train` needs to know.
 #[derive(Debug)]
@@ -64,6 +68,9 @@ impl Config {
             bail!("--config, --data and --models-dir are required")
         };
         Format::of(data)?;
+        let (tracking, tracking_warning) = tracked::tracking(&args.tracking, models_dir)?;
+        let paths = run_paths::of_training(data, models_dir, &tracking, &args.tracking).input("--config", path);
+        args.import.iter().fold(paths, |paths, file| paths.input("--import", file)).check()?;
         let text = cli::read_text(path, "--config")?;
         let section = ModelConfig::parse(&text).map_err(|error| anyhow::anyhow!("{}:{error}", path.display()))?.model;
         let located = |message: String| {
@@ -104,8 +111,7 @@ impl Config {
             warnings.push(format!("model.{result} is a result, not a setting; ignored (results are in metrics.json)"));
         }
 
-        let (tracking, warning) = tracked::tracking(&args.tracking, models_dir)?;
-        warnings.extend(warning);
+        warnings.extend(tracking_warning);
         let (resumed, warning) = tracked::resumed();
         warnings.extend(warning);
         if let Some(parent) = &args.parent_run {
@@ -118,14 +124,14 @@ impl Config {
             section: &section,
             import: import.as_ref().map(|file| file.digest.hex()),
         });
-        let trained = models_dir.join("trained");
+        let files = TrainedFiles::below(models_dir);
         Ok(Self {
             data: data.clone(),
-            model_file: trained.join("model.bin"),
-            metrics_file: trained.join("metrics.json"),
-            predictions_file: trained.join("predictions.csv"),
-            page_file: trained.join("report.html"),
-            reference_file: trained.join("reference.json"),
+            model_file: files.model,
+            metrics_file: files.metrics,
+            predictions_file: files.predictions,
+            page_file: files.page,
+            reference_file: files.reference,
             tracking,
             experiment: cli::variable("MLFLOW_EXPERIMENT_NAME").unwrap_or_else(|| section.name.clone()),
             resumed,

@@ -19,6 +19,7 @@ mod record;
 mod registered;
 mod relocate;
 mod rollback;
+mod run_paths;
 mod runs;
 mod search;
 mod stage;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
-use artifact::AtomicFile;
+use artifact::{AtomicFile, RunPaths};
 use cli::{No, Outcome, Progress};
 use frame::{Block, Format, Rejected, Source, TableWriter, TargetColumn};
 use model::{Contributions, Explainer, Matrix};
@@ -23,6 +23,8 @@ pub struct PredictConfig {
     predictor: Predictor,
     input: PathBuf,
     output: PathBuf,
+    /// Where rows go that break the schema.
+    quarantine: PathBuf,
     /// The share of targets that intervals are to hold, if they are wanted.
     intervals: Option<f64>,
     /// What takes predictions apart, if that is wanted.
@@ -45,14 +47,16 @@ impl PredictConfig {
     pub(crate) fn check(args: &PredictArgs) -> anyhow::Result<Self> {
         Format::of(&args.input)?;
         Format::of(&args.output)?;
-        ensure!(
-            std::path::absolute(&args.input)? != std::path::absolute(&args.output)?,
-            "{}: is both input and output; name another output",
-            args.input.display()
-        );
         let bundle = args.models_dir.join(MODEL_FILE).exists();
         let folder = if bundle { args.models_dir.clone() } else { args.models_dir.join("trained") };
         let model_path = folder.join(MODEL_FILE);
+        let quarantine = quarantine_path(&args.output);
+        let paths = RunPaths::default()
+            .input("--input", &args.input)
+            .output("--output", &args.output)
+            .output("the quarantine of --output", &quarantine);
+        let label = "--models-dir";
+        if bundle { paths.input(label, &folder) } else { paths.stage_input(label, &model_path) }.check()?;
         let beside = folder.join(PREPROCESSOR_FILE);
         let recorded =
             artifact::Manifest::read_beside(&model_path)?.and_then(|manifest| Some(manifest.inputs.get(1)?.path.clone()));
@@ -83,6 +87,7 @@ impl PredictConfig {
             predictor,
             input: args.input.clone(),
             output: args.output.clone(),
+            quarantine,
             intervals: args.intervals,
             explainer,
             written,
@@ -101,9 +106,7 @@ pub fn predict(config: &PredictConfig, progress: &Progress) -> anyhow::Result<Ou
     if let Some(name) = source.names().iter().find(|name| config.written.contains(name)) {
         bail!("{}:{}: has a column \"{name}\" already; rename it", config.input.display(), source.header_line());
     }
-    let mut quarantine_name = config.output.as_os_str().to_owned();
-    quarantine_name.push(".quarantine.csv");
-    let mut quarantine = AtomicFile::create(Path::new(&quarantine_name))?;
+    let mut quarantine = AtomicFile::create(&config.quarantine)?;
     quarantine.write_all(frame::REJECTED_HEADER.as_bytes())?;
     let mut file = AtomicFile::create(&config.output)?;
     let mut writer = TableWriter::new(&config.output, &mut file)?;
@@ -150,6 +153,12 @@ pub fn predict(config: &PredictConfig, progress: &Progress) -> anyhow::Result<Ou
         output.display()
     );
     Ok(Outcome::done(&data, human))
+}
+
+fn quarantine_path(output: &Path) -> PathBuf {
+    let mut name = output.as_os_str().to_owned();
+    name.push(".quarantine.csv");
+    name.into()
 }
 
 /// What is written beside the predictions, column by column.

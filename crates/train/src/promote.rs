@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use anyhow::Context;
-use artifact::{Manifest, check_input};
+use artifact::{Manifest, RunPaths, check_input};
 use cli::{No, Outcome, Progress};
 use evaluation::{Comparison, TestRow, check_champion, compare, figures, load_version, predict_test_rows};
 use model::{Decision, decide, figure, label};
@@ -13,7 +13,7 @@ use schema::{ConfigError, PipelineConfig};
 use serde::Serialize;
 use tracking::{CHALLENGER, CHAMPION, ModelVersion, Move, RegisteredModel, Registry, move_alias};
 
-use crate::{args::PromoteArgs, logged_model::SPLIT_TAG, registered};
+use crate::{args::PromoteArgs, logged_model::SPLIT_TAG, registered, run_paths, tracked};
 
 #[derive(Serialize)]
 struct Summary<'a> {
@@ -35,6 +35,7 @@ struct Candidate {
 /// Compares, and moves the alias if the answer is yes.
 pub(crate) fn promote(args: &PromoteArgs, progress: &Progress) -> anyhow::Result<Outcome> {
     let name = &args.name;
+    check_paths(args)?;
     let pipeline = settings(args)?;
     let (process, _) = check_input(&args.data, "process")?;
     let (registry, model) = registered::open(&args.tracking, name, progress)?;
@@ -103,6 +104,13 @@ pub(crate) fn promote(args: &PromoteArgs, progress: &Progress) -> anyhow::Result
     registry.tag_version(name, &version, "promotion", &why)?;
     let human = format!("promote   done: version {version} of {name} is the champion{shown}");
     Ok(Outcome::done(&summary, human))
+}
+
+/// That the store of runs, which is written, is none of the files that are read.
+fn check_paths(args: &PromoteArgs) -> anyhow::Result<()> {
+    let paths = RunPaths::default().stage_input("--data", &args.data).input("--pipeline-config", &args.pipeline_config);
+    let (tracking, _) = tracked::tracking(&args.tracking, Path::new("models"))?;
+    Ok(run_paths::add_store(paths, &tracking, &args.tracking).check()?)
 }
 
 fn settings(args: &PromoteArgs) -> anyhow::Result<PipelineConfig> {

@@ -35,7 +35,7 @@ use crate::{
     Args, Config,
     args::SearchArgs,
     data::{Wanted, read_wanted},
-    given, stage,
+    given, run_paths, stage,
     tracked::{speaker, tracking},
 };
 
@@ -112,13 +112,18 @@ struct Ground {
 pub(crate) fn search(args: &SearchArgs, progress: &Progress) -> anyhow::Result<Outcome> {
     let clock = Clock::start();
     let begun = Instant::now();
+    let (tracking, warning) = tracking(&args.tracking, &args.models_dir)?;
+    run_paths::of_training(&args.data, &args.models_dir, &tracking, &args.tracking)
+        .input("--config", &args.config)
+        .output("--output", &args.output)
+        .output("--models-dir", &leaderboard_path(args))
+        .check()?;
     let text = cli::read_text(&args.config, "--config")?;
     let mut section =
         SearchConfig::parse(&text).map_err(|error| anyhow::anyhow!("{}:{error}", args.config.display()))?.search;
     section.minutes = args.minutes.unwrap_or(section.minutes);
     section.trials = args.trials.unwrap_or(section.trials);
     ensure!(section.minutes > 0.0 && section.trials > 0, "--minutes and --trials must be above 0");
-    let (tracking, warning) = tracking(&args.tracking, &args.models_dir)?;
     warning.into_iter().for_each(|warning| progress.warn(warning));
     let budget = Duration::from_secs_f64(section.minutes * 60.0);
     let Ground { mut course, data, target } = ground(args, &section, begun + budget.mul_f64(DRAWING), progress)?;
@@ -219,7 +224,7 @@ impl Session<'_> {
         let config_file = write_atomically(&self.args.output, config.as_bytes())?;
         let seconds = self.begun.elapsed().as_secs_f64();
         let text = leaderboard::render(section, &self.course, &board, &winner, self.known, seconds);
-        let page = self.args.models_dir.join("search/leaderboard.html");
+        let page = leaderboard_path(self.args);
         let page_file = write_atomically(&page, text.as_bytes())?;
         let search_file = FileEntry::of(&self.args.config).context("reading the search")?;
         let files = [("leaderboard.html", page_file), ("model_config.yaml", config_file), ("search.yaml", search_file)]
@@ -275,6 +280,10 @@ impl Session<'_> {
         };
         Outcome::done(&summary, human)
     }
+}
+
+fn leaderboard_path(args: &SearchArgs) -> PathBuf {
+    args.models_dir.join("search/leaderboard.html")
 }
 
 fn on_all_rows(board: &[Entry]) -> usize {

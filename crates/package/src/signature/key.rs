@@ -1,5 +1,7 @@
 //! Keys: ECDSA over P-256 with SHA-256, in PEM files as openssl and cosign write them.
 
+use std::path::Path;
+
 use anyhow::{Context, anyhow, bail, ensure};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ring::{
@@ -26,6 +28,11 @@ pub(crate) fn given(named: &str) -> anyhow::Result<String> {
         Some(variable) => cli::variable(variable).with_context(|| format!("--key {named}: the variable is not set")),
         None => std::fs::read_to_string(named).with_context(|| format!("--key {named}: cannot be read")),
     }
+}
+
+/// The file of the key that is named, if it is one.
+pub(crate) fn file(named: &str) -> Option<&Path> {
+    (!named.starts_with(VARIABLE)).then(|| Path::new(named))
 }
 
 /// A key that signs.

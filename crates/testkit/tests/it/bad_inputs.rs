@@ -45,7 +45,7 @@ fn tables_that_are_no_tables() {
     );
     assert_eq!(
         workspace.fails(2, "process --input a.csv --output ./a.csv"),
-        "error: a.csv: is both input and output; name another output\n"
+        "error: --output ./a.csv is the same file as --input a.csv; name another output\n"
     );
 }
 

@@ -13,6 +13,7 @@ mod interruption;
 mod mlflow;
 mod models;
 mod onnx;
+mod output_paths;
 mod pages;
 mod pipeline;
 mod proxy;

@@ -305,7 +305,7 @@ fn a_file_is_scored_or_refused_with_its_line() {
         ),
         ("bad.csv", 2, "bad.csv: line 2: is not UTF-8 text"),
         ("absent.csv", 2, "absent.csv: no such file. Name another file"),
-        ("out.csv", 2, "out.csv: is both input and output; name another output"),
+        ("out.csv", 2, "--output out.csv is the same file as --input out.csv; name another output"),
         ("rows.parquet", 2, "rows.parquet: is not a .csv file; `train predict` reads and writes Parquet"),
     ] {
         let run = scored(input);
