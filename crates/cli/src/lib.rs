@@ -8,6 +8,7 @@ mod config_file;
 mod environment;
 mod generate;
 mod log_sink;
+mod misplaced;
 mod outcome;
 mod progress;
 mod run;

@@ -4,7 +4,7 @@ use std::{ffi::OsString, io::Write, process::ExitCode};
 
 use clap::{CommandFactory, FromArgMatches};
 
-use crate::{GlobalArgs, No, Outcome, OutputFormat, Progress, generate};
+use crate::{GlobalArgs, No, Outcome, OutputFormat, Progress, generate, misplaced::misplaced_flag};
 
 /// Parses the arguments, runs the program and turns its outcome into output and an exit code. `globals` finds the global
 /// flags among the parsed arguments.
@@ -18,12 +18,23 @@ pub fn run<A: CommandFactory + FromArgMatches>(
         Some(Err(message)) => return fail(&message, 2),
         None => {}
     }
-    let args = match A::command().try_get_matches_from(typed).and_then(|matches| A::from_arg_matches(&matches)) {
+    let unparsable = |error: clap::Error| {
+        let _ = error.print();
+        ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+    };
+    let parsed = A::command().try_get_matches_from(&typed);
+    if let Some(message) =
+        misplaced_flag(&A::command(), &typed).filter(|_| !matches!(&parsed, Err(help) if !help.use_stderr()))
+    {
+        return fail(&message, 2);
+    }
+    let matches = match parsed {
+        Ok(matches) => matches,
+        Err(error) => return unparsable(error),
+    };
+    let args = match A::from_arg_matches(&matches) {
         Ok(args) => args,
-        Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
-        }
+        Err(error) => return unparsable(error),
     };
     let flags = globals(&args).clone();
     let progress = Progress::new(&flags);

@@ -96,18 +96,6 @@ pub(crate) enum Command {
     },
 }
 
-impl Command {
-    /// What was typed.
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Verify { .. } => "verify",
-            Self::Image(_) => "image",
-            Self::Sign(_) => "sign",
-            Self::Push { .. } => "push",
-        }
-    }
-}
-
 #[derive(ClapArgs, Debug)]
 pub(crate) struct ImageArgs {
     /// The bundle: its folder or its .tar.gz

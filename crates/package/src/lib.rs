@@ -30,11 +30,6 @@ use args::Command;
 /// If the stage could not run, or its answer is no ([`cli::No`]).
 pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
     let Some(command) = &args.command else { return run(&Config::check(args)?, progress) };
-    anyhow::ensure!(
-        args.models_dir.is_none() && args.output.is_none(),
-        "--models-dir and --output before it mean nothing to `{}`; its own flags come behind it",
-        command.name()
-    );
     match command {
         Command::Verify { what, key } => verify(what, key.as_deref()),
         Command::Image(args) => image::image(args, progress),

@@ -35,10 +35,6 @@ use cli::{Outcome, Progress};
 pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
     match &args.command {
         Some(args::Command::Init(init_args)) => {
-            anyhow::ensure!(
-                args.input.is_none() && args.output.is_none(),
-                "--input and --output before `init` mean nothing; write them behind it"
-            );
             let config = InitConfig::check(init_args, args.global.force)?;
             frame::on_shared_threads(|| init(&config, progress))
         }

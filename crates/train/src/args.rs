@@ -238,19 +238,3 @@ pub(crate) struct RollbackArgs {
     #[command(flatten)]
     pub(crate) tracking: TrackingArgs,
 }
-
-impl Command {
-    /// As it is typed.
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Search(_) => "search",
-            Self::Predict(_) => "predict",
-            Self::Runs(_) => "runs",
-            Self::Relocate(_) => "relocate",
-            Self::Sync(_) => "sync",
-            Self::Versions(_) => "versions",
-            Self::Promote(_) => "promote",
-            Self::Rollback(_) => "rollback",
-        }
-    }
-}

@@ -45,21 +45,6 @@ pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
         let config = Config::check(args)?;
         return frame::on_shared_threads(|| run(&config, progress));
     };
-    anyhow::ensure!(
-        args.config.is_none() && args.data.is_none() && args.models_dir.is_none(),
-        "--config, --data and --models-dir before `{}` mean nothing; write what it takes behind it",
-        command.name()
-    );
-    anyhow::ensure!(
-        !args.register && args.parent_run.is_none() && args.import.is_none(),
-        "--register, --parent-run and --import before `{}` mean nothing; they belong to a training",
-        command.name()
-    );
-    anyhow::ensure!(
-        args.tracking.mlflow_tracking_uri.is_none(),
-        "--mlflow-tracking-uri before `{}` means nothing; write it behind it, if it takes one",
-        command.name()
-    );
     match command {
         Command::Search(search_args) => frame::on_shared_threads(|| search::search(search_args, progress)),
         Command::Predict(predict_args) => {

@@ -379,11 +379,11 @@ fn arguments_that_mean_nothing() {
     let workspace = Workspace::new();
     assert_eq!(
         workspace.fails(2, "process --input a.csv init --input a.csv --target b --output c.yaml"),
-        "error: --input and --output before `init` mean nothing; write them behind it\n"
+        "error: --input stands before `init`, which would run without it; write it behind: process init --input …\n"
     );
     assert_eq!(
         workspace.fails(2, "package --output o verify b.tar.gz"),
-        "error: --models-dir and --output before it mean nothing to `verify`; its own flags come behind it\n"
+        "error: --output stands before `verify`, which has no such flag; leave it out, or run `package` without `verify`\n"
     );
     for program in ["process", "engineer", "train", "package"] {
         let stderr = workspace.fails(2, &format!("{program} --colour red"));

@@ -29,6 +29,7 @@ mod serving;
 mod serving_models;
 mod serving_operation;
 mod serving_seen;
+mod subcommands;
 mod tables;
 mod workflow_archives;
 mod workflow_artifacts;

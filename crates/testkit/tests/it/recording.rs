@@ -163,7 +163,11 @@ fn runs_that_cannot_be_listed_are_refused_in_words() {
     assert_eq!(workspace.fails(1, "train runs --experiment boats"), "error: mlflow.db: has no experiment \"boats\"\n");
     assert_eq!(workspace.ok("train runs --experiment Default"), "no runs in mlflow.db\n");
     let stderr = workspace.fails(2, "train --mlflow-tracking-uri sqlite:///other.db runs");
-    assert_eq!(stderr, "error: --mlflow-tracking-uri before `runs` means nothing; write it behind it, if it takes one\n");
+    assert_eq!(
+        stderr,
+        "error: --mlflow-tracking-uri stands before `runs`, which would run without it; write it behind: train runs \
+         --mlflow-tracking-uri …\n"
+    );
 }
 
 #[test]
