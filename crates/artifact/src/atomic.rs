@@ -86,19 +86,6 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<FileEntry, Artifact
     file.commit()
 }
 
-/// Waits until no other program holds `folder`, makes it if need be, and holds it until the file is dropped or the program ends:
-/// for files that only mean something together.
-///
-/// # Errors
-/// If the folder cannot be made, opened or locked.
-pub fn lock_folder(folder: &Path) -> Result<File, ArtifactError> {
-    let folder = if folder == Path::new("") { Path::new(".") } else { folder };
-    fs::create_dir_all(folder).map_err(ArtifactError::io(folder, "make the folder"))?;
-    let lock = File::open(folder).map_err(ArtifactError::io(folder, "lock it"))?;
-    lock.lock().map_err(ArtifactError::io(folder, "lock it"))?;
-    Ok(lock)
-}
-
 fn folder_of(path: &Path) -> PathBuf {
     match path.parent() {
         Some(parent) if parent != Path::new("") => parent.to_owned(),

@@ -8,11 +8,12 @@ mod bundle;
 mod digest;
 mod envelope;
 mod error;
+mod folder_lock;
 mod manifest;
 mod output_paths;
 mod run_record;
 
-pub use atomic::{AtomicFile, lock_folder, write_atomically};
+pub use atomic::{AtomicFile, write_atomically};
 pub use bundle::{
     BUNDLE_MANIFEST, BundleFiles, BundleManifest, Gate, GateAnswer, Link, NamedDigest, read_bundle, write_bundle_archive,
     write_bundle_folder,
@@ -23,6 +24,7 @@ pub use envelope::{
     read_envelope_or_older, write_envelope,
 };
 pub use error::ArtifactError;
+pub use folder_lock::{FolderLocks, Waiting, lock_to_read, lock_to_write};
 pub use manifest::{FileEntry, MANIFEST_VERSION, Manifest, check_input, manifest_path, relative_path};
 pub use output_paths::RunPaths;
 pub use run_record::{

@@ -299,15 +299,16 @@ fn resolve(path: &Path) -> PathBuf {
     found
 }
 
+/// Device and inode of what is at a path.
 #[cfg(unix)]
-fn inode(path: &Path) -> Option<(u64, u64)> {
+pub(crate) fn inode(path: &Path) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;
     fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
 /// Names are all that can be compared here.
 #[cfg(not(unix))]
-fn inode(_: &Path) -> Option<(u64, u64)> {
+pub(crate) fn inode(_: &Path) -> Option<(u64, u64)> {
     None
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     io::{IsTerminal, Write},
+    path::Path,
     thread,
     time::Duration,
 };
@@ -38,6 +39,11 @@ impl Progress {
     /// A step, for `-v`.
     pub fn detail(&self, message: impl AsRef<str>) {
         self.say(1, "", message.as_ref());
+    }
+
+    /// That another program is waited for, which holds a folder.
+    pub fn waiting(&self, folder: &Path) {
+        self.warn(format!("waiting until another program is done with {}", folder.display()));
     }
 
     fn say(&self, level: i8, prefix: &str, message: &str) {

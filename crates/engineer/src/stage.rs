@@ -1,9 +1,11 @@
 //! The stage as a whole: up to date? else learn, transform, commit.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use anyhow::ensure;
-use artifact::{AtomicFile, MANIFEST_VERSION, Manifest, check_input, write_atomically, write_envelope};
+use artifact::{
+    AtomicFile, MANIFEST_VERSION, Manifest, check_input, lock_to_read, lock_to_write, write_atomically, write_envelope,
+};
 use cli::{Clock, No, Outcome, Progress};
 use drift::{Profiler, Reference};
 use features::{Fitter, PREPROCESSOR, Preprocessor, RowError};
@@ -21,8 +23,8 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 struct Summary<'a> {
     stage: &'static str,
     status: &'static str,
-    output: &'a std::path::Path,
-    preprocessor: &'a std::path::Path,
+    output: &'a Path,
+    preprocessor: &'a Path,
     rows: &'a BTreeMap<String, u64>,
 }
 
@@ -33,6 +35,8 @@ struct Summary<'a> {
 /// that is refused.
 pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     let clock = Clock::start();
+    let waiting = |folder: &Path| progress.waiting(folder);
+    let reading = lock_to_read(&config.input, &waiting);
     let (process, input) = check_input(&config.input, "process")?;
     ensure!(
         process.schema == config.schema.fingerprint(),
@@ -53,6 +57,10 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     let (preprocessor, reference) = learn(config, progress)?;
     progress.detail(format!("{} features learned after {} ms", preprocessor.feature_names().len(), clock.elapsed_ms()));
     let (file, rows) = transform(config, &preprocessor, progress)?;
+    // nobody waits for a folder while he holds another
+    drop(reading);
+    let folders = [&config.output, &config.preprocessor].map(|path| path.parent().unwrap_or(Path::new("")));
+    let _locks = lock_to_write(&folders, &waiting)?;
     let preprocessor_file = write_envelope(&config.preprocessor, PREPROCESSOR.into(), preprocessor.file())?;
     let reference_file = write_atomically(&config.reference, reference.render().as_bytes())?;
     let manifest = Manifest {

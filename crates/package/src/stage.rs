@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use anyhow::Context;
 use artifact::{
     BUNDLE_MANIFEST, BundleFiles, BundleManifest, Digest, FileEntry, Gate, MANIFEST_VERSION, Manifest, RunRecord,
-    read_bundle, write_atomically, write_bundle_archive, write_bundle_folder,
+    lock_to_read, read_bundle, write_atomically, write_bundle_archive, write_bundle_folder,
 };
 use cli::{Clock, Outcome, Progress};
 use drift::Reference;
@@ -54,6 +54,8 @@ struct Packed {
 /// misses a gate is an outcome, refused.
 pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     let clock = Clock::start();
+    // a file that is being written would be taken for one that was changed
+    let _locks = lock_to_read(&config.trained.join("model.bin"), &|folder| progress.waiting(folder));
     let lineage = walk(config)?;
     progress.detail(format!(
         "lineage unbroken: {}",

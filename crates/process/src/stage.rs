@@ -1,9 +1,9 @@
 //! The stage as a whole: up to date? else scan, clean, balance, commit.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use anyhow::Context;
-use artifact::{FileEntry, MANIFEST_VERSION, Manifest, write_atomically};
+use artifact::{FileEntry, MANIFEST_VERSION, Manifest, lock_to_write, write_atomically};
 use cli::{Clock, No, Outcome, Progress};
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +23,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 struct Summary<'a> {
     stage: &'static str,
     status: &'static str,
-    output: &'a std::path::Path,
+    output: &'a Path,
     rows: &'a BTreeMap<String, u64>,
     suspected_leakage: Vec<String>,
 }
@@ -86,6 +86,7 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
         let page = || write_atomically(&config.page, page::render(&report).as_bytes());
         rayon::join(|| write_atomically(&config.report, text.as_bytes()), page)
     };
+    let _locks = lock_to_write(&[config.output.parent().unwrap_or(Path::new(""))], &|folder| progress.waiting(folder))?;
     let (table, (quarantine, (report_file, page))) =
         rayon::join(|| file.commit(), || rayon::join(|| quarantine_file.commit(), write_reports));
     let manifest = Manifest {

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use artifact::lock_folder;
+use artifact::lock_to_write;
 use serde::Serialize;
 
 use crate::{
@@ -45,7 +45,7 @@ pub fn sync(
     done: &mut dyn FnMut(usize),
 ) -> Result<Synced, TrackingError> {
     // two at a time could make a run twice
-    let _lock = lock_folder(&from.folder())?;
+    let _locks = lock_to_write(&[&from.folder()], &|_| {})?;
     // a program that was killed sends nothing more
     let _ = from.reap();
     let ids = from.run_ids(experiment)?;

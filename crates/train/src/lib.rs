@@ -48,7 +48,7 @@ pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
     match command {
         Command::Search(search_args) => frame::on_shared_threads(|| search::search(search_args, progress)),
         Command::Predict(predict_args) => {
-            let config = PredictConfig::check(predict_args)?;
+            let config = PredictConfig::check(predict_args, progress)?;
             frame::on_shared_threads(|| predict(&config, progress))
         }
         Command::Runs(runs_args) => runs::list(runs_args, progress),

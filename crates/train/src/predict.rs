@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
-use artifact::{AtomicFile, RunPaths};
+use artifact::{AtomicFile, RunPaths, lock_to_read};
 use cli::{No, Outcome, Progress};
 use frame::{Block, Format, Rejected, Source, TableWriter, TargetColumn};
 use model::{Contributions, Explainer, Matrix};
@@ -44,7 +44,7 @@ struct Summary<'a> {
 
 impl PredictConfig {
     /// Loads model and preprocessor and makes sure that they belong together.
-    pub(crate) fn check(args: &PredictArgs) -> anyhow::Result<Self> {
+    pub(crate) fn check(args: &PredictArgs, progress: &Progress) -> anyhow::Result<Self> {
         Format::of(&args.input)?;
         Format::of(&args.output)?;
         let bundle = args.models_dir.join(MODEL_FILE).exists();
@@ -58,6 +58,8 @@ impl PredictConfig {
         let label = "--models-dir";
         if bundle { paths.input(label, &folder) } else { paths.stage_input(label, &model_path) }.check()?;
         let beside = folder.join(PREPROCESSOR_FILE);
+        // a bundle is put into its place as a whole
+        let _locks = (!bundle).then(|| lock_to_read(&model_path, &|folder| progress.waiting(folder)));
         let recorded =
             artifact::Manifest::read_beside(&model_path)?.and_then(|manifest| Some(manifest.inputs.get(1)?.path.clone()));
         let preprocessor_path = recorded.filter(|_| !bundle).unwrap_or(beside);

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use anyhow::Context;
-use artifact::{Manifest, RunPaths, check_input};
+use artifact::{Manifest, RunPaths, check_input, lock_to_read};
 use cli::{No, Outcome, Progress};
 use evaluation::{Comparison, TestRow, check_champion, compare, figures, load_version, predict_test_rows};
 use model::{Decision, decide, figure, label};
@@ -37,6 +37,7 @@ pub(crate) fn promote(args: &PromoteArgs, progress: &Progress) -> anyhow::Result
     let name = &args.name;
     check_paths(args)?;
     let pipeline = settings(args)?;
+    let _locks = lock_to_read(&args.data, &|folder| progress.waiting(folder));
     let (process, _) = check_input(&args.data, "process")?;
     let (registry, model) = registered::open(&args.tracking, name, progress)?;
     let version = chosen(args, &model)?;

@@ -17,7 +17,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use artifact::{Digest, FileEntry, RunRecord, RunStatus, write_atomically};
+use artifact::{Digest, FileEntry, RunRecord, RunStatus, lock_to_read, write_atomically};
 use cli::{Clock, Outcome, Progress};
 use model::{SearchConfig, SearchSection, figure, label};
 use serde::Serialize;
@@ -299,6 +299,7 @@ fn warn_of(faults: &[String], progress: &Progress) {
 
 /// Reads the training rows; the test rows are not kept.
 fn ground(args: &SearchArgs, section: &SearchSection, deadline: Instant, progress: &Progress) -> anyhow::Result<Ground> {
+    let _locks = lock_to_read(&args.data, &|folder| progress.waiting(folder));
     let (_, data, preprocessor) = given::given(&args.data)?;
     let preprocessor = given::open(&preprocessor)?;
     let target = preprocessor.schema().target().name.clone();

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, path::Path};
 
 use anyhow::ensure;
-use artifact::{FileEntry, MANIFEST_VERSION, Manifest, RunRecord, lock_folder, write_atomically, write_envelope};
+use artifact::{
+    FileEntry, FolderLocks, MANIFEST_VERSION, Manifest, RunRecord, lock_to_read, lock_to_write, write_atomically,
+    write_envelope,
+};
 use cli::{Clock, Outcome, Progress};
 use drift::{NumberReference, Reference};
 use features::Preprocessor;
@@ -12,7 +15,7 @@ use serde::Serialize;
 
 use crate::{
     Config,
-    data::read,
+    data::{Dataset, read},
     experiment::{Findings, experiment},
     given,
     lineage::Lineage,
@@ -54,6 +57,7 @@ struct Given {
 /// If the inputs are not what `engineer` wrote, the configuration does not fit them, or nothing can be written.
 pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     let clock = Clock::start();
+    let reading = lock_to_read(&config.data, &|folder| progress.waiting(folder));
     let (engineer, data, preprocessor) = given::given(&config.data)?;
     let reference = given::reference(&engineer)?;
     if !config.force
@@ -76,7 +80,9 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     let opening = opening(config, target, &clock);
     let mut run = TrackedRun::begin(config, opening.clone(), progress)?;
     let given = Given { data, preprocessor, reference, lineage: Lineage::of(engineer), checked };
-    match fit_and_write(config, &given, opening, &mut run, &clock, progress) {
+    let done = read_dataset(config, &given, reading, progress)
+        .and_then(|dataset| fit_and_write(config, &given, &dataset, opening, &mut run, &clock, progress));
+    match done {
         Ok((record, found)) => Ok(summarise(config, "done", &record, &found)),
         Err(error) => {
             run.fail(&error, progress);
@@ -99,11 +105,19 @@ fn unchanged(config: &Config, inputs: &[FileEntry]) -> anyhow::Result<Option<Run
     Ok(Some(record))
 }
 
+/// The featured table; nobody has to wait for its folder from then on.
+fn read_dataset(config: &Config, given: &Given, reading: FolderLocks, progress: &Progress) -> anyhow::Result<Dataset> {
+    let dataset = read(config, &given.checked.schema().target().name, progress);
+    drop(reading);
+    dataset
+}
+
 /// From the featured table to the files of the run and its place in the store. The manifests come last: without them the stage
 /// runs again.
 fn fit_and_write(
     config: &Config,
     given: &Given,
+    dataset: &Dataset,
     opening: RunRecord,
     run: &mut TrackedRun,
     clock: &Clock,
@@ -111,8 +125,7 @@ fn fit_and_write(
 ) -> anyhow::Result<(RunRecord, Found)> {
     let Given { data, preprocessor, reference, checked, lineage } = given;
     let target = checked.schema().target().name.clone();
-    let dataset = read(config, &target, progress)?;
-    let findings = experiment(config, &dataset, checked, progress)?;
+    let findings = experiment(config, dataset, checked, progress)?;
     findings.warnings.iter().for_each(|warning| progress.warn(warning));
     let schema = checked.schema().fingerprint();
     let model = Model::check(ModelFile {
@@ -136,10 +149,10 @@ fn fit_and_write(
         schema: schema.clone(),
         preprocessor: preprocessor.clone(),
     };
-    let mut record = finished(opening, config, &dataset, &findings, &inputs);
-    let page = page::render(&record, &dataset, &findings, checked, lineage);
+    let mut record = finished(opening, config, dataset, &findings, &inputs);
+    let page = page::render(&record, dataset, &findings, checked, lineage);
     // another training into the same folder waits here, so that files of two runs are never mixed
-    let _lock = lock_folder(trained)?;
+    let _locks = lock_to_write(&[trained], &|folder| progress.waiting(folder))?;
     let model_file = write_envelope(&config.model_file, MODEL.into(), model.file())?;
     let predictions = predictions(&dataset.test.y, &findings);
     let predictions_file = write_atomically(&config.predictions_file, predictions.as_bytes())?;
@@ -149,7 +162,7 @@ fn fit_and_write(
     let reference_file = write_atomically(&config.reference_file, found.render().as_bytes())?;
     let mut files =
         RunFiles::new(config, [&model_file, &predictions_file, &page_file, &reference_file], preprocessor, lineage)?;
-    files.extend(plots::files(&dataset, &findings, &inputs.target));
+    files.extend(plots::files(dataset, &findings, &inputs.target));
     record.artifacts = files.entries(trained);
     record.times.ended_at_ms = cli::now_ms();
     let mut text = serde_json::to_string_pretty(&record)?;
