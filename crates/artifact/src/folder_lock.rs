@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{ArtifactError, Manifest, output_paths::inode};
+use crate::{ArtifactError, Manifest, place::inode};
 
 /// Stages that are walked back from a file at most.
 const MAX_STAGES: usize = 8;

@@ -11,6 +11,7 @@ mod error;
 mod folder_lock;
 mod manifest;
 mod output_paths;
+mod place;
 mod run_record;
 
 pub use atomic::{AtomicFile, write_atomically};

@@ -104,12 +104,17 @@ impl Manifest {
     /// If one cannot be written.
     pub fn write_beside_outputs(&self) -> Result<(), ArtifactError> {
         thread::scope(|scope| {
-            let writers: Vec<_> = self.outputs.iter().map(|output| scope.spawn(|| self.write_at(&output.path))).collect();
+            let writers: Vec<_> =
+                self.outputs.iter().map(|output| scope.spawn(|| self.write_beside(&output.path))).collect();
             writers.into_iter().try_for_each(|writer| writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         })
     }
 
-    fn write_at(&self, output: &Path) -> Result<(), ArtifactError> {
+    /// Writes the manifest beside `output`, which need not be one of its outputs.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write_beside(&self, output: &Path) -> Result<(), ArtifactError> {
         write_atomically(&manifest_path(output), self.render_beside(output)?.as_bytes()).map(|_| ())
     }
 

@@ -5,22 +5,14 @@
 //! has no inodes, hard links are not seen.
 
 use std::{
-    collections::VecDeque,
-    ffi::OsString,
     fs,
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
 };
 
-use crate::{ArtifactError, Manifest, atomic::is_temporary_name, manifest_path};
+use crate::{ArtifactError, Manifest, manifest_path, place::Place};
 
-/// Links that are followed at most, as on Linux.
-const MAX_LINKS: usize = 40;
 /// Stages that are walked back from an input at most.
 const MAX_STAGES: usize = 8;
-/// The folder of devices: a file that is written there would take the place of a device.
-const DEVICES: &str = "/dev";
-/// A folder of ordinary files all the same.
-const SHARED_MEMORY: &str = "/dev/shm";
 
 /// The files that a run reads and writes. Each has a label for messages: its flag, or what it is to a flag.
 #[derive(Clone, Debug, Default)]
@@ -198,118 +190,18 @@ fn check_outputs(
 /// That what is there can be replaced by what is written.
 fn check_kind(output: &Labelled, place: &Place, extent: Extent) -> Result<(), ArtifactError> {
     let refusal = |problem| Err(ArtifactError::UnfitOutput { output: output.text(), problem });
-    let found = fs::metadata(&place.target);
+    let is_other = |is_fit: fn(&fs::Metadata) -> bool| fs::metadata(&place.target).is_ok_and(|found| !is_fit(&found));
     match extent {
         Extent::Database => Ok(()),
         Extent::File | Extent::Manifest if place.is_folder => refusal("is a folder; name a file"),
-        Extent::File | Extent::Manifest if place.is_among_devices() || found.is_ok_and(|found| !found.is_file()) => {
+        Extent::File | Extent::Manifest if place.is_among_devices() || is_other(fs::Metadata::is_file) => {
             refusal("is a device or a pipe, not a file that can be replaced; name another output")
         }
-        Extent::Folder | Extent::NewFiles if found.is_ok_and(|found| !found.is_dir()) => {
+        Extent::Folder | Extent::NewFiles if is_other(fs::Metadata::is_dir) => {
             refusal("is not a folder; name another output")
         }
         Extent::File | Extent::Manifest | Extent::Folder | Extent::NewFiles => Ok(()),
     }
-}
-
-/// Where a path leads.
-#[derive(Clone, Debug)]
-struct Place {
-    /// The name itself, in its folder without links: what a rename replaces.
-    entry: PathBuf,
-    /// The file that is read there: the name, with links followed.
-    target: PathBuf,
-    /// Device and inode of what is there.
-    inode: Option<(u64, u64)>,
-    is_folder: bool,
-}
-
-impl Place {
-    fn of(path: &Path) -> Self {
-        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let target = resolve(&absolute);
-        let entry = match (absolute.parent(), absolute.file_name()) {
-            (Some(parent), Some(name)) => resolve(parent).join(name),
-            _ => target.clone(),
-        };
-        Self { inode: inode(&target), is_folder: target.is_dir(), entry, target }
-    }
-
-    /// Whether both are one file: a rename over either, or a write through it, changes what is read at the other.
-    fn is(&self, other: &Self) -> bool {
-        self.has_name_of(other) || self.has_inode_of(other)
-    }
-
-    fn has_name_of(&self, other: &Self) -> bool {
-        [&self.entry, &self.target].iter().any(|name| [&other.entry, &other.target].contains(name))
-    }
-
-    fn has_inode_of(&self, other: &Self) -> bool {
-        self.inode.is_some() && self.inode == other.inode
-    }
-
-    /// Whether this lies below the other, whatever that is.
-    fn lies_in(&self, other: &Self) -> bool {
-        let is_other = |folder: &Path| {
-            folder == other.target || folder == other.entry || (other.inode.is_some() && inode(folder) == other.inode)
-        };
-        [&self.entry, &self.target].into_iter().any(|name| name.ancestors().skip(1).any(is_other))
-    }
-
-    /// Whether writing the other would remove this, because its name is that of a temporary file which a killed run left.
-    fn is_temporary_of(&self, other: &Self) -> bool {
-        let of = |entry: &Path| Some((entry.parent()?.to_owned(), entry.file_name()?.to_string_lossy().into_owned()));
-        let (Some((folder, name)), Some((other_folder, other_name))) = (of(&self.entry), of(&other.entry)) else {
-            return false;
-        };
-        folder == other_folder && is_temporary_name(&name, &other_name)
-    }
-
-    fn is_among_devices(&self) -> bool {
-        self.entry.starts_with(DEVICES) && !self.entry.starts_with(SHARED_MEMORY)
-    }
-}
-
-/// An absolute path without links, `.` and `..`, as the system would go it. Names that are not there yet are taken as they stand.
-fn resolve(path: &Path) -> PathBuf {
-    let mut rest: VecDeque<OsString> = path.components().map(|part| part.as_os_str().to_owned()).collect();
-    let mut found = PathBuf::new();
-    let mut links = 0;
-    while let Some(part) = rest.pop_front() {
-        match Path::new(&part).components().next() {
-            None | Some(Component::CurDir) => {}
-            Some(Component::ParentDir) => {
-                found.pop();
-            }
-            Some(Component::RootDir | Component::Prefix(_)) => found.push(&part),
-            Some(Component::Normal(name)) => {
-                let next = found.join(name);
-                match fs::read_link(&next) {
-                    Ok(link) if links < MAX_LINKS => {
-                        links += 1;
-                        for part in link.components().rev() {
-                            rest.push_front(part.as_os_str().to_owned());
-                        }
-                    }
-                    _ => found = next,
-                }
-            }
-        }
-    }
-    found
-}
-
-/// Device and inode of what is at a path.
-#[cfg(unix)]
-pub(crate) fn inode(path: &Path) -> Option<(u64, u64)> {
-    use std::os::unix::fs::MetadataExt;
-    fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
-}
-
-/// Names are all that can be compared here.
-#[cfg(not(unix))]
-pub(crate) fn inode(_: &Path) -> Option<(u64, u64)> {
-    None
 }
 
 #[cfg(all(test, unix))]

@@ -43,7 +43,7 @@ impl Progress {
 
     /// That another program is waited for, which holds a folder.
     pub fn waiting(&self, folder: &Path) {
-        self.warn(format!("waiting until another program is done with {}", folder.display()));
+        self.warn(format!("waiting, without a time limit, until another program is done with {}", folder.display()));
     }
 
     fn say(&self, level: i8, prefix: &str, message: &str) {

@@ -25,7 +25,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-use crate::{Metric, Owner, Place, Run, RunFile, RunStore, TrackingError, alive::Alive, mlmodel, store::copy_all};
+use crate::{Metric, Owner, Place, Run, RunFile, RunStore, Status, TrackingError, alive::Alive, mlmodel, store::copy_all};
 pub use relocate::{RelocateError, Relocated};
 
 const SCHEMA: &str = include_str!("embedded/schema.sql");
@@ -226,6 +226,16 @@ impl RunStore for EmbeddedStore {
             alive.clear();
         }
         Ok(place)
+    }
+
+    fn is_finished(&self, run: &Run) -> Result<bool, TrackingError> {
+        if !self.database.exists() {
+            return Ok(false);
+        }
+        let sql = "SELECT EXISTS (SELECT 1 FROM runs WHERE run_uuid = ?1 AND status = ?2)";
+        let found =
+            self.connect_existing()?.query_row(sql, [run.run_id.as_str(), Status::Finished.name()], |row| row.get(0));
+        found.map_err(TrackingError::sqlite(&self.database))
     }
 
     fn reap(&self) -> Result<Vec<String>, TrackingError> {

@@ -307,5 +307,10 @@ pub fn new_run_id() -> String {
 
 /// A new id of a logged model: `m-` and 32 hexadecimal digits.
 pub fn new_model_id() -> String {
-    format!("m-{}", new_run_id())
+    model_id_of(&new_run_id())
+}
+
+/// The id of the one logged model of a run.
+pub fn model_id_of(run_id: &str) -> String {
+    format!("m-{run_id}")
 }

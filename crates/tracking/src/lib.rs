@@ -23,7 +23,7 @@ mod tracker;
 pub use embedded::{EmbeddedStore, RelocateError, Relocated};
 pub use entity::{
     Dataset, ListedRun, LoggedModel, MODEL_TAG, Metric, PARENT_TAG, RESUMED_TAG, RUN_TAG, Registration, Run, Status,
-    new_model_id, new_run_id,
+    model_id_of, new_model_id, new_run_id,
 };
 pub use error::TrackingError;
 pub use location::Location;

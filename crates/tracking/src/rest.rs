@@ -193,6 +193,16 @@ impl RunStore for RestStore {
         delivered
     }
 
+    fn is_finished(&self, run: &Run) -> Result<bool, TrackingError> {
+        let found = if run.tags.contains_key(RESUMED_TAG) {
+            vec![api::run(&self.connection, &run.run_id)?]
+        } else {
+            let experiment = api::experiment(&self.connection, &run.experiment)?;
+            api::runs_with_tag(&self.connection, &experiment, RUN_TAG, &run.run_id)?
+        };
+        Ok(found.iter().any(|found| found.info.status == Status::Finished.name()))
+    }
+
     fn reap(&self) -> Result<Vec<String>, TrackingError> {
         let mut killed = Vec::new();
         for mark in self.marks.iter().flat_map(|folder| Alive::abandoned(folder)) {

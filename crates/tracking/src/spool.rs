@@ -159,6 +159,11 @@ impl Spool {
         Ok(folder)
     }
 
+    /// Whether the run waits here, whole.
+    pub fn holds(&self, run_id: &str) -> bool {
+        self.folder.join(run_id).join(RECORD).exists()
+    }
+
     /// Where the files of an owner wait.
     fn below(owner: &Owner) -> PathBuf {
         match owner {

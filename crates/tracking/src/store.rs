@@ -34,6 +34,12 @@ pub trait RunStore: std::fmt::Debug + Send + Sync {
     /// If the store cannot be written, or a file cannot be read. What is there of the run then is completed by the next call.
     fn end(&self, run: &Run, files: &[RunFile]) -> Result<Place, TrackingError>;
 
+    /// Whether the store has the run, whole and well ended.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn is_finished(&self, run: &Run) -> Result<bool, TrackingError>;
+
     /// Marks the runs as killed whose program is gone without having ended them; returns their ids.
     ///
     /// # Errors

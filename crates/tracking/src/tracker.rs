@@ -174,12 +174,27 @@ impl Tracker {
     /// Begins to record a run, beside the work: notes that it is under way, [catches up](Self::catch_up), and looks at the machine from
     /// time to time.
     pub fn begin(&self, run: &Run, warn: &Warn) -> UnderWay {
+        self.start(run, warn, true)
+    }
+
+    /// The same for a run of which a store may have a part: it is looked for when the run is [recorded](Self::end), and not made again.
+    pub fn repeat(&self, run: &Run, warn: &Warn) -> UnderWay {
+        self.start(run, warn, false)
+    }
+
+    /// Whether a store has the run, whole and well ended, or it waits for one. A store that cannot be read has nothing.
+    pub fn is_recorded(&self, run: &Run) -> bool {
+        let stores = [Some(&self.store), self.fallback.as_ref()];
+        stores.into_iter().flatten().any(|store| store.is_finished(run).unwrap_or(false)) || self.spool.holds(&run.run_id)
+    }
+
+    fn start(&self, run: &Run, warn: &Warn, is_new: bool) -> UnderWay {
         let (stop, stopped) = mpsc::channel();
         let (store, fallback, run, sampling) = (self.store.clone(), self.fallback.clone(), run.clone(), self.sampling);
         let (spool, warn) = (self.spool.clone(), warn.clone());
         let background = thread::spawn(move || {
-            let begun = match store.begin(&run) {
-                Ok(_) => {
+            let begun = match if is_new { store.begin(&run).map(drop) } else { Ok(()) } {
+                Ok(()) => {
                     catch_up(&*store, fallback.as_deref(), &spool).into_iter().for_each(|warning| warn(warning));
                     true
                 }

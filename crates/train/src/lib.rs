@@ -9,6 +9,7 @@ mod coverage;
 mod data;
 mod experiment;
 mod given;
+mod interrupted;
 mod lineage;
 mod logged_model;
 mod page;

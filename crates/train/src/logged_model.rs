@@ -49,7 +49,9 @@ pub(crate) struct Made<'a> {
 
 /// Adds the model to `run`, and its registration if that was asked for; returns its files, and what could not be written.
 pub(crate) fn add(config: &Config, run: &mut Run, record: &RunRecord, made: &Made) -> (Vec<RunFile>, Option<String>) {
-    let model_id = tracking::new_model_id();
+    // a run that is recorded again has the same model; one that was gone on with may have several
+    let model_id =
+        if config.resumed.is_some() { tracking::new_model_id() } else { tracking::model_id_of(&record.identity.run_id) };
     let created = run.end_time.unwrap_or(run.start_time);
     let mut tags = record.tags.clone();
     let (exported, warning) = match onnx::export(made.preprocessor, made.model) {

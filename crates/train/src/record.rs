@@ -15,8 +15,8 @@ use tracking::{Content, RunFile};
 
 use crate::{Config, coverage, data::Dataset, experiment::Findings, lineage::Lineage};
 
-/// The run as it begins: who runs what.
-pub(crate) fn opening(config: &Config, target: &str, clock: &Clock) -> RunRecord {
+/// The run as it begins: who runs what. A run that is `repeated` because it could not be recorded keeps its id and its times.
+pub(crate) fn opening(config: &Config, target: &str, clock: &Clock, repeated: Option<&RunRecord>) -> RunRecord {
     let mut parameters: BTreeMap<String, Value> = config.parameters.named(None).into_iter().collect();
     parameters.insert("algorithm".into(), json!(config.algorithm.name()));
     parameters.insert("random_state".into(), json!(config.seed));
@@ -31,7 +31,9 @@ pub(crate) fn opening(config: &Config, target: &str, clock: &Clock) -> RunRecord
     if let Some(commit) = &commit {
         tags.insert("commit".into(), commit.clone());
     }
-    let run_id = config.resumed.clone().unwrap_or_else(tracking::new_run_id);
+    let known = config.resumed.clone().or_else(|| Some(repeated?.identity.run_id.clone()));
+    let run_id = known.unwrap_or_else(tracking::new_run_id);
+    let times = RunTimes { started_at_ms: clock.started_at_ms, ..RunTimes::default() };
     RunRecord {
         format_version: RUN_RECORD_VERSION,
         identity: RunIdentity {
@@ -47,7 +49,7 @@ pub(crate) fn opening(config: &Config, target: &str, clock: &Clock) -> RunRecord
         parameters,
         tags,
         warnings: config.warnings.clone(),
-        times: RunTimes { started_at_ms: clock.started_at_ms, ..RunTimes::default() },
+        times: repeated.map_or(times, |record| record.times.clone()),
         ..RunRecord::default()
     }
 }

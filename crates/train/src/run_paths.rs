@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use artifact::RunPaths;
 use tracking::{EmbeddedStore, Location, Spool, Tracking};
 
-use crate::args::TrackingArgs;
+use crate::{args::TrackingArgs, interrupted::note_path};
 
 /// The files that a training writes into `<models>/trained`.
 #[derive(Clone, Debug)]
@@ -42,7 +42,9 @@ pub(crate) fn of_training(data: &Path, models_dir: &Path, tracking: &Tracking, a
     let files = TrainedFiles::below(models_dir);
     let paths = RunPaths::default().stage_input("--data", data);
     let paths = files.all().into_iter().fold(paths, |paths, file| paths.stage_output("--models-dir", file));
-    add_store(paths.output("--models-dir", &Spool::lock_path(&tracking.spool)), tracking, args)
+    let others = [Spool::lock_path(&tracking.spool), note_path(&models_dir.join("trained"))];
+    let paths = others.iter().fold(paths, |paths, file| paths.output("--models-dir", file));
+    add_store(paths, tracking, args)
 }
 
 /// Adds the file where runs are recorded.

@@ -18,6 +18,7 @@ use crate::{
     data::{Dataset, read},
     experiment::{Findings, experiment},
     given,
+    interrupted::{self, Interrupted},
     lineage::Lineage,
     logged_model::{self, Made},
     page, plots,
@@ -57,15 +58,18 @@ struct Given {
 /// If the inputs are not what `engineer` wrote, the configuration does not fit them, or nothing can be written.
 pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     let clock = Clock::start();
+    let interrupted = interrupted::finish(config, progress)?;
+    let is_finished = matches!(interrupted, Interrupted::Finished);
     let reading = lock_to_read(&config.data, &|folder| progress.waiting(folder));
     let (engineer, data, preprocessor) = given::given(&config.data)?;
     let reference = given::reference(&engineer)?;
-    if !config.force
+    if (!config.force || is_finished)
         && let Some(record) = unchanged(config, &[data.clone(), preprocessor.clone(), reference.0.clone()])?
         && !(config.register && registered::version_of(config, &record)?.is_none())
     {
         catch_up(config, progress)?;
-        return Ok(summarise(config, "unchanged", &record, &Found::of(&record)));
+        let status = if is_finished { "done" } else { "unchanged" };
+        return Ok(summarise(config, status, &record, &Found::of(&record)));
     }
     let checked = given::open(&preprocessor)?;
     let target = &checked.schema().target().name;
@@ -77,8 +81,13 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     );
     config.warnings.iter().for_each(|warning| progress.warn(warning));
 
-    let opening = opening(config, target, &clock);
-    let mut run = TrackedRun::begin(config, opening.clone(), progress)?;
+    let repeated = if let Interrupted::Unrecorded(record) = interrupted { Some(*record) } else { None };
+    let opening = opening(config, target, &clock, repeated.as_ref());
+    let mut run = if repeated.is_some() {
+        TrackedRun::repeat(config, opening.clone(), progress)?
+    } else {
+        TrackedRun::begin(config, opening.clone(), progress)?
+    };
     let given = Given { data, preprocessor, reference, lineage: Lineage::of(engineer), checked };
     let done = read_dataset(config, &given, reading, progress)
         .and_then(|dataset| fit_and_write(config, &given, &dataset, opening, &mut run, &clock, progress));
@@ -94,15 +103,20 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
 /// The record of the run before, if running again could change nothing.
 fn unchanged(config: &Config, inputs: &[FileEntry]) -> anyhow::Result<Option<RunRecord>> {
     let Some(mut manifest) = Manifest::read_beside(&config.model_file).unwrap_or(None) else { return Ok(None) };
-    let outputs =
-        [&config.model_file, &config.metrics_file, &config.predictions_file, &config.page_file, &config.reference_file]
-            .map(Clone::clone);
-    if !manifest.is_current(STAGE, VERSION, &config.settings, inputs, &outputs) {
+    if !is_current(&manifest, config, inputs) {
         return Ok(None);
     }
     let Ok(record) = RunRecord::parse(&cli::read_text(&config.metrics_file, "--models-dir")?) else { return Ok(None) };
     manifest.refresh_configs(&config.config_files())?;
     Ok(Some(record))
+}
+
+/// Whether training again on `inputs` could change nothing of what the manifest names.
+pub(crate) fn is_current(manifest: &Manifest, config: &Config, inputs: &[FileEntry]) -> bool {
+    let outputs =
+        [&config.model_file, &config.metrics_file, &config.predictions_file, &config.page_file, &config.reference_file]
+            .map(Clone::clone);
+    manifest.is_current(STAGE, VERSION, &config.settings, inputs, &outputs)
 }
 
 /// The featured table; nobody has to wait for its folder from then on.
@@ -149,6 +163,7 @@ fn fit_and_write(
         schema: schema.clone(),
         preprocessor: preprocessor.clone(),
     };
+    let recorded_times = Some(opening.times.clone()).filter(|times| times.ended_at_ms > 0);
     let mut record = finished(opening, config, dataset, &findings, &inputs);
     let page = page::render(&record, dataset, &findings, checked, lineage);
     // another training into the same folder waits here, so that files of two runs are never mixed
@@ -165,6 +180,8 @@ fn fit_and_write(
     files.extend(plots::files(dataset, &findings, &inputs.target));
     record.artifacts = files.entries(trained);
     record.times.ended_at_ms = cli::now_ms();
+    // what a store has of the run already is then the same
+    record.times = recorded_times.unwrap_or(record.times);
     let mut text = serde_json::to_string_pretty(&record)?;
     text.push('\n');
     let metrics_file = write_atomically(&config.metrics_file, text.as_bytes())?;
@@ -203,8 +220,10 @@ fn fit_and_write(
     let say = |warning: String| if config.register { progress.warn(warning) } else { progress.detail(warning) };
     warning.into_iter().for_each(say);
     files.extend(of_model);
+    interrupted::write_note(config, &manifest)?;
     let found = run.end(&told, &files, progress);
     manifest.write_beside_outputs()?;
+    interrupted::remove_note(config);
     Ok((record, found))
 }
 

@@ -70,6 +70,7 @@ pub(crate) struct TrackedRun<'a> {
     opening: RunRecord,
     /// Until it is recorded.
     under_way: Option<UnderWay>,
+    is_over: bool,
     warn: Warn,
 }
 
@@ -107,12 +108,21 @@ impl<'a> TrackedRun<'a> {
         let tracker = Tracker::new(&config.tracking)?;
         let warn = speaker(progress);
         let under_way = Some(tracker.begin(&told(config, &opening), &warn));
-        Ok(Self { tracker, config, opening, under_way, warn })
+        Ok(Self { tracker, config, opening, under_way, is_over: false, warn })
+    }
+
+    /// Goes on with a run of which a store may have a part.
+    pub(crate) fn repeat(config: &'a Config, opening: RunRecord, progress: &Progress) -> anyhow::Result<Self> {
+        let tracker = Tracker::new(&config.tracking)?;
+        let warn = speaker(progress);
+        let under_way = Some(tracker.repeat(&told(config, &opening), &warn));
+        Ok(Self { tracker, config, opening, under_way, is_over: false, warn })
     }
 
     /// Records the run as it ended. Failing to do so costs a warning, not the model.
     pub(crate) fn end(&mut self, run: &Run, files: &[RunFile], progress: &Progress) -> Found {
         let started = std::time::Instant::now();
+        self.is_over = true;
         let mut found = Found { run_id: run.run_id.clone(), run_name: run.run_name.clone(), ..Found::default() };
         match self.tracker.end(self.under_way.take(), run, files, &self.warn) {
             Ok(Recorded::Stored(place)) => {
@@ -141,8 +151,11 @@ impl<'a> TrackedRun<'a> {
         found
     }
 
-    /// Records that the run ended with an error.
+    /// Records that the run ended with an error; not of one that is recorded already, whose files are whole.
     pub(crate) fn fail(&mut self, error: &anyhow::Error, progress: &Progress) {
+        if self.is_over {
+            return;
+        }
         let mut record = RunRecord { status: RunStatus::Failed, note: format!("{error:#}"), ..self.opening.clone() };
         record.times.ended_at_ms = cli::now_ms();
         let run = told(self.config, &record);

@@ -1,8 +1,14 @@
 //! A stage that is killed or cannot write leaves what stood there before.
 
-use std::{process::Stdio, thread::sleep, time::Duration};
+use std::{
+    fs::File,
+    io::{BufRead, BufReader},
+    process::Stdio,
+    thread::sleep,
+    time::Duration,
+};
 
-use crate::{ENGINEER, PROCESS, houses};
+use crate::{ENGINEER, PACKAGE, PROCESS, TRAIN, houses, model_config, run_all};
 
 #[test]
 fn a_killed_stage_leaves_the_previous_output() {
@@ -51,4 +57,67 @@ fn a_full_disk_is_named_and_costs_nothing() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(stderr.starts_with("error: cleaned.csv") && stderr.contains("cannot write it: File too large"), "{stderr}");
     assert_eq!(workspace.bytes("cleaned.csv"), before);
+}
+
+/// Whoever reads what another program writes waits for it, says so, and then finds it whole.
+#[cfg(unix)]
+#[test]
+fn files_are_not_read_while_another_program_writes_them() {
+    let workspace = houses(500);
+    workspace.write("configs/model_config.yaml", model_config("Ridge", ""));
+    let pipeline = workspace.read("configs/pipeline.yaml");
+    workspace.write("configs/pipeline.yaml", pipeline.split("\npackage:").next().unwrap());
+    // tables and models in folders of their own
+    let in_folders = |line: &str| line.replace("cleaned.csv", "cleaned/c.csv").replace("featured.csv", "featured/f.csv");
+    let lines = [PROCESS, ENGINEER, TRAIN].map(in_folders);
+    lines.iter().for_each(|line| drop(workspace.ok(line)));
+    workspace.ok(PACKAGE);
+    let predict = "train predict --models-dir models --input raw.csv --output predicted.csv".to_owned();
+    let [_, engineer, train] = lines;
+    for (line, folder, file) in [
+        (format!("{PACKAGE} --force"), "models/trained", "models/trained/metrics.json"),
+        (format!("{PACKAGE} --force"), "featured", "featured/f.csv"),
+        (format!("{PACKAGE} --force"), "cleaned", "cleaned/c.csv"),
+        (predict, "models/trained", "models/trained/model.bin"),
+        (format!("{train} --force"), "featured", "featured/f.csv"),
+        (format!("{engineer} --force"), "cleaned", "cleaned/c.csv"),
+    ] {
+        let whole = workspace.bytes(file);
+        let writer = File::open(workspace.path(folder)).unwrap();
+        writer.lock().unwrap();
+        workspace.write(file, "half");
+        let mut words = line.split_whitespace();
+        let mut command = workspace.command(words.next().unwrap());
+        let mut child = command.args(words).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+        let folder = workspace.path(folder).canonicalize().unwrap();
+        let waits =
+            format!("warning: waiting, without a time limit, until another program is done with {}", folder.display());
+        assert_eq!(stderr.next().unwrap().unwrap(), waits, "{line}");
+        sleep(Duration::from_millis(50));
+        assert!(child.try_wait().unwrap().is_none(), "{line} did not wait");
+        workspace.write(file, whole);
+        drop(writer);
+        let said: Vec<String> = stderr.map(Result::unwrap).collect();
+        assert!(child.wait().unwrap().success(), "{line}: {said:?}");
+    }
+}
+
+/// Two pipelines in one folder, each again and again: they take turns, and none waits for ever.
+#[test]
+fn two_pipelines_in_one_folder_take_turns() {
+    let workspace = houses(300);
+    workspace.write("configs/model_config.yaml", model_config("Ridge", "  cross_validation: {folds: 0}\n"));
+    let pipeline = workspace.read("configs/pipeline.yaml");
+    workspace.write("configs/pipeline.yaml", pipeline.split("\npackage:").next().unwrap());
+    run_all(&workspace);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for line in [PROCESS, ENGINEER, TRAIN, PACKAGE, TRAIN, ENGINEER, PACKAGE, PROCESS, PACKAGE] {
+                    workspace.ok(&format!("{line} --force"));
+                }
+            });
+        }
+    });
 }

@@ -29,6 +29,7 @@ mod serving;
 mod serving_models;
 mod serving_operation;
 mod serving_seen;
+mod stopped_training;
 mod subcommands;
 mod tables;
 mod workflow_archives;

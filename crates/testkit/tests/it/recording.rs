@@ -12,10 +12,10 @@ use testkit::Workspace;
 
 use crate::{ENGINEER, PROCESS, houses, model_config};
 
-const TRAIN: &str = "train --config model.yaml --data featured.csv --models-dir models";
+pub(crate) const TRAIN: &str = "train --config model.yaml --data featured.csv --models-dir models";
 
 /// A workspace ready to train in, with a model that is quick to fit.
-fn ready(rows: u64) -> Workspace {
+pub(crate) fn ready(rows: u64) -> Workspace {
     let workspace = houses(rows);
     workspace.write("model.yaml", model_config("Ridge", ""));
     workspace.ok(PROCESS);
@@ -24,7 +24,7 @@ fn ready(rows: u64) -> Workspace {
 }
 
 /// Starts a command line, of which nothing is to be seen.
-fn start(workspace: &Workspace, line: &str) -> Child {
+pub(crate) fn start(workspace: &Workspace, line: &str) -> Child {
     let mut words = line.split_whitespace();
     let mut command = workspace.command(words.next().expect("a program"));
     command.args(words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts")
@@ -36,12 +36,12 @@ fn runs(workspace: &Workspace) -> Vec<Value> {
     listing["runs"].as_array().expect("runs").clone()
 }
 
-fn statuses(workspace: &Workspace) -> Vec<String> {
+pub(crate) fn statuses(workspace: &Workspace) -> Vec<String> {
     runs(workspace).iter().map(|run| run["status"].as_str().unwrap().to_owned()).collect()
 }
 
 /// One value of the database.
-fn value(workspace: &Workspace, sql: &str) -> String {
+pub(crate) fn value(workspace: &Workspace, sql: &str) -> String {
     let connection = rusqlite::Connection::open(workspace.path("mlflow.db")).unwrap();
     connection.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap()
 }

@@ -157,6 +157,57 @@ fn a_killed_program_leaves_a_killed_run_and_a_living_one_is_left_alone() {
 }
 
 #[test]
+fn a_run_is_recorded_once_it_is_finished_or_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = store(&folder);
+    let [running, finished] = [RunStatus::Running, RunStatus::Finished].map(|status| record("a", status));
+    assert!(!file.is_finished(&finished).unwrap());
+    assert!(!file.database().exists());
+    file.begin(&running).unwrap();
+    assert!(!file.is_finished(&finished).unwrap());
+    file.end(&finished, &files()).unwrap();
+    assert!(file.is_finished(&running).unwrap());
+    assert!(!file.is_finished(&record("b", RunStatus::Finished)).unwrap());
+
+    let spool = folder.path().join("spool");
+    let tracking = Tracking {
+        location: Location::Sqlite { database: file.database().to_owned() },
+        registry: None,
+        settings: HttpSettings::default(),
+        spool: spool.clone(),
+        marks: folder.path().join("marks"),
+        sampling: None,
+    };
+    let tracker = Tracker::new(&tracking).unwrap();
+    let waiting = record("c", RunStatus::Finished);
+    assert!(tracker.is_recorded(&finished) && !tracker.is_recorded(&waiting));
+    Spool::at(&spool, "sqlite:////elsewhere.db").keep(&waiting, &files()).unwrap();
+    assert!(tracker.is_recorded(&waiting));
+}
+
+#[test]
+fn a_run_that_is_repeated_is_completed_and_not_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let tracking = Tracking {
+        location: Location::Sqlite { database: folder.path().join("mlflow.db") },
+        registry: None,
+        settings: HttpSettings::default(),
+        spool: folder.path().join("spool"),
+        marks: folder.path().join("marks"),
+        sampling: None,
+    };
+    let warn: Warn = Arc::new(|_| {});
+    let killed = store(&folder);
+    killed.begin(&record("a", RunStatus::Running)).unwrap();
+    drop(killed);
+    let tracker = Tracker::new(&tracking).unwrap();
+    let under_way = tracker.repeat(&record("a", RunStatus::Running), &warn);
+    tracker.end(Some(under_way), &record("a", RunStatus::Finished), &files(), &warn).unwrap();
+    assert_eq!(rows(&store(&folder), "SELECT run_uuid, status FROM runs"), ["a|FINISHED"]);
+    assert_eq!(fs::read_dir(folder.path().join("mlruns/.running")).unwrap().count(), 0);
+}
+
+#[test]
 fn a_database_that_cannot_be_written_safely_is_left_as_it_was() {
     let refused = |prepare: &dyn Fn(&std::path::Path), expected: &str| {
         let folder = tempfile::tempdir().unwrap();

@@ -8,15 +8,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use artifact::{RunIdentity, RunRecord};
 use serde_json::{Value, json};
 
 use super::{
-    HttpSettings, Login,
+    HttpSettings, Login, RestStore,
     answers::Experiment,
     api,
     connection::{Connection, Request},
 };
-use crate::{Metric, TrackingError};
+use crate::{Metric, Run, RunStore, TrackingError};
 
 /// A request as it came: head and body.
 type Seen = (String, String);
@@ -177,4 +178,23 @@ fn what_is_logged_keeps_to_the_limits_and_to_the_types() {
     let linked = json!({"key": "m", "value": 0.5, "timestamp": 1, "step": 1, "model_id": "m-theirs", "dataset_name": "train",
         "dataset_digest": "abc"});
     assert_eq!(first[1], linked);
+}
+
+#[test]
+fn a_run_is_finished_if_the_server_says_so_of_one_that_has_its_id() {
+    let run = Run::of(&RunRecord {
+        identity: RunIdentity { run_id: "ours".into(), ..RunIdentity::default() },
+        name: "houses".into(),
+        ..RunRecord::default()
+    });
+    let experiment = answer(200, "", "{\"experiment\": {\"experiment_id\": \"7\", \"lifecycle_stage\": \"active\"}}");
+    for (statuses, expected) in [(vec![], false), (vec!["RUNNING"], false), (vec!["KILLED", "FINISHED"], true)] {
+        let runs: Vec<Value> =
+            statuses.iter().map(|status| json!({"info": {"run_id": "theirs", "status": status}})).collect();
+        let (base, requests) = server(vec![experiment.clone(), answer(200, "", &json!({ "runs": runs }).to_string())]);
+        let store = RestStore::at(&base, None, &quick()).unwrap();
+        assert_eq!(store.is_finished(&run).unwrap(), expected, "{statuses:?}");
+        let body: Value = serde_json::from_str(&requests.try_iter().last().unwrap().1).unwrap();
+        assert_eq!((&body["experiment_ids"], &body["filter"]), (&json!(["7"]), &json!("tags.`client.run_id` = 'ours'")));
+    }
 }
