@@ -83,4 +83,30 @@ def main():
         write(name + ".json", model.save_raw("json").decode(), asked, predicted, *values)
 
 
-main()
+def pandas_categories():
+    """A model on categories of pandas (text, whole numbers, truth values, numbers): their codes are places in alphabetical order."""
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame({
+        "size": rng.uniform(20, 300, ROWS).round(2),
+        "place": pd.Categorical(rng.choice(["North", "old town", "South", "West"], ROWS)),
+        "rooms": pd.Categorical(rng.choice([1, 2, 3, 5], ROWS)),
+        "lift": pd.Categorical(rng.choice([True, False], ROWS)),
+        "half": pd.Categorical(rng.choice([0.5, 1.0, 2.5], ROWS)),
+    })
+    effect = frame["place"].map({"North": 3, "old town": -20, "South": 40, "West": 9}).astype(float)
+    effect += frame["rooms"].map({1: 0, 2: 25, 3: -12, 5: 30}).astype(float)
+    effect += 15 * frame["lift"].astype(int) + frame["half"].map({0.5: 9, 1.0: -9, 2.5: 2}).astype(float)
+    y = 100 + frame["size"] * 0.8 + effect + rng.normal(0, 2, ROWS)
+    parameters = {"verbose": -1, "num_leaves": 12, "min_data_in_leaf": 5, "min_data_per_group": 5, "cat_smooth": 1, "cat_l2": 1,
+                  "learning_rate": 0.3, "seed": 1, "num_threads": 1, "max_cat_to_onehot": 2}
+    model = lightgbm.train(parameters, lightgbm.Dataset(frame, y), 12)
+    (FOLDER / "lightgbm_pandas.txt").write_text(model.model_to_string())
+    # as pandas writes it
+    some = frame[:80].copy()
+    some.insert(0, "predicted", model.predict(some))
+    some.to_csv(FOLDER / "lightgbm_pandas.csv", index=False)
+
+
+if __name__ == "__main__":
+    main()
+    pandas_categories()

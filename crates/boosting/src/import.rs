@@ -3,6 +3,8 @@
 mod lightgbm;
 mod xgboost;
 
+use std::collections::BTreeMap;
+
 use thiserror::Error;
 
 use crate::{Rule, Sum, Trees};
@@ -16,6 +18,8 @@ pub struct Imported {
     pub features: Option<Vec<String>>,
     /// How many features it takes.
     pub width: usize,
+    /// What the codes of each feature stand for that was a category in training.
+    pub categories: BTreeMap<usize, CategoryCodes>,
     /// The trees.
     pub trees: Trees,
     /// How their outputs become one number.
@@ -24,13 +28,20 @@ pub struct Imported {
     pub log_link: bool,
 }
 
+/// What the codes of a category stand for in a model that was read.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CategoryCodes {
+    /// A code is the place of a category in this list, which the file carries. Each is given by its spellings, at least one: a number may
+    /// be written in several ways.
+    Listed(Vec<Vec<String>>),
+    /// The file has no list: a code is the number that was in the table. These are known to the model, in order.
+    Numbers(Vec<u32>),
+}
+
 /// A model that cannot be read.
 #[derive(Clone, Debug, Error, PartialEq)]
 #[error("{0}")]
 pub struct ImportError(pub String);
-
-/// The largest tree that is read.
-const NODES: usize = 1 << 24;
 
 impl Imported {
     /// Reads the text of a model: LightGBM's own text format, or XGBoost's JSON.
@@ -51,12 +62,16 @@ impl Imported {
         imported.trees.check(imported.width).map_err(ImportError)?;
         Ok(imported)
     }
+}
 
-    /// Whether a feature is asked for as a category.
-    pub fn is_categorical(&self, feature: usize) -> bool {
-        (0..self.trees.nodes.len()).any(|node| {
-            matches!(self.trees.view(node), crate::View::Split { feature: asked, rule: Rule::OneOf(_), .. } if asked == feature)
-        })
+/// How many features a model may have: the table has no more columns.
+const MAX_WIDTH: usize = 100_000;
+
+fn check_width(width: usize) -> Result<usize, String> {
+    if (1..=MAX_WIDTH).contains(&width) {
+        Ok(width)
+    } else {
+        Err(format!("has {width} features; 1 to {MAX_WIDTH} can be read"))
     }
 }
 
@@ -66,23 +81,27 @@ enum Read {
     Split { feature: usize, rule: Rule, missing_left: bool, left: usize, right: usize },
 }
 
-/// Adds a tree, from its root on; `node` gives a node and its cover by its number in the file.
-fn add_tree(trees: &mut Trees, root: usize, node: impl Fn(usize) -> Result<(Read, f64), String>) -> Result<(), String> {
+/// Adds a tree of `nodes` nodes, from its root on, which is node 0; `node` gives a node and its cover by its number in the file. Every node
+/// is visited once; returns how many were.
+fn add_tree(trees: &mut Trees, nodes: usize, node: impl Fn(usize) -> Result<(Read, f64), String>) -> Result<usize, String> {
     let first = trees.begin_tree(0.0, 0.0);
-    let mut open = vec![(root, first)];
+    let mut visited = vec![false; nodes];
+    let mut open = vec![(0, first)];
     let mut read = 0;
     while let Some((number, place)) = open.pop() {
-        read += 1;
-        if read > NODES {
-            return Err("a tree goes round in a circle".into());
+        match visited.get_mut(number) {
+            None => return Err(format!("there is no node {number}; it has {nodes}")),
+            Some(true) => return Err(format!("node {number} is the child of two nodes, or of itself")),
+            Some(visited) => *visited = true,
         }
+        read += 1;
         let (what, cover) = node(number)?;
         trees.cover[place] = cover;
         match what {
             Read::Leaf { value } => trees.nodes[place].number = value,
             Read::Split { feature, rule, missing_left, left, right } => {
-                if feature >= crate::MAX_FEATURES {
-                    return Err(format!("there is no feature {feature}"));
+                if feature >= MAX_WIDTH {
+                    return Err(format!("node {number} asks for feature {feature}, which there is not"));
                 }
                 let children = trees.split(place, feature, &rule, missing_left, [(0.0, 0.0); 2]);
                 open.push((right, children + 1));
@@ -90,7 +109,7 @@ fn add_tree(trees: &mut Trees, root: usize, node: impl Fn(usize) -> Result<(Read
             }
         }
     }
-    Ok(())
+    Ok(read)
 }
 
 #[cfg(test)]
@@ -166,6 +185,76 @@ mod tests {
         assert!(explained.unwrap() < 1e-4, "{explained:?}");
     }
 
+    /// Nodes that share children stand for a tree that doubles with every level.
+    #[test]
+    fn nodes_that_share_children_are_refused() {
+        let splits = 40;
+        let list = |cell: &dyn Fn(usize) -> String, count: usize| (0..count).map(cell).collect::<Vec<_>>().join(" ");
+        // both children of a split are the next split; the last one has leaves
+        let child = |side: usize| {
+            move |node: usize| if node + 1 < splits { format!("{}", node + 1) } else { format!("-{}", side + 1) }
+        };
+        let zeros = |count: usize| list(&|_| "0".into(), count);
+        let text = format!(
+            "tree\nversion=v4\nnum_class=1\nmax_feature_idx=0\nobjective=regression\nfeature_names=a\nfeature_infos=[0:1]\n\nTree=0\n\
+             num_leaves={}\nnum_cat=0\nsplit_feature={}\nthreshold={}\ndecision_type={}\nleft_child={}\nright_child={}\n\
+             leaf_value={}\nleaf_count={}\ninternal_count={}\nis_linear=0\n\nend of trees\n",
+            splits + 1,
+            zeros(splits),
+            zeros(splits),
+            zeros(splits),
+            list(&child(0), splits),
+            list(&child(1), splits),
+            zeros(splits + 1),
+            zeros(splits + 1),
+            zeros(splits),
+        );
+        let expected = format!("tree 0: node {} is the child of two nodes, or of itself", splits - 1);
+        assert_eq!(Imported::parse(&text).unwrap_err().0, expected);
+    }
+
+    #[test]
+    fn categories_of_pandas_are_read_from_the_file() {
+        let text = golden("lightgbm_pandas.txt");
+        let imported = Imported::parse(&text).unwrap();
+        let shown: Vec<(usize, String)> = imported
+            .categories
+            .iter()
+            .map(|(feature, codes)| match codes {
+                CategoryCodes::Listed(list) => {
+                    (*feature, list.iter().map(|spellings| spellings.join("|")).collect::<Vec<_>>().join(","))
+                }
+                CategoryCodes::Numbers(_) => (*feature, "numbers".into()),
+            })
+            .collect();
+        let expected =
+            [(1, "North,South,West,old town"), (2, "1|1.0,2|2.0,3|3.0,5|5.0"), (3, "False|0,True|1"), (4, "0.5,1.0|1,2.5")];
+        assert_eq!(shown, expected.map(|(feature, text)| (feature, text.to_owned())));
+        let list = text.lines().find(|line| line.starts_with("pandas_categorical:")).unwrap();
+        for (spoilt, expected) in [
+            (
+                "pandas_categorical:[[\"North\"]]",
+                "lists the categories of 1 columns of pandas (pandas_categorical) and has 4 features that are categories: ordered categories \
+                 and a categorical_feature of one's own cannot be told apart. Train it with unordered categories alone",
+            ),
+            (
+                "pandas_categorical:[[\"North\"], [1, 2, 3, 5], [false, true], [0.5, 1.0, 2.5]]",
+                "feature \"place\" has the code 3, and the list of its categories (pandas_categorical) ends at 0",
+            ),
+            ("pandas_categorical:[[", "its pandas_categorical cannot be read: "),
+            (
+                "pandas_categorical:[[null, \"a\", \"b\", \"c\"], [1, 2, 3, 5], [false, true], [0.5, 1.0, 2.5]]",
+                "its pandas_categorical holds null, which is no category",
+            ),
+        ] {
+            let found = Imported::parse(&text.replace(list, spoilt)).unwrap_err().0;
+            assert!(found.starts_with(expected), "{found}");
+        }
+        // without a list a code is a number
+        let imported = Imported::parse(&text.replace(list, "pandas_categorical:null")).unwrap();
+        assert_eq!(imported.categories[&1], CategoryCodes::Numbers(vec![0, 1, 2, 3]));
+    }
+
     #[test]
     fn what_cannot_be_read_is_said() {
         let refusal = |text: &str| Imported::parse(text).unwrap_err().0;
@@ -184,7 +273,14 @@ mod tests {
                 "the objective lambdarank is not a regression that is predicted here",
             ),
             ("left_child=", "left_child=x", "tree 0: left_child: \"x"),
-            ("right_child=", "right_child=999 ", "tree 0: "),
+            ("right_child=", "right_child=999 ", "tree 0: its lists differ in length"),
+            ("left_child=2", "left_child=999", "tree 0: there is no node 999; it has 7 nodes and 8 leaves"),
+            ("left_child=2", "left_child=-99", "tree 0: there is no leaf 98; it has 7 nodes and 8 leaves"),
+            ("left_child=2", "left_child=0", "tree 0: node 0 is the child of two nodes, or of itself"),
+            ("left_child=2", "left_child=6", "tree 0: node 6 is the child of two nodes, or of itself"),
+            ("num_leaves=8", "num_leaves=2147483648", "tree 0: has 8 values for 2147483648 leaves"),
+            ("max_feature_idx=3", "max_feature_idx=18446744073709551615", "max_feature_idx: "),
+            ("max_feature_idx=3", "max_feature_idx=1000000000", "has 1000000001 features; 1 to 100000 can be read"),
             ("is_linear=0", "is_linear=1", "tree 0: has linear functions in its leaves, which are not predicted here"),
         ] {
             let found = refusal(&lightgbm.replacen(from, to, 1));
@@ -195,7 +291,19 @@ mod tests {
             ("reg:squarederror", "multi:softmax", "the objective multi:softmax is not a regression that is predicted here"),
             ("\"name\":\"gbtree\"", "\"name\":\"gblinear\"", "the booster gblinear has no trees"),
             ("\"left_children\":[1", "\"left_children\":[7000", "tree 0: there is no node 7000"),
-            ("\"left_children\":[1", "\"left_children\":[0", "a tree goes round in a circle"),
+            ("\"left_children\":[1", "\"left_children\":[0", "tree 0: node 0 is the child of two nodes, or of itself"),
+            ("\"left_children\":[1", "\"left_children\":[2", "tree 0: node 2 is the child of two nodes, or of itself"),
+            (
+                "\"left_children\":[1",
+                "\"left_children\":[-1",
+                "nodes are the child of no node, and it says that 0 were deleted",
+            ),
+            (
+                "\"num_class\":\"0\",\"num_feature\":\"4\"",
+                "\"num_feature\":\"1e18\"",
+                "has 1000000000000000000 features; 1 to 100000 can be read",
+            ),
+            ("\"num_class\":\"0\",\"num_feature\":\"4\"", "\"num_feature\":\"5\"", "has 4 names for 5 features"),
         ] {
             let found = refusal(&xgboost.replacen(from, to, 1));
             assert!(found.contains(expected), "{found}");

@@ -24,7 +24,7 @@ mod trees;
 pub use explainer::Explainer;
 pub use fit::{Boosted, fit};
 pub use forest::{Forest, fit_forest};
-pub use import::{ImportError, Imported};
+pub use import::{CategoryCodes, ImportError, Imported};
 pub use loss::Loss;
 pub use outcomes::Outcomes;
 pub use parameters::{EarlyStopping, FitError, Parameters};

@@ -1,5 +1,7 @@
 //! Regression trees as one flat array of small nodes.
 
+use std::collections::{BTreeMap, HashMap};
+
 use serde::{Deserialize, Serialize};
 
 /// The place of the cell that leaves look at: it stands before the features and is never greater than anything.
@@ -137,6 +139,45 @@ impl Trees {
             let place = *places.get(feature).ok_or_else(|| format!("there is no place for feature {feature}"))?;
             node.feature = node.feature & !PLACE | (place as u32 + 1);
         }
+        Ok(())
+    }
+
+    /// The features that splits ask for as categories, in order.
+    pub fn categories_used(&self) -> Vec<usize> {
+        let asked = self.nodes.iter().filter(|node| !node.is_leaf() && node.asks_for_set()).map(|node| node.place() - 1);
+        asked.collect::<std::collections::BTreeSet<usize>>().into_iter().collect()
+    }
+
+    /// Gives the codes of categories other numbers: code `c` of feature `f` is `codes[f][c]` from now on; the codes of features that are not
+    /// in the map stay.
+    ///
+    /// # Errors
+    /// If a split asks for a code that has no other number.
+    pub fn move_codes(&mut self, codes: &BTreeMap<usize, HashMap<u32, u32>>) -> Result<(), String> {
+        let mut moved = Self::default();
+        let mut sets = Vec::new();
+        for index in 0..self.nodes.len() {
+            let node = &self.nodes[index];
+            if node.is_leaf() || !node.asks_for_set() {
+                continue;
+            }
+            let View::Split { feature, rule: Rule::OneOf(set), .. } = self.view(index) else { continue };
+            let mut set = match codes.get(&feature) {
+                None => set,
+                Some(codes) => set
+                    .iter()
+                    .map(|code| {
+                        codes.get(code).copied().ok_or_else(|| format!("code {code} of feature {feature} is no level"))
+                    })
+                    .collect::<Result<_, String>>()?,
+            };
+            set.sort_unstable();
+            sets.push((index, moved.push_set(&set)));
+        }
+        for (index, set) in sets {
+            self.nodes[index].number = set as f64;
+        }
+        (self.set_starts, self.set_words) = (moved.set_starts, moved.set_words);
         Ok(())
     }
 

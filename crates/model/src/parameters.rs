@@ -115,7 +115,8 @@ impl Parameters {
         Ok((parameters, seed, reader.into_warnings()))
     }
 
-    /// Fills in what depends on the table: which features are categories, which have a direction.
+    /// Fills in what depends on the table: which features are categories, which have a direction. A model that was trained elsewhere is put
+    /// in its place by [`place_imported`](crate::place_imported).
     ///
     /// # Errors
     /// Names a feature that is not there.
@@ -131,7 +132,6 @@ impl Parameters {
                     })
                     .collect::<Result<_, String>>()?,
             ),
-            Self::Imported(imported) => Self::Imported(Box::new(placed(imported, features, categorical)?)),
             other => other.clone(),
         })
     }
@@ -198,49 +198,6 @@ impl Parameters {
             }
         }
     }
-}
-
-/// The model with its features in their places in the table.
-fn placed(imported: &Imported, features: &[String], categorical: &[bool]) -> Result<Imported, String> {
-    let mut moved = imported.clone();
-    let source = imported.source;
-    let used = imported.trees.features_used();
-    let mut order = vec![0; imported.width];
-    match &imported.features {
-        None if imported.width != features.len() => {
-            return Err(format!(
-                "the {source} model has no names for its {} features, and the table has {}: train it with names",
-                imported.width,
-                features.len()
-            ));
-        }
-        None => order = (0..imported.width).collect(),
-        Some(names) => {
-            // LightGBM writes an underscore for a blank
-            let same = |name: &str, feature: &str| name == feature || name == feature.replace(' ', "_");
-            for feature in &used {
-                let name = &names[*feature];
-                order[*feature] = features.iter().position(|known| same(name, known)).ok_or_else(|| {
-                    let near = schema::nearest(name, features.iter().map(String::as_str));
-                    let hint = near.map_or(String::new(), |near| format!(" (did you mean \"{near}\"?)"));
-                    format!("the {source} model asks for the feature \"{name}\", which is not in the table{hint}")
-                })?;
-            }
-        }
-    }
-    for feature in used {
-        let (place, asked) = (order[feature], imported.is_categorical(feature));
-        if asked && !categorical[place] {
-            return Err(format!(
-                "the {source} model takes \"{}\" for a category: set engineer.encode.columns.{}: native",
-                features[place], features[place]
-            ));
-        }
-    }
-    moved.trees.move_features(&order)?;
-    moved.width = features.len();
-    moved.features = Some(features.to_vec());
-    Ok(moved)
 }
 
 #[cfg(test)]

@@ -6,8 +6,9 @@ use anyhow::{Context, ensure};
 use cli::Progress;
 use features::Preprocessor;
 use model::{
-    BootstrapInterval, Conformal, CrossValidation, CurvePoint, Importance, Metrics, Regressor, Rows, Suspicion,
-    TargetTransform, bootstrap_intervals, cross_validate, curve_over_rows, fit, median, permutation_importance, wants_log,
+    BootstrapInterval, Conformal, CrossValidation, CurvePoint, Importance, Metrics, Parameters, Regressor, Rows, Suspicion,
+    TargetTransform, bootstrap_intervals, cross_validate, curve_over_rows, fit, median, permutation_importance,
+    place_imported, wants_log,
 };
 
 use crate::{Config, calibration::calibrated, data::Dataset};
@@ -68,10 +69,19 @@ pub(crate) fn experiment(
     let takes_log = config.section.takes_log();
     let unfit: Vec<f64> = data.train.y.iter().copied().filter(|y| takes_log && *y <= 0.0).collect();
     let categorical: Vec<bool> = data.features.iter().map(|feature| preprocessor.is_categorical(feature)).collect();
-    let parameters = config
-        .parameters
-        .for_features(&data.features, &categorical)
-        .map_err(|message| anyhow::anyhow!("{}: {message}", config.config_path.display()))?;
+    let mut warnings = Vec::new();
+    let parameters = match (&config.parameters, &config.import) {
+        (Parameters::Imported(imported), Some(file)) => {
+            let levels: Vec<_> = data.features.iter().map(|feature| preprocessor.native_levels(feature)).collect();
+            let (placed, notes) = place_imported(imported, &data.features, &levels)
+                .map_err(|message| anyhow::anyhow!("{}: {message}", file.path.display()))?;
+            warnings.extend(notes);
+            Parameters::Imported(Box::new(placed))
+        }
+        (parameters, _) => parameters
+            .for_features(&data.features, &categorical)
+            .map_err(|message| anyhow::anyhow!("{}: {message}", config.config_path.display()))?,
+    };
     ensure!(
         unfit.is_empty(),
         "{}: model.target_transform: log needs a target above 0, and {} training rows of {} have none (the first is {}). Set min \
@@ -82,7 +92,6 @@ pub(crate) fn experiment(
         unfit[0]
     );
 
-    let mut warnings = Vec::new();
     let rows = data.train.y.len();
     // what was trained elsewhere cannot be trained again
     let imported = config.import.is_some();

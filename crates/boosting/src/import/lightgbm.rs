@@ -3,22 +3,29 @@
 //! The meaning of `decision_type` is that of `include/LightGBM/tree.h`: bit 0 a category, bit 1 missing values go left, bits 2 and 3
 //! what is missing (0 nothing, 1 zero, 2 NaN).
 
-use std::{collections::HashMap, str::FromStr};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashMap, HashSet},
+    str::FromStr,
+};
 
-use super::{Imported, Read, add_tree};
+use serde_json::Value;
+
+use super::{CategoryCodes, Imported, Read, add_tree, check_width};
 use crate::{Rule, Sum, Trees};
 
 type Block<'a> = HashMap<&'a str, &'a str>;
 
 pub(super) fn parse(text: &str) -> Result<Imported, String> {
-    let (body, _) = text.split_once("end of trees").ok_or("is cut off: \"end of trees\" is missing")?;
+    let (body, end) = text.split_once("end of trees").ok_or("is cut off: \"end of trees\" is missing")?;
     let mut blocks = body.split("\nTree=");
     let header = block(blocks.next().unwrap_or_default());
     let classes: usize = one(&header, "num_class")?;
     if classes != 1 {
         return Err(format!("has {classes} classes; only regression is predicted here"));
     }
-    let width = one::<usize>(&header, "max_feature_idx")? + 1;
+    let last: u32 = one(&header, "max_feature_idx")?;
+    let width = check_width(last as usize + 1)?;
     let names: Vec<String> = list(&header, "feature_names")?;
     if names.len() != width {
         return Err(format!("has {} names for {width} features", names.len()));
@@ -39,13 +46,82 @@ pub(super) fn parse(text: &str) -> Result<Imported, String> {
     let average = header.contains_key("average_output") && !trees.is_empty();
     let factor = if average { 1.0 / trees.len() as f64 } else { 1.0 };
     let own = names.iter().enumerate().any(|(index, name)| *name != format!("Column_{index}"));
+    let categories = categories(&header, end, &names)?;
     Ok(Imported {
         source: "LightGBM",
+        categories,
         features: own.then_some(names),
         width,
         trees,
         sum: Sum { base: 0.0, factor },
         log_link,
+    })
+}
+
+/// What the codes of features stand for that are categories: `feature_infos` says which are, with the codes that occurred, and the last line
+/// of the file what the codes were in the table of pandas.
+fn categories(header: &Block, end: &str, names: &[String]) -> Result<BTreeMap<usize, CategoryCodes>, String> {
+    let infos: Vec<String> = list(header, "feature_infos")?;
+    if infos.len() != names.len() {
+        return Err(format!("has {} feature_infos for {} features", infos.len(), names.len()));
+    }
+    let mut codes: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
+    for (feature, info) in infos.iter().enumerate().filter(|(_, info)| !info.starts_with('[') && *info != "none") {
+        // -1 stands for what was missing
+        let seen = info
+            .split(':')
+            .filter(|code| *code != "-1")
+            .map(|code| code.parse().ok().filter(|code| *code <= crate::MAX_CODE));
+        let seen: Option<Vec<u32>> = seen.collect();
+        let mut seen =
+            seen.ok_or_else(|| format!("feature_infos: the codes of feature \"{}\" cannot be read", names[feature]))?;
+        seen.sort_unstable();
+        codes.insert(feature, seen);
+    }
+    let lists =
+        end.lines().rev().find_map(|line| line.strip_prefix("pandas_categorical:")).map(str::trim).unwrap_or_default();
+    let lists: Option<Vec<Vec<Value>>> = match lists {
+        "" | "null" => None,
+        text => serde_json::from_str(text).map_err(|error| format!("its pandas_categorical cannot be read: {error}"))?,
+    };
+    let Some(lists) = lists.filter(|lists| !lists.is_empty()) else {
+        return Ok(codes.into_iter().map(|(feature, codes)| (feature, CategoryCodes::Numbers(codes))).collect());
+    };
+    if lists.len() != codes.len() {
+        return Err(format!(
+            "lists the categories of {} columns of pandas (pandas_categorical) and has {} features that are categories: ordered categories \
+             and a categorical_feature of one's own cannot be told apart. Train it with unordered categories alone",
+            lists.len(),
+            codes.len()
+        ));
+    }
+    let listed = |((feature, codes), list): ((usize, Vec<u32>), &Vec<Value>)| {
+        if let Some(code) = codes.last().filter(|code| **code as usize >= list.len()) {
+            return Err(format!(
+                "feature \"{}\" has the code {code}, and the list of its categories (pandas_categorical) ends at {}",
+                names[feature],
+                list.len() as i64 - 1
+            ));
+        }
+        Ok((feature, CategoryCodes::Listed(list.iter().map(spellings).collect::<Result<_, String>>()?)))
+    };
+    codes.into_iter().zip(&lists).map(listed).collect()
+}
+
+/// How a category of pandas is written in a table, the way that pandas writes it first.
+fn spellings(category: &Value) -> Result<Vec<String>, String> {
+    Ok(match category {
+        Value::String(text) => vec![text.clone()],
+        Value::Bool(true) => vec!["True".into(), "1".into()],
+        Value::Bool(false) => vec!["False".into(), "0".into()],
+        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(whole), _) => vec![whole.to_string(), format!("{whole}.0")],
+            (None, Some(number)) if number.fract() == 0.0 && number.abs() < 1e15 => {
+                vec![format!("{number:.1}"), format!("{number:.0}")]
+            }
+            _ => vec![number.to_string()],
+        },
+        other => return Err(format!("its pandas_categorical holds {other}, which is no category")),
     })
 }
 
@@ -75,7 +151,7 @@ fn tree(trees: &mut Trees, block: &Block) -> Result<(), String> {
     }
     if leaves <= 1 {
         let value = values.first().copied().unwrap_or(0.0);
-        return add_tree(trees, 0, |_| Ok((Read::Leaf { value }, 1.0)));
+        return add_tree(trees, 1, |_| Ok((Read::Leaf { value }, 1.0))).map(|_| ());
     }
     let features: Vec<usize> = list(block, "split_feature")?;
     let thresholds: Vec<f64> = list(block, "threshold")?;
@@ -89,11 +165,16 @@ fn tree(trees: &mut Trees, block: &Block) -> Result<(), String> {
     }
     let sets = Sets::read(block)?;
     // leaves are numbered behind the splits: child -1 is leaf 0
-    let number = |child: i64| if child >= 0 { child as usize } else { leaves - 1 + (-(child + 1)) as usize };
-    add_tree(trees, 0, |node| {
+    let number = |child: i64| if child >= 0 { child as usize } else { leaves - 1 + !child as usize };
+    for child in left.iter().chain(&right) {
+        if *child >= leaves as i64 - 1 || *child < -(leaves as i64) {
+            let what = if *child < 0 { format!("leaf {}", !child) } else { format!("node {child}") };
+            return Err(format!("there is no {what}; it has {} nodes and {leaves} leaves", leaves - 1));
+        }
+    }
+    let read = add_tree(trees, 2 * leaves - 1, |node| {
         if let Some(leaf) = node.checked_sub(leaves - 1) {
-            let value = *values.get(leaf).ok_or_else(|| format!("there is no leaf {leaf}"))?;
-            return Ok((Read::Leaf { value }, leaf_counts[leaf]));
+            return Ok((Read::Leaf { value: values[leaf] }, leaf_counts[leaf]));
         }
         let (threshold, decision) = (thresholds[node], decisions[node]);
         let missing = decision >> 2 & 3;
@@ -113,25 +194,36 @@ fn tree(trees: &mut Trees, block: &Block) -> Result<(), String> {
         };
         let (left, right) = (number(left[node]), number(right[node]));
         Ok((Read::Split { feature: features[node], rule, missing_left, left, right }, inner_counts[node]))
-    })
+    })?;
+    let unreached = 2 * leaves - 1 - read;
+    if unreached > 0 { Err(format!("{unreached} of its {} nodes are the child of no node", 2 * leaves - 1)) } else { Ok(()) }
 }
 
 /// The sets of categories of a tree.
 struct Sets {
     boundaries: Vec<usize>,
     words: Vec<u32>,
+    /// Those that a node has asked for.
+    used: RefCell<HashSet<usize>>,
 }
 
 impl Sets {
     fn read(block: &Block) -> Result<Self, String> {
         if one::<usize>(block, "num_cat")? == 0 {
-            return Ok(Self { boundaries: Vec::new(), words: Vec::new() });
+            return Ok(Self { boundaries: Vec::new(), words: Vec::new(), used: RefCell::default() });
         }
-        Ok(Self { boundaries: list(block, "cat_boundaries")?, words: list(block, "cat_threshold")? })
+        let boundaries: Vec<usize> = list(block, "cat_boundaries")?;
+        if !boundaries.is_sorted() {
+            return Err("its sets of categories are not in order".into());
+        }
+        Ok(Self { boundaries, words: list(block, "cat_threshold")?, used: RefCell::default() })
     }
 
     fn of(&self, threshold: f64) -> Result<Vec<u32>, String> {
         let index = threshold as usize;
+        if !self.used.borrow_mut().insert(index) {
+            return Err(format!("two nodes ask for the set of categories {index}"));
+        }
         let words = self
             .boundaries
             .get(index)

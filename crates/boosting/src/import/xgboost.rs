@@ -1,8 +1,10 @@
 //! XGBoost's JSON format, as of 1.6 to 3.x ("Introduction to Model IO" in its documentation).
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
 use serde_json::Value;
 
-use super::{Imported, Read, add_tree};
+use super::{CategoryCodes, Imported, Read, add_tree, check_width};
 use crate::{Rule, Sum, Trees};
 
 pub(super) fn parse(text: &str) -> Result<Imported, String> {
@@ -21,8 +23,7 @@ pub(super) fn parse(text: &str) -> Result<Imported, String> {
         other => return Err(format!("the objective {other} is not a regression that is predicted here")),
     };
     let parameters = at(learner, &["learner_model_param"])?;
-    let width =
-        number(&parameters["num_feature"]).filter(|width| *width >= 1.0).ok_or("num_feature cannot be read")? as usize;
+    let width = check_width(number(&parameters["num_feature"]).ok_or("num_feature cannot be read")? as usize)?;
     if number(&parameters["num_target"]).is_some_and(|targets| targets > 1.0) {
         return Err("predicts several targets".into());
     }
@@ -35,22 +36,26 @@ pub(super) fn parse(text: &str) -> Result<Imported, String> {
     };
     let codes = codes(&model["cats"])?;
     let mut trees = Trees::default();
+    // per feature that is asked for as a category the codes that were seen
+    let mut seen = BTreeMap::new();
     for (index, text) in at(model, &["trees"])?.as_array().into_iter().flatten().enumerate() {
         let mut one = Trees::default();
-        tree(&mut one, text, &codes).map_err(|message| format!("tree {index}: {message}"))?;
+        tree(&mut one, text, &codes, &mut seen).map_err(|message| format!("tree {index}: {message}"))?;
         if let Some(weight) = weights.and_then(|weights| weights.get(index)).and_then(Value::as_f64) {
             one.scale(f64::from(weight as f32));
         }
         trees.append(&one);
     }
-    let names: Vec<String> = learner["feature_names"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|name| name.as_str().map(str::to_owned))
-        .collect();
-    let features = (names.len() == width).then_some(names);
-    Ok(Imported { source: "XGBoost", features, width, trees, sum: Sum { base, factor: 1.0 }, log_link })
+    let names = learner["feature_names"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let features: Option<Vec<String>> = names.iter().map(|name| name.as_str().map(str::to_owned)).collect();
+    let features = features.ok_or("feature_names cannot be read")?;
+    if !features.is_empty() && features.len() != width {
+        return Err(format!("has {} names for {width} features", features.len()));
+    }
+    let features = (!features.is_empty()).then_some(features);
+    let numbers = |codes: BTreeSet<u32>| CategoryCodes::Numbers(codes.into_iter().collect());
+    let categories = seen.into_iter().map(|(feature, codes)| (feature, numbers(codes))).collect();
+    Ok(Imported { source: "XGBoost", features, categories, width, trees, sum: Sum { base, factor: 1.0 }, log_link })
 }
 
 fn at<'a>(value: &'a Value, path: &[&str]) -> Result<&'a Value, String> {
@@ -92,7 +97,15 @@ fn codes(cats: &Value) -> Result<Vec<Vec<u32>>, String> {
     Ok(all)
 }
 
-fn tree(trees: &mut Trees, tree: &Value, codes: &[Vec<u32>]) -> Result<(), String> {
+/// The most memory that the sets of categories of a model may take, in words of 32 codes: 64 MiB.
+const MAX_WORDS: usize = 1 << 24;
+
+fn tree(
+    trees: &mut Trees,
+    tree: &Value,
+    codes: &[Vec<u32>],
+    seen: &mut BTreeMap<usize, BTreeSet<u32>>,
+) -> Result<(), String> {
     let (left, right) = (numbers(tree, "left_children")?, numbers(tree, "right_children")?);
     let (indices, conditions) = (numbers(tree, "split_indices")?, numbers(tree, "split_conditions")?);
     let (default_left, cover) = (numbers(tree, "default_left")?, numbers(tree, "sum_hessian")?);
@@ -102,11 +115,27 @@ fn tree(trees: &mut Trees, tree: &Value, codes: &[Vec<u32>]) -> Result<(), Strin
     {
         return Err("its lists differ in length".into());
     }
-    let sets = sets(tree)?;
-    add_tree(trees, 0, |node| {
-        if node >= nodes {
-            return Err(format!("there is no node {node}"));
-        }
+    if nodes == 0 {
+        return Err("has no node".into());
+    }
+    let mut sets = sets(tree)?;
+    for (node, set) in &mut sets {
+        let feature = indices.get(*node).copied().unwrap_or_default() as usize;
+        let known = codes.get(feature).filter(|known| !known.is_empty());
+        let code = |code: &u32| known.map_or(Some(*code), |known| known.get(*code as usize).copied());
+        *set = set.iter().filter_map(code).collect();
+        set.sort_unstable();
+        seen.entry(feature).or_default().extend(set.iter());
+    }
+    let words: usize = sets.values().map(|set| set.last().map_or(1, |code| *code as usize / 32 + 1)).sum();
+    if words > MAX_WORDS {
+        return Err(format!(
+            "its sets of categories reach up to codes that would take {words} words; {MAX_WORDS} are allowed"
+        ));
+    }
+    // a pruned tree keeps the nodes that were cut off
+    let deleted = number(&tree["tree_param"]["num_deleted"]).unwrap_or(0.0) as usize;
+    let read = add_tree(trees, nodes, |node| {
         let weight = cover[node];
         if left[node] < 0.0 {
             return Ok((Read::Leaf { value: f64::from(conditions[node] as f32) }, weight));
@@ -115,17 +144,20 @@ fn tree(trees: &mut Trees, tree: &Value, codes: &[Vec<u32>]) -> Result<(), Strin
         let default_left = default_left[node] != 0.0;
         if kinds.get(node) == Some(&1.0) {
             // who is in the set goes right there
-            let set = sets.iter().find(|(owner, _)| *owner == node).map(|(_, set)| set.clone()).unwrap_or_default();
-            let known = codes.get(feature).filter(|known| !known.is_empty());
-            let code = |code: u32| known.map_or(Some(code), |known| known.get(code as usize).copied());
-            let mut set: Vec<u32> = set.into_iter().filter_map(code).collect();
-            set.sort_unstable();
-            let rule = Rule::OneOf(set);
+            let rule = Rule::OneOf(sets.get(&node).cloned().unwrap_or_default());
             return Ok((Read::Split { feature, rule, missing_left: !default_left, left: right, right: left }, weight));
         }
         let rule = Rule::AtMost(last_below(conditions[node] as f32));
         Ok((Read::Split { feature, rule, missing_left: default_left, left, right }, weight))
-    })
+    })?;
+    if read + deleted == nodes {
+        Ok(())
+    } else {
+        Err(format!(
+            "{} of its {nodes} nodes are the child of no node, and it says that {deleted} were deleted",
+            nodes - read
+        ))
+    }
 }
 
 /// The largest number that is below `threshold` once it is rounded to single precision, which is what is compared there.
@@ -137,10 +169,13 @@ fn last_below(threshold: f32) -> f64 {
 }
 
 /// The sets of categories, by the node that asks for them.
-fn sets(tree: &Value) -> Result<Vec<(usize, Vec<u32>)>, String> {
-    let Ok(owners) = numbers(tree, "categories_nodes") else { return Ok(Vec::new()) };
+fn sets(tree: &Value) -> Result<HashMap<usize, Vec<u32>>, String> {
+    let Ok(owners) = numbers(tree, "categories_nodes") else { return Ok(HashMap::new()) };
     let (all, starts, sizes) =
         (numbers(tree, "categories")?, numbers(tree, "categories_segments")?, numbers(tree, "categories_sizes")?);
+    if sizes.iter().sum::<f64>() > all.len() as f64 {
+        return Err("its sets of categories share codes".into());
+    }
     let set = |(place, owner): (usize, &f64)| {
         let (start, size) = (*starts.get(place)? as usize, *sizes.get(place)? as usize);
         let inside = all.get(start..start.checked_add(size)?)?;

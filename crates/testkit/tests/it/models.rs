@@ -109,14 +109,15 @@ fn golden(name: &str) -> (String, Vec<f64>) {
         let Some(place) = cell(2).filter(|place| *place < 12.0) else { continue };
         let shown = |place: usize| cell(place).map_or(String::new(), |value| value.to_string());
         let prediction = prediction.as_f64().unwrap();
-        text.push_str(&format!("{},{},{},c{place},{}\n", prediction + 1.0, shown(0), shown(1), shown(3)));
+        text.push_str(&format!("{},{},{},{place},{}\n", prediction + 1.0, shown(0), shown(1), shown(3)));
         predicted.push(prediction);
     }
     (text, predicted)
 }
 
 fn table(encoding: &str) -> String {
-    let levels: Vec<String> = (0..12).map(|level| format!("c{level}")).collect();
+    // the codes in another order than their own: they are matched by number
+    let levels: Vec<String> = (0..12).rev().map(|level| level.to_string()).collect();
     format!(
         "table:\n  target: price\n  columns:\n    price: {{type: float}}\n    size: {{type: float}}\n    age: {{type: integer}}\n    \
          place: {{type: category, levels: [{}]}}\n    depth: {{type: float}}\nprocess: {{split: {{test: 0.3, seed: 1}}}}\n\
@@ -165,6 +166,70 @@ fn a_model_of_lightgbm_or_xgboost_becomes_ours() {
     }
 }
 
+/// Codes of pandas are places in alphabetical order; levels stand in another, and are spelt otherwise.
+#[test]
+fn categories_of_pandas_are_the_levels_of_their_names() {
+    let workspace = Workspace::new();
+    let golden = std::fs::read_to_string(repository().join("crates/boosting/golden/lightgbm_pandas.csv")).unwrap();
+    workspace.write("raw.csv", golden.replacen("predicted", "price", 1));
+    let table = "table:\n  target: price\n  columns:\n    price: {type: float}\n    size: {type: float}\n    \
+                 place: {type: category, levels: [West, Old Town, South, North]}\n    rooms: {type: category, levels: ['5', '3', '2', '1']}\n    \
+                 lift: {type: category, levels: ['true', 'false']}\n    half: {type: category}\n\
+                 process: {split: {test: 0.3, seed: 1}}\n\
+                 engineer:\n  encode: {columns: {place: native, rooms: native, lift: native, half: native}}\n";
+    workspace.write("table.yaml", table);
+    workspace.write("model.yaml", model_config("HistGradientBoosting", ""));
+    let model = std::fs::read_to_string(repository().join("crates/boosting/golden/lightgbm_pandas.txt")).unwrap();
+    workspace.write("model.txt", &model);
+    IMPORT.into_iter().for_each(|line| {
+        workspace.ok(line);
+    });
+    let train = "train --config model.yaml --data featured.csv --models-dir models --import";
+    workspace.ok(&format!("{train} model.txt"));
+    workspace.ok("train predict --models-dir models --input raw.csv --output p.csv");
+    let (names, values) = columns(&workspace.read("p.csv"));
+    let of = |name: &str| &values[names.iter().position(|known| known == name).unwrap()];
+    for (found, expected) in of("prediction").iter().zip(of("price")) {
+        assert!((found / expected - 1.0).abs() < 1e-9, "{found} is not {expected}");
+    }
+    // a model without names is matched by position, and says so
+    let unnamed = model
+        .replace("feature_names=size place rooms lift half", "feature_names=Column_0 Column_1 Column_2 Column_3 Column_4");
+    workspace.write("unnamed.txt", unnamed);
+    let stderr = workspace.run(&format!("{train} unnamed.txt")).stderr;
+    assert!(
+        stderr.contains(
+            "warning: the LightGBM model has no names for its features: they are matched by position (0 is size, 1 is place, 2 is rooms, 3 is \
+             lift, 4 is half). Train it with names to be sure\n"
+        ),
+        "{stderr}"
+    );
+    let record: Value = serde_json::from_str(&workspace.read("models/trained/metrics.json")).unwrap();
+    assert!(
+        record["warnings"].as_array().unwrap().iter().any(|text| text.as_str().unwrap().contains("matched by position"))
+    );
+    for (from, to, expected) in [
+        (
+            "\"West\"",
+            "\"East\"",
+            "category \"place\": it knows \"East\", which is none of the levels West, Old Town, South, North; add it to the levels\n",
+        ),
+        ("pandas_categorical:[[", "pandas_categorical:null ignored [[", "its pandas_categorical cannot be read: "),
+    ] {
+        workspace.write("spoilt.txt", model.replace(from, to));
+        let stderr = workspace.fails(2, &format!("{train} spoilt.txt"));
+        assert!(stderr.contains(expected), "{stderr}");
+    }
+    let list = model.lines().find(|line| line.starts_with("pandas_categorical:")).unwrap();
+    workspace.write("codes.txt", model.replace(list, "pandas_categorical:null"));
+    assert_eq!(
+        workspace.fails(2, &format!("{train} codes.txt")),
+        "error: codes.txt: the LightGBM model: category \"place\": it was trained on codes and has no list of what they stand for, and the \
+         code 0 is none of the levels West, Old Town, South, North. Train it with LightGBM on a column of pandas of type category, or on the \
+         numbers that are the levels\n"
+    );
+}
+
 #[test]
 fn a_model_that_does_not_fit_the_table_is_refused() {
     let workspace = Workspace::new();
@@ -174,7 +239,7 @@ fn a_model_that_does_not_fit_the_table_is_refused() {
     workspace.write("other.txt", model.replace("feature_names=size age", "feature_names=sizes age"));
     workspace.write("model.txt", model);
     workspace.write("nothing.txt", "hello");
-    workspace.write("table.yaml", table("ordinal").replace("c11]", "c11], ordered: true"));
+    workspace.write("table.yaml", table("ordinal").replace(" 0]", " 0], ordered: true"));
     IMPORT.into_iter().for_each(|line| {
         workspace.ok(line);
     });
