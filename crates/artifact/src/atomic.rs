@@ -47,6 +47,14 @@ impl AtomicFile {
         &self.destination
     }
 
+    /// The same at another destination in the same folder.
+    ///
+    /// # Errors
+    /// If the disk is full or `destination` cannot be replaced; it is then as it was.
+    pub fn commit_as(self, destination: &Path) -> Result<FileEntry, ArtifactError> {
+        Self { destination: destination.to_owned(), ..self }.commit()
+    }
+
     /// Syncs and renames; returns the file's digest and size.
     ///
     /// # Errors

@@ -9,12 +9,17 @@ use schema::{PipelineConfig, ProcessSection, Schema, SettingError};
 
 use crate::{Args, trim::Fences};
 
+/// What the name of the output is followed by, for the rows of a table that is rejected.
+const FAILED_QUARANTINE: &str = ".failed.quarantine.csv";
+
 /// Everything `process` needs to know.
 #[derive(Debug)]
 pub struct Config {
     pub(crate) input: PathBuf,
     pub(crate) output: PathBuf,
     pub(crate) quarantine: PathBuf,
+    /// Where quarantined rows are if there are too many: the outputs of an earlier run stay as they are.
+    pub(crate) failed_quarantine: PathBuf,
     pub(crate) report: PathBuf,
     pub(crate) page: PathBuf,
     pub(crate) schema: Schema,
@@ -40,12 +45,14 @@ impl Config {
         Format::of(&input)?;
         let beside = |suffix: &str| with_suffix(&output, suffix);
         let (quarantine, report, page) = (beside(".quarantine.csv"), beside(".report.json"), beside(".report.html"));
+        let failed_quarantine = beside(FAILED_QUARANTINE);
         let path = &args.pipeline_config;
         RunPaths::default()
             .input("--input", &input)
             .input("--pipeline-config", path)
             .stage_output("--output", &output)
             .stage_output("the quarantine of --output", &quarantine)
+            .output("the quarantine of --output if the table is rejected", &failed_quarantine)
             .stage_output("the report of --output", &report)
             .stage_output("the report of --output", &page)
             .check()?;
@@ -63,6 +70,7 @@ impl Config {
             input,
             output,
             quarantine,
+            failed_quarantine,
             report,
             page,
             schema,
@@ -79,7 +87,7 @@ impl Config {
 impl Config {
     /// The place of a column that the configuration names, and that was checked to be there.
     pub(crate) fn place(&self, name: &str) -> usize {
-        self.schema.columns().iter().position(|column| column.name == name).unwrap_or_default()
+        self.schema.place(name).unwrap_or_default()
     }
 }
 
@@ -99,7 +107,7 @@ fn check_split(process: &ProcessSection, schema: &Schema) -> Result<Option<usize
         return Err(SettingError::new(&["process", "max_quarantined"], format!("{share} is not between 0 and 1")));
     }
     let Some(key) = &process.split.key else { return Ok(None) };
-    let place = schema.columns().iter().position(|column| column.name == *key);
+    let place = schema.place(key);
     if place.is_none() || *key == schema.target().name {
         let message = format!("\"{key}\" is not a column that could be a key");
         return Err(SettingError::new(&["process", "split", "key"], message));

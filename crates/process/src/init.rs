@@ -11,7 +11,7 @@ use artifact::RunPaths;
 use cli::{Outcome, Progress};
 use frame::{Block, Source};
 use rayon::prelude::*;
-use schema::{ColumnType, PipelineConfig, Schema};
+use schema::{ColumnType, MAX_COLUMNS, PipelineConfig, Schema};
 use serde::Serialize;
 
 use crate::args::InitArgs;
@@ -69,6 +69,13 @@ impl InitConfig {
 pub fn init(config: &InitConfig, progress: &Progress) -> anyhow::Result<Outcome> {
     let mut source = Source::open(&config.input)?;
     let names = source.names().to_vec();
+    ensure!(
+        names.len() <= MAX_COLUMNS,
+        "{}:{}: the header has {} columns; a table may have {MAX_COLUMNS}",
+        config.input.display(),
+        source.header_line(),
+        names.len()
+    );
     if !names.contains(&config.target) {
         let near = schema::nearest(&config.target, names.iter().map(String::as_str));
         let hint = near.map_or(String::new(), |near| format!(" (is it \"{near}\"?)"));

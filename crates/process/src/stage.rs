@@ -11,7 +11,7 @@ use crate::{
     Balance, Config,
     clean::{Cleaned, clean},
     page,
-    quarantine::{QuarantineSummary, Sample},
+    quarantine::{Reasons, most_frequent},
     scan::scan,
     table_report::{Findings, Leak, Report},
 };
@@ -67,8 +67,12 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     };
     balance.check()?;
     let Cleaned { fences, profile, .. } = cleaned;
-    let (quarantine_file, quarantine) = scan.quarantine.finish();
-    refuse_unfit(config, &balance, &quarantine)?;
+    let (quarantine_file, quarantine, reasons) = scan.quarantine.finish();
+    if balance.quarantined as f64 > config.process.max_quarantined.0 * balance.rows_in as f64 {
+        let file = quarantine_file.commit_as(&config.failed_quarantine)?;
+        return Err(too_many_invalid_rows(config, &balance, &reasons, &file.path).into());
+    }
+    refuse_unfit(config, &balance)?;
     let report = Report::new(Findings {
         input: &config.input,
         target: &config.schema.target().name,
@@ -125,21 +129,25 @@ fn written_leaks(config: &Config, progress: &Progress) -> anyhow::Result<Vec<Str
     Ok(warn_of_leaks(&written.suspected_leakage, progress))
 }
 
+/// More rows break the schema than the configuration allows: why, and what to do.
+fn too_many_invalid_rows(config: &Config, balance: &Balance, reasons: &Reasons, file: &Path) -> No {
+    let Balance { rows_in, quarantined, .. } = *balance;
+    No(format!(
+        "{}: {quarantined} of {rows_in} rows break the schema ({:.1} %, more than process.max_quarantined allows: {:.1} %). The most \
+         frequent reasons:\n{}\nThe rows are in {}. No output was changed. Correct the table or the configuration, or raise \
+         process.max_quarantined to leave these rows out",
+        config.input.display(),
+        quarantined as f64 / rows_in as f64 * 100.0,
+        config.process.max_quarantined.0 * 100.0,
+        most_frequent(reasons),
+        file.display()
+    ))
+}
+
 /// A table that cannot be learned from is an answer, not an accident.
-fn refuse_unfit(config: &Config, balance: &Balance, quarantine: &QuarantineSummary) -> Result<(), No> {
-    let Balance { rows_in, rows_out, quarantined, .. } = *balance;
+fn refuse_unfit(config: &Config, balance: &Balance) -> Result<(), No> {
+    let Balance { rows_out, .. } = *balance;
     let input = config.input.display();
-    let share = quarantined as f64 / rows_in as f64;
-    let allowed = config.process.max_quarantined.0;
-    if share > allowed {
-        return Err(No(format!(
-            "{input}: {quarantined} of {rows_in} rows break the schema ({:.1} %, more than process.max_quarantined allows: {:.1} %). \
-             Nothing was written. The first: {}",
-            share * 100.0,
-            allowed * 100.0,
-            quarantine.samples.first().map(Sample::to_string).unwrap_or_default()
-        )));
-    }
     if rows_out < 2 {
         return Err(No(format!(
             "{input}: {rows_out} row(s) left after cleaning, and at least one to train on and one to test on are needed. \

@@ -13,8 +13,9 @@ pub struct ProcessSection {
     pub split: SplitSection,
     /// Rows to leave out of training because a value lies far outside. Test rows are never trimmed.
     pub trim: TrimSection,
-    /// The largest share of rows, 0 to 1, that may break the schema before the whole table is rejected (exit 1).
-    #[schemars(extend("default" = 0.5))]
+    /// The largest share of rows, 0 to 1, that may break the schema. Above it the table is rejected (exit 1): the most frequent reasons
+    /// are named, the rows are in `<output>.failed.quarantine.csv`, and the outputs of an earlier run stay as they are.
+    #[schemars(extend("default" = 0.05))]
     pub max_quarantined: MaxShare,
 }
 
@@ -25,7 +26,7 @@ pub struct MaxShare(pub f64);
 
 impl Default for MaxShare {
     fn default() -> Self {
-        Self(0.5)
+        Self(0.05)
     }
 }
 

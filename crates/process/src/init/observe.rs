@@ -4,6 +4,10 @@ use rustc_hash::FxHashMap;
 
 /// Distinct cells that are kept apart; a column with more is no category.
 const MAX_DISTINCT: usize = 2_000;
+/// A column with a longer cell, in bytes, is no category.
+const MAX_LEVEL_BYTES: usize = 200;
+/// A longer cell, in bytes, is no number and no date.
+const MAX_VALUE_BYTES: usize = 1_000;
 
 /// The ways in which dates are written that are tried.
 pub(super) const DATE_FORMATS: [&str; 6] = ["%Y-%m-%d", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%Y/%m/%d", "%Y%m%dT%H%M%S"];
@@ -36,6 +40,13 @@ impl Observed {
         self.rows += 1;
         if MISSING.contains(&cell) {
             *self.missing.entry(cell.to_owned()).or_default() += 1;
+            return;
+        }
+        if cell.len() > MAX_LEVEL_BYTES {
+            self.many = true;
+        }
+        if cell.len() > MAX_VALUE_BYTES {
+            self.texts += 1;
             return;
         }
         if !self.many {

@@ -78,8 +78,10 @@ fn tables_that_nothing_can_be_learned_from() {
     check_table(
         rows(|number| format!("{},abc,3,2,Urban,1990,Good", 300_000 + number)),
         1,
-        "raw.csv: 40 of 40 rows break the schema (100.0 %, more than process.max_quarantined allows: 50.0 %). Nothing was written. \
-         The first: line 2, column \"sqft\": \"abc\" is not a number",
+        "raw.csv: 40 of 40 rows break the schema (100.0 %, more than process.max_quarantined allows: 5.0 %). The most frequent reasons:\n  \
+         40 rows: column \"sqft\": not a number (line 2: \"abc\" is not a number); correct the cells, list the ones that mean \"no value\" in \
+         table.columns.sqft.missing, or give the column another type\nThe rows are in cleaned.csv.failed.quarantine.csv. No output was \
+         changed. Correct the table or the configuration, or raise process.max_quarantined to leave these rows out",
     );
     check_table(
         format!("{HEADER}\n{ROW}\n"),
@@ -106,8 +108,10 @@ fn the_first_fault_is_named_however_far_down() {
     check_table(
         format!("{HEADER}\n{}\n", rows.join("\n")),
         1,
-        "raw.csv: 70000 of 130000 rows break the schema (53.8 %, more than process.max_quarantined allows: 50.0 %). Nothing was written. \
-         The first: line 60002: the record has 3 fields where the header has 7",
+        "raw.csv: 70000 of 130000 rows break the schema (53.8 %, more than process.max_quarantined allows: 5.0 %). The most frequent \
+         reasons:\n  70000 rows: another number of fields than the header (line 60002: the record has 3 fields where the header has 7); put \
+         cells that hold commas in quotes\nThe rows are in cleaned.csv.failed.quarantine.csv. No output was changed. Correct the table or \
+         the configuration, or raise process.max_quarantined to leave these rows out",
     );
 }
 
