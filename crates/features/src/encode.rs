@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use rustc_hash::{FxHashMap, FxHashSet};
 use schema::{Categories, Encoding, MISSING_LEVEL};
 use serde::{Deserialize, Serialize};
 
@@ -79,7 +80,9 @@ impl CategoryEncoder {
         }
         let capped = known.len() > choice.max_levels;
         let kept: Vec<&String> = by_count.into_iter().take(choice.max_levels).collect();
-        let (mut levels, rare): (Vec<String>, Vec<String>) = known.iter().cloned().partition(|level| kept.contains(&level));
+        let kept: FxHashSet<&str> = kept.into_iter().map(String::as_str).collect();
+        let (mut levels, rare): (Vec<String>, Vec<String>) =
+            known.iter().cloned().partition(|level| kept.contains(level.as_str()));
         let mut other = None;
         if capped || choice.unknown_to_other || !known.contains(&fill) {
             let place = levels.iter().position(|level| level.eq_ignore_ascii_case(OTHER)).unwrap_or_else(|| {
@@ -129,9 +132,17 @@ impl CategoryEncoder {
         unknown_to_fill: bool,
         unknown: impl Fn(usize, &str) -> E,
     ) -> Result<Vec<Vec<f64>>, E> {
-        let places: Vec<Option<u32>> = values.levels.iter().map(|level| self.place(level, unknown_to_fill)).collect();
+        // a look-up a level of the batch, not a search
+        let known: FxHashMap<&str, u32> = self.levels.iter().map(String::as_str).zip(0..).collect();
+        let rare: FxHashSet<&str> = self.rare.iter().map(String::as_str).collect();
+        let place = |level: &String| {
+            let known = known.get(level.as_str()).copied();
+            known.or_else(|| self.place_of_other(rare.contains(level.as_str()), unknown_to_fill))
+        };
+        let places: Vec<Option<u32>> = values.levels.iter().map(place).collect();
         let rows = values.codes.len();
-        let mut columns = vec![vec![0.0; rows]; self.names().len()];
+        let width = if matches!(self.encoder, Encoder::OneHot { .. }) { self.levels.len() } else { 1 };
+        let mut columns = vec![vec![0.0; rows]; width];
         for (row, code) in values.codes.iter().enumerate() {
             let place = match *code {
                 MISSING_LEVEL => self.fill,
@@ -172,12 +183,18 @@ impl CategoryEncoder {
     }
 
     fn place(&self, level: &str, unknown_to_fill: bool) -> Option<u32> {
-        position(&self.levels, level).or(match self.encoder {
-            Encoder::OneHot { other } if unknown_to_fill || self.rare.iter().any(|rare| rare == level) => other,
+        let is_rare = || self.rare.iter().any(|rare| rare == level);
+        position(&self.levels, level).or_else(|| self.place_of_other(is_rare(), unknown_to_fill))
+    }
+
+    /// What stands for a level that has no place of its own.
+    fn place_of_other(&self, is_rare: bool, unknown_to_fill: bool) -> Option<u32> {
+        match self.encoder {
+            Encoder::OneHot { other } if unknown_to_fill || is_rare => other,
             Encoder::Ordinal if unknown_to_fill => Some(self.fill),
             Encoder::Native if unknown_to_fill => Some(self.levels.len() as u32),
             _ => None,
-        })
+        }
     }
 }
 

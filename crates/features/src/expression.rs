@@ -118,7 +118,7 @@ impl Program {
     }
 
     /// The value of every row. `columns[i]` is what name `i` was bound to.
-    pub(crate) fn run(&self, columns: &[&[f64]], rows: usize) -> Vec<f64> {
+    pub(crate) fn run(&self, columns: &[Vec<f64>], rows: usize) -> Vec<f64> {
         let mut stack = Vec::with_capacity(self.steps.len());
         (0..rows).map(|row| self.value(|column| columns[column][row], &mut stack)).collect()
     }
@@ -269,7 +269,7 @@ mod tests {
     }
 
     fn value(text: &str, a: f64, b: f64) -> f64 {
-        compile(text).unwrap().run(&[&[a], &[b], &[7.0]], 1)[0]
+        compile(text).unwrap().run(&[vec![a], vec![b], vec![7.0]], 1)[0]
     }
 
     #[test]

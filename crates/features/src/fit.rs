@@ -63,9 +63,10 @@ impl<'a> Fitter<'a> {
     pub fn finish(self) -> Result<Preprocessor, SettingError> {
         let plan = self.plan;
         let mut numbers = Vec::new();
+        let constants = plan.constants();
         for (place, quantiles) in plan.numbers.iter().zip(&self.numbers) {
-            let name = &plan.inputs[*place];
-            let constant = plan.constant(name).and_then(serde_json::Value::as_f64);
+            let name = &plan.inputs.names()[*place];
+            let constant = constants.get(name.as_str()).and_then(|value| value.as_f64());
             let fill = constant.or_else(|| statistic(plan.number_impute, quantiles)).ok_or_else(|| {
                 let message = format!(
                     "column \"{name}\" has no value in any training row, so there is nothing to put in place of a missing one; \
@@ -79,7 +80,7 @@ impl<'a> Fitter<'a> {
         for ((column, encoding), counts) in plan.categories.iter().zip(&self.levels) {
             let listed = plan.schema.column(column).map_or(&[][..], |column| &column.spec.levels);
             let choice = LevelChoice {
-                fill: plan.constant(column).and_then(serde_json::Value::as_str).map(str::to_owned),
+                fill: constants.get(column.as_str()).and_then(|value| value.as_str()).map(str::to_owned),
                 max_levels: plan.max_levels,
                 unknown_to_other: plan.unknown == UnknownCategory::Other,
             };

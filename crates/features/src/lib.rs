@@ -8,6 +8,7 @@ mod derive;
 mod encode;
 mod expression;
 mod fit;
+mod inputs;
 mod parse;
 mod plan;
 mod preprocessor;

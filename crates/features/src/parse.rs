@@ -55,6 +55,8 @@ impl SyntaxError {
 const MAX_DEPTH: usize = 64;
 /// Longer text than this is refused.
 const MAX_LENGTH: usize = 10_000;
+/// An expression of more values is refused: a sum of so many is as deep a tree.
+const MAX_VALUES: usize = 1_000;
 
 #[derive(Clone, Debug, PartialEq)]
 enum Token {
@@ -69,6 +71,10 @@ pub(crate) fn parse(text: &str) -> Result<Expression, SyntaxError> {
         return Err(SyntaxError::new(1, format!("the expression is longer than {MAX_LENGTH} bytes")));
     }
     let tokens = tokens(text)?;
+    let mut values = tokens.iter().filter(|(_, token)| !matches!(token, Token::Symbol(_)));
+    if let Some((at, _)) = values.nth(MAX_VALUES) {
+        return Err(SyntaxError::new(*at, format!("the expression has more than {MAX_VALUES} values")));
+    }
     let mut parser = Parser { tokens, next: 0, end: text.chars().count() + 1, depth: 0 };
     let expression = parser.expression(0)?;
     match parser.tokens.get(parser.next) {

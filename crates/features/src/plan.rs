@@ -1,11 +1,13 @@
 //! The `engineer` section checked against the table: which columns are read, what is derived from them and in what order.
 
+use rustc_hash::{FxHashMap, FxHashSet};
 use schema::{ColumnType, Encoding, EngineerSection, NumberImpute, Schema, SettingError, Table, UnknownCategory, Values};
 use serde_json::Value;
 
 use crate::{
     derive::{Derived, compile, order, parse_all, refuse_target, unknown_name},
     expression::Program,
+    inputs::Inputs,
 };
 
 /// A checked `engineer` section: nothing is learned yet.
@@ -15,10 +17,7 @@ pub struct Plan {
     pub(crate) reference_year: Option<i32>,
     /// In the order of the configuration: name and text.
     pub(crate) derive: Vec<(String, String)>,
-    /// Numeric inputs: raw columns first, then derived ones in the order in which they can be computed.
-    pub(crate) inputs: Vec<String>,
-    /// Per derived input: its place in `inputs` and its program over the inputs before it.
-    pub(crate) programs: Vec<(usize, Program)>,
+    pub(crate) inputs: Inputs,
     /// Numeric features, by place in `inputs`, in the order of the feature file.
     pub(crate) numbers: Vec<usize>,
     /// Category features: column, encoding.
@@ -43,34 +42,34 @@ impl Plan {
         let raw = schema.columns().iter().enumerate().filter(|(index, column)| {
             *index != schema.target_index() && (column.spec.kind.is_number() || column.spec.kind == ColumnType::Date)
         });
-        let mut inputs: Vec<String> = raw.map(|(_, column)| column.name.clone()).collect();
-        let mut programs = Vec::new();
+        let mut inputs = Inputs::of_raw(raw.map(|(_, column)| column.name.clone()));
         for index in order {
             let Derived { name, expression } = &derived[index];
-            let program = compile(schema, section, &inputs, name, expression)?;
-            programs.push((inputs.len(), program));
-            inputs.push(name.clone());
+            let program = compile(schema, section, &inputs, (name, &section.derive.0[index].1), expression)?;
+            inputs.push(name, program);
         }
 
         for name in &section.drop {
-            if !inputs.contains(name) && schema.column(name).is_none() {
+            if inputs.place(name).is_none() && schema.column(name).is_none() {
                 return Err(SettingError::new(&["engineer", "drop"], unknown_name(name, schema, &inputs)));
             }
         }
-        let is_feature = |name: &str| !section.drop.iter().any(|dropped| dropped == name);
+        let dropped: FxHashSet<&str> = section.drop.iter().map(String::as_str).collect();
+        let is_feature = |name: &str| !dropped.contains(name);
         let is_date = |name: &str| schema.column(name).is_some_and(|column| column.spec.kind == ColumnType::Date);
-        let place = |name: &str| inputs.iter().position(|input| input == name);
         let raw_then_derived =
             schema.columns().iter().map(|column| column.name.as_str()).chain(section.derive.iter().map(|(name, _)| name));
-        let numbers = raw_then_derived.filter(|name| is_feature(name) && !is_date(name)).filter_map(place).collect();
+        let numbers = raw_then_derived
+            .filter(|name| is_feature(name) && !is_date(name))
+            .filter_map(|name| inputs.place(name))
+            .collect();
         let plan = Self {
             schema: schema.clone(),
             reference_year: section.reference_year,
             derive: section.derive.0.clone(),
             numbers,
-            categories: categories(schema, section)?,
+            categories: categories(schema, section, &dropped)?,
             inputs,
-            programs,
             number_impute: section.impute.number,
             constants: section.impute.constants.0.clone(),
             max_levels: section.encode.max_levels,
@@ -98,36 +97,35 @@ impl Plan {
     /// The numeric inputs of `table`, raw and derived, in the order of `inputs`. A column that is absent is missing in
     /// every row.
     pub(crate) fn compute(&self, table: &Table) -> Vec<Vec<f64>> {
-        let mut columns: Vec<Vec<f64>> = Vec::with_capacity(self.inputs.len());
-        for name in &self.inputs[..self.inputs.len() - self.programs.len()] {
+        let mut columns: Vec<Vec<f64>> = Vec::with_capacity(self.inputs.names().len());
+        for name in self.inputs.raw() {
             columns.push(match table.get(name) {
                 Some(Values::Number(values)) => values.clone(),
                 _ => vec![f64::NAN; table.rows()],
             });
         }
-        for (_, program) in &self.programs {
-            let inputs: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
-            columns.push(program.run(&inputs, table.rows()));
+        for program in self.inputs.programs() {
+            columns.push(program.run(&columns, table.rows()));
         }
         columns
     }
 
     /// The inputs in the order in which they can be computed, derived ones with their programs.
     pub(crate) fn inputs(&self) -> impl Iterator<Item = (&str, Option<&Program>)> {
-        let program = |place: usize| self.programs.iter().find(|(derived, _)| *derived == place).map(|(_, program)| program);
-        self.inputs.iter().enumerate().map(move |(place, name)| (name.as_str(), program(place)))
+        self.inputs.names().iter().enumerate().map(|(place, name)| (name.as_str(), self.inputs.program(place)))
     }
 
-    /// The fixed number that replaces a missing value of `name`, if one is configured.
-    pub(crate) fn constant(&self, name: &str) -> Option<&Value> {
-        self.constants.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    /// What replaces a missing value, by the name of the column or the feature.
+    pub(crate) fn constants(&self) -> FxHashMap<&str, &Value> {
+        self.constants.iter().map(|(name, value)| (name.as_str(), value)).collect()
     }
 
     fn check_constants(&self) -> Result<(), SettingError> {
+        let categories: FxHashSet<&str> = self.categories.iter().map(|(column, _)| column.as_str()).collect();
         for (name, value) in &self.constants {
             let fault = |message: String| Err(SettingError::new(&["engineer", "impute", "constants", name], message));
-            let category = self.categories.iter().any(|(column, _)| column == name);
-            if self.inputs.contains(name) {
+            let category = categories.contains(name.as_str());
+            if self.inputs.place(name).is_some() {
                 if value.as_f64().is_none() {
                     return fault(format!("{value} is not a number, and {name} is numeric"));
                 }
@@ -145,11 +143,18 @@ impl Plan {
     }
 }
 
-fn categories(schema: &Schema, section: &EngineerSection) -> Result<Vec<(String, Encoding)>, SettingError> {
+/// The most `engineer.encode.max_levels` may be.
+const MAX_LEVELS: usize = 10_000;
+
+fn categories(
+    schema: &Schema,
+    section: &EngineerSection,
+    dropped: &FxHashSet<&str>,
+) -> Result<Vec<(String, Encoding)>, SettingError> {
     for (name, encoding) in section.encode.columns.iter() {
         let fault = |message: String| Err(SettingError::new(&["engineer", "encode", "columns", name], message));
         match schema.column(name) {
-            None => return fault(unknown_name(name, schema, &[])),
+            None => return fault(unknown_name(name, schema, &Inputs::default())),
             Some(column) if column.spec.kind != ColumnType::Category => {
                 return fault(format!("{name} is of type {}, not a category", column.spec.kind.name()));
             }
@@ -162,13 +167,20 @@ fn categories(schema: &Schema, section: &EngineerSection) -> Result<Vec<(String,
     if section.encode.max_levels == 0 {
         return Err(SettingError::new(&["engineer", "encode", "max_levels"], "must be at least 1"));
     }
-    let is_feature = |name: &String| !section.drop.contains(name);
-    let columns =
-        schema.columns().iter().filter(|column| column.spec.kind == ColumnType::Category && is_feature(&column.name));
+    if section.encode.max_levels > MAX_LEVELS {
+        let message = format!("{} is more than {MAX_LEVELS}", section.encode.max_levels);
+        return Err(SettingError::new(&["engineer", "encode", "max_levels"], message));
+    }
+    let encodings: FxHashMap<&str, Encoding> =
+        section.encode.columns.iter().map(|(name, encoding)| (name, *encoding)).collect();
+    let columns = schema
+        .columns()
+        .iter()
+        .filter(|column| column.spec.kind == ColumnType::Category && !dropped.contains(column.name.as_str()));
     Ok(columns
         .map(|column| {
             let natural = if column.spec.ordered { Encoding::Ordinal } else { Encoding::OneHot };
-            (column.name.clone(), section.encode.columns.get(&column.name).copied().unwrap_or(natural))
+            (column.name.clone(), encodings.get(column.name.as_str()).copied().unwrap_or(natural))
         })
         .collect())
 }
@@ -256,9 +268,9 @@ mod tests {
         let mut table = Table::new(1);
         table.push("year_built", Values::Number(vec![2000.0]));
         let inputs = plan.compute(&table);
-        let of = |name: &str| inputs[plan.inputs.iter().position(|input| input == name).unwrap()][0];
+        let of = |name: &str| inputs[plan.inputs.place(name).unwrap()][0];
         assert_eq!((of("a"), of("b")), (26.0, 52.0));
-        let features: Vec<&str> = plan.numbers.iter().map(|place| plan.inputs[*place].as_str()).collect();
+        let features: Vec<&str> = plan.numbers.iter().map(|place| plan.inputs.names()[*place].as_str()).collect();
         assert_eq!(features, ["sqft", "year_built", "b", "a"]);
     }
 }

@@ -1,10 +1,14 @@
 //! A fitted preprocessor: raw columns in, features out.
 
+use rustc_hash::{FxHashMap, FxHashSet};
 use schema::{Categories, EngineerSection, Ordered, Schema, SettingError, Table, TableSection, UnknownCategory, Values};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{CategoryEncoder, Encoder, Plan, Program, derive};
+use crate::{CategoryEncoder, Encoder, Plan, Program};
+
+/// How many features a table may become.
+const MAX_FEATURES: usize = 20_000;
 
 /// A preprocessor as stored. Checked by [`Preprocessor::check`] before it can be used.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -74,25 +78,32 @@ impl Preprocessor {
         let fault = |message: String| SettingError::new(&["preprocessor"], message);
         let mut places = Vec::new();
         for feature in &file.numbers {
-            let place = plan.inputs.iter().position(|input| *input == feature.name);
+            let place = plan.inputs.place(&feature.name);
             let place = place.filter(|_| !feature.fill.is_infinite());
             places.push(place.ok_or_else(|| fault(format!("the numeric feature \"{}\" cannot be computed", feature.name)))?);
         }
         let mut category_places = Vec::new();
+        let places_of_columns: FxHashMap<&str, usize> = plan.columns().map(|column| column.name.as_str()).zip(0..).collect();
+        let planned: FxHashSet<&str> = plan.categories.iter().map(|(column, _)| column.as_str()).collect();
         for category in &file.categories {
-            let place = plan.columns().position(|column| column.name == category.column);
-            let planned = plan.categories.iter().any(|(column, _)| *column == category.column);
-            match place.filter(|_| planned && category.is_sound()) {
+            let place = places_of_columns.get(category.column.as_str()).copied();
+            match place.filter(|_| planned.contains(category.column.as_str()) && category.is_sound()) {
                 Some(place) => category_places.push(place),
                 None => return Err(fault(format!("the encoding of \"{}\" is not sound", category.column))),
             }
         }
         let numbers = file.numbers.iter().map(|feature| feature.name.clone());
         let names: Vec<String> = numbers.chain(file.categories.iter().flat_map(CategoryEncoder::names)).collect();
-        for (index, name) in names.iter().enumerate() {
-            if names[..index].contains(name) {
-                return Err(fault(format!("two features are called \"{name}\"")));
-            }
+        if names.len() > MAX_FEATURES {
+            let message = format!(
+                "there are {} features; a model may have {MAX_FEATURES}. Lower engineer.encode.max_levels, or drop columns",
+                names.len()
+            );
+            return Err(SettingError::new(&["engineer"], message));
+        }
+        let mut known = FxHashSet::default();
+        if let Some(name) = names.iter().find(|name| !known.insert(name.as_str())) {
+            return Err(fault(format!("two features are called \"{name}\"")));
         }
         Ok(Self { file, plan, places, category_places, names })
     }
@@ -136,24 +147,29 @@ impl Preprocessor {
         self.file.categories.iter().any(|category| category.encoder == Encoder::Native && category.column == name)
     }
 
+    /// The levels whose places the feature called `name` holds, in order; `None` if it holds none.
+    pub fn native_levels(&self, name: &str) -> Option<&[String]> {
+        let category = self.file.categories.iter().find(|category| category.column == name)?;
+        (category.encoder == Encoder::Native).then_some(category.levels.as_slice())
+    }
+
     /// The raw columns that the feature called `name` is made of, in the order of the schema.
     pub fn raw_columns(&self, name: &str) -> Vec<&str> {
-        let mut wanted: Vec<String> =
-            match self.file.categories.iter().find(|category| category.names().iter().any(|own| own == name)) {
-                Some(category) => vec![category.column.clone()],
-                None => vec![name.to_owned()],
-            };
-        let mut place = 0;
-        while place < wanted.len() {
-            if let Some((_, text)) = self.file.derive.iter().find(|(derived, _)| *derived == wanted[place]) {
-                let found = derive::names_in(text);
-                let new: Vec<String> = found.into_iter().filter(|name| !wanted.contains(name)).collect();
-                wanted.extend(new);
-            }
-            place += 1;
+        // a category's features are its own name, or that with a level behind it
+        let is_of = |category: &&CategoryEncoder| match category.encoder {
+            Encoder::OneHot { .. } => name
+                .strip_prefix(category.column.as_str())
+                .and_then(|rest| rest.strip_prefix('='))
+                .is_some_and(|level| category.levels.iter().any(|known| known == level)),
+            Encoder::Ordinal | Encoder::Native => category.column == name,
+        };
+        if let Some(category) = self.file.categories.iter().find(is_of) {
+            return vec![category.column.as_str()];
         }
-        let columns = self.schema().columns().iter().map(|column| column.name.as_str());
-        columns.filter(|column| wanted.iter().any(|name| name == column)).collect()
+        match self.plan.inputs.place(name) {
+            Some(place) => self.plan.inputs.origins(place),
+            None => self.schema().column(name).map(|column| column.name.as_str()).into_iter().collect(),
+        }
     }
 
     /// The features of every row: a column a feature, in the order of [`feature_names`](Self::feature_names). A raw column
@@ -206,7 +222,7 @@ pub(crate) fn unknown_level(row: usize, category: &CategoryEncoder, level: &str)
     RowError {
         row,
         column: category.column.clone(),
-        reason: format!("\"{level}\" is not among the levels seen in training: {shown}{more}{near}"),
+        reason: format!("{} is not among the levels seen in training: {shown}{more}{near}", schema::quoted(level)),
     }
 }
 

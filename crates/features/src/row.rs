@@ -43,7 +43,7 @@ impl Preprocessor {
                 inputs.push(if let Cell::Number(value) = cell { *value } else { f64::NAN });
             }
         }
-        for (_, program) in &self.plan.programs {
+        for program in self.plan.inputs.programs() {
             let value = program.value(|place| inputs[place], stack);
             inputs.push(value);
         }

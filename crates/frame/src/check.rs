@@ -4,11 +4,13 @@ use std::borrow::Cow;
 
 use polars::prelude::*;
 use rustc_hash::FxHashMap;
-use schema::{Categories, Column, ColumnType, MISSING_LEVEL, Schema, Table, Values};
+use schema::{Categories, Column, ColumnType, MISSING_LEVEL, Rule, Schema, Table, Values, Violation};
 use serde::{Deserialize, Serialize};
 
 use crate::{Block, FrameError, header::split_record, source::Content};
 
+/// How many faults of a row are named behind the first.
+const NAMED_FAULTS: usize = 20;
 /// One unread cell in so many is too many to look up.
 const MANY_UNREAD: usize = 50;
 
@@ -45,6 +47,8 @@ pub struct Rejected {
     pub column: String,
     /// The cell as it stands in the file.
     pub value: String,
+    /// The rule that it breaks.
+    pub rule: Rule,
     /// What is wrong; further columns at fault are named here too.
     pub reason: String,
     /// The whole row as it stands in the file (of Parquet: its cells with commas between).
@@ -113,7 +117,7 @@ struct Fault {
     row: usize,
     column: usize,
     value: String,
-    reason: String,
+    violation: Violation,
 }
 
 impl Block {
@@ -140,12 +144,13 @@ impl Block {
         keep_unknown_levels: bool,
     ) -> Result<Checked, FrameError> {
         let frame = self.parse_leniently(schema).map_err(|error| FrameError::content(&self.path, error))?;
+        let places: FxHashMap<&str, usize> = self.names.iter().map(String::as_str).zip(0..).collect();
         let judged: Vec<Option<(CheckedColumn, Vec<Fault>)>> = schema
             .columns()
             .iter()
             .enumerate()
             .map(|(index, column)| {
-                let place = self.names.iter().position(|name| *name == column.name).filter(|_| wanted(index))?;
+                let place = places.get(column.name.as_str()).copied().filter(|_| wanted(index))?;
                 let cells = frame.columns()[place].as_materialized_series();
                 Some(match cells.f64() {
                     Ok(numbers) => self.judge_numbers(index, column, numbers, place),
@@ -168,8 +173,9 @@ impl Block {
         if let Content::Csv(block) = &self.content {
             rejected.extend(block.malformed.iter().map(|malformed| Rejected {
                 line: malformed.line,
-                column: String::new(),
+                column: malformed.field.and_then(|field| self.names.get(field)).cloned().unwrap_or_default(),
                 value: String::new(),
+                rule: malformed.rule,
                 reason: format!("the record {}", malformed.reason),
                 record: malformed.record.clone(),
             }));
@@ -214,7 +220,7 @@ impl Block {
             };
             judged.map_or_else(
                 |violation| {
-                    faults.push(Fault { row, column: index, value: self.cell(row, place), reason: violation.reason });
+                    faults.push(Fault { row, column: index, value: self.cell(row, place), violation });
                     f64::NAN
                 },
                 |value| value.unwrap_or(f64::NAN),
@@ -240,21 +246,25 @@ impl Block {
 
     fn reject(&self, schema: &Schema, frame: &DataFrame, faults: &[Fault]) -> Rejected {
         let name = |fault: &Fault| schema.columns()[fault.column].name.clone();
-        let mut reason = faults[0].reason.clone();
-        for fault in &faults[1..] {
-            reason = format!("{reason}; and {}: {}", name(fault), fault.reason);
+        let mut reason = faults[0].violation.reason.clone();
+        for fault in faults.iter().skip(1).take(NAMED_FAULTS) {
+            reason.push_str(&format!("; and {}: {}", name(fault), fault.violation.reason));
+        }
+        if faults.len() > NAMED_FAULTS + 1 {
+            reason.push_str(&format!("; and {} more columns", faults.len() - NAMED_FAULTS - 1));
         }
         let row = faults[0].row;
         let cells = frame.columns().iter().filter_map(|column| column.str().ok());
         let record = self.record_text(row, cells.map(|cells| cells.get(row).unwrap_or("")));
-        Rejected { line: self.line(row), column: name(&faults[0]), value: faults[0].value.clone(), reason, record }
+        let (value, rule) = (faults[0].value.clone(), faults[0].violation.rule);
+        Rejected { line: self.line(row), column: name(&faults[0]), value, rule, reason, record }
     }
 }
 
 fn judge(index: usize, column: &Column, cells: &StringChunked, keep_unknown: bool) -> (CheckedColumn, Vec<Fault>) {
     let mut faults = Vec::new();
-    let mut fault = |row, value: &str, reason: String| {
-        faults.push(Fault { row, column: index, value: value.to_owned(), reason });
+    let mut fault = |row, value: &str, violation: Violation| {
+        faults.push(Fault { row, column: index, value: value.to_owned(), violation });
     };
     let cells_by_row = cells.iter().map(Option::unwrap_or_default).enumerate();
     let checked = match column.spec.kind {
@@ -262,26 +272,27 @@ fn judge(index: usize, column: &Column, cells: &StringChunked, keep_unknown: boo
             let judge = |(row, cell): (usize, &str)| match column.number(cell) {
                 Ok(value) => value.unwrap_or(f64::NAN),
                 Err(violation) => {
-                    fault(row, cell, violation.reason);
+                    fault(row, cell, violation);
                     f64::NAN
                 }
             };
             CheckedColumn::Number(cells_by_row.map(judge).collect())
         }
         ColumnType::Category => {
-            let mut known: FxHashMap<&str, Result<u32, String>> = FxHashMap::default();
+            let mut known: FxHashMap<&str, Result<u32, Violation>> = FxHashMap::default();
+            let mut codes: FxHashMap<String, u32> = FxHashMap::default();
             let mut categories = Categories { codes: Vec::with_capacity(cells.len()), levels: vec![] };
             for (row, cell) in cells_by_row {
                 let code = known.entry(cell).or_insert_with(|| match column.text(cell) {
                     Ok(None) => Ok(MISSING_LEVEL),
-                    Ok(Some(level)) => Ok(code_of(&mut categories.levels, level)),
-                    Err(_) if keep_unknown && !column.is_missing(cell.trim()) => {
-                        Ok(code_of(&mut categories.levels, Cow::Borrowed(cell.trim())))
+                    Ok(Some(level)) => Ok(code_of(&mut codes, &mut categories.levels, level)),
+                    Err(violation) if keep_unknown && violation.rule == Rule::Level => {
+                        Ok(code_of(&mut codes, &mut categories.levels, Cow::Borrowed(cell.trim())))
                     }
-                    Err(violation) => Err(violation.reason),
+                    Err(violation) => Err(violation),
                 });
-                categories.codes.push(code.clone().unwrap_or_else(|reason| {
-                    fault(row, cell, reason);
+                categories.codes.push(code.clone().unwrap_or_else(|violation| {
+                    fault(row, cell, violation);
                     MISSING_LEVEL
                 }));
             }
@@ -291,7 +302,7 @@ fn judge(index: usize, column: &Column, cells: &StringChunked, keep_unknown: boo
             let judge = |(row, cell)| match column.text(cell) {
                 Ok(text) => text.map(Box::from),
                 Err(violation) => {
-                    fault(row, cell, violation.reason);
+                    fault(row, cell, violation);
                     None
                 }
             };
@@ -301,12 +312,14 @@ fn judge(index: usize, column: &Column, cells: &StringChunked, keep_unknown: boo
     (checked, faults)
 }
 
-fn code_of(levels: &mut Vec<String>, level: Cow<str>) -> u32 {
-    let known = levels.iter().position(|known| *known == level);
-    known.unwrap_or_else(|| {
-        levels.push(level.into_owned());
-        levels.len() - 1
-    }) as u32
+fn code_of(codes: &mut FxHashMap<String, u32>, levels: &mut Vec<String>, level: Cow<str>) -> u32 {
+    if let Some(code) = codes.get(level.as_ref()) {
+        return *code;
+    }
+    let code = levels.len() as u32;
+    levels.push(level.clone().into_owned());
+    codes.insert(level.into_owned(), code);
+    code
 }
 
 impl Block {
@@ -328,7 +341,8 @@ impl Block {
         let record = self.record_text(row, texts.iter().map(|cells| cells[row].as_str()));
         let place = self.names.iter().position(|name| name == column);
         let value = place.map_or(String::new(), |place| texts[place][row].clone());
-        Rejected { line: self.line(row), column: column.to_owned(), value, reason: reason.to_owned(), record }
+        let (column, reason) = (column.to_owned(), reason.to_owned());
+        Rejected { line: self.line(row), column, value, rule: Rule::Other, reason, record }
     }
 
     /// The names in the header.

@@ -23,8 +23,9 @@ pub fn open_cleaned(path: &std::path::Path, schema: &Schema) -> Result<Source, F
     let source = Source::open(path)?;
     let mut expected: Vec<&str> = schema.columns().iter().map(|column| column.name.as_str()).collect();
     expected.push(SPLIT_COLUMN);
+    let there: rustc_hash::FxHashSet<&str> = source.names().iter().map(String::as_str).collect();
     for name in &expected {
-        if !source.names().iter().any(|found| found == name) {
+        if !there.contains(name) {
             let message = format!("column \"{name}\" is not in the header. Run `process` again");
             return Err(FrameError::Header { path: path.to_owned(), line: 1, message });
         }

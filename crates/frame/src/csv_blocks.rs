@@ -6,9 +6,12 @@
 use std::io::{self, Read};
 
 use memchr::{memchr, memchr2_iter, memchr3};
+use schema::Rule;
 
-/// A quoted field that runs on for longer than this was never closed.
-const MAX_RECORD: usize = 1 << 20;
+/// The longest record, in bytes. A quoted field that runs over lines for longer was never closed.
+pub(crate) const MAX_RECORD: usize = 1 << 20;
+/// The longest header, in bytes: ten thousand long names fit.
+const MAX_HEADER: usize = 16 << 20;
 
 /// Whole records, each ended by one line feed.
 #[derive(Clone, Debug, Default)]
@@ -35,8 +38,35 @@ impl CsvBlock {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Malformed {
     pub(crate) line: u64,
+    /// The field at fault from 0, where there is one.
+    pub(crate) field: Option<usize>,
+    pub(crate) rule: Rule,
     pub(crate) reason: String,
     pub(crate) record: String,
+}
+
+/// A record that is longer than is read, where the scan of a table ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct TooLong {
+    /// The 1-based line on which it starts.
+    pub(crate) line: u64,
+    /// The field, from 0, in which the limit is passed.
+    pub(crate) field: usize,
+    /// The limit in bytes.
+    pub(crate) limit: usize,
+}
+
+/// Why no more records can be read.
+#[derive(Debug)]
+pub(crate) enum ScanError {
+    Io(io::Error),
+    TooLong(TooLong),
+}
+
+impl From<io::Error> for ScanError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
 }
 
 /// Reads records from `input`.
@@ -48,6 +78,8 @@ pub(crate) struct CsvScanner<R> {
     ended: bool,
     line: u64,
     block_bytes: usize,
+    max_record: usize,
+    too_long: Option<TooLong>,
 }
 
 /// How a record ended.
@@ -64,7 +96,16 @@ struct Record {
 impl<R: Read> CsvScanner<R> {
     /// A scanner at the start of `input`, after a byte-order mark if there is one.
     pub(crate) fn new(input: R, block_bytes: usize) -> io::Result<Self> {
-        let mut scanner = Self { input, buffer: Vec::new(), position: 0, ended: false, line: 1, block_bytes };
+        let mut scanner = Self {
+            input,
+            buffer: Vec::new(),
+            position: 0,
+            ended: false,
+            line: 1,
+            block_bytes,
+            max_record: MAX_RECORD,
+            too_long: None,
+        };
         scanner.fill()?;
         if scanner.buffer.starts_with(b"\xef\xbb\xbf") {
             scanner.position = 3;
@@ -78,9 +119,9 @@ impl<R: Read> CsvScanner<R> {
     }
 
     /// The first record that is not blank, and its line: the header.
-    pub(crate) fn header(&mut self) -> io::Result<Option<(u64, Vec<u8>)>> {
-        let limit = self.block_bytes;
-        self.block_bytes = 1;
+    pub(crate) fn header(&mut self) -> Result<Option<(u64, Vec<u8>)>, ScanError> {
+        let limits = (self.block_bytes, self.max_record);
+        (self.block_bytes, self.max_record) = (1, MAX_HEADER);
         let found = loop {
             let Some(block) = self.next_block(None)? else { break None };
             if let Some(malformed) = block.malformed.first() {
@@ -90,18 +131,24 @@ impl<R: Read> CsvScanner<R> {
                 break Some((block.lines[0], block.record(0).to_vec()));
             }
         };
-        self.block_bytes = limit;
+        (self.block_bytes, self.max_record) = limits;
         Ok(found)
     }
 
     /// The next block. Where `fields` is given, records with another number of fields are malformed.
-    pub(crate) fn next_block(&mut self, fields: Option<usize>) -> io::Result<Option<CsvBlock>> {
+    ///
+    /// # Errors
+    /// If the input cannot be read, or a record is longer than is read.
+    pub(crate) fn next_block(&mut self, fields: Option<usize>) -> Result<Option<CsvBlock>, ScanError> {
         let mut block = CsvBlock::default();
         loop {
             if self.position == self.buffer.len() && !self.fill()? {
                 break;
             }
             self.scan(&mut block, fields);
+            if let Some(too_long) = self.too_long {
+                return Err(ScanError::TooLong(too_long));
+            }
             // What is left is the beginning of a record that goes on beyond the buffer.
             if block.text.len() >= self.block_bytes || block.malformed.len() > 10_000 {
                 break;
@@ -121,7 +168,8 @@ impl<R: Read> CsvScanner<R> {
         }
         self.buffer.drain(..self.position);
         self.position = 0;
-        let want = self.block_bytes.max(1 << 16) as u64;
+        // a record that goes on is looked at again from its start: twice as much each time keeps that linear
+        let want = self.block_bytes.max(1 << 16).max(self.buffer.len()) as u64;
         let read = self.input.by_ref().take(want).read_to_end(&mut self.buffer)?;
         self.ended = read == 0;
         Ok(!self.ended)
@@ -150,23 +198,27 @@ impl<R: Read> CsvScanner<R> {
             }
             let record = &buffer[self.position..];
             self.take(record, &finish(record, start + at - self.position, fields, 0), block, expected);
-            if block.text.len() >= self.block_bytes {
+            if self.too_long.is_some() || block.text.len() >= self.block_bytes {
                 return;
             }
             fields = 1;
         }
         let record = &buffer[self.position..];
-        if self.ended && !record.is_empty() {
+        if self.ended && !record.is_empty() || record.len() > self.max_record {
             self.take(record, &unended(record, fields, 0, None), block, expected);
         }
     }
 
     fn scan_quoted(&mut self, buffer: &[u8], block: &mut CsvBlock, expected: Expected) {
-        while self.position < buffer.len() && block.text.len() < self.block_bytes {
+        while self.position < buffer.len() && block.text.len() < self.block_bytes && self.too_long.is_none() {
             let rest = &buffer[self.position..];
             let record = match quoted_record(rest, self.ended) {
                 Some(record) => record,
-                None if rest.len() > MAX_RECORD => unclosed(rest),
+                // a field over several lines was never closed; one on a single line is too long
+                None if rest.len() > self.max_record => match memchr(b'\n', &rest[..self.max_record]) {
+                    Some(_) => unclosed(rest),
+                    None => unended(rest, 1, 0, None),
+                },
                 None => return,
             };
             self.take(rest, &record, block, expected);
@@ -176,9 +228,14 @@ impl<R: Read> CsvScanner<R> {
     /// Puts the record at the start of `rest` where it belongs and moves on.
     fn take(&mut self, rest: &[u8], record: &Record, block: &mut CsvBlock, expected: Expected) {
         let bytes = &rest[..record.end];
-        if let Some(reason) = record.fault_in(bytes, expected) {
+        if record.end > self.max_record {
+            let field = field_at(bytes, self.max_record);
+            self.too_long = Some(TooLong { line: self.line, field, limit: self.max_record });
+            return;
+        }
+        if let Some((rule, field, reason)) = record.fault_in(bytes, expected) {
             let record = String::from_utf8_lossy(bytes).into_owned();
-            block.malformed.push(Malformed { line: self.line, reason, record });
+            block.malformed.push(Malformed { line: self.line, field, rule, reason, record });
         } else if !is_blank(bytes) {
             block.starts.push(block.text.len() as u32);
             block.lines.push(self.line);
@@ -200,17 +257,31 @@ struct Expected {
 }
 
 impl Record {
-    /// Why the record cannot be parsed, if it cannot.
-    fn fault_in(&self, bytes: &[u8], expected: Expected) -> Option<String> {
+    /// Why the record cannot be parsed, if it cannot: the rule, the field at fault if there is one, and the words.
+    fn fault_in(&self, bytes: &[u8], expected: Expected) -> Option<(Rule, Option<usize>, String)> {
         if let Some(fault) = self.fault {
-            return Some(fault.to_owned());
+            return Some((Rule::Quotes, None, fault.to_owned()));
         }
-        if !expected.utf8 && std::str::from_utf8(bytes).is_err() {
-            return Some("is not UTF-8 text: save the file as UTF-8".to_owned());
+        if !expected.utf8
+            && let Err(error) = std::str::from_utf8(bytes)
+        {
+            let at = error.valid_up_to();
+            let reason = format!("is not UTF-8 text: its byte {} is 0x{:02X}", at + 1, bytes[at]);
+            return Some((Rule::Utf8, Some(field_at(bytes, at)), reason));
         }
         let expected = expected.fields.filter(|expected| *expected != self.fields && !is_blank(bytes))?;
-        Some(format!("has {} fields where the header has {expected}", self.fields))
+        Some((Rule::Fields, None, format!("has {} fields where the header has {expected}", self.fields)))
     }
+}
+
+/// The field, from 0, in which the byte `at` of a record stands.
+fn field_at(record: &[u8], at: usize) -> usize {
+    let mut quoted = false;
+    let mut separates = |byte: &&u8| {
+        quoted ^= **byte == b'"';
+        **byte == b',' && !quoted
+    };
+    record[..at].iter().filter(|byte| separates(byte)).count()
 }
 
 fn is_blank(record: &[u8]) -> bool {
@@ -326,6 +397,41 @@ mod tests {
                 (5, "has a quote inside a field that does not begin with one"),
             ])
         );
+    }
+
+    #[test]
+    fn records_longer_than_the_limit_end_the_scan() {
+        let long = "x".repeat(3 * MAX_RECORD);
+        for (text, line, field) in [
+            (format!("a,b\n1,{long}\n2,3\n"), 2, 1),
+            (format!("a,b\n1,{long}"), 2, 1),
+            (format!("a,b\n1,2\n1,\"{long}\"\n"), 3, 1),
+            (format!("a,b\n{long},\"y\"\n"), 2, 0),
+            (format!("a,b\n{}\n", ",".repeat(2 * MAX_RECORD)), 2, MAX_RECORD),
+        ] {
+            for block_bytes in [4096, 1 << 20] {
+                let mut scanner = CsvScanner::new(text.as_bytes(), block_bytes).unwrap();
+                let error = loop {
+                    match scanner.next_block(None) {
+                        Ok(found) => assert!(found.is_some()),
+                        Err(error) => break error,
+                    }
+                };
+                let ScanError::TooLong(found) = error else { panic!("{error:?}") };
+                assert_eq!(found, TooLong { line, field, limit: MAX_RECORD });
+            }
+        }
+        let mut scanner = CsvScanner::new(long.as_bytes(), 4096).unwrap();
+        assert_eq!(scanner.header().unwrap(), Some((1, long.clone().into_bytes())));
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf_8_are_named_by_field() {
+        let mut scanner = CsvScanner::new(&b"1,K\xf6ln,2\n1,\"a,\xe9\",2\n"[..], 4096).unwrap();
+        let block = scanner.next_block(Some(3)).unwrap().unwrap();
+        let found: Vec<_> = block.malformed.iter().map(|malformed| (malformed.field, malformed.reason.as_str())).collect();
+        let expected = ["is not UTF-8 text: its byte 4 is 0xF6", "is not UTF-8 text: its byte 6 is 0xE9"];
+        assert_eq!(found, expected.map(|reason| (Some(1), reason)));
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use schema::Schema;
+use rustc_hash::{FxHashMap, FxHashSet};
+use schema::{MAX_COLUMNS, Schema, check_name};
 
 use crate::FrameError;
 
@@ -43,14 +44,20 @@ pub(crate) fn split_record(record: &str) -> Vec<String> {
     }
 }
 
-/// Refuses a header with a name twice.
+/// Refuses a header with a name twice, or with one that cannot be a name.
 pub(crate) fn check_unique(path: &Path, line: u64, names: &[String]) -> Result<(), FrameError> {
+    let mut known: FxHashMap<&str, usize> = FxHashMap::default();
     for (index, name) in names.iter().enumerate() {
         let fault = |message| Err(FrameError::Header { path: path.to_owned(), line, message });
         if name.is_empty() {
             return fault(format!("column {} of the header has no name", index + 1));
         }
-        if let Some(first) = names[..index].iter().position(|known| known == name) {
+        // features are a column's name and a level's
+        if name.len() > 2 * schema::MAX_NAME_BYTES || schema::unprintable(name).is_some() {
+            let message = check_name(name).err().unwrap_or_default();
+            return fault(format!("column {} of the header: {message}", index + 1));
+        }
+        if let Some(first) = known.insert(name, index) {
             return fault(format!("column \"{name}\" is there twice (columns {} and {}); rename one", first + 1, index + 1));
         }
     }
@@ -74,12 +81,16 @@ pub fn check_header(
     {
         return fault(format!("the header has one column and holds {separator:?}: separate columns with commas"));
     }
+    if names.len() > MAX_COLUMNS + 1 {
+        return fault(format!("the header has {} columns; a table may have {MAX_COLUMNS}", names.len()));
+    }
     let unknown: Vec<&String> = names.iter().filter(|name| schema.column(name).is_none()).collect();
+    let there: FxHashSet<&str> = names.iter().map(String::as_str).collect();
     let absent: Vec<&str> = schema
         .columns()
         .iter()
         .map(|column| column.name.as_str())
-        .filter(|name| !names.iter().any(|found| found == name))
+        .filter(|name| !there.contains(name))
         .filter(|name| target == TargetColumn::Required || *name != schema.target().name)
         .collect();
     if unknown.is_empty() && absent.is_empty() {
@@ -90,10 +101,10 @@ pub fn check_header(
         return fault(format!("the target column \"{}\" is not in the header{hint}", schema.target().name));
     }
     let mut parts = Vec::new();
-    for name in &absent {
+    for name in absent.iter().take(NAMED) {
         parts.push(format!("column \"{name}\" is not in the header{}", hint(name, &unknown)));
     }
-    for name in &unknown {
+    for name in unknown.iter().take(NAMED) {
         let near = schema::nearest(name, absent.iter().copied()).is_some();
         if !near {
             parts.push(format!(
@@ -101,8 +112,15 @@ pub fn check_header(
             ));
         }
     }
+    let more = absent.len().saturating_sub(NAMED) + unknown.len().saturating_sub(NAMED);
+    if more > 0 {
+        parts.push(format!("and {more} more columns that are in one of the two alone"));
+    }
     fault(parts.join("; "))
 }
+
+/// How many columns that are missing, and how many that are unknown, are named.
+const NAMED: usize = 20;
 
 fn hint(name: &str, unknown: &[&String]) -> String {
     schema::nearest(name, unknown.iter().map(|unknown| unknown.as_str()))

@@ -8,10 +8,11 @@ use std::{
 
 use polars::prelude::*;
 use rayon::prelude::*;
+use schema::Rule;
 
 use crate::{
     BLOCK_BYTES, Format, FrameError,
-    csv_blocks::{CsvBlock, CsvScanner},
+    csv_blocks::{CsvBlock, CsvScanner, MAX_RECORD, ScanError},
     header::{check_unique, split_record},
 };
 
@@ -127,7 +128,8 @@ impl Source {
         while blocks.len() < count {
             let content = match &mut self.rows {
                 Rows::Csv(scanner) => {
-                    let block = scanner.next_block(Some(self.names.len())).map_err(FrameError::io(&self.path, "read it"))?;
+                    let block = scanner.next_block(Some(self.names.len()));
+                    let block = block.map_err(|error| scan_error(&self.path, error, Some(&self.names)))?;
                     block.map(Content::Csv)
                 }
                 Rows::Parquet { next, total } => {
@@ -161,11 +163,54 @@ fn open_csv(path: &Path, file: File) -> Result<(Vec<String>, u64, Rows), FrameEr
     if let Some(message) = kind {
         return Err(FrameError::content(path, message));
     }
-    let header = scanner.header().map_err(FrameError::io(path, "read it"))?;
+    let header = scanner.header().map_err(|error| scan_error(path, error, None))?;
     let Some((line, record)) = header else { return Err(FrameError::Empty { path: path.to_owned() }) };
-    let record = String::from_utf8_lossy(&record);
+    let record = String::from_utf8(record).map_err(|error| {
+        let (at, bytes) = (error.utf8_error().valid_up_to(), error.as_bytes());
+        let message = format!(
+            "the header is not UTF-8 text: its byte {} is 0x{:02X}. {}",
+            at + 1,
+            bytes[at],
+            sentence(&Rule::Utf8.advice(""))
+        );
+        FrameError::Header { path: path.to_owned(), line, message }
+    })?;
     let names = split_record(&record).iter().map(|name| name.trim().to_owned()).collect();
     Ok((names, line, Rows::Csv(Box::new(scanner))))
+}
+
+/// The error of a table whose records cannot be read on; `names` are those of the header, where that was read.
+fn scan_error(path: &Path, error: ScanError, names: Option<&[String]>) -> FrameError {
+    let too_long = match error {
+        ScanError::Io(error) => return FrameError::io(path, "read it")(error),
+        ScanError::TooLong(too_long) => too_long,
+    };
+    let what = match names {
+        Some(names) => {
+            let name = names.get(too_long.field).map_or(String::new(), |name| format!(" (\"{name}\")"));
+            format!(
+                "the record is longer than {} bytes, the limit, which it passes in column {}{name}",
+                too_long.limit,
+                too_long.field + 1
+            )
+        }
+        None => format!(
+            "the header is longer than {} bytes, the limit, which it passes in column {}",
+            too_long.limit,
+            too_long.field + 1
+        ),
+    };
+    FrameError::Header {
+        path: path.to_owned(),
+        line: too_long.line,
+        message: format!("{what}. Shorten the cell or leave it out"),
+    }
+}
+
+/// With a capital letter.
+fn sentence(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map_or(String::new(), |first| first.to_uppercase().chain(characters).collect())
 }
 
 fn open_parquet(path: &Path, file: File) -> Result<(Vec<String>, u64, Rows), FrameError> {
@@ -174,6 +219,20 @@ fn open_parquet(path: &Path, file: File) -> Result<(Vec<String>, u64, Rows), Fra
     let names = reader.schema().map_err(fault)?.iter_names().map(|name| name.trim().to_owned()).collect();
     let total = reader.num_rows().map_err(fault)?;
     Ok((names, 1, Rows::Parquet { next: 0, total }))
+}
+
+/// Refuses a text of Parquet that would be too long for a record of CSV.
+fn refuse_long_cells(frame: &DataFrame, offset: usize) -> PolarsResult<()> {
+    for column in frame.columns() {
+        let Ok(cells) = column.str() else { continue };
+        if let Some(row) = cells.iter().position(|cell| cell.is_some_and(|cell| cell.len() > MAX_RECORD)) {
+            polars_bail!(
+                ComputeError: "row {}, column \"{}\": the cell is longer than {MAX_RECORD} bytes, the limit. Shorten it or leave it out",
+                offset + row + 1, column.name()
+            );
+        }
+    }
+    Ok(())
 }
 
 impl Block {
@@ -225,6 +284,7 @@ impl Block {
                 frame.set_column_names(self.names.as_slice())?;
                 let columns = frame.columns().iter().map(|column| column.cast(&types(column.name())));
                 let mut frame = DataFrame::new(*rows, columns.collect::<PolarsResult<Vec<_>>>()?)?;
+                refuse_long_cells(&frame, *offset)?;
                 frame.rechunk_mut();
                 Ok(frame)
             }

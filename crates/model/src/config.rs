@@ -163,14 +163,11 @@ impl ModelConfig {
     /// # Errors
     /// With line and column where it is not YAML, has an unknown key or a value of the wrong type.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        if text.trim().is_empty() {
-            return Err(ConfigError { line: None, column: None, message: "the file is empty".into() });
-        }
         if let Some(line) = text.lines().position(|line| line.contains("\\_")) {
             let message = "a backslash before an underscore: the text was copied from a web page; remove the backslashes";
             return Err(ConfigError { line: Some(line + 1), column: None, message: message.into() });
         }
-        serde_yaml::from_str(text).map_err(|error| ConfigError::from_yaml(&error))
+        schema::parse_yaml(text)
     }
 }
 

@@ -138,13 +138,16 @@ impl Trial {
     }
 }
 
+/// The longest search, in minutes: a year.
+pub const MAX_MINUTES: f64 = 525_600.0;
+
 impl SearchConfig {
     /// Parses the text of a search and checks it.
     ///
     /// # Errors
     /// With line and column where it is not YAML or has an unknown key; with the key where a value cannot be used.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let config: Self = serde_yaml::from_str(text).map_err(|error| ConfigError::from_yaml(&error))?;
+        let config: Self = schema::parse_yaml(text)?;
         let check = || -> Result<(), String> {
             let search = &config.search;
             if !["mae", "rmse", "mape", "median_ae"].contains(&search.metric.as_str()) {
@@ -153,8 +156,8 @@ impl SearchConfig {
             if search.folds < 2 {
                 return Err(format!("search.folds: {} leaves nothing to measure on; use 2 or more", search.folds));
             }
-            if !(search.minutes > 0.0 && search.minutes.is_finite()) || search.trials == 0 {
-                return Err("search: needs minutes above 0 and at least a trial".into());
+            if !(search.minutes > 0.0 && search.minutes <= MAX_MINUTES) || search.trials == 0 {
+                return Err(format!("search: needs minutes above 0, at most {MAX_MINUTES}, and at least a trial"));
             }
             search.candidates.iter().enumerate().try_for_each(|(index, candidate)| {
                 let placed = |message: String| {

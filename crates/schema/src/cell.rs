@@ -5,19 +5,21 @@ use std::borrow::Cow;
 use jiff::civil::Date;
 use thiserror::Error;
 
-use crate::{Column, ColumnType, column::fold};
+use crate::{Column, ColumnType, Rule, column::fold, name::unprintable, quoted};
 
 /// Why a cell breaks the schema.
 #[derive(Clone, Debug, Error, PartialEq)]
 #[error("{reason}")]
 pub struct Violation {
+    /// Which rule it breaks.
+    pub rule: Rule,
     /// What is wrong with the value, naming it and what is allowed.
     pub reason: String,
 }
 
 impl Violation {
-    fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into() }
+    fn new(rule: Rule, reason: impl Into<String>) -> Self {
+        Self { rule, reason: reason.into() }
     }
 }
 
@@ -27,7 +29,7 @@ pub const LARGEST_INTEGER: f64 = 9_007_199_254_740_992.0;
 impl Column {
     /// Whether `cell` (already trimmed) counts as missing.
     pub fn is_missing(&self, cell: &str) -> bool {
-        cell.is_empty() && self.missing.iter().any(String::is_empty) || self.missing.iter().any(|token| token == cell)
+        self.missing_cells.contains(cell)
     }
 
     /// The cells that count as missing, compared after trimming.
@@ -80,17 +82,17 @@ impl Column {
     /// If it is out of range or not whole.
     pub fn check_number(&self, value: f64) -> Result<f64, Violation> {
         if self.spec.kind == ColumnType::Integer && (value.fract() != 0.0 || value.abs() > LARGEST_INTEGER) {
-            return Err(Violation::new(format!("{value} is not an integer")));
+            return Err(Violation::new(Rule::Integer, format!("{value} is not an integer")));
         }
         if let Some(min) = self.spec.min
             && value < min
         {
-            return Err(Violation::new(format!("{value} is below the minimum {min}")));
+            return Err(Violation::new(Rule::Minimum, format!("{value} is below the minimum {min}")));
         }
         if let Some(max) = self.spec.max
             && value > max
         {
-            return Err(Violation::new(format!("{value} is above the maximum {max}")));
+            return Err(Violation::new(Rule::Maximum, format!("{value} is above the maximum {max}")));
         }
         Ok(value)
     }
@@ -114,7 +116,11 @@ impl Column {
             if !self.spec.levels.is_empty() {
                 return Err(self.unknown_level(trimmed));
             }
-            return Ok(Some(tidy(trimmed)));
+            let level = tidy(trimmed);
+            if crate::check_name(&level).is_err() {
+                return Err(unfit_level(&level));
+            }
+            return Ok(Some(level));
         }
         if self.is_missing(trimmed) { self.absent() } else { Ok(Some(Cow::Borrowed(trimmed))) }
     }
@@ -126,18 +132,24 @@ impl Column {
         let more = if levels.len() > 20 { format!(" and {} more", levels.len() - 20) } else { String::new() };
         let hint =
             nearest(cell, levels.iter().map(String::as_str)).map_or(String::new(), |near| format!("; nearest: {near}"));
-        Violation::new(format!("\"{cell}\" is not one of the levels {shown}{more}{hint}"))
+        Violation::new(Rule::Level, format!("{} is not one of the levels {shown}{more}{hint}", quoted(cell)))
     }
 
     fn absent<T>(&self) -> Result<Option<T>, Violation> {
-        if self.spec.required { Err(Violation::new("is missing, and the column is required")) } else { Ok(None) }
+        if self.spec.required {
+            Err(Violation::new(Rule::Required, "is missing, and the column is required"))
+        } else {
+            Ok(None)
+        }
     }
 
     fn unreadable(&self, cell: &str) -> Violation {
         match self.spec.kind {
-            ColumnType::Date => Violation::new(format!("\"{cell}\" is not a date of the form {}", self.date_format())),
-            ColumnType::Integer => Violation::new(format!("\"{cell}\" is not an integer")),
-            _ => Violation::new(format!("\"{cell}\" is not a number")),
+            ColumnType::Date => {
+                Violation::new(Rule::Date, format!("{} is not a date of the form {}", quoted(cell), self.date_format()))
+            }
+            ColumnType::Integer => Violation::new(Rule::Integer, format!("{} is not an integer", quoted(cell))),
+            _ => Violation::new(Rule::Number, format!("{} is not a number", quoted(cell))),
         }
     }
 
@@ -164,10 +176,31 @@ fn days_since_epoch(date: Date) -> f64 {
     epoch.until(date).map_or(f64::NAN, |span| f64::from(span.get_days()))
 }
 
+/// Texts of more bytes are not looked at for typing errors.
+const LONGEST_TYPO: usize = 200;
+/// How many candidates are compared with what was typed.
+const MOST_CANDIDATES: usize = 10_000;
+
+/// What is said of a text that cannot be a level.
+fn unfit_level(level: &str) -> Violation {
+    let what = match unprintable(level) {
+        Some(character) => format!("holds U+{:04X}, which cannot be printed", u32::from(character)),
+        None => format!("is longer than the {} bytes that a level may have", crate::MAX_NAME_BYTES),
+    };
+    Violation::new(Rule::Printable, format!("{} {what}", quoted(level)))
+}
+
 /// The candidate most like `typed`, if one is near enough to be what was meant.
+///
+/// Nothing is near to a long text, and long candidates are passed over: the comparison takes the product of both lengths.
 pub fn nearest<'a>(typed: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    if typed.len() > LONGEST_TYPO {
+        return None;
+    }
     let typed = fold(typed);
     candidates
+        .filter(|candidate| candidate.len() <= LONGEST_TYPO)
+        .take(MOST_CANDIDATES)
         .map(|candidate| (strsim::normalized_damerau_levenshtein(&typed, &fold(candidate)), candidate))
         .filter(|(likeness, _)| *likeness >= 0.6)
         .max_by(|a, b| a.0.total_cmp(&b.0))

@@ -1,10 +1,13 @@
 //! The table's schema after every check.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::{ColumnSpec, ColumnType, ConfigError, SPLIT_COLUMN, TableSection};
+use crate::{ColumnSpec, ColumnType, ConfigError, SPLIT_COLUMN, TableSection, check_name};
+
+/// How many columns a table may have.
+pub const MAX_COLUMNS: usize = 10_000;
 
 /// One column with everything needed to judge a cell.
 #[derive(Clone, Debug)]
@@ -14,6 +17,8 @@ pub struct Column {
     /// As typed.
     pub spec: ColumnSpec,
     pub(crate) missing: Vec<String>,
+    /// The same, to look cells up in.
+    pub(crate) missing_cells: FxHashSet<String>,
     /// A cell that counts as missing could be read as a number (-999), so it is looked for before parsing.
     pub(crate) missing_first: bool,
     pub(crate) spellings: FxHashMap<String, u32>,
@@ -24,12 +29,14 @@ pub struct Column {
 pub struct Schema {
     section: TableSection,
     columns: Vec<Column>,
+    /// The place of each column by its name.
+    places: FxHashMap<String, usize>,
     target: usize,
 }
 
 /// A setting that contradicts another or the table. `path` names the key.
 #[derive(Clone, Debug, Error, PartialEq)]
-#[error("{}: {message}", path.join("."))]
+#[error("{}: {message}", crate::printable(&path.join(".")))]
 pub struct SettingError {
     /// The keys that lead to the fault, for example `table`, `columns`, `price`.
     pub path: Vec<String>,
@@ -61,18 +68,25 @@ impl Schema {
     /// Names the key at fault: no such target, a range that is empty, an alias of a level that is not listed, a setting
     /// that does not fit the type.
     pub fn check(section: &TableSection) -> Result<Self, SettingError> {
+        let count = section.columns.0.len();
+        if count > MAX_COLUMNS {
+            let message = format!("lists {count} columns; a table may have {MAX_COLUMNS}");
+            return Err(SettingError::new(&["table", "columns"], message));
+        }
         let columns = section
             .columns
             .iter()
             .map(|(name, spec)| check_column(name, spec, &section.missing))
             .collect::<Result<Vec<_>, _>>()?;
-        let target = columns.iter().position(|column| column.name == section.target).ok_or_else(|| {
+        let places: FxHashMap<String, usize> =
+            columns.iter().enumerate().map(|(place, column)| (column.name.clone(), place)).collect();
+        let target = places.get(&section.target).copied().ok_or_else(|| {
             SettingError::new(&["table", "target"], format!("\"{}\" is not among table.columns", section.target))
         })?;
         if !columns[target].spec.kind.is_number() {
             return Err(SettingError::column(&section.target, "the target must be a float or an integer column"));
         }
-        Ok(Self { section: section.clone(), columns, target })
+        Ok(Self { section: section.clone(), columns, places, target })
     }
 
     /// Columns in the order of the configuration, the target among them.
@@ -92,7 +106,12 @@ impl Schema {
 
     /// The column called `name`.
     pub fn column(&self, name: &str) -> Option<&Column> {
-        self.columns.iter().find(|column| column.name == name)
+        self.place(name).map(|place| &self.columns[place])
+    }
+
+    /// The place of the column called `name` among [`columns`](Self::columns).
+    pub fn place(&self, name: &str) -> Option<usize> {
+        self.places.get(name).copied()
     }
 
     /// The section this schema was made of.
@@ -117,8 +136,12 @@ fn check_column(name: &str, spec: &ColumnSpec, missing: &[String]) -> Result<Col
     if name.trim().is_empty() || name.trim() != name || name.contains('`') {
         return fault("a column's name must not be empty, begin or end with a blank, or hold a backtick");
     }
+    check_name(name).map_err(|message| SettingError::column(name, message))?;
     if !spec.kind.is_number() && (spec.min.is_some() || spec.max.is_some()) {
         return fault("min and max are for float and integer columns");
+    }
+    if let Some(bound) = [spec.min, spec.max].into_iter().flatten().find(|bound| !bound.is_finite()) {
+        return fault(&format!("the bound {bound} is not a finite number"));
     }
     if let (Some(min), Some(max)) = (spec.min, spec.max)
         && min > max
@@ -137,19 +160,23 @@ fn check_column(name: &str, spec: &ColumnSpec, missing: &[String]) -> Result<Col
     let missing = spec.missing.clone().unwrap_or_else(|| missing.to_vec());
     let missing_first = missing.iter().any(|token| token.trim().parse::<f64>().is_ok_and(f64::is_finite));
     let spellings = spellings(spec).map_err(|message| SettingError::column(name, message))?;
-    Ok(Column { name: name.to_owned(), spec: spec.clone(), missing, missing_first, spellings })
+    let missing_cells = missing.iter().cloned().collect();
+    Ok(Column { name: name.to_owned(), spec: spec.clone(), missing, missing_cells, missing_first, spellings })
 }
 
 fn spellings(spec: &ColumnSpec) -> Result<FxHashMap<String, u32>, String> {
     let mut spellings = FxHashMap::default();
     for (code, level) in spec.levels.iter().enumerate() {
+        check_name(level).map_err(|message| format!("level {}: {message}", code + 1))?;
         if spellings.insert(fold(level), code as u32).is_some() {
             return Err(format!("level \"{level}\" is listed twice (case and blanks do not count)"));
         }
     }
+    let codes: FxHashMap<&str, usize> = spec.levels.iter().zip(0..).map(|(level, code)| (level.as_str(), code)).collect();
     for (alias, level) in spec.aliases.iter() {
-        let code = spec.levels.iter().position(|known| known == level);
-        let Some(code) = code else { return Err(format!("alias \"{alias}\" stands for \"{level}\", which is not a level")) };
+        let Some(code) = codes.get(level.as_str()).copied() else {
+            return Err(format!("alias \"{alias}\" stands for \"{level}\", which is not a level"));
+        };
         if spellings.insert(fold(alias), code as u32).is_some_and(|known| known != code as u32) {
             return Err(format!("alias \"{alias}\" stands for two levels"));
         }
@@ -189,6 +216,14 @@ mod tests {
             (
                 "    a: {type: category, levels: [x], aliases: {z: y}}\n",
                 "table.columns.a: alias \"z\" stands for \"y\", which is not a level",
+            ),
+            (
+                "    \"a\\nb\": {type: text}\n",
+                "table.columns.a\\nb: the name a\\nb holds U+000A, which cannot be printed; remove it",
+            ),
+            (
+                "    a: {type: category, levels: [x, \"y\\u200b\"]}\n",
+                "table.columns.a: level 2: the name y\\u{200b} holds U+200B, which cannot be printed; remove it",
             ),
             (
                 "    split: {type: text}\n",

@@ -139,7 +139,7 @@ impl ConfigError {
     }
 
     /// An error of the YAML parser, with its place.
-    pub fn from_yaml(error: &serde_yaml::Error) -> Self {
+    pub(crate) fn from_yaml(error: &serde_yaml::Error) -> Self {
         let location = error.location();
         let mut message = error.to_string();
         if let Some(place) = &location {
@@ -161,10 +161,7 @@ impl PipelineConfig {
     /// # Errors
     /// With line and column where the text is not YAML, has an unknown key or a value of the wrong type.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        if text.trim().is_empty() {
-            return Err(ConfigError { line: None, column: None, message: "the file is empty".into() });
-        }
-        serde_yaml::from_str(text).map_err(|error| ConfigError::from_yaml(&error))
+        crate::parse_yaml(text)
     }
 
     /// The settings that bear on what `process` writes.

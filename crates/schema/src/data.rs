@@ -1,5 +1,6 @@
 //! Checked columns in memory: what `features` computes on, whether the rows came from a file or from one request.
 
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 /// The code of a missing category.
@@ -28,12 +29,14 @@ pub enum Values {
 pub struct Table {
     rows: usize,
     columns: Vec<(String, Values)>,
+    /// The place of each column by its name.
+    places: FxHashMap<String, usize>,
 }
 
 impl Table {
     /// A table of `rows` rows without columns yet.
     pub fn new(rows: usize) -> Self {
-        Self { rows, columns: Vec::new() }
+        Self { rows, ..Self::default() }
     }
 
     /// Adds a column.
@@ -46,7 +49,9 @@ impl Table {
             Values::Category(values) => values.codes.len(),
         };
         assert_eq!(len, self.rows, "a column must have as many values as the table has rows");
-        self.columns.push((name.into(), values));
+        let name = name.into();
+        self.places.entry(name.clone()).or_insert(self.columns.len());
+        self.columns.push((name, values));
     }
 
     /// The given rows, in the given order.
@@ -62,6 +67,7 @@ impl Table {
         Self {
             rows: rows.len(),
             columns: self.columns.iter().map(|(name, values)| (name.clone(), select(values))).collect(),
+            places: self.places.clone(),
         }
     }
 
@@ -72,6 +78,6 @@ impl Table {
 
     /// The column called `name`.
     pub fn get(&self, name: &str) -> Option<&Values> {
-        self.columns.iter().find(|(known, _)| known == name).map(|(_, values)| values)
+        self.places.get(name).map(|place| &self.columns[*place].1)
     }
 }

@@ -8,24 +8,30 @@ mod column;
 mod config;
 mod data;
 mod locate;
+mod name;
 mod ordered;
 mod quantiles;
 mod reference;
+mod rule;
 mod sections;
+mod yaml;
 
 pub use cell::{LARGEST_INTEGER, Violation, is_date, iso_date, nearest};
-pub use column::{Column, Schema, SettingError};
+pub use column::{Column, MAX_COLUMNS, Schema, SettingError};
 pub use config::{ColumnSpec, ColumnType, ConfigError, PipelineConfig, TableSection};
 pub use data::{Categories, MISSING_LEVEL, Table, Values};
 pub use locate::line_of;
+pub use name::{MAX_FILE_NAME_BYTES, MAX_NAME_BYTES, check_file_name, check_name, printable, quoted, unprintable};
 pub use ordered::Ordered;
 pub use quantiles::Quantiles;
 pub use reference::render_reference;
+pub use rule::Rule;
 pub use sections::{
     ChampionSection, CoverageSection, EncodeSection, Encoding, EngineerSection, GateBound, ImputeSection, IqrTrim,
     LeakageSection, MaxShare, NumberImpute, PackageSection, ProcessSection, QuantileTrim, SplitSection, TrimSection,
     UnknownCategory,
 };
+pub use yaml::{MAX_CONFIG_BYTES, MAX_NESTING, MAX_VALUES, parse_yaml};
 
 /// The column that `process` adds: `train` or `test`.
 pub const SPLIT_COLUMN: &str = "split";

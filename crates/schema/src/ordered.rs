@@ -2,6 +2,7 @@
 
 use std::{fmt, marker::PhantomData};
 
+use rustc_hash::FxHashSet;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -55,8 +56,9 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for Ordered<V> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut entries: Vec<(String, V)> = Vec::new();
+                let mut known = FxHashSet::default();
                 while let Some(key) = map.next_key::<String>()? {
-                    if entries.iter().any(|(known, _)| *known == key) {
+                    if !known.insert(key.clone()) {
                         return Err(A::Error::custom(format!("`{key}` is written twice")));
                     }
                     entries.push((key, map.next_value()?));

@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    cell,
     io::{self, Read, Write},
 };
 
@@ -19,6 +20,10 @@ use crate::{
 
 /// Rows that are in memory together.
 const BLOCK: usize = 8192;
+/// Bytes of rows that are in memory together, and a row.
+const BLOCK_BYTES: usize = 16 << 20;
+/// A row of more bytes does not keep its memory for the next.
+const LONG_RECORD: usize = 1 << 14;
 /// Rows that one task predicts.
 const ROWS_PER_TASK: usize = 2048;
 
@@ -124,8 +129,9 @@ fn text_of(faults: &[Fault]) -> String {
 /// # Errors
 /// If it cannot be read or written, or its header does not fit.
 pub(crate) fn score(engine: &Engine, input: impl Read, output: impl Write) -> io::Result<Scored> {
-    let mut reader = ReaderBuilder::new().flexible(true).from_reader(input);
-    let header = reader.headers().map_err(io_error)?.clone();
+    let read = cell::Cell::new(0);
+    let mut reader = ReaderBuilder::new().flexible(true).from_reader(RecordBounded { input, read: &read });
+    let header = reader.headers().map_err(|error| at_line(1, error))?.clone();
     let width = header.len();
     let names: Vec<&str> = header.iter().map(|name| name.trim().trim_start_matches('\u{feff}')).collect();
     let places = Header::find(&engine.fields, &names).map_err(|message| io::Error::other(format!("line 1: {message}")))?;
@@ -139,7 +145,13 @@ pub(crate) fn score(engine: &Engine, input: impl Read, output: impl Write) -> io
     let mut records = vec![StringRecord::new(); BLOCK];
     loop {
         let mut filled = 0;
-        while filled < BLOCK && reader.read_record(&mut records[filled]).map_err(io_error)? {
+        let mut bytes = 0;
+        while filled < BLOCK && bytes < BLOCK_BYTES {
+            read.set(0);
+            if !reader.read_record(&mut records[filled]).map_err(|error| at_line(reader.position().line(), error))? {
+                break;
+            }
+            bytes += records[filled].as_slice().len();
             filled += 1;
         }
         if filled == 0 {
@@ -160,6 +172,9 @@ pub(crate) fn score(engine: &Engine, input: impl Read, output: impl Write) -> io
             scored.count(record, &told);
             write_row(&mut writer, record, width, added.len(), &told).map_err(io_error)?;
         }
+        // a record keeps the memory of the longest that it held
+        let long = |record: &&mut StringRecord| record.as_slice().len() > LONG_RECORD;
+        records[..filled].iter_mut().filter(long).for_each(|record| *record = StringRecord::new());
     }
     writer.flush()?;
     Ok(scored)
@@ -211,6 +226,38 @@ fn write_row(
         }
     }
     writer.write_record(None::<&[u8]>)
+}
+
+/// The longest record, in bytes; what the reader has taken in advance does not count.
+const MAX_RECORD: usize = 1 << 20;
+
+/// An input that ends with an error where a single record goes on for too long.
+struct RecordBounded<'a, R> {
+    input: R,
+    /// How many bytes were read since the record began.
+    read: &'a cell::Cell<usize>,
+}
+
+impl<R: Read> Read for RecordBounded<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.read.get() > MAX_RECORD {
+            let message = format!("the record is longer than {MAX_RECORD} bytes, the limit");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+        let read = self.input.read(buffer)?;
+        self.read.set(self.read.get() + read);
+        Ok(read)
+    }
+}
+
+/// The error of a record, with the line on which it begins where its length is at fault.
+fn at_line(line: u64, error: csv::Error) -> io::Error {
+    match error.kind() {
+        csv::ErrorKind::Io(inner) if inner.kind() == io::ErrorKind::InvalidData => {
+            io::Error::other(format!("line {line}: {inner}"))
+        }
+        _ => io_error(error),
+    }
 }
 
 fn io_error(error: csv::Error) -> io::Error {

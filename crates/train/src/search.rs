@@ -19,7 +19,7 @@ use std::{
 use anyhow::{Context, ensure};
 use artifact::{Digest, FileEntry, RunRecord, RunStatus, lock_to_read, write_atomically};
 use cli::{Clock, Outcome, Progress};
-use model::{SearchConfig, SearchSection, figure, label};
+use model::{MAX_MINUTES, SearchConfig, SearchSection, figure, label};
 use serde::Serialize;
 use serde_json::json;
 use tracking::{Content, Run, RunFile, Tracker};
@@ -123,7 +123,10 @@ pub(crate) fn search(args: &SearchArgs, progress: &Progress) -> anyhow::Result<O
         SearchConfig::parse(&text).map_err(|error| anyhow::anyhow!("{}:{error}", args.config.display()))?.search;
     section.minutes = args.minutes.unwrap_or(section.minutes);
     section.trials = args.trials.unwrap_or(section.trials);
-    ensure!(section.minutes > 0.0 && section.trials > 0, "--minutes and --trials must be above 0");
+    ensure!(
+        section.minutes > 0.0 && section.minutes <= MAX_MINUTES && section.trials > 0,
+        "--minutes and --trials must be above 0, and minutes at most {MAX_MINUTES}"
+    );
     warning.into_iter().for_each(|warning| progress.warn(warning));
     let budget = Duration::from_secs_f64(section.minutes * 60.0);
     let Ground { mut course, data, target } = ground(args, &section, begun + budget.mul_f64(DRAWING), progress)?;

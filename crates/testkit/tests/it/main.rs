@@ -10,6 +10,7 @@ mod faults;
 mod golden;
 mod images;
 mod interruption;
+mod limits;
 mod mlflow;
 mod models;
 mod onnx;

@@ -294,6 +294,7 @@ fn a_file_is_scored_or_refused_with_its_line() {
         .write("none.csv", "sqft\n1\n")
         .write("empty.csv", "sqft\n")
         .write("other.csv", "a,b\n1,2\n")
+        .write("long.csv", format!("sqft\n{}\n", "9".repeat(3 << 20)))
         .write("bad.csv", b"sqft\n\xff\n");
     for (input, code, message) in [
         ("none.csv", 1, "none.csv: none of its 1 rows keeps to the schema; line 2: sqft: 1 is below the minimum 200"),
@@ -304,6 +305,7 @@ fn a_file_is_scored_or_refused_with_its_line() {
             "other.csv: line 1: none of the columns sqft, bedrooms, bathrooms, location, year_built, condition is there; is the first line a header?",
         ),
         ("bad.csv", 2, "bad.csv: line 2: is not UTF-8 text"),
+        ("long.csv", 2, "long.csv: line 2: the record is longer than 1048576 bytes, the limit"),
         ("absent.csv", 2, "absent.csv: no such file. Name another file"),
         ("out.csv", 2, "--output out.csv is the same file as --input out.csv; name another output"),
         ("rows.parquet", 2, "rows.parquet: is not a .csv file; `train predict` reads and writes Parquet"),

@@ -1,0 +1,188 @@
+//! What a name may be: of a column, a level, a derived feature.
+
+use std::borrow::Cow;
+
+/// The longest name of a column or a level, in bytes.
+pub const MAX_NAME_BYTES: usize = 1_000;
+/// The longest name that is safe as the name of a file with an ending, in bytes: most file systems take 255.
+pub const MAX_FILE_NAME_BYTES: usize = 200;
+
+/// Names that Windows gives to devices, whatever their ending.
+const DEVICES: [&str; 22] = [
+    "con", "prn", "aux", "nul", "com1", "com2", "com3", "com4", "com5", "com6", "com7", "com8", "com9", "lpt1", "lpt2",
+    "lpt3", "lpt4", "lpt5", "lpt6", "lpt7", "lpt8", "lpt9",
+];
+
+/// Checks that a name is printable, of one line and not too long.
+///
+/// # Errors
+/// Says what is wrong with it, to be written behind the place of the name.
+pub fn check_name(name: &str) -> Result<(), String> {
+    if name.len() > MAX_NAME_BYTES {
+        return Err(format!("a name of {} bytes is too long; {MAX_NAME_BYTES} are allowed", name.len()));
+    }
+    match unprintable(name) {
+        Some(character) => Err(format!(
+            "the name {} holds U+{:04X}, which cannot be printed; remove it",
+            printable(name),
+            u32::from(character)
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Checks that a name is one that [`check_name`] takes and that is safe as the name of a file, on every system.
+///
+/// # Errors
+/// Says what is wrong with it, to be written behind the place of the name.
+pub fn check_file_name(name: &str) -> Result<(), String> {
+    check_name(name)?;
+    if name.is_empty() || name.trim() != name {
+        return Err(format!("the name \"{name}\" must not be empty, nor begin or end with a blank"));
+    }
+    if name.len() > MAX_FILE_NAME_BYTES {
+        return Err(format!("a name of {} bytes is too long; {MAX_FILE_NAME_BYTES} are allowed", name.len()));
+    }
+    if let Some(character) = name.chars().find(|character| "/\\:*?\"<>|`".contains(*character)) {
+        return Err(format!(
+            "the name \"{name}\" holds {character}, which is not safe in the name of a file; choose another"
+        ));
+    }
+    if name.starts_with('.') || name.ends_with('.') {
+        return Err(format!("the name \"{name}\" begins or ends with a point, which is not safe in the name of a file"));
+    }
+    let stem = name.split('.').next().unwrap_or_default().trim_end().to_ascii_lowercase();
+    if DEVICES.contains(&stem.as_str()) {
+        return Err(format!("the name \"{name}\" is that of a device on Windows; choose another"));
+    }
+    Ok(())
+}
+
+/// The first character of `text` that cannot be printed on one line: controls, line ends, marks of direction, what has no width. Joiners
+/// between letters are part of the spelling of some languages and stay.
+pub fn unprintable(text: &str) -> Option<char> {
+    let mut before = None;
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        let is_letter = |character: Option<char>| character.is_some_and(|c| c.is_alphabetic() && !c.is_ascii());
+        let joins =
+            matches!(character, '\u{200c}' | '\u{200d}') && is_letter(before) && is_letter(characters.peek().copied());
+        if is_unprintable(character) && !joins {
+            return Some(character);
+        }
+        before = Some(character);
+    }
+    None
+}
+
+fn is_unprintable(character: char) -> bool {
+    character.is_control()
+        || matches!(u32::from(character),
+            // soft hyphen, Arabic and Mongolian marks, the widthless, directions, separators of lines and paragraphs
+            0xad | 0x61c | 0x180e | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f
+            // byte order mark, annotations, what could not be decoded, private use, language tags, no characters
+            | 0xfeff | 0xfff9..=0xfffd | 0xe000..=0xf8ff | 0xf_0000..=0x10_ffff | 0xe_0000..=0xe_007f | 0xfdd0..=0xfdef)
+        || u32::from(character) & 0xfffe == 0xfffe
+}
+
+/// The text with every character that cannot be printed written as an escape, so that no message moves a terminal's cursor.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if unprintable(text).is_none() {
+        return Cow::Borrowed(text);
+    }
+    let escaped = |character: char| {
+        if is_unprintable(character) { character.escape_debug().to_string() } else { character.to_string() }
+    };
+    Cow::Owned(text.chars().map(escaped).collect())
+}
+
+/// A cell or a name in quotes, as messages show it: printable, and shortened where it is long.
+pub fn quoted(text: &str) -> String {
+    const SHOWN: usize = 200;
+    match text.char_indices().nth(SHOWN) {
+        None => format!("\"{}\"", printable(text)),
+        Some((end, _)) => format!("\"{}…\" ({} bytes)", printable(&text[..end]), text.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_real_tables_are_taken() {
+        for name in [
+            "price/sqft",
+            "lot area",
+            "% sold",
+            "Größe (m²)",
+            "価格",
+            "قیمت\u{200c}خانه",
+            "a.b",
+            "#",
+            "naïve",
+            "..",
+            "x\u{a0}y",
+        ] {
+            assert_eq!(check_name(name), Ok(()), "{name}");
+        }
+        for name in ["house_age", "Größe (m²)", "a-b", "log.price", "価格", "rooms per bath"] {
+            assert_eq!(check_file_name(name), Ok(()), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_that_cannot_be_printed_are_refused() {
+        for name in [
+            "a\nb",
+            "a\rb",
+            "a\0b",
+            "\u{1b}[31m",
+            "a\u{202e}b",
+            "a\u{2066}b",
+            "a\u{200b}b",
+            "\u{feff}a",
+            "a\u{2028}b",
+            "a\u{85}b",
+            "a\u{ad}b",
+            "a\u{e0041}",
+            "a\u{200d}b",
+            "\u{fffd}",
+            "\u{e000}",
+            "\u{ffff}",
+            "a\tb",
+            "a\u{200e}",
+            "a\u{061c}b",
+        ] {
+            assert!(check_name(name).is_err(), "{}", name.escape_debug());
+        }
+        assert_eq!(
+            check_name("a\u{202e}b").unwrap_err(),
+            "the name a\\u{202e}b holds U+202E, which cannot be printed; remove it"
+        );
+        assert_eq!(check_name(&"a".repeat(1_001)).unwrap_err(), "a name of 1001 bytes is too long; 1000 are allowed");
+    }
+
+    #[test]
+    fn names_that_are_no_file_names_are_refused() {
+        for (name, expected) in [
+            ("../x", "the name \"../x\" holds /, which is not safe in the name of a file; choose another"),
+            ("a\\b", "the name \"a\\b\" holds \\, which is not safe in the name of a file; choose another"),
+            (".hidden", "the name \".hidden\" begins or ends with a point, which is not safe in the name of a file"),
+            ("..", "the name \"..\" begins or ends with a point, which is not safe in the name of a file"),
+            ("NUL", "the name \"NUL\" is that of a device on Windows; choose another"),
+            ("con.x", "the name \"con.x\" is that of a device on Windows; choose another"),
+            (" a", "the name \" a\" must not be empty, nor begin or end with a blank"),
+        ] {
+            assert_eq!(check_file_name(name).unwrap_err(), expected);
+        }
+        assert_eq!(check_file_name(&"a".repeat(201)).unwrap_err(), "a name of 201 bytes is too long; 200 are allowed");
+    }
+
+    #[test]
+    fn cells_in_messages_are_printable_and_short() {
+        assert_eq!(quoted("abc"), "\"abc\"");
+        assert_eq!(quoted("a\n\u{1b}[1mb"), "\"a\\n\\u{1b}[1mb\"");
+        assert_eq!(quoted(&"ä".repeat(300)), format!("\"{}…\" (600 bytes)", "ä".repeat(200)));
+    }
+}
