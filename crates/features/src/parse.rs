@@ -111,7 +111,8 @@ fn tokens(text: &str) -> Result<Vec<(usize, Token)>, SyntaxError> {
                 }
             }
             let number: String = characters[i..end].iter().collect();
-            let value = number.parse().map_err(|_| SyntaxError::new(at, format!("\"{number}\" is not a number")))?;
+            let value = number.parse().ok().filter(|value: &f64| value.is_finite());
+            let value = value.ok_or_else(|| SyntaxError::new(at, format!("\"{number}\" is not a finite number")))?;
             tokens.push((at, Token::Number(value)));
             i = end;
         } else if character.is_alphabetic() || character == '_' {

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fmt,
     io::Write,
     path::Path,
 };
@@ -39,15 +38,6 @@ impl Sample {
     fn of(rejected: &Rejected) -> Self {
         let Rejected { line, column, value, reason, .. } = rejected.clone();
         Self { line, column, value, reason }
-    }
-}
-
-impl fmt::Display for Sample {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self.column.as_str() {
-            "" => write!(f, "line {}: {}", self.line, self.reason),
-            column => write!(f, "line {}, column \"{column}\": {}", self.line, self.reason),
-        }
     }
 }
 

@@ -81,7 +81,7 @@ impl Schema {
         let places: FxHashMap<String, usize> =
             columns.iter().enumerate().map(|(place, column)| (column.name.clone(), place)).collect();
         let target = places.get(&section.target).copied().ok_or_else(|| {
-            SettingError::new(&["table", "target"], format!("\"{}\" is not among table.columns", section.target))
+            SettingError::new(&["table", "target"], format!("{} is not among table.columns", crate::quoted(&section.target)))
         })?;
         if !columns[target].spec.kind.is_number() {
             return Err(SettingError::column(&section.target, "the target must be a float or an integer column"));

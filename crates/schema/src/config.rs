@@ -149,7 +149,7 @@ impl ConfigError {
         Self {
             line: location.as_ref().map(serde_yaml::Location::line),
             column: location.as_ref().map(serde_yaml::Location::column),
-            message,
+            message: crate::printable(&message).into_owned(),
         }
     }
 }

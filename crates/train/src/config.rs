@@ -84,6 +84,7 @@ impl Config {
             !section.name.is_empty() && section.name.chars().all(nameable) && !section.name.starts_with('.'),
             located(format!("model.name: \"{}\" is not made of letters, digits, _, - and .", section.name))
         );
+        schema::check_file_name(&section.name).map_err(|message| located(format!("model.name: {message}")))?;
         let (mut algorithm, mut parameters, seed, mut warnings) = section.checked_parameters().map_err(located)?;
         let mut import = None;
         if let Some(file) = &args.import {

@@ -38,9 +38,10 @@ pub(super) fn parse(text: &str) -> Result<Imported, String> {
     let mut trees = Trees::default();
     // per feature that is asked for as a category the codes that were seen
     let mut seen = BTreeMap::new();
+    let mut words = 0;
     for (index, text) in at(model, &["trees"])?.as_array().into_iter().flatten().enumerate() {
         let mut one = Trees::default();
-        tree(&mut one, text, &codes, &mut seen).map_err(|message| format!("tree {index}: {message}"))?;
+        tree(&mut one, text, &codes, &mut seen, &mut words).map_err(|message| format!("tree {index}: {message}"))?;
         if let Some(weight) = weights.and_then(|weights| weights.get(index)).and_then(Value::as_f64) {
             one.scale(f64::from(weight as f32));
         }
@@ -105,6 +106,7 @@ fn tree(
     tree: &Value,
     codes: &[Vec<u32>],
     seen: &mut BTreeMap<usize, BTreeSet<u32>>,
+    words: &mut usize,
 ) -> Result<(), String> {
     let (left, right) = (numbers(tree, "left_children")?, numbers(tree, "right_children")?);
     let (indices, conditions) = (numbers(tree, "split_indices")?, numbers(tree, "split_conditions")?);
@@ -127,10 +129,10 @@ fn tree(
         set.sort_unstable();
         seen.entry(feature).or_default().extend(set.iter());
     }
-    let words: usize = sets.values().map(|set| set.last().map_or(1, |code| *code as usize / 32 + 1)).sum();
-    if words > MAX_WORDS {
+    *words += sets.values().map(|set| set.last().map_or(1, |code| *code as usize / 32 + 1)).sum::<usize>();
+    if *words > MAX_WORDS {
         return Err(format!(
-            "its sets of categories reach up to codes that would take {words} words; {MAX_WORDS} are allowed"
+            "the sets of categories of the trees reach up to codes that take {words} words of memory; {MAX_WORDS} are allowed"
         ));
     }
     // a pruned tree keeps the nodes that were cut off

@@ -20,11 +20,11 @@ fn configurations_beyond_the_limits() {
     let workspace = Workspace::new();
     workspace.write("raw.csv", numbers());
     for (text, expected) in [
-        (format!("table: {}", "[".repeat(200_000)), ":1:71: lists and maps are nested more than 64 deep\n"),
-        (format!("table: {}", "{a: ".repeat(50_000)), ":1:260: lists and maps are nested more than 64 deep\n"),
+        (format!("table: {}", "[".repeat(200_000)), ": lists and maps are nested more than 64 deep\n"),
+        (format!("table: {}", "{a: ".repeat(50_000)), ": lists and maps are nested more than 64 deep\n"),
         (
             format!("{NUMBERS}# {}\n", "x".repeat(5 << 20)),
-            ": the file has 5242983 bytes; a configuration may have 4194304\n",
+            ": the file has 5242966 bytes; a configuration may have 4194304\n",
         ),
         (
             NUMBERS.replace("{type: float}\n    size", "{type: float, min: .nan}\n    size"),
@@ -84,8 +84,8 @@ fn derived_features_beyond_the_limits() {
 #[test]
 fn as_many_derived_features_as_there_may_be() {
     let workspace = Workspace::new();
-    let chain: String = (1..2_000).map(|place| format!("    f{place}: f{} + f{} / 2\n", place - 1, place - 1)).collect();
-    let config = format!("{NUMBERS}engineer:\n  derive:\n    f0: size + 1\n{}", chain.replace("f0 + f0 / 2", "f0 + 1"));
+    let chain: String = (1..2_000).map(|place| format!("    f{place}: f{} + f{} / 10000\n", place - 1, place - 1)).collect();
+    let config = format!("{NUMBERS}engineer:\n  derive:\n    f0: size + 1\n{chain}");
     workspace.write("raw.csv", numbers()).write("configs/pipeline.yaml", config);
     workspace.write(
         "model.yaml",
