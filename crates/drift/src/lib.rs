@@ -9,4 +9,4 @@ mod window;
 
 pub use profiler::Profiler;
 pub use reference::{ColumnReference, Distribution, NumberReference, REFERENCE_VERSION, Reference};
-pub use window::{Layout, Seen, Window, psi};
+pub use window::{Layout, MIN_ROWS, Seen, Window, psi};

@@ -8,6 +8,9 @@ use crate::{Distribution, NumberReference, Reference};
 
 /// A window is made of this many slices; the oldest goes when the newest is full.
 const SLICES: usize = 10;
+/// Rows that an index needs. Of n rows like those of training the index of ten bins is about 9 / n by chance alone: 0.1 at 90 rows, which
+/// is what by custom is a shift. A window over 100 rows or more never falls below this once it has filled.
+pub const MIN_ROWS: u64 = 90;
 
 /// The value of one column in one row.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -78,9 +81,10 @@ impl Layout {
         self.columns[column].bin(seen)
     }
 
-    /// The bin of a prediction, if the reference knows any.
+    /// The bin of a prediction; `None` if the reference knows none, or the value is not finite.
     pub fn prediction_bin(&self, value: f64) -> Option<u32> {
-        self.prediction.as_ref().map(|bins| bins.bin(Seen::Number(value)))
+        let bins = self.prediction.as_ref().filter(|_| value.is_finite())?;
+        Some(bins.bin(Seen::Number(value)))
     }
 }
 
@@ -148,18 +152,19 @@ impl Window {
         self.total.rows
     }
 
-    /// How far each column is from the reference, in its order.
-    pub fn columns(&self, layout: &Layout) -> Vec<f64> {
+    /// How far each column is from the reference, in its order; `None` where fewer than [`MIN_ROWS`] rows were counted.
+    pub fn columns(&self, layout: &Layout) -> Vec<Option<f64>> {
         layout.columns.iter().map(|bins| self.psi_of(bins)).collect()
     }
 
-    /// How far the predictions are from the reference, if it knows any.
+    /// How far the predictions are from the reference; `None` if it knows none, or fewer than [`MIN_ROWS`] were counted.
     pub fn prediction(&self, layout: &Layout) -> Option<f64> {
-        layout.prediction.as_ref().map(|bins| self.psi_of(bins))
+        layout.prediction.as_ref().and_then(|bins| self.psi_of(bins))
     }
 
-    fn psi_of(&self, bins: &Bins) -> f64 {
-        psi(&bins.expected, &self.total.counts[bins.start..bins.start + bins.expected.len()])
+    fn psi_of(&self, bins: &Bins) -> Option<f64> {
+        let counts = &self.total.counts[bins.start..bins.start + bins.expected.len()];
+        (counts.iter().sum::<u64>() >= MIN_ROWS).then(|| psi(&bins.expected, counts))
     }
 }
 
@@ -225,17 +230,41 @@ mod tests {
         }
         assert!((1800..=2000).contains(&window.rows()), "{}", window.rows());
         let found = window.columns(&layout);
-        assert!(found.iter().all(|psi| *psi < 0.02) && window.prediction(&layout).unwrap() < 0.02, "{found:?}");
+        assert!(found.iter().all(|psi| psi.unwrap() < 0.02) && window.prediction(&layout).unwrap() < 0.02, "{found:?}");
         for _ in 0..2000 {
             add(&mut window, 500.0 + rng.f64() * 1000.0, Seen::Level("new"));
         }
         let found = window.columns(&layout);
-        assert!(found.iter().all(|psi| *psi > 0.5) && window.prediction(&layout).unwrap() > 0.5, "{found:?}");
+        assert!(found.iter().all(|psi| psi.unwrap() > 0.5) && window.prediction(&layout).unwrap() > 0.5, "{found:?}");
         // what has gone out of the window does not count
         for _ in 0..2000 {
             add(&mut window, rng.f64() * 1000.0, Seen::Level("a"));
         }
-        assert!(window.columns(&layout)[0] < 0.02);
+        assert!(window.columns(&layout)[0].unwrap() < 0.02);
+    }
+
+    #[test]
+    fn an_index_is_known_of_enough_rows_and_stays_known() {
+        let layout = Layout::new(&reference());
+        let mut window = Window::new(&layout, 100);
+        for row in 1..=1000_u64 {
+            let size = (row * 37 % 1000) as f64;
+            // a prediction that is not finite belongs to no bin
+            let prediction = if row <= 50 { f64::NAN } else { size };
+            let bins = [layout.bin(0, Seen::Number(size)), layout.bin(1, Seen::Level("a"))];
+            window.add(&bins.into_iter().chain(layout.prediction_bin(prediction)).collect::<Vec<u32>>());
+            let known = window.columns(&layout).iter().filter(|psi| psi.is_some_and(f64::is_finite)).count();
+            assert_eq!(known, if row < MIN_ROWS { 0 } else { 2 }, "{row} rows");
+            if row == MIN_ROWS || row == 1000 {
+                assert_eq!(window.prediction(&layout).is_some(), row == 1000, "{row} rows");
+            }
+        }
+        let mut unknown = reference();
+        unknown.prediction = None;
+        let layout = Layout::new(&unknown);
+        let mut window = Window::new(&layout, 100);
+        (0..200).for_each(|_| window.add(&[layout.bin(0, Seen::Number(1.0)), layout.bin(1, Seen::Missing)]));
+        assert_eq!((layout.prediction_bin(1.0), window.prediction(&layout)), (None, None));
     }
 
     #[test]

@@ -1,19 +1,24 @@
 //! What the server says of itself and its model, and what it is told of true values.
 
 use axum::{
+    Extension,
     body::Body,
     extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
+use drift::MIN_ROWS;
 use schema::ColumnType;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
+    access::Caller,
     app::Shared,
     body,
+    edge::LONGEST_ID,
     engine::Engine,
+    feedback::JoinOutcome,
     metrics::plain,
     openapi::column_schema,
     refusal::{Refusal, json_response},
@@ -61,9 +66,8 @@ pub(crate) async fn ready(State(app): State<Shared>) -> Response {
 
 /// `GET /metrics`.
 pub(crate) async fn metrics(State(app): State<Shared>, headers: HeaderMap) -> Response {
-    let champion = app.models.load().champion.clone();
     app.metrics.in_flight.set(app.in_flight.load(std::sync::atomic::Ordering::Relaxed));
-    let text = app.metrics.render(&champion);
+    let text = app.metrics.render(&app.models.load_full(), &app.feedback.errors());
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let open = accept.contains("application/openmetrics-text");
     let (text, media_type) = if open { (text, OPEN_METRICS) } else { (plain(&text), PLAIN_METRICS) };
@@ -90,7 +94,7 @@ fn describe(engine: &Engine) -> Value {
         .fields
         .iter()
         .map(|field| {
-            let mut told = column_schema(field);
+            let mut told = column_schema(&field.column);
             let kind = field.column.spec.kind;
             told["kind"] = json!(if kind.is_number() { "number" } else { kind.name() });
             told["integer"] = json!(kind == ColumnType::Integer);
@@ -106,7 +110,7 @@ fn describe(engine: &Engine) -> Value {
     let drift = engine.drift().map(|drift| {
         let columns: serde_json::Map<String, Value> =
             drift.columns.into_iter().map(|(name, psi)| (name, json!(psi))).collect();
-        json!({"rows": drift.rows, "columns": columns, "prediction": drift.prediction})
+        json!({"rows": drift.rows, "rows_needed": MIN_ROWS, "columns": columns, "prediction": drift.prediction})
     });
     json!({
         "name": file.name,
@@ -136,8 +140,13 @@ struct TrueValue {
     actual: f64,
 }
 
-/// `POST /feedback`: the true value of what was predicted under a request's id.
-pub(crate) async fn feedback(State(app): State<Shared>, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
+/// `POST /feedback`: the true value of what was predicted under a request's id for the same caller.
+pub(crate) async fn feedback(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
     body::check_json(&headers, "")?;
     let body = body::read(body, &headers, FEEDBACK_BODY, app.limits.time).await?;
     let told: TrueValue = serde_json::from_slice(&body).map_err(|error| {
@@ -145,27 +154,40 @@ pub(crate) async fn feedback(State(app): State<Shared>, headers: HeaderMap, body
         let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
         Refusal::new(status, message)
     })?;
-    let prediction = app.feedback.prediction(&told.request_id);
-    if prediction.is_none() && app.journal.is_none() {
-        let message = format!("no prediction is known under the request id \"{}\"", told.request_id);
-        return Err(Refusal::new(StatusCode::NOT_FOUND, message));
+    let TrueValue { request_id, actual } = told;
+    if request_id.len() > LONGEST_ID {
+        let message = format!("request_id: has {} bytes; the ids of requests have {LONGEST_ID} at most", request_id.len());
+        return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, message));
     }
-    if let Some(prediction) = &prediction {
-        app.feedback.measure(prediction, told.actual, &app.metrics.feedback);
-    }
-    if let Some(journal) = &app.journal {
-        let record = json!({"time": cli::rfc3339(cli::now_ms()), "request_id": told.request_id, "actual": told.actual});
-        if !journal.add(record.to_string().into_bytes()) {
-            app.metrics.journal_lost.inc();
+    let checked = app.models.load().champion.fields.check_true_value("actual", actual);
+    checked.map_err(|fault| Refusal::faults(vec![*fault]))?;
+    let joined = app.feedback.join(caller, &request_id, actual, app.journal.is_some());
+    let (prediction, duplicate) = match joined {
+        JoinOutcome::Prediction { prediction, duplicate } => (Some(prediction), duplicate),
+        JoinOutcome::Unknown { duplicate } if app.journal.is_some() => (None, duplicate),
+        JoinOutcome::Unknown { .. } => {
+            let message = format!("no prediction is known under the request id \"{request_id}\"");
+            return Err(Refusal::new(StatusCode::NOT_FOUND, message));
         }
+        JoinOutcome::Conflict { recorded } => {
+            let message =
+                format!("the request id \"{request_id}\" has the true value {recorded} already; {actual} is not recorded");
+            return Err(Refusal::new(StatusCode::CONFLICT, message));
+        }
+    };
+    if let Some(journal) = app.journal.as_ref().filter(|_| !duplicate) {
+        let time = cli::rfc3339(cli::now_ms());
+        let record = json!({"time": time, "caller": caller.0, "request_id": request_id, "actual": actual});
+        journal.add(record.to_string().into_bytes());
     }
     let answer = json!({
-        "request_id": told.request_id,
+        "request_id": request_id,
         "joined": prediction.is_some(),
+        "duplicate": duplicate,
         "prediction": prediction.map(|prediction| prediction.value),
-        "error": prediction.map(|prediction| prediction.value - told.actual),
+        "error": prediction.map(|prediction| prediction.value - actual),
     });
-    // what is joined later, from the journal, is only taken down
+    // what is joined later, from the journal, is only recorded
     let status = if prediction.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok(json_response(status, answer.to_string()))
 }

@@ -1,4 +1,6 @@
-//! Who may ask: keys, and pages of other origins.
+//! Who may ask: keys with the names of their callers, and pages of other origins.
+
+use std::{fmt, path::Path};
 
 use anyhow::{Context, bail, ensure};
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -6,38 +8,56 @@ use subtle::{Choice, ConstantTimeEq};
 
 use crate::args::AccessArgs;
 
+/// The variable with the one key of a server without a file of keys; it is the name of that key, too.
 const VARIABLE: &str = "SERVE_API_KEY";
 /// Shorter keys are guessed.
 const SHORTEST: usize = 16;
+/// Longer names are refused.
+const LONGEST_NAME: usize = 32;
+/// What names of keys without a name of their own begin with; their place among the keys of the file follows.
+const NAMELESS: &str = "key-";
 
 /// Keys and origins that are let in.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Access {
-    keys: Vec<String>,
+    keys: Vec<Key>,
     origins: Vec<HeaderValue>,
 }
+
+/// A key, and the stable name of the caller who has it. Several keys may share a name.
+#[derive(Clone)]
+struct Key {
+    name: String,
+    key: String,
+}
+
+/// Shows the name alone: a key is in no log and no message.
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("Key").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Who made a request: the name of the key, or `None` where requests need no key. Handlers find it among a request's extensions.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Caller(pub(crate) Option<&'static str>);
 
 impl Access {
     /// As the flags and the environment say.
     ///
     /// # Errors
-    /// If a key is too short, a file has none, or an origin is not one.
+    /// If a key or a name cannot be used, a file has no key or one twice, or an origin is not one. Messages hold no key.
     pub(crate) fn check(args: &AccessArgs) -> anyhow::Result<Self> {
-        let mut keys = Vec::new();
-        if let Some(path) = &args.api_keys {
-            let text = cli::read_text(path, "--api-keys")?;
-            for (place, line) in text.lines().enumerate() {
-                let key = line.trim();
-                if !key.is_empty() && !key.starts_with('#') {
-                    check_key(key).with_context(|| format!("{}:{}", path.display(), place + 1))?;
-                    keys.push(key.to_owned());
-                }
-            }
+        let keys = if let Some(path) = &args.api_keys {
+            let keys = parse_keys(&cli::read_text(path, "--api-keys")?, path)?;
             ensure!(!keys.is_empty(), "{}: has no key; write one a line", path.display());
+            keys
         } else if let Some(key) = cli::variable(VARIABLE) {
             check_key(&key).context(VARIABLE)?;
-            keys.push(key);
-        }
+            vec![Key { name: VARIABLE.to_owned(), key }]
+        } else {
+            Vec::new()
+        };
         let origins = args.allow_origin.iter().map(|origin| parse_origin(origin)).collect::<Result<_, _>>()?;
         Ok(Self { keys, origins })
     }
@@ -47,18 +67,22 @@ impl Access {
         !self.keys.is_empty()
     }
 
-    /// The key that a request has, if it is one of ours; every key is compared, in a time that does not tell how much of it is right.
-    pub(crate) fn key(&self, headers: &HeaderMap) -> Option<&str> {
+    /// The name of the key that a request has, if it is one of ours; every key is compared, in a time that does not tell how much of it
+    /// is right.
+    pub(crate) fn caller(&self, headers: &HeaderMap) -> Option<&str> {
+        if self.keys.is_empty() {
+            return None;
+        }
         let bearer = || {
             let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
             value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("bearer "))
         };
         let given = headers.get("x-api-key").and_then(|value| value.to_str().ok()).or_else(bearer)?;
         let mut found = None;
-        for key in &self.keys {
+        for Key { name, key } in &self.keys {
             let same: Choice = key.as_bytes().ct_eq(given.as_bytes());
             if bool::from(same) {
-                found = Some(key.as_str());
+                found = Some(name.as_str());
             }
         }
         found
@@ -68,6 +92,45 @@ impl Access {
     pub(crate) fn origin<'a>(&self, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
         headers.get(header::ORIGIN).filter(|origin| self.origins.contains(origin))
     }
+}
+
+/// The keys of a file: `KEY` or `NAME KEY` a line, blank lines and those that begin with `#` aside. A key without a name is called `key-N`:
+/// the N-th key of the file.
+fn parse_keys(text: &str, path: &Path) -> anyhow::Result<Vec<Key>> {
+    let mut keys: Vec<(usize, Key)> = Vec::new();
+    for (place, line) in text.lines().enumerate().map(|(place, line)| (place + 1, line.trim())) {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let parse = || {
+            let (name, key) = match line.split_whitespace().collect::<Vec<&str>>().as_slice() {
+                [key] => (format!("{NAMELESS}{}", keys.len() + 1), (*key).to_owned()),
+                [name, key] => (check_name(name)?.to_owned(), (*key).to_owned()),
+                _ => bail!("holds more than a name and a key; write NAME KEY, or the key alone"),
+            };
+            check_key(&key)?;
+            if let Some((first, _)) = keys.iter().find(|(_, known)| known.key == key) {
+                bail!("holds the key of line {first} again; remove one of the two lines");
+            }
+            Ok(Key { name, key })
+        };
+        let key = parse().with_context(|| format!("{}:{place}", path.display()))?;
+        keys.push((place, key));
+    }
+    Ok(keys.into_iter().map(|(_, key)| key).collect())
+}
+
+/// That a name can be one. It is not repeated in messages: where name and key are swapped, it is the key.
+fn check_name(name: &str) -> anyhow::Result<&str> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    ensure!(
+        name.len() <= LONGEST_NAME && name.bytes().all(allowed),
+        "the name before the key has to be made of 1 to {LONGEST_NAME} ASCII letters, digits, dots, dashes and underscores"
+    );
+    let number = name.strip_prefix(NAMELESS).unwrap_or_default();
+    let reserved = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    ensure!(!reserved, "names such as {NAMELESS}1 stand for keys without a name; take another");
+    Ok(name)
 }
 
 fn check_key(key: &str) -> anyhow::Result<()> {
@@ -95,14 +158,54 @@ mod tests {
         headers
     }
 
+    fn keys(text: &str) -> Result<Vec<(String, String)>, String> {
+        let keys = parse_keys(text, Path::new("keys")).map_err(|error| format!("{error:#}"))?;
+        Ok(keys.into_iter().map(|Key { name, key }| (name, key)).collect())
+    }
+
     #[test]
     fn a_key_is_known_wherever_it_stands() {
-        let access = Access { keys: vec!["first-key-0123456".into(), "other-key-0123456".into()], origins: vec![] };
+        let text = "first-key-0123456\nshop other-key-0123456\nshop third-key-0123456\n";
+        let access = Access { keys: parse_keys(text, Path::new("keys")).unwrap(), origins: vec![] };
         let key = "other-key-0123456";
-        assert_eq!(access.key(&headers("x-api-key", key)), Some(key));
-        assert_eq!(access.key(&headers("authorization", &format!("Bearer {key}"))), Some(key));
+        assert_eq!(access.caller(&headers("x-api-key", key)), Some("shop"));
+        assert_eq!(access.caller(&headers("x-api-key", "third-key-0123456")), Some("shop"));
+        assert_eq!(access.caller(&headers("x-api-key", "first-key-0123456")), Some("key-1"));
+        assert_eq!(access.caller(&headers("authorization", &format!("Bearer {key}"))), Some("shop"));
         for wrong in [headers("x-api-key", "other-key-012345"), headers("authorization", key), HeaderMap::new()] {
-            assert_eq!(access.key(&wrong), None);
+            assert_eq!(access.caller(&wrong), None);
+        }
+        assert!(!format!("{access:?}").contains("0123456"), "{access:?}");
+        assert_eq!(Access::default().caller(&headers("x-api-key", key)), None);
+    }
+
+    #[test]
+    fn keys_have_names_that_outlive_them() {
+        let of = |pairs: &[(&str, &str)]| Ok(pairs.iter().map(|(n, k)| ((*n).to_owned(), (*k).to_owned())).collect());
+        let (old, new, other) = ("0123456789abcdef", "fedcba9876543210", "another-long-key");
+        let before = keys(&format!("# ours\nshop {old}\n\n{other}\n"));
+        assert_eq!(before, of(&[("shop", old), ("key-2", other)]));
+        // rotation: a second line is added, then the first is removed
+        assert_eq!(keys(&format!("shop {old}\nshop\t{new}\n")), of(&[("shop", old), ("shop", new)]));
+        assert_eq!(keys(&format!("shop {new}\r\n{other}")), of(&[("shop", new), ("key-2", other)]));
+        // the key alone keeps its name where it is replaced in its line
+        assert_eq!(keys(&format!("{old}\n{new}\n")), of(&[("key-1", old), ("key-2", new)]));
+        for (text, expected) in [
+            (format!("shop {old} {new}"), "keys:1: holds more than a name and a key; write NAME KEY, or the key alone"),
+            (format!("{old}\nshop {old}"), "keys:2: holds the key of line 1 again; remove one of the two lines"),
+            (format!("\nkey-7 {old}"), "keys:2: names such as key-1 stand for keys without a name; take another"),
+            (
+                format!("sh\u{f6}p {old}"),
+                "keys:1: the name before the key has to be made of 1 to 32 ASCII letters, digits, dots, dashes and underscores",
+            ),
+            (
+                format!("{} {old}", "x".repeat(33)),
+                "keys:1: the name before the key has to be made of 1 to 32 ASCII letters, digits, dots, dashes and underscores",
+            ),
+            (format!("{old} shop"), "keys:1: a key of 4 characters is too short; take 16 or more"),
+            (format!("shop {old}\u{e9}"), "keys:1: a key is made of visible ASCII characters"),
+        ] {
+            assert_eq!(keys(&text), Err(expected.to_owned()));
         }
     }
 

@@ -240,6 +240,7 @@ impl App {
         let room = Arc::new(Semaphore::new(units(ROOM.max(2 * limits.body as u64)) as usize));
         let (queue, rows) = sync_channel::<Shadowed>(SHADOWED);
         let shadow = (models.challenger.is_some() && division.share <= 0.0).then_some(queue);
+        let feedback = Feedback::new(metrics.feedback_joined.clone());
         let app: Shared = Box::leak(Box::new(Self {
             models: ArcSwap::from_pointee(models),
             division,
@@ -249,7 +250,7 @@ impl App {
             rate_limit,
             access,
             journal,
-            feedback: Feedback::default(),
+            feedback,
             batches,
             room,
             streams,

@@ -121,7 +121,7 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
     pub(crate) timeout: f64,
 
-    /// Requests a second that one caller (one key, or one address) may make (429)
+    /// Requests a second that one caller (one name of keys, or one address) may make (429)
     #[arg(long, value_name = "N")]
     pub(crate) rate_limit: Option<f64>,
 }
@@ -129,8 +129,8 @@ pub(crate) struct LimitArgs {
 #[derive(ClapArgs, Debug)]
 #[command(next_help_heading = "Access")]
 pub(crate) struct AccessArgs {
-    /// A file with keys, one a line: requests need one in `x-api-key` or `authorization: Bearer`. By default $SERVE_API_KEY; without
-    /// either nobody is asked
+    /// A file with keys, one a line, each with its caller's name before it or alone: requests need one in `x-api-key` or `authorization:
+    /// Bearer`. By default $SERVE_API_KEY; without either nobody is asked
     #[arg(long, value_name = "FILE")]
     pub(crate) api_keys: Option<PathBuf>,
 

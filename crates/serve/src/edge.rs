@@ -13,6 +13,7 @@ use rustc_hash::FxBuildHasher;
 use tower::Service;
 
 use crate::{
+    access::Caller,
     app::Shared,
     body,
     endpoint::Endpoint,
@@ -27,7 +28,7 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 /// Longer ids are replaced.
-const LONGEST_ID: usize = 128;
+pub(crate) const LONGEST_ID: usize = 128;
 
 /// Where a request comes in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -73,6 +74,7 @@ pub(crate) async fn answer(
     let request_id = id.to_str().unwrap_or_default();
     let trace = Trace::of(&parts.headers);
     let origin = app.access.origin(&parts.headers).cloned();
+    let caller = Caller(app.access.caller(&parts.headers));
     let (_under_way, in_flight) = UnderWay::begin(app);
 
     let has_body = body::is_there(&parts.headers);
@@ -80,7 +82,7 @@ pub(crate) async fn answer(
     let mut unread = false;
     let mut response = if method == Method::OPTIONS && parts.headers.contains_key(header::ORIGIN) {
         StatusCode::NO_CONTENT.into_response()
-    } else if let Err(refusal) = admit(app, door, endpoint, &parts.headers, peer, in_flight) {
+    } else if let Err(refusal) = admit(app, door, endpoint, caller, peer, in_flight) {
         unread = has_body && !body::drain(body, &parts.headers, app.limits.body).await;
         refusal.into_response()
     } else {
@@ -90,11 +92,12 @@ pub(crate) async fn answer(
             _ => None,
         };
         if let Some(form) = form.filter(|_| method == Method::POST) {
-            let response = predict::row(app, form, &parts.headers, request_id, body).await.into_response();
+            let response = predict::row(app, form, caller, &parts.headers, request_id, body).await.into_response();
             unread = matches!(response.status(), StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT);
             response
         } else {
             parts.headers.insert(REQUEST_ID, id.clone());
+            parts.extensions.insert(caller);
             let Ok(response) = router.call(Request::from_parts(parts, Body::new(body))).await;
             let refused = response.status().is_client_error() || response.status().is_server_error();
             unread = has_body && refused && response.status() != StatusCode::UNPROCESSABLE_ENTITY;
@@ -118,17 +121,13 @@ fn admit(
     app: Shared,
     door: Door,
     endpoint: Endpoint,
-    headers: &HeaderMap,
+    Caller(caller): Caller,
     peer: SocketAddr,
     in_flight: i64,
 ) -> Result<(), Refusal> {
-    let mut caller = None;
-    if door == Door::Front && app.access.is_guarded() && endpoint.needs_key() {
-        caller = app.access.key(headers);
-        if caller.is_none() {
-            let message = "a key is needed: send it in x-api-key, or as authorization: Bearer";
-            return Err(Refusal::new(StatusCode::UNAUTHORIZED, message));
-        }
+    if door == Door::Front && app.access.is_guarded() && endpoint.needs_key() && caller.is_none() {
+        let message = "a key is needed: send it in x-api-key, or as authorization: Bearer";
+        return Err(Refusal::new(StatusCode::UNAUTHORIZED, message));
     }
     if !endpoint.is_work() {
         return Ok(());
@@ -138,7 +137,7 @@ fn admit(
         return Err(Refusal::busy(StatusCode::SERVICE_UNAVAILABLE, "too many requests are under way", 1));
     }
     if let Some(limit) = &app.rate_limit {
-        let caller = caller.map_or_else(|| FxBuildHasher.hash_one(peer.ip()), |key| FxBuildHasher.hash_one(key));
+        let caller = caller.map_or_else(|| FxBuildHasher.hash_one(peer.ip()), |name| FxBuildHasher.hash_one(name));
         limit.take(caller, Instant::now()).map_err(|seconds| {
             app.metrics.shed("rate_limit");
             Refusal::busy(StatusCode::TOO_MANY_REQUESTS, "more requests than this caller may make", seconds)

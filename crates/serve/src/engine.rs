@@ -52,7 +52,8 @@ pub(crate) struct Keys {
 /// How far the last rows are from those of training.
 pub(crate) struct Drift {
     pub(crate) rows: u64,
-    pub(crate) columns: Vec<(String, f64)>,
+    /// The index of each column, known from [`drift::MIN_ROWS`] rows on.
+    pub(crate) columns: Vec<(String, Option<f64>)>,
     pub(crate) prediction: Option<f64>,
 }
 

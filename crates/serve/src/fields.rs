@@ -61,6 +61,8 @@ pub(crate) struct Fields {
     places: FxHashMap<String, usize>,
     /// Columns of the table that the model does not need: the target, ids, texts.
     unused: FxHashSet<String>,
+    /// What judges true values.
+    target: Field,
     /// Whether levels that nobody knows share a bucket.
     bucket: bool,
 }
@@ -72,7 +74,9 @@ impl Fields {
         let places = fields.iter().enumerate().map(|(place, field)| (field.column.name.clone(), place)).collect();
         let all = preprocessor.schema().columns().iter().map(|column| column.name.clone());
         let unused = all.filter(|name| !fields.iter().any(|field| field.column.name == *name)).collect();
-        Self { fields, places, unused, bucket: preprocessor.file().unknown == UnknownCategory::Other }
+        let column = preprocessor.schema().target().clone();
+        let target = Field { column, range: None, levels: None, typical: Value::Null, reference: None };
+        Self { fields, places, unused, target, bucket: preprocessor.file().unknown == UnknownCategory::Other }
     }
 
     pub(crate) fn place(&self, name: &str) -> Option<usize> {
@@ -90,6 +94,28 @@ impl Fields {
         let hint = near.as_ref().map_or(String::new(), |near| format!(" (did you mean \"{near}\"?)"));
         let message = format!("there is no field \"{name}\"{hint}");
         Fault { nearest: near, ..Fault::new(name, FaultKind::UnknownField, message, input) }
+    }
+
+    /// The target's column.
+    pub(crate) fn target(&self) -> &Column {
+        &self.target.column
+    }
+
+    /// Checks a true value as `process` checks a cell of the target: type, range, and that it does not stand for a missing value. `field`
+    /// is the name that it was sent under.
+    ///
+    /// # Errors
+    /// With what is wrong with it.
+    pub(crate) fn check_true_value(&self, field: &str, y_true: f64) -> Result<(), Box<Fault>> {
+        let given = Given::Number(y_true);
+        match self.target.judge(&given, self.bucket) {
+            Ok(Cell::Missing) => {
+                let message = format!("{y_true} stands for a missing value in the column {}", self.target.name());
+                Err(Box::new(Fault::new(field, FaultKind::Missing, message, given.to_json())))
+            }
+            Ok(_) => Ok(()),
+            Err(fault) => Err(Box::new(Fault { field: field.to_owned(), ..*fault })),
+        }
     }
 
     /// The cells of a row: one a field, in their order. Faults are added to those that are known.

@@ -1,32 +1,38 @@
 //! What is counted, as Prometheus reads it. Labels come from closed sets: endpoints, methods, classes of status, fields of the schema.
+//!
+//! Counters and histograms are kept and begin at 0. Gauges are worked out at each scrape, and one whose value is not known has no series.
 
 use std::{
     fs,
-    sync::{Mutex, OnceLock, PoisonError, atomic::AtomicU64},
+    sync::{OnceLock, atomic::AtomicU64},
     time::Duration,
 };
 
 use axum::http::{Method, StatusCode};
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
+    encoding::{
+        EncodeGaugeValue, EncodeLabelSet,
+        text::{encode_eof, encode_registry},
+    },
     metrics::{
-        counter::Counter,
+        counter::{ConstCounter, Counter},
         family::Family,
-        gauge::Gauge,
+        gauge::{ConstGauge, Gauge},
         histogram::{Histogram, exponential_buckets},
     },
     registry::Registry,
 };
 
 use crate::{
-    app::Role,
+    app::{Models, Role},
     endpoint::Endpoint,
     engine::Engine,
     fault::{Fault, FaultKind, Warning, WarningKind},
+    feedback::ErrorSummary,
 };
 
-type GaugeF64 = Gauge<f64, AtomicU64>;
-
+/// What the names of our own metrics begin with.
+const PREFIX: &str = "hpp";
 const METHODS: [&str; 5] = ["GET", "POST", "HEAD", "OPTIONS", "other"];
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 /// Seconds: what a request may take.
@@ -85,33 +91,12 @@ pub(crate) struct Metrics {
     /// Those of champion, challenger and shadow, looked up once.
     of_roles: [Counter; 3],
     fields: Family<FieldLabels, Counter>,
-    drift: Family<FeatureLabel, GaugeF64>,
-    prediction_drift: GaugeF64,
-    drift_rows: Gauge,
-    info: Family<ModelLabels, Gauge>,
-    loaded: GaugeF64,
     reloads: Family<ReasonLabel, Counter>,
-    pub(crate) feedback: FeedbackMetrics,
+    /// True values joined to a prediction.
+    pub(crate) feedback_joined: Counter,
     pub(crate) shadow_difference: Histogram,
     pub(crate) journal_lost: Counter,
-    process: Process,
-}
-
-/// The error against true values.
-pub(crate) struct FeedbackMetrics {
-    pub(crate) received: Counter,
-    pub(crate) mae: GaugeF64,
-    pub(crate) bias: GaugeF64,
-    pub(crate) mape: GaugeF64,
-    pub(crate) coverage: GaugeF64,
-    pub(crate) rows: Gauge,
-}
-
-struct Process {
-    memory: Gauge,
-    descriptors: Gauge,
-    cpu: Counter<f64, AtomicU64>,
-    counted: Mutex<f64>,
+    started_at_ms: u64,
 }
 
 impl Metrics {
@@ -137,30 +122,13 @@ impl Metrics {
             of_roles: Default::default(),
             predictions: Family::default(),
             fields: Family::default(),
-            drift: Family::default(),
-            prediction_drift: Gauge::default(),
-            drift_rows: Gauge::default(),
-            info: Family::default(),
-            loaded: Gauge::default(),
             reloads: Family::default(),
-            feedback: FeedbackMetrics {
-                received: Counter::default(),
-                mae: Gauge::default(),
-                bias: Gauge::default(),
-                mape: Gauge::default(),
-                coverage: Gauge::default(),
-                rows: Gauge::default(),
-            },
+            feedback_joined: Counter::default(),
             shadow_difference: Histogram::new(exponential_buckets(width / 10_000.0, 4.0, 8)),
             journal_lost: Counter::default(),
-            process: Process {
-                memory: Gauge::default(),
-                descriptors: Gauge::default(),
-                cpu: Counter::default(),
-                counted: Mutex::new(0.0),
-            },
+            started_at_ms,
         };
-        made.register(started_at_ms);
+        made.register();
         // what never happened is 0, not absent
         for reason in ["overload", "batches", "connections", "rate_limit"] {
             made.shed.get_or_create(&ReasonLabel { reason }).inc_by(0);
@@ -173,7 +141,7 @@ impl Metrics {
         made
     }
 
-    fn register(&mut self, started_at_ms: u64) {
+    fn register(&mut self) {
         let r = &mut self.registry;
         r.register("http_requests", "Requests answered", self.requests.clone());
         r.register(
@@ -183,7 +151,7 @@ impl Metrics {
         );
         r.register("http_requests_in_flight", "Requests under way", self.in_flight.clone());
         r.register("http_requests_shed", "Requests refused to keep up with the others", self.shed.clone());
-        let hpp = r.sub_registry_with_prefix("hpp");
+        let hpp = r.sub_registry_with_prefix(PREFIX);
         hpp.register(
             "inference_duration_seconds",
             "From a checked row to its prediction, interval and parts",
@@ -196,42 +164,14 @@ impl Metrics {
             "Values that were refused, or predicted with a warning, by field",
             self.fields.clone(),
         );
-        hpp.register(
-            "feature_drift_psi",
-            "Population stability index of the last rows against training rows",
-            self.drift.clone(),
-        );
-        hpp.register(
-            "prediction_drift_psi",
-            "Population stability index of the last predictions against those for training rows",
-            self.prediction_drift.clone(),
-        );
-        hpp.register("drift_window_rows", "Rows that drift is measured on", self.drift_rows.clone());
-        hpp.register("model_info", "The models that answer", self.info.clone());
-        hpp.register("model_loaded_timestamp_seconds", "When the champion was loaded", self.loaded.clone());
         hpp.register("model_reloads", "Other models that came: loaded, or refused", self.reloads.clone());
-        hpp.register("feedback", "True values received", self.feedback.received.clone());
-        hpp.register("feedback_rows", "True values that the errors below are measured on", self.feedback.rows.clone());
-        hpp.register("feedback_mae", "Mean absolute error against true values", self.feedback.mae.clone());
-        hpp.register("feedback_bias", "Mean of prediction minus true value", self.feedback.bias.clone());
-        hpp.register("feedback_mape", "Mean absolute error as a share of the true value", self.feedback.mape.clone());
-        hpp.register(
-            "feedback_interval_coverage",
-            "Share of true values inside of their interval",
-            self.feedback.coverage.clone(),
-        );
+        hpp.register("feedback", "True values joined to their predictions", self.feedback_joined.clone());
         hpp.register(
             "shadow_absolute_difference",
             "Between challenger and champion, for the same row",
             self.shadow_difference.clone(),
         );
-        hpp.register("journal_lost", "Predictions that could not be written to the journal", self.journal_lost.clone());
-        r.register("process_resident_memory_bytes", "Memory in use", self.process.memory.clone());
-        r.register("process_open_fds", "Open files and connections", self.process.descriptors.clone());
-        r.register("process_cpu_seconds", "Time of the processors used", self.process.cpu.clone());
-        let start = GaugeF64::default();
-        start.set(started_at_ms as f64 / 1000.0);
-        r.register("process_start_time_seconds", "When the process began", start);
+        hpp.register("journal_lost", "Records of the prediction log that are not on the disk", self.journal_lost.clone());
     }
 
     /// A request is answered.
@@ -300,69 +240,100 @@ impl Metrics {
         self.fields.get_or_create(&FieldLabels { feature: feature.to_owned(), problem }).inc();
     }
 
-    /// Which models answer.
-    pub(crate) fn models(&self, models: &[(&'static str, &Engine)]) {
-        self.info.clear();
-        for (role, engine) in models {
-            let file = engine.predictor.model().file();
-            let labels = ModelLabels {
-                name: file.name.clone(),
-                version: engine.about.version.clone(),
-                algorithm: file.algorithm.clone(),
-                role,
-            };
-            self.info.get_or_create(&labels).set(1);
-            if *role == "champion" {
-                self.loaded.set(engine.loaded_at_ms as f64 / 1000.0);
-                for field in &engine.fields.fields {
-                    for problem in ["out_of_range", "unknown_level", "outside_training"] {
-                        self.fields.get_or_create(&FieldLabels { feature: field.name().to_owned(), problem }).inc_by(0);
-                    }
-                }
+    /// A champion takes its place: what never happened to its fields is 0, not absent.
+    pub(crate) fn expect_fields(&self, champion: &Engine) {
+        for field in &champion.fields.fields {
+            for problem in ["out_of_range", "unknown_level", "outside_training"] {
+                self.fields.get_or_create(&FieldLabels { feature: field.name().to_owned(), problem }).inc_by(0);
             }
         }
     }
 
     /// The text that is scraped.
-    pub(crate) fn render(&self, champion: &Engine) -> String {
-        self.drift.clear();
-        if let Some(drift) = champion.drift() {
-            self.drift_rows.set(drift.rows.cast_signed());
-            for (feature, psi) in drift.columns {
-                self.drift.get_or_create(&FeatureLabel { feature }).set(psi);
-            }
-            self.prediction_drift.set(drift.prediction.unwrap_or_default());
-        }
-        self.process.read();
+    pub(crate) fn render(&self, models: &Models, errors: &ErrorSummary) -> String {
+        let mut gauges = Registry::default();
+        model_gauges(&mut gauges, models);
+        feedback_gauges(&mut gauges, errors);
+        process_gauges(&mut gauges, self.started_at_ms);
         let mut text = String::with_capacity(1 << 14);
         // writing to a string does not fail
-        let _ = encode(&mut text, &self.registry);
+        let _ = encode_registry(&mut text, &self.registry);
+        let _ = encode_registry(&mut text, &gauges);
+        let _ = encode_eof(&mut text);
         text
     }
 }
 
-impl Process {
-    /// What Linux says of this process; elsewhere nothing is said.
-    fn read(&self) {
-        const PAGE: i64 = 4096;
-        const TICKS: f64 = 100.0;
-        let field = |text: &str, place: usize| text.split_whitespace().nth(place).and_then(|word| word.parse::<i64>().ok());
-        if let Some(pages) = fs::read_to_string("/proc/self/statm").ok().and_then(|text| field(&text, 1)) {
-            self.memory.set(pages * PAGE);
-        }
-        if let Ok(entries) = fs::read_dir("/proc/self/fd") {
-            self.descriptors.set(entries.count() as i64);
-        }
-        // the name in the second field may hold blanks: counted from behind its bracket
-        let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-        let behind = stat.rsplit(')').next().unwrap_or_default();
-        if let (Some(user), Some(system)) = (field(behind, 11), field(behind, 12)) {
-            let now = (user + system) as f64 / TICKS;
-            let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-            self.cpu.inc_by((now - *counted).max(0.0));
-            *counted = now;
+/// Adds a gauge whose value is known; there is no series of another.
+fn add_known<N>(registry: &mut Registry, name: &str, help: &str, value: Option<N>)
+where
+    N: EncodeGaugeValue + std::fmt::Debug + Send + Sync + 'static,
+{
+    if let Some(value) = value {
+        registry.register(name, help, ConstGauge::new(value));
+    }
+}
+
+/// Which models answer, and how far the champion's last rows are from those of training.
+fn model_gauges(registry: &mut Registry, models: &Models) {
+    let hpp = registry.sub_registry_with_prefix(PREFIX);
+    let info: Family<ModelLabels, Gauge> = Family::default();
+    for (role, engine) in models.roles() {
+        let file = engine.predictor.model().file();
+        let labels = ModelLabels {
+            name: file.name.clone(),
+            version: engine.about.version.clone(),
+            algorithm: file.algorithm.clone(),
+            role,
+        };
+        info.get_or_create(&labels).set(1);
+    }
+    hpp.register("model_info", "The models that answer", info);
+    let loaded = models.champion.loaded_at_ms as f64 / 1000.0;
+    hpp.register("model_loaded_timestamp_seconds", "When the champion was loaded", ConstGauge::new(loaded));
+    // without a reference nothing is known of drift
+    let Some(drift) = models.champion.drift() else { return };
+    let columns: Family<FeatureLabel, Gauge<f64, AtomicU64>> = Family::default();
+    for (feature, psi) in drift.columns {
+        if let Some(psi) = psi {
+            columns.get_or_create(&FeatureLabel { feature }).set(psi);
         }
     }
+    hpp.register("feature_drift_psi", "Population stability index of the last rows against training rows", columns);
+    let help = "Population stability index of the last predictions against those for training rows";
+    add_known(hpp, "prediction_drift_psi", help, drift.prediction);
+    hpp.register("drift_window_rows", "Rows that drift is measured on", ConstGauge::new(drift.rows.cast_signed()));
+}
+
+/// The error against true values.
+fn feedback_gauges(registry: &mut Registry, errors: &ErrorSummary) {
+    let hpp = registry.sub_registry_with_prefix(PREFIX);
+    let rows = ConstGauge::new(errors.rows as i64);
+    hpp.register("feedback_rows", "True values that the errors are measured on", rows);
+    add_known(hpp, "feedback_mae", "Mean absolute error against true values", errors.mae);
+    add_known(hpp, "feedback_bias", "Mean of prediction minus true value", errors.bias);
+    add_known(hpp, "feedback_mape", "Mean absolute error as a share of the true value", errors.mape);
+    add_known(hpp, "feedback_interval_coverage", "Share of true values inside of their interval", errors.coverage);
+}
+
+/// What Linux says of this process; elsewhere only its start is known.
+fn process_gauges(registry: &mut Registry, started_at_ms: u64) {
+    const TICKS: f64 = 100.0;
+    let read = |name: &str| fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
+    let number = |word: Option<&str>| word.and_then(|word| word.parse::<i64>().ok());
+    let kib = read("status").lines().find_map(|line| number(line.strip_prefix("VmRSS:")?.split_whitespace().next()));
+    add_known(registry, "process_resident_memory_bytes", "Memory in use", kib.map(|kib| kib * 1024));
+    let descriptors = fs::read_dir("/proc/self/fd").ok().map(|entries| entries.count() as i64);
+    add_known(registry, "process_open_fds", "Open files and connections", descriptors);
+    // the name in the second field may hold blanks: counted from behind its bracket
+    let stat = read("stat");
+    let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11);
+    if let (Some(user), Some(system)) = (number(fields.next()), number(fields.next())) {
+        let seconds = (user + system) as f64 / TICKS;
+        registry.register("process_cpu_seconds", "Time of the processors used", ConstCounter::new(seconds));
+    }
+    let began = ConstGauge::new(started_at_ms as f64 / 1000.0);
+    registry.register("process_start_time_seconds", "When the process began", began);
 }
 
 /// OpenMetrics in the older text format: there a counter is called by its whole name, and nothing marks the end.

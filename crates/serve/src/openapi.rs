@@ -1,13 +1,13 @@
 //! The API's description, made from the model's schema (OpenAPI 3.1).
 
-use schema::ColumnType;
+use schema::{Column, ColumnType};
 use serde_json::{Map, Value, json};
 
-use crate::{engine::Engine, fields::Field, oip::output_names};
+use crate::{edge::LONGEST_ID, engine::Engine, fields::Field, oip::output_names};
 
-/// What a field takes, as JSON Schema.
-pub(crate) fn column_schema(field: &Field) -> Value {
-    let spec = &field.column.spec;
+/// What a column takes, as JSON Schema.
+pub(crate) fn column_schema(column: &Column) -> Value {
+    let spec = &column.spec;
     let name = match spec.kind {
         ColumnType::Integer => "integer",
         ColumnType::Float => "number",
@@ -96,7 +96,7 @@ pub(crate) fn render(engine: &Engine, guarded: bool) -> String {
 }
 
 fn described(field: &Field) -> Value {
-    let mut told = column_schema(field);
+    let mut told = column_schema(&field.column);
     if let Some((low, high)) = field.seen_range()
         && field.column.spec.kind.is_number()
     {
@@ -136,6 +136,9 @@ fn paths(engine: &Engine, example: &Value) -> Value {
         batch["content"][media_type] = json!({"schema": {"type": "string"}});
     }
     let not_found: Vec<(&str, &str)> = [("404", "there is no such thing")].into_iter().chain(REFUSALS).collect();
+    let no_join =
+        [("404", "no prediction is known under this id of this caller"), ("409", "another true value came before")];
+    let feedback_refusals: Vec<(&str, &str)> = no_join.into_iter().chain(REFUSALS).collect();
     let ready = [("503", "not ready")];
     let key = [("401", "a key is needed")];
     let named = json!([{"name": "name", "in": "path", "required": true, "schema": {"type": "string"}}]);
@@ -153,7 +156,15 @@ fn paths(engine: &Engine, example: &Value) -> Value {
         "outputs": {"type": ["array", "null"], "items": output},
     }});
     let feedback = json!({"type": "object", "required": ["request_id", "actual"], "additionalProperties": false, "properties": {
-        "request_id": {"type": "string"}, "actual": {"type": "number"},
+        "request_id": {"type": "string", "maxLength": LONGEST_ID, "description": "the x-request-id of a prediction of the same caller"},
+        "actual": true_value_schema(engine.fields.target()),
+    }});
+    let joined = json!({"type": "object", "required": ["request_id", "joined", "duplicate"], "properties": {
+        "request_id": {"type": "string"},
+        "joined": {"type": "boolean", "description": "whether the prediction is known"},
+        "duplicate": {"type": "boolean", "description": "the same true value came before; nothing is changed"},
+        "prediction": {"type": ["number", "null"]},
+        "error": {"type": ["number", "null"], "description": "prediction minus true value"},
     }});
     let mut told = json!({
         "/predict": {"post": {"summary": "predict one row", "requestBody": body(&row, example),
@@ -167,8 +178,8 @@ fn paths(engine: &Engine, example: &Value) -> Value {
         "/explain": {"post": {"summary": "take the prediction of one row apart, by columns and by features", "requestBody": body(&row, example),
             "responses": responses(answer("the parts, which add up to the prediction", object.clone()), &REFUSALS)}},
         "/feedback": {"post": {"summary": "tell the true value of what was predicted under a request's id",
-            "requestBody": body(&feedback, &json!({"request_id": "the x-request-id of the prediction", "actual": engine.canary_value()})),
-            "responses": responses(answer("how far the prediction was off", object.clone()), &not_found)}},
+            "requestBody": body(&feedback, &json!({"request_id": "the x-request-id of the prediction", "actual": true_value_example(engine)})),
+            "responses": responses(answer("how far the prediction was off", joined.clone()), &feedback_refusals)}},
         "/model": get("the model: schema, figures, lineage, card, drift", answer("the model", object.clone()), &key),
         "/health": get("whether a test prediction can be made", answer("healthy", object.clone()), &ready),
         "/health/live": get("the process answers", answer("live", object.clone()), &[]),
@@ -184,12 +195,26 @@ fn paths(engine: &Engine, example: &Value) -> Value {
             "requestBody": body(&infer, &json!({"inputs": tensors(example)})),
             "responses": responses(answer("the predictions as a tensor", object), &not_found)}},
     });
-    told["/feedback"]["post"]["responses"]["202"] =
-        json!({"description": "taken down, to be joined later", "content": json_of(json!({"type": "object"}))});
+    told["/feedback"]["post"]["responses"]["202"] = json!({"description": "no prediction is known; recorded in the prediction log, to be joined later", "content": json_of(joined)});
     for path in ["/v2/models/{name}", "/v2/models/{name}/ready", "/v2/models/{name}/infer"] {
         told[path]["parameters"] = named.clone();
     }
     told
+}
+
+/// What a true value has to be: a number that the target's column takes.
+fn true_value_schema(target: &Column) -> Value {
+    let mut schema = column_schema(target);
+    schema["type"] = json!(if target.spec.kind == ColumnType::Integer { "integer" } else { "number" });
+    schema
+}
+
+/// A true value that the target's column takes: near the prediction for a typical row.
+fn true_value_example(engine: &Engine) -> Value {
+    let spec = &engine.fields.target().spec;
+    let typical = engine.canary_value().as_f64().unwrap_or_default();
+    let whole = if spec.kind == ColumnType::Integer { typical.round() } else { typical };
+    json!(whole.max(spec.min.unwrap_or(f64::MIN)).min(spec.max.unwrap_or(f64::MAX)))
 }
 
 /// A row as tensors of one value each.

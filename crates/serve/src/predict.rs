@@ -14,6 +14,7 @@ use predictor::{Prediction, Workbench};
 use serde_json::{Value, json};
 
 use crate::{
+    access::Caller,
     app::{Role, Shared},
     body,
     clock::with_now,
@@ -45,6 +46,7 @@ struct Asked<'a> {
     app: Shared,
     engine: &'a Engine,
     role: Role,
+    caller: Caller,
     request_id: &'a str,
 }
 
@@ -62,6 +64,7 @@ pub(crate) struct Answer {
 pub(crate) async fn row<B>(
     app: Shared,
     form: Form,
+    caller: Caller,
     headers: &HeaderMap,
     request_id: &str,
     body: B,
@@ -77,13 +80,13 @@ where
         let models = app.models.load();
         let (role, engine) = app.choose(&models, headers, request_id)?;
         if engine.quick {
-            let text = Asked { app, engine, role, request_id }.answer(form, &body)?;
+            let text = Asked { app, engine, role, caller, request_id }.answer(form, &body)?;
             return Ok(json_response(StatusCode::OK, text));
         }
         (role, engine.clone())
     };
     let id = request_id.to_owned();
-    let work = move || Asked { app, engine: &engine, role, request_id: &id }.answer(form, &body);
+    let work = move || Asked { app, engine: &engine, role, caller, request_id: &id }.answer(form, &body);
     let text = tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(failed()))?;
     Ok(json_response(StatusCode::OK, text))
 }
@@ -131,19 +134,17 @@ impl Asked<'_> {
 
     /// What is remembered of a row: drift, distribution, journal, feedback, the challenger in the background.
     fn note(&self, cells: &[Cell], answer: &Answer) {
-        let Self { app, engine, role, request_id } = *self;
+        let Self { app, engine, role, caller, request_id } = *self;
         let prediction = &answer.prediction;
         engine.count(cells, prediction.value);
         app.metrics.values.observe(prediction.value);
         app.metrics.warnings(&answer.warnings);
-        app.feedback.remember(request_id, *prediction);
+        app.feedback.remember(caller, request_id, *prediction);
         if role == Role::Champion {
             app.shadow(cells, prediction.value);
         }
-        if let Some(journal) = &app.journal
-            && !journal.add(record(self, cells, answer))
-        {
-            app.metrics.journal_lost.inc();
+        if let Some(journal) = &app.journal {
+            journal.add(record(self, cells, answer));
         }
     }
 }
@@ -248,12 +249,13 @@ fn render_explanation(asked: &Asked, cells: &[Cell], answer: &Answer, features: 
 
 /// A line of the journal.
 fn record(asked: &Asked, cells: &[Cell], answer: &Answer) -> Vec<u8> {
-    let Asked { engine, role, request_id, .. } = *asked;
+    let Asked { engine, role, caller, request_id, .. } = *asked;
     let names = engine.fields.fields.iter().map(|field| field.name().to_owned());
     let row: serde_json::Map<String, Value> = names.zip(cells.iter().map(cell_json)).collect();
     let kinds: Vec<Value> = answer.warnings.iter().map(|warning| json!([warning.field, warning.kind])).collect();
     json!({
         "time": with_now(str::to_owned),
+        "caller": caller.0,
         "request_id": request_id,
         "model": engine.name(),
         "model_version": engine.about.version,

@@ -134,7 +134,7 @@ fn look(app: Shared, sources: &Sources) -> Option<String> {
         Ok(None) => None,
         Ok(Some(models)) => {
             let (from, to) = (now.champion.about.version.clone(), models.champion.about.version.clone());
-            app.metrics.models(&models.roles());
+            app.metrics.expect_fields(&models.champion);
             app.models.store(Arc::new(models));
             app.metrics.reloaded(true);
             app.log.info("another model answers", json!({"from": from, "to": to}));

@@ -42,9 +42,10 @@ pub fn run(config: Config) -> anyhow::Result<Outcome> {
     let clock = Clock::start();
     let models = config.sources.load(config.access.is_guarded())?;
     let log = Log::new(config.log_requests);
-    let journal = config.journal.as_ref().map(|(folder, keep)| Journal::open(folder, *keep, &log)).transpose()?;
     let metrics = Metrics::new(&models.champion, clock.started_at_ms);
-    metrics.models(&models.roles());
+    metrics.expect_fields(&models.champion);
+    let journal = config.journal.as_ref().map(|(folder, keep)| Journal::open(folder, *keep, &log, &metrics.journal_lost));
+    let journal = journal.transpose()?;
     // batches are worked on by threads that give way to those that answer
     let pool = rayon::ThreadPoolBuilder::new().start_handler(|_| {
         let _ = rustix::process::nice(BATCHES_NICE);
@@ -99,6 +100,8 @@ async fn listen(
     let (ending, end) = watch::channel(false);
     // the signals are heard before it is said that anyone listens
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    // a file that must not grow is an error of the write, not the end of the server
+    let _file_limit = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
     let watching = tokio::spawn(reload::watch(app, config.sources, config.poll, stop.clone()));
     let api = tokio::spawn(serve(listener, app, Door::Front, routes::api(app), stop, config.grace));
     let probes =

@@ -247,11 +247,12 @@ function drawDrift() {
   const drift = state.model.drift;
   $("drift-section").hidden = !drift;
   if (!drift) return;
-  const word = (psi) => (drift.rows < 100 ? "too few rows to say" : psi > 0.25 ? "far" : psi > 0.1 ? "somewhat" : "near");
+  const word = (psi) => (psi === null ? "too few rows to say" : psi > 0.25 ? "far" : psi > 0.1 ? "somewhat" : "near");
   const rows = [...Object.entries(drift.columns), ["prediction", drift.prediction]]
-    .filter(([, psi]) => psi !== null)
+    // what the model's reference does not know stays unknown, however many rows there are
+    .filter(([, psi]) => psi !== null || drift.rows < drift.rows_needed)
     .map(([name, psi]) => make("tr", {}, make("th", { scope: "row" }, words(name)),
-      make("td", { class: "number" }, drift.rows ? psi.toFixed(3) : "–"), make("td", {}, word(psi))));
+      make("td", { class: "number" }, psi === null ? "–" : psi.toFixed(3)), make("td", {}, word(psi))));
   fill("drift", make("p", { class: "quiet" }, `Population stability index of the last ${number(drift.rows)} rows: above 0.1 is a shift, above 0.25 a large one.`),
     make("table", {}, make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "column"), make("th", { scope: "col", class: "number" }, "index"), make("th", { scope: "col" }, "how far"))), make("tbody", {}, ...rows)));
 }

@@ -30,6 +30,7 @@ mod serving;
 mod serving_models;
 mod serving_operation;
 mod serving_seen;
+mod serving_telemetry;
 mod stopped_training;
 mod subcommands;
 mod tables;

@@ -60,10 +60,25 @@ impl Served {
 
     /// Serves what the flags say.
     pub(crate) fn of(workspace: &Workspace, flags: &str, variables: &[(&str, &str)]) -> Self {
-        let log = workspace.path("serve.log");
         let mut command = workspace.command("serve");
+        command.envs(variables.iter().copied());
+        if !variables.iter().any(|(name, _)| *name == "SERVE_API_KEY") {
+            command.env_remove("SERVE_API_KEY");
+        }
+        Self::run(workspace, command, flags)
+    }
+
+    /// Serves the only bundle of a workspace where no file may grow beyond `blocks` (of half a KiB, or of one in some shells).
+    pub(crate) fn with_file_limit(workspace: &Workspace, flags: &str, blocks: u32) -> Self {
+        let mut command = Command::new("sh");
+        command.current_dir(workspace.path("")).env_remove("SERVE_API_KEY").stdin(Stdio::null());
+        command.args(["-c", &format!("ulimit -f {blocks}; exec \"$0\" \"$@\"")]).arg(testkit::binary("serve"));
+        Self::run(workspace, command, &format!("--model {} {flags}", bundle(workspace)))
+    }
+
+    fn run(workspace: &Workspace, mut command: Command, flags: &str) -> Self {
+        let log = workspace.path("serve.log");
         command.args(["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]).args(flags.split_whitespace());
-        command.env_remove("SERVE_API_KEY").envs(variables.iter().copied());
         let errors = File::create(&log).expect("a log");
         let child = command.stdout(Stdio::piped()).stderr(errors).spawn().expect("the server starts");
         let mut served = Self { child, log, base: String::new(), metrics: String::new(), client: client() };
@@ -110,9 +125,14 @@ impl Served {
         told["predicted_price"].as_f64().expect("a price")
     }
 
+    /// The metrics as text.
+    pub(crate) fn scrape(&self) -> String {
+        self.client.get(&self.metrics).send().and_then(Response::text).expect("metrics")
+    }
+
     /// The value of a metric, labels and all; the sum where there are several.
     pub(crate) fn metric(&self, name: &str) -> f64 {
-        let text = self.client.get(&self.metrics).send().and_then(Response::text).expect("metrics");
+        let text = self.scrape();
         let found: Vec<f64> = text
             .lines()
             .filter(|line| line.starts_with(name) && !line.starts_with('#'))

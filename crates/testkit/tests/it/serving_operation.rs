@@ -103,7 +103,7 @@ fn requests_are_in_the_log_and_predictions_on_the_disk() {
     assert_eq!(served.metric("hpp_feedback_mae"), 1000.0);
     assert_eq!(served.metric("hpp_feedback_bias"), -1000.0);
     assert_eq!(served.metric("hpp_feedback_interval_coverage"), 1.0);
-    assert_eq!(served.post("/feedback", &json!({"request_id": "long ago", "actual": 1.0})).0, 202);
+    assert_eq!(served.post("/feedback", &json!({"request_id": "long ago", "actual": 200_000})).0, 202);
     for (body, status) in
         [(json!({"request_id": "x"}), 422), (json!({"request_id": "x", "actual": "dear"}), 422), (json!([]), 422)]
     {
@@ -131,7 +131,7 @@ fn requests_are_in_the_log_and_predictions_on_the_disk() {
     assert_eq!((&records[2]["request_id"], &records[2]["actual"]), (&json!("order-17"), &json!(price + 1000.0)));
 
     let forgetful = Served::start(&workspace, "");
-    assert_eq!(forgetful.post("/feedback", &json!({"request_id": "order-17", "actual": 1.0})).0, 404);
+    assert_eq!(forgetful.post("/feedback", &json!({"request_id": "order-17", "actual": 200_000})).0, 404);
 }
 
 #[test]
