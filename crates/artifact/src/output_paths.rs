@@ -192,7 +192,6 @@ fn check_kind(output: &Labelled, place: &Place, extent: Extent) -> Result<(), Ar
     let refusal = |problem| Err(ArtifactError::UnfitOutput { output: output.text(), problem });
     let is_other = |is_fit: fn(&fs::Metadata) -> bool| fs::metadata(&place.target).is_ok_and(|found| !is_fit(&found));
     match extent {
-        Extent::Database => Ok(()),
         Extent::File | Extent::Manifest if place.is_folder => refusal("is a folder; name a file"),
         Extent::File | Extent::Manifest if place.is_among_devices() || is_other(fs::Metadata::is_file) => {
             refusal("is a device or a pipe, not a file that can be replaced; name another output")
@@ -200,7 +199,7 @@ fn check_kind(output: &Labelled, place: &Place, extent: Extent) -> Result<(), Ar
         Extent::Folder | Extent::NewFiles if is_other(fs::Metadata::is_dir) => {
             refusal("is not a folder; name another output")
         }
-        Extent::File | Extent::Manifest | Extent::Folder | Extent::NewFiles => Ok(()),
+        Extent::Database | Extent::File | Extent::Manifest | Extent::Folder | Extent::NewFiles => Ok(()),
     }
 }
 

@@ -1,11 +1,14 @@
 //! The stage as a whole: lineage, gates, bundle, replay.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context;
 use artifact::{
-    BUNDLE_MANIFEST, BundleFiles, BundleManifest, Digest, FileEntry, Gate, MANIFEST_VERSION, Manifest, RunRecord,
-    lock_to_read, read_bundle, write_atomically, write_bundle_archive, write_bundle_folder,
+    ArtifactError, BUNDLE_MANIFEST, BundleFiles, BundleManifest, Digest, FileEntry, Gate, MANIFEST_VERSION, Manifest,
+    RunRecord, lock_to_read, read_bundle, write_atomically, write_bundle_archive, write_bundle_folder,
 };
 use cli::{Clock, Outcome, Progress};
 use drift::Reference;
@@ -45,6 +48,35 @@ struct Summary<'a> {
 struct Packed {
     files: BundleFiles,
     manifest: BundleManifest,
+}
+
+/// What is written below `--output`.
+struct OutputPaths {
+    folder: PathBuf,
+    archive: PathBuf,
+    card_page: PathBuf,
+    card_text: PathBuf,
+}
+
+impl OutputPaths {
+    /// Those of the bundle called `name`.
+    fn of(config: &Config, name: &str) -> Self {
+        let at = |suffix: &str| config.output.join(format!("{name}{suffix}"));
+        Self { folder: at(""), archive: at(".tar.gz"), card_page: at(".card.html"), card_text: at(".card.md") }
+    }
+
+    /// That none of them is a file that is read; a folder that is there with the same content is not written.
+    fn check(&self, config: &Config, is_folder_there: bool) -> Result<(), ArtifactError> {
+        let mut paths = config.paths.clone();
+        if !is_folder_there {
+            paths = paths.output_folder("the bundle in --output", &self.folder);
+        }
+        paths
+            .stage_output("the archive in --output", &self.archive)
+            .stage_output("the card in --output", &self.card_page)
+            .stage_output("the card in --output", &self.card_text)
+            .check()
+    }
 }
 
 /// Runs the stage.
@@ -97,11 +129,11 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     };
     let packed = assemble(config, &lineage, files, &facts)?;
     let name = packed.manifest.folder();
-    let at = |suffix: &str| config.output.join(format!("{name}{suffix}"));
-    let (folder, archive, card_page, card_text) = (at(""), at(".tar.gz"), at(".card.html"), at(".card.md"));
-    summary.bundle = Some(&folder);
-    summary.archive = Some(&archive);
-    summary.card = Some(&card_page);
+    let outputs = OutputPaths::of(config, &name);
+    let OutputPaths { folder, archive, card_page, card_text } = &outputs;
+    summary.bundle = Some(folder);
+    summary.archive = Some(archive);
+    summary.card = Some(card_page);
     summary.content_id = Some(&packed.manifest.content_id);
     let inputs: Vec<FileEntry> = [
         config.trained.join("model.bin"),
@@ -116,35 +148,25 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     .map(|path| FileEntry::of(path))
     .collect::<Result<_, _>>()?;
     let settings = Digest::of_json(&config.pipeline.package);
-    let there = folder.exists() && read_bundle(&folder).is_ok_and(|found| found == packed.files);
-    let replayed = Manifest::read_beside(&archive).unwrap_or(None).is_some_and(|manifest| {
-        let outputs = [archive.clone(), card_page.clone(), card_text.clone()];
-        manifest.is_current(STAGE, VERSION, &settings, &inputs, &outputs)
+    let there = folder.exists() && read_bundle(folder).is_ok_and(|found| found == packed.files);
+    let replayed = Manifest::read_beside(archive).unwrap_or(None).is_some_and(|manifest| {
+        manifest.is_current(STAGE, VERSION, &settings, &inputs, &[archive.clone(), card_page.clone(), card_text.clone()])
     });
     if there && replayed && !config.force {
         summary.status = "unchanged";
-        return Ok(Outcome::done(&summary, told("unchanged", &folder, &judgement, &record)));
+        return Ok(Outcome::done(&summary, told("unchanged", folder, &judgement, &record)));
     }
 
-    let mut paths = config.paths.clone();
-    if !there {
-        paths = paths.output_folder("the bundle in --output", &folder);
-    }
-    paths
-        .stage_output("the archive in --output", &archive)
-        .stage_output("the card in --output", &card_page)
-        .stage_output("the card in --output", &card_text)
-        .check()?;
-
+    outputs.check(config, there)?;
     let found = rehearse(config, &lineage, &record, &packed, progress)?;
     if !there {
-        write_bundle_folder(&folder, &packed.files)?;
+        write_bundle_folder(folder, &packed.files)?;
     }
     let card = card::as_served(&facts, &found, &cli::machine());
-    let outputs = vec![
-        write_bundle_archive(&archive, &name, &packed.files)?,
-        write_atomically(&card_page, card.page().as_bytes())?,
-        write_atomically(&card_text, card.markdown().as_bytes())?,
+    let written = vec![
+        write_bundle_archive(archive, &name, &packed.files)?,
+        write_atomically(card_page, card.page().as_bytes())?,
+        write_atomically(card_text, card.markdown().as_bytes())?,
     ];
     Manifest {
         format_version: MANIFEST_VERSION,
@@ -155,7 +177,7 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
         settings,
         configs: vec![FileEntry::of(&config.pipeline_path)?],
         inputs,
-        outputs,
+        outputs: written,
         rows: lineage.train.rows.clone(),
         started_at_ms: clock.started_at_ms,
         duration_ms: clock.elapsed_ms(),
@@ -163,7 +185,7 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     .write_beside_outputs()?;
     summary.status = "done";
     summary.replay = Some(&found);
-    Ok(Outcome::done(&summary, told("done", &folder, &judgement, &record)))
+    Ok(Outcome::done(&summary, told("done", folder, &judgement, &record)))
 }
 
 fn told(status: &str, folder: &Path, judgement: &Judgement, record: &RunRecord) -> String {

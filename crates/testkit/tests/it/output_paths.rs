@@ -131,7 +131,7 @@ fn tables_are_never_written_over() {
         }
     }
     let links = |line: &str, name: &str, extension: &str| {
-        super::output_paths::check(&workspace, line, name, &LINKS, extension, both)
+        super::output_paths::check(&workspace, line, name, &LINKS, extension, both);
     };
     links("process init --input raw.csv --target price --output {} --force", "raw.csv", "yaml");
     workspace.write("new.yaml", "a,price\n").write("new_model.yaml", "a,price\n");
