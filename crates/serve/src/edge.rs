@@ -18,8 +18,9 @@ use crate::{
     body,
     endpoint::Endpoint,
     log::{Answered, Trace},
-    predict::{self, Form},
+    predict,
     refusal::Refusal,
+    routes::{self, Handler},
 };
 
 /// The header that carries a request's id.
@@ -35,7 +36,7 @@ pub(crate) const LONGEST_ID: usize = 128;
 pub(crate) enum Door {
     /// The API and the page.
     Front,
-    /// Metrics and probes on their own: whoever reaches it needs no key.
+    /// Metrics and probes and nothing else: who reaches it needs no key.
     Metrics,
 }
 
@@ -68,30 +69,28 @@ pub(crate) async fn answer(
 ) -> Result<Response, Infallible> {
     let started = Instant::now();
     let (mut parts, body) = request.into_parts();
-    let endpoint = Endpoint::of(parts.uri.path());
+    let route = routes::find(door, parts.uri.path());
+    let endpoint = route.map_or(Endpoint::Other, |route| route.endpoint);
     let method = parts.method.clone();
     let id = request_id(&parts.headers);
     let request_id = id.to_str().unwrap_or_default();
     let trace = Trace::of(&parts.headers);
-    let origin = app.access.origin(&parts.headers).cloned();
+    // pages of other origins call the API, and nothing else
+    let origin = app.access.origin(&parts.headers).filter(|_| door == Door::Front).cloned();
     let caller = Caller(app.access.caller(&parts.headers));
     let (_under_way, in_flight) = UnderWay::begin(app);
 
     let has_body = body::is_there(&parts.headers);
     // what is refused before its body was read: the connection cannot be used again
-    let mut unread = false;
-    let mut response = if method == Method::OPTIONS && parts.headers.contains_key(header::ORIGIN) {
-        StatusCode::NO_CONTENT.into_response()
-    } else if let Err(refusal) = admit(app, door, endpoint, caller, peer, in_flight) {
-        unread = has_body && !body::drain(body, &parts.headers, app.limits.body).await;
-        refusal.into_response()
-    } else {
-        let form = match endpoint {
-            Endpoint::Predict => Some(Form::Prediction),
-            Endpoint::Explain => Some(Form::Explanation),
-            _ => None,
-        };
-        if let Some(form) = form.filter(|_| method == Method::POST) {
+    let unread;
+    let mut response = if let Some(route) = route.filter(|_| !is_preflight(&method, origin.as_ref())) {
+        if let Err(refusal) = admit(app, door, endpoint, caller, peer, in_flight) {
+            unread = has_body && !body::drain(body, &parts.headers, app.limits.body).await;
+            refusal.into_response()
+        } else if !route.handler.takes(&method) {
+            unread = has_body;
+            routes::other_method(route)
+        } else if let Handler::Row(form) = route.handler {
             let response = predict::row(app, form, caller, &parts.headers, request_id, body).await.into_response();
             unread = matches!(response.status(), StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT);
             response
@@ -103,6 +102,9 @@ pub(crate) async fn answer(
             unread = has_body && refused && response.status() != StatusCode::UNPROCESSABLE_ENTITY;
             response
         }
+    } else {
+        unread = has_body;
+        if route.is_some() { StatusCode::NO_CONTENT.into_response() } else { routes::not_found(door).into_response() }
     };
     if unread {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -114,6 +116,11 @@ pub(crate) async fn answer(
     app.log.request(&Answered { method: &method, endpoint, status, took: took.as_micros(), request_id, trace });
     finish(response.headers_mut(), endpoint, id, origin, &method);
     Ok(response)
+}
+
+/// Whether a browser asks if a page of another origin may call the API: a question that carries no key.
+fn is_preflight(method: &Method, allowed_origin: Option<&HeaderValue>) -> bool {
+    *method == Method::OPTIONS && allowed_origin.is_some()
 }
 
 /// Whether a request is taken on.

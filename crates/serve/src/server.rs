@@ -103,9 +103,10 @@ async fn listen(
     // a file that must not grow is an error of the write, not the end of the server
     let _file_limit = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
     let watching = tokio::spawn(reload::watch(app, config.sources, config.poll, stop.clone()));
-    let api = tokio::spawn(serve(listener, app, Door::Front, routes::api(app), stop, config.grace));
-    let probes =
-        alone.map(|listener| tokio::spawn(serve(listener, app, Door::Metrics, routes::metrics(app), end, config.grace)));
+    let api = tokio::spawn(serve(listener, app, Door::Front, routes::router(Door::Front, app), stop, config.grace));
+    let probes = alone.map(|listener| {
+        tokio::spawn(serve(listener, app, Door::Metrics, routes::router(Door::Metrics, app), end, config.grace))
+    });
     let champion = app.models.load().champion.clone();
     log.info(
         "ready",
