@@ -15,6 +15,8 @@ beside LightGBM's and a forest's beside scikit-learn's, on made-up tables and on
 With --serving PYTHON (which has fastapi, uvicorn, scikit-learn) the API is measured beside a bare axum "hello" and, with --peer and
 --peer-models, an API in Python (scripts/serving_bench.py): requests a second, batches, overload, reloads, start, memory, size.
 
+With --before PROGRAM, an older `serve`, requests of one row are measured for both in turn, and nothing else: --pairs of --seconds each. Needs wrk.
+
 Every figure is the median of --runs; peak memory is the largest of them. The machine's load stands in the first line.
 """
 import argparse
@@ -133,6 +135,9 @@ def main():
     parser.add_argument("--only-boosting", action="store_true", help="measure nothing else")
     parser.add_argument("--serving", type=pathlib.Path, help="a Python with fastapi: measure the API, and nothing else")
     parser.add_argument("--peer-models", type=pathlib.Path, help="the folder of the peer's model.pkl and pre.pkl")
+    parser.add_argument("--before", type=pathlib.Path, metavar="PROGRAM", help="an older serve: measure single rows beside it, and nothing else")
+    parser.add_argument("--pairs", type=int, default=15, help="pairs of measurements for --before; at least 15")
+    parser.add_argument("--seconds", type=int, default=3, help="seconds of one of them")
     parser.add_argument("--overload", type=int, default=60, help="seconds of too much")
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the large table")
     parser.add_argument("--runs", type=int, default=5, help="runs of the quick measurements; large ones take three at most")
@@ -143,6 +148,12 @@ def main():
     peer = args.peer.resolve() if args.peer else None
     load = os.getloadavg()[0]
     print(f"{os.cpu_count()} cores, load {load:.2f} at the start, medians of {args.runs} runs\n")
+    if args.before:
+        shutil.rmtree(work)
+        if args.pairs < 15:
+            parser.error("--pairs: take 15 or more")
+        serving_bench.compare(args)
+        return
     if args.serving:
         shutil.rmtree(work)
         serving_bench.main(args)

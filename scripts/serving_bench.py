@@ -2,10 +2,13 @@
 
 The peer's folder has serve_peer.py (FastAPI; POST /predict, /batch-predict), its models' folder model.pkl and pre.pkl. It runs as it does
 best: a process a core, each asked on its own port.
+
+With --before PROGRAM another `serve` is measured beside ours, in pairs (`compare`).
 """
 import concurrent.futures
 import http.client
 import json
+import math
 import multiprocessing
 import os
 import re
@@ -285,6 +288,35 @@ def reloads(args, model, work):
         bad = re.search(r"Non-2xx.*|Socket errors.*", told)
         asked = re.search(r"(\d+) requests in", told)[1]
         print(f"reloads under load      {loaded:>8}       {bad[0] if bad else 'no failed request'} of {asked}")
+
+
+def compare(args):
+    """Another `serve`, --before, and ours in turn: how many times as long ours takes for a request of one row.
+
+    Each pair has servers of its own, and every second pair begins with the other one. The interval is that of the mean of the logarithms
+    (Student's t).
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        work = pathlib.Path(folder)
+        model, lua, ratios = bundle(args.bin, work), script(work), []
+        before = work / "before"
+        before.mkdir()
+        (before / "serve").symlink_to(args.before.resolve())
+        for pair in range(args.pairs):
+            rates = {}
+            for bin in (before, args.bin) if pair % 2 else (args.bin, before):
+                with start(bin, model, "--log-requests", "none") as server:
+                    wrk(server.port, "/predict", lua, seconds=1)
+                    rates[bin], failed = wrk(server.port, "/predict", lua, seconds=args.seconds)
+                    assert failed == 0, f"{failed} requests failed"
+            ratios.append(rates[before] / rates[args.bin])
+            print(f"pair {pair + 1:3}   before {rates[before]:8.0f}   after {rates[args.bin]:8.0f} requests/s   {ratios[-1]:.3f}", flush=True)
+    logs = [math.log(ratio) for ratio in ratios]
+    mean, error = statistics.mean(logs), statistics.stdev(logs) / math.sqrt(len(logs))
+    # of 14 degrees of freedom; more pairs make it smaller
+    half = 2.145 * error
+    print(f"time of a request, after / before: {math.exp(mean):.3f}, 95 % interval {math.exp(mean - half):.3f} to {math.exp(mean + half):.3f}, "
+          f"median {statistics.median(ratios):.3f}, {len(ratios)} pairs")
 
 
 def main(args):
