@@ -29,7 +29,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// What everybody else is sent.
 const PLAIN_METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Bytes of a true value's message at most.
-const FEEDBACK_BODY: usize = 16 << 10;
+pub(crate) const FEEDBACK_BODY: usize = 16 << 10;
 
 /// `GET /health`: what the article's clients look at, and true.
 pub(crate) async fn health(State(app): State<Shared>) -> Response {
@@ -67,6 +67,7 @@ pub(crate) async fn ready(State(app): State<Shared>) -> Response {
 /// `GET /metrics`.
 pub(crate) async fn metrics(State(app): State<Shared>, headers: HeaderMap) -> Response {
     app.metrics.in_flight.set(app.in_flight.load(std::sync::atomic::Ordering::Relaxed));
+    app.metrics.unfinished.set(app.arrivals.unfinished() as i64);
     let text = app.metrics.render(&app.models.load_full(), &app.feedback.errors());
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let open = accept.contains("application/openmetrics-text");
@@ -148,7 +149,7 @@ pub(crate) async fn feedback(
     body: Body,
 ) -> Result<Response, Refusal> {
     body::check_json(&headers, "")?;
-    let body = body::read(body, &headers, FEEDBACK_BODY, app.limits.time).await?;
+    let body = body::whole(body).await?;
     let told: TrueValue = serde_json::from_slice(&body).map_err(|error| {
         let message = format!("{error}; send {{\"request_id\": \"…\", \"actual\": 350000}}");
         let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };

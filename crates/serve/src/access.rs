@@ -215,7 +215,8 @@ mod tests {
         let file = folder.path().join("keys");
         let check = |text: &str, origin: &str| {
             std::fs::write(&file, text).unwrap();
-            let args = AccessArgs { api_keys: Some(file.clone()), allow_origin: vec![origin.to_owned()] };
+            let args =
+                AccessArgs { api_keys: Some(file.clone()), allow_origin: vec![origin.to_owned()], trusted_proxy: vec![] };
             Access::check(&args).map_err(|error| format!("{error:#}"))
         };
         let good = "# ours\n\n0123456789abcdef\n";

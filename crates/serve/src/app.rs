@@ -23,7 +23,9 @@ use tokio::{
 
 use crate::{
     access::Access,
-    body,
+    address::Proxies,
+    arrivals::Arrivals,
+    connection::Connections,
     engine::Engine,
     feedback::Feedback,
     journal::Journal,
@@ -35,13 +37,12 @@ use crate::{
 
 /// Rows that wait for the challenger in the background at most.
 const SHADOWED: usize = 1000;
-/// Bytes of bodies of batches that are in memory at most, or two of the largest.
-const ROOM: u64 = 128 << 20;
-const ROOM_UNIT: u64 = 1024;
 /// Tables that may come as streams, a batch that may be under way.
-const STREAMS: usize = 8;
+pub(crate) const STREAMS: usize = 8;
 /// How long a batch waits for its turn.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// A client that has taken nothing of its answer for this long gives way to others.
+pub(crate) const STALLED: Duration = Duration::from_secs(1);
 /// The header by which a caller asks for one of the models.
 const CHOICE: &str = "x-model";
 
@@ -108,14 +109,18 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     pub(crate) rate_limit: Option<RateLimit>,
     pub(crate) access: Access,
+    pub(crate) proxies: Proxies,
     pub(crate) journal: Option<Journal>,
     pub(crate) feedback: Feedback,
     /// Batches that may begin.
     batches: Arc<Semaphore>,
     /// Tables that may come at a time. They come as slowly as their senders like, so that they do not take turns.
     streams: Arc<Semaphore>,
-    /// Room for the bodies of batches, in units of [`ROOM_UNIT`].
-    room: Arc<Semaphore>,
+    /// Bodies that have not come whole, and the memory of those of batches.
+    pub(crate) arrivals: Arc<Arrivals>,
+    /// Connections of the API.
+    pub(crate) connections: Arc<Connections>,
+    /// Requests whose body has come, and whose answer is not sent to its last byte.
     pub(crate) in_flight: AtomicI64,
     /// The server is going down: it is no longer ready, and answers what still comes on the connections that it has.
     pub(crate) draining: AtomicBool,
@@ -179,33 +184,33 @@ impl App {
         }
     }
 
-    /// The right to begin a batch, of which there are as many as the machine has use for: waited for a moment.
+    /// The right to begin a batch, of which there are as many as the machine has use for: waited for a moment. It is to be held until the
+    /// answer is sent; a client that does not take its own gives way.
     ///
     /// # Errors
     /// If all are taken.
     pub(crate) async fn turn(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        match timeout(PATIENCE, self.batches.clone().acquire_owned()).await {
-            Ok(Ok(turn)) => Ok(turn),
-            _ => Err(self.too_many_batches()),
-        }
+        self.permit(&self.batches, || self.connections.close_stalled(STALLED, true)).await
     }
 
-    /// A place for a table that comes as a stream.
+    /// A place for a table that comes as a stream, to be held until the answer is sent. One that does not go on gives way.
     ///
     /// # Errors
     /// If all are taken.
-    pub(crate) fn stream(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        self.streams.clone().try_acquire_owned().map_err(|_| self.too_many_batches())
+    pub(crate) async fn stream(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let give_way = || self.arrivals.close_waiting_stream() || self.connections.close_stalled(STALLED, true);
+        self.permit(&self.streams, give_way).await
     }
 
-    /// Room in memory for the body of a batch.
-    ///
-    /// # Errors
-    /// If there is none left.
-    pub(crate) fn room(&self, headers: &HeaderMap) -> Result<OwnedSemaphorePermit, Refusal> {
-        let limit = self.limits.body as u64;
-        let needed = body::declared(headers).unwrap_or(limit).min(limit);
-        self.room.clone().try_acquire_many_owned(units(needed)).map_err(|_| self.too_many_batches())
+    async fn permit(&self, of: &Arc<Semaphore>, give_way: impl FnOnce() -> bool) -> Result<OwnedSemaphorePermit, Refusal> {
+        if let Ok(permit) = of.clone().try_acquire_owned() {
+            return Ok(permit);
+        }
+        give_way();
+        match timeout(PATIENCE, of.clone().acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(self.too_many_batches()),
+        }
     }
 
     fn too_many_batches(&self) -> Refusal {
@@ -228,16 +233,17 @@ pub(crate) struct Parts {
     pub(crate) limits: Limits,
     pub(crate) rate_limit: Option<RateLimit>,
     pub(crate) access: Access,
+    pub(crate) proxies: Proxies,
     pub(crate) journal: Option<Journal>,
 }
 
 impl App {
     /// Puts the parts together, for as long as the process lives.
     pub(crate) fn start(parts: Parts) -> Shared {
-        let Parts { models, division, metrics, log, limits, rate_limit, access, journal } = parts;
+        let Parts { models, division, metrics, log, limits, rate_limit, access, proxies, journal } = parts;
         let batches = Arc::new(Semaphore::new(limits.batches));
         let streams = Arc::new(Semaphore::new(STREAMS * limits.batches));
-        let room = Arc::new(Semaphore::new(units(ROOM.max(2 * limits.body as u64)) as usize));
+        let arrivals = Arc::new(Arrivals::new(limits.unfinished, limits.body, metrics.shed_counter("unfinished")));
         let (queue, rows) = sync_channel::<Shadowed>(SHADOWED);
         let shadow = (models.challenger.is_some() && division.share <= 0.0).then_some(queue);
         let feedback = Feedback::new(metrics.feedback_joined.clone());
@@ -249,10 +255,12 @@ impl App {
             limits,
             rate_limit,
             access,
+            proxies,
             journal,
             feedback,
             batches,
-            room,
+            arrivals,
+            connections: Arc::default(),
             streams,
             in_flight: AtomicI64::new(0),
             draining: AtomicBool::new(false),
@@ -263,10 +271,6 @@ impl App {
         }
         app
     }
-}
-
-fn units(bytes: u64) -> u32 {
-    (bytes / ROOM_UNIT + 1) as u32
 }
 
 fn unknown_choice(other: &str) -> Refusal {

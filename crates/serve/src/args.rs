@@ -105,11 +105,15 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "N", default_value_t = 500_000)]
     pub(crate) max_rows: usize,
 
-    /// Requests under way at most (503)
+    /// Requests under way at most (503): from the last byte of the body to the last byte of the answer
     #[arg(long, value_name = "N", default_value_t = 1024)]
     pub(crate) max_in_flight: usize,
 
-    /// Connections at most; more are told so and closed
+    /// Requests at most whose body has not come whole; of more, the oldest of the address with most is refused (408)
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    pub(crate) max_unfinished: usize,
+
+    /// Connections at most, or as many as the limit of open files allows; for another, the longest idle one is closed
     #[arg(long, value_name = "N", default_value_t = 8192)]
     pub(crate) max_connections: usize,
 
@@ -117,7 +121,8 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "N")]
     pub(crate) max_batches: Option<usize>,
 
-    /// Seconds that a request may take to come, and a batch to be answered; streams may go on while rows flow
+    /// Seconds that a request may take to come, a batch to be answered, and an answer to wait until some of it is taken; streams may go on
+    /// while rows flow
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
     pub(crate) timeout: f64,
 
@@ -133,6 +138,10 @@ pub(crate) struct AccessArgs {
     /// Bearer`. By default $SERVE_API_KEY; without either nobody is asked
     #[arg(long, value_name = "FILE")]
     pub(crate) api_keys: Option<PathBuf>,
+
+    /// A proxy, or a network of them, whose `x-forwarded-for` says which address asks; may be given several times
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) trusted_proxy: Vec<String>,
 
     /// A page elsewhere that may call the API from a browser, such as https://houses.example; may be given several times
     #[arg(long, value_name = "ORIGIN")]

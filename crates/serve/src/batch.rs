@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use crate::{
     app::{App, Role, Shared},
     body,
+    connection::Held,
     engine::Engine,
     fault::{Fault, SHOWN},
     fields::Given,
@@ -56,22 +57,24 @@ async fn take(app: Shared, query: Option<&str>, headers: &HeaderMap, body: &mut 
     let (role, engine) = app.choose(&models, headers, id_of(headers))?;
     let engine = engine.clone();
     if let Some(format) = body::media_type(headers).and_then(|named| Format::of(&named)) {
-        let place = app.stream()?;
+        let place = app.stream().await?;
         let body = body.take().unwrap_or_default();
         return stream::answer(app, engine, role, format, headers, body, place).await;
     }
     body::check_json(headers, ", text/csv, application/x-ndjson or application/vnd.apache.arrow.stream")?;
     let time = app.limits.time;
-    let room = app.room(headers)?;
-    let body = body::read(body.take().unwrap_or_default(), headers, app.limits.body, time).await?;
+    let body = body::whole(body.take().unwrap_or_default()).await?;
     let turn = app.turn().await?;
     let work = tokio::task::spawn_blocking(move || {
         let done = list(app, &engine, role, &body, details);
-        drop((turn, room));
-        done
+        (done, turn)
     });
     match timeout(time, work).await {
-        Ok(Ok(done)) => Ok(json_response(StatusCode::OK, done?)),
+        Ok(Ok((done, turn))) => {
+            let mut response = json_response(StatusCode::OK, done?);
+            Held::attach(&mut response, turn);
+            Ok(response)
+        }
         Ok(Err(_)) => Err(failed()),
         Err(_) => Err(Refusal::busy(
             StatusCode::SERVICE_UNAVAILABLE,

@@ -8,6 +8,7 @@ use axum::http::HeaderName;
 use crate::{
     Args,
     access::Access,
+    address::Proxies,
     app::Division,
     args::LogRequests,
     journal,
@@ -28,6 +29,7 @@ pub struct Config {
     pub(crate) limits: Limits,
     pub(crate) rate_limit: Option<RateLimit>,
     pub(crate) access: Access,
+    pub(crate) proxies: Proxies,
     pub(crate) log_requests: LogRequests,
     pub(crate) journal: Option<(PathBuf, usize)>,
 }
@@ -56,6 +58,7 @@ impl Config {
             ("--max-body", limits.max_body),
             ("--max-rows", limits.max_rows),
             ("--max-in-flight", limits.max_in_flight),
+            ("--max-unfinished", limits.max_unfinished),
             ("--max-connections", limits.max_connections),
             ("--max-batches", limits.max_batches.unwrap_or(1)),
             ("--workers", args.listen.workers.unwrap_or(1)),
@@ -94,12 +97,14 @@ impl Config {
                 stream: limits.max_stream,
                 rows: limits.max_rows,
                 in_flight: limits.max_in_flight,
+                unfinished: limits.max_unfinished,
                 connections: limits.max_connections,
                 batches: limits.max_batches.unwrap_or(2 * processors),
                 time: seconds("--timeout", limits.timeout)?,
             },
             rate_limit,
             access: Access::check(&args.access)?,
+            proxies: Proxies::check(&args.access.trusted_proxy)?,
             log_requests: if args.global.quiet { LogRequests::None } else { records.log_requests },
             journal: records.log_predictions.clone().map(|folder| (folder, records.keep_predictions)),
         })

@@ -1,11 +1,11 @@
 //! What every request passes, on its way in and out: its id, keys, limits, headers, metrics, the log.
 
-use std::{convert::Infallible, hash::BuildHasher, net::SocketAddr, sync::atomic::Ordering, time::Instant};
+use std::{convert::Infallible, hash::BuildHasher, net::SocketAddr, sync::Arc, time::Instant};
 
 use axum::{
     Router,
     body::Body,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use hyper::body::Incoming;
@@ -13,14 +13,19 @@ use rustc_hash::FxBuildHasher;
 use tower::Service;
 
 use crate::{
+    about::FEEDBACK_BODY,
     access::Caller,
-    app::Shared,
-    body,
+    address::Address,
+    app::{STALLED, Shared},
+    arrivals::{Kind, gave_way},
+    body::{self, Expected, RequestBody, Tracked},
+    connection::{Answer, Connection, UnderWay},
     endpoint::Endpoint,
-    log::{Answered, Trace},
-    predict,
+    head::{self, Coding, HeadBytes},
+    log::{self, Trace},
+    predict::{self, ROW_BODY},
     refusal::Refusal,
-    routes::{self, Handler},
+    routes::{self, Handler, Route},
 };
 
 /// The header that carries a request's id.
@@ -40,21 +45,26 @@ pub(crate) enum Door {
     Metrics,
 }
 
-/// A request under way: counted until it is answered, or given up.
-struct UnderWay(Shared);
-
-impl UnderWay {
-    fn begin(app: Shared) -> (Self, i64) {
-        let now = app.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
-        (Self(app), now)
-    }
+/// What a connection brings to each of its requests.
+pub(crate) struct Client {
+    pub(crate) door: Door,
+    pub(crate) peer: SocketAddr,
+    pub(crate) connection: Arc<Connection>,
+    pub(crate) head: Arc<HeadBytes>,
 }
 
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
+/// A request whose head is read.
+struct Asked<'a> {
+    app: Shared,
+    client: &'a Client,
+    parts: Parts,
+    id: &'a HeaderValue,
+    caller: Caller,
+    has_body: bool,
 }
+
+/// What is answered, and whether the body of the request was not read to its end: then the connection cannot be used again.
+type Answered = (Response, bool);
 
 /// Answers a request.
 ///
@@ -62,50 +72,43 @@ impl Drop for UnderWay {
 /// Never: whatever goes wrong is an answer.
 pub(crate) async fn answer(
     app: Shared,
-    door: Door,
+    client: Arc<Client>,
     mut router: Router,
-    peer: SocketAddr,
     request: Request<Incoming>,
-) -> Result<Response, Infallible> {
+) -> Result<Response<Answer>, Infallible> {
     let started = Instant::now();
-    let (mut parts, body) = request.into_parts();
-    let route = routes::find(door, parts.uri.path());
+    let mut under_way = UnderWay::begin(app, client.connection.clone());
+    client.connection.take_turn().await;
+    let (parts, body) = request.into_parts();
+    let route = routes::find(client.door, parts.uri.path());
     let endpoint = route.map_or(Endpoint::Other, |route| route.endpoint);
     let method = parts.method.clone();
     let id = request_id(&parts.headers);
-    let request_id = id.to_str().unwrap_or_default();
     let trace = Trace::of(&parts.headers);
     // pages of other origins call the API, and nothing else
-    let origin = app.access.origin(&parts.headers).filter(|_| door == Door::Front).cloned();
+    let origin = app.access.origin(&parts.headers).filter(|_| client.door == Door::Front).cloned();
     let caller = Caller(app.access.caller(&parts.headers));
-    let (_under_way, in_flight) = UnderWay::begin(app);
-
     let has_body = body::is_there(&parts.headers);
-    // what is refused before its body was read: the connection cannot be used again
-    let unread;
-    let mut response = if let Some(route) = route.filter(|_| !is_preflight(&method, origin.as_ref())) {
-        if let Err(refusal) = admit(app, door, endpoint, caller, peer, in_flight) {
-            unread = has_body && !body::drain(body, &parts.headers, app.limits.body).await;
-            refusal.into_response()
-        } else if !route.handler.takes(&method) {
-            unread = has_body;
-            routes::other_method(route)
-        } else if let Handler::Row(form) = route.handler {
-            let response = predict::row(app, form, caller, &parts.headers, request_id, body).await.into_response();
-            unread = matches!(response.status(), StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT);
-            response
-        } else {
-            parts.headers.insert(REQUEST_ID, id.clone());
-            parts.extensions.insert(caller);
-            let Ok(response) = router.call(Request::from_parts(parts, Body::new(body))).await;
-            let refused = response.status().is_client_error() || response.status().is_server_error();
-            unread = has_body && refused && response.status() != StatusCode::UNPROCESSABLE_ENTITY;
-            response
+
+    let (mut response, unread) = match head::check(&parts, &client.head, has_body) {
+        Err(refusal) => (refuse_head(refusal), true),
+        Ok(coding) => {
+            let body = RequestBody::new(body, coding);
+            let mut asked = Asked { app, client: &client, parts, id: &id, caller, has_body };
+            if coding != Coding::Plain {
+                // what they say is not true of the decoded body
+                asked.parts.headers.remove(header::CONTENT_ENCODING);
+                asked.parts.headers.remove(header::CONTENT_LENGTH);
+            }
+            match route {
+                None => (routes::not_found(client.door).into_response(), has_body),
+                Some(_) if is_preflight(&method, origin.as_ref()) => (StatusCode::NO_CONTENT.into_response(), has_body),
+                Some(route) => asked.answer(route, &mut router, &mut under_way, body).await,
+            }
         }
-    } else {
-        unread = has_body;
-        if route.is_some() { StatusCode::NO_CONTENT.into_response() } else { routes::not_found(door).into_response() }
     };
+    // a page or a refusal is under way, too, until it is sent
+    under_way.count();
     if unread {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -113,9 +116,19 @@ pub(crate) async fn answer(
     let status = response.status();
     let took = started.elapsed();
     app.metrics.answered(endpoint, &method, status, took);
-    app.log.request(&Answered { method: &method, endpoint, status, took: took.as_micros(), request_id, trace });
+    let request_id = id.to_str().unwrap_or_default();
+    app.log.request(&log::Answered { method: &method, endpoint, status, took: took.as_micros(), request_id, trace });
     finish(response.headers_mut(), endpoint, id, origin, &method);
-    Ok(response)
+    Ok(under_way.until_sent(response))
+}
+
+/// The answer to a head that is not understood.
+fn refuse_head(refusal: Refusal) -> Response {
+    let mut response = refusal.into_response();
+    if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+        response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, identity"));
+    }
+    response
 }
 
 /// Whether a browser asks if a page of another origin may call the API: a question that carries no key.
@@ -123,34 +136,133 @@ fn is_preflight(method: &Method, allowed_origin: Option<&HeaderValue>) -> bool {
     *method == Method::OPTIONS && allowed_origin.is_some()
 }
 
-/// Whether a request is taken on.
-fn admit(
-    app: Shared,
-    door: Door,
-    endpoint: Endpoint,
-    Caller(caller): Caller,
-    peer: SocketAddr,
-    in_flight: i64,
-) -> Result<(), Refusal> {
-    if door == Door::Front && app.access.is_guarded() && endpoint.needs_key() && caller.is_none() {
-        let message = "a key is needed: send it in x-api-key, or as authorization: Bearer";
-        return Err(Refusal::new(StatusCode::UNAUTHORIZED, message));
+impl Asked<'_> {
+    /// Answers a request for a route, if its caller may ask.
+    async fn answer(self, route: &Route, router: &mut Router, under_way: &mut UnderWay, body: RequestBody) -> Answered {
+        if let Err(refusal) = self.admit(route.endpoint) {
+            let unread = self.has_body && !self.drain(body).await;
+            return (refusal.into_response(), unread);
+        }
+        if !route.handler.takes(&self.parts.method) {
+            return (routes::other_method(route), self.has_body);
+        }
+        let Some(kind) = self.kind(route.endpoint) else {
+            // it makes no work, and has no body that is read
+            let probe = self.client.door == Door::Metrics || route.endpoint.is_probe();
+            if probe {
+                under_way.count();
+            } else if let Err(refusal) = self.count(under_way) {
+                return (refusal.into_response(), self.has_body);
+            }
+            let has_body = self.has_body;
+            let response = self.route(router, Body::new(body)).await;
+            let unread = has_body && !response.status().is_success();
+            return (response, unread);
+        };
+        if kind == Kind::Stream {
+            return match self.count(under_way) {
+                Ok(()) => self.stream(router, body).await,
+                Err(refusal) => (refusal.into_response(), self.has_body && !self.drain(body).await),
+            };
+        }
+        let limit = match route.endpoint {
+            Endpoint::Batch | Endpoint::Infer => self.app.limits.body,
+            Endpoint::Feedback => FEEDBACK_BODY,
+            _ => self.app.limits.body.min(ROW_BODY),
+        };
+        let declared = body::declared(&self.parts.headers);
+        let expected = Expected { kind, address: self.address(), limit, declared };
+        let (body, memory) = match body::receive(self.app, body, &expected).await {
+            Ok(received) => received,
+            Err(refusal) => {
+                if refusal.status == StatusCode::SERVICE_UNAVAILABLE {
+                    self.app.metrics.shed("batches");
+                }
+                return (refusal.into_response(), true);
+            }
+        };
+        if let Err(refusal) = self.count(under_way) {
+            return (refusal.into_response(), false);
+        }
+        under_way.hold(memory);
+        if let Handler::Row(form) = route.handler {
+            let request_id = self.id.to_str().unwrap_or_default();
+            let answer = predict::row(self.app, form, self.caller, &self.parts.headers, request_id, body).await;
+            return (answer.into_response(), false);
+        }
+        (self.route(router, Body::from(body)).await, false)
     }
-    if !endpoint.is_work() {
-        return Ok(());
+
+    /// Whether the caller may ask for an endpoint, and has not asked too often.
+    fn admit(&self, endpoint: Endpoint) -> Result<(), Refusal> {
+        let Self { app, client, .. } = *self;
+        let Caller(caller) = self.caller;
+        if client.door == Door::Front && app.access.is_guarded() && endpoint.needs_key() && caller.is_none() {
+            let message = "a key is needed: send it in x-api-key, or as authorization: Bearer";
+            return Err(Refusal::new(StatusCode::UNAUTHORIZED, message));
+        }
+        if let Some(limit) = app.rate_limit.as_ref().filter(|_| endpoint.is_work()) {
+            let address = || FxBuildHasher.hash_one(self.address());
+            let caller = caller.map_or_else(address, |name| FxBuildHasher.hash_one(name));
+            limit.take(caller, Instant::now()).map_err(|seconds| {
+                app.metrics.shed("rate_limit");
+                Refusal::busy(StatusCode::TOO_MANY_REQUESTS, "more requests than this caller may make", seconds)
+            })?;
+        }
+        Ok(())
     }
-    if in_flight > app.limits.in_flight as i64 {
-        app.metrics.shed("overload");
-        return Err(Refusal::busy(StatusCode::SERVICE_UNAVAILABLE, "too many requests are under way", 1));
+
+    /// What the body of a request for work is for.
+    fn kind(&self, endpoint: Endpoint) -> Option<Kind> {
+        match endpoint {
+            Endpoint::Predict | Endpoint::Explain | Endpoint::Feedback => Some(Kind::Row),
+            // a table is read as it comes, and what is neither is refused unread
+            Endpoint::Batch if body::check_json(&self.parts.headers, "").is_err() => Some(Kind::Stream),
+            Endpoint::Batch | Endpoint::Infer => Some(Kind::Batch),
+            _ => None,
+        }
     }
-    if let Some(limit) = &app.rate_limit {
-        let caller = caller.map_or_else(|| FxBuildHasher.hash_one(peer.ip()), |name| FxBuildHasher.hash_one(name));
-        limit.take(caller, Instant::now()).map_err(|seconds| {
-            app.metrics.shed("rate_limit");
-            Refusal::busy(StatusCode::TOO_MANY_REQUESTS, "more requests than this caller may make", seconds)
-        })?;
+
+    /// Counts the request as under way, now that its body is there.
+    fn count(&self, under_way: &mut UnderWay) -> Result<(), Refusal> {
+        let app = self.app;
+        if under_way.count() > app.limits.in_flight as i64 && !app.connections.close_stalled(STALLED, false) {
+            app.metrics.shed("overload");
+            return Err(Refusal::busy(StatusCode::SERVICE_UNAVAILABLE, "too many requests are under way", 1));
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// Answers a table that is read as it comes.
+    async fn stream(self, router: &mut Router, body: RequestBody) -> Answered {
+        let arrival = self.app.arrivals.begin(Kind::Stream, self.address());
+        let notice = arrival.notice().clone();
+        let has_body = self.has_body;
+        let response = self.route(router, Body::new(Tracked::new(body, arrival))).await;
+        let refused = !response.status().is_success();
+        if refused && notice.is_given() {
+            return (gave_way().into_response(), true);
+        }
+        (response, has_body && refused)
+    }
+
+    async fn route(mut self, router: &mut Router, body: Body) -> Response {
+        self.parts.headers.insert(REQUEST_ID, self.id.clone());
+        self.parts.extensions.insert(self.caller);
+        let Ok(response) = router.call(Request::from_parts(self.parts, body)).await;
+        response
+    }
+
+    fn address(&self) -> Address {
+        self.app.proxies.client(self.client.peer, &self.parts.headers)
+    }
+
+    /// Reads the body of a refused request, as far as that may be; false if it was not read to its end.
+    async fn drain(&self, body: RequestBody) -> bool {
+        // who waits for a go-ahead hears the refusal instead
+        let waits = self.parts.headers.contains_key(header::EXPECT);
+        !waits && body::drain_refused(self.app, body, body::declared(&self.parts.headers), self.address()).await
+    }
 }
 
 /// The id that came, if it is sound, or a new one.

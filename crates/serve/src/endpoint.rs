@@ -65,6 +65,11 @@ impl Endpoint {
         matches!(self, Self::Predict | Self::Batch | Self::Explain | Self::Feedback | Self::Infer)
     }
 
+    /// Whether it is asked whether the server is well: what is answered however much there is to do.
+    pub(crate) fn is_probe(self) -> bool {
+        matches!(self, Self::Health | Self::Live | Self::Ready)
+    }
+
     /// Whether it asks for the key, where there is one: all but what tells nothing of the model.
     pub(crate) fn needs_key(self) -> bool {
         !matches!(self, Self::Health | Self::Live | Self::Ready | Self::Page | Self::Docs | Self::Other)

@@ -5,8 +5,10 @@
 
 mod about;
 mod access;
+mod address;
 mod app;
 mod args;
+mod arrivals;
 mod arrow_guard;
 mod arrow_rows;
 mod batch;
@@ -14,13 +16,18 @@ mod body;
 mod check;
 mod clock;
 mod config;
+mod connection;
 mod csv_rows;
+mod descriptors;
 mod edge;
 mod endpoint;
 mod engine;
+mod eviction;
 mod fault;
 mod feedback;
 mod fields;
+mod gzip;
+mod head;
 mod healthcheck;
 mod journal;
 mod journal_files;
@@ -39,6 +46,7 @@ mod reload;
 mod routes;
 mod score;
 mod server;
+mod socket;
 mod source;
 mod stream;
 

@@ -18,8 +18,10 @@ pub(crate) struct Limits {
     pub(crate) stream: u64,
     /// Rows of a list.
     pub(crate) rows: usize,
-    /// Requests under way.
+    /// Requests whose body has come, until their answer is sent.
     pub(crate) in_flight: usize,
+    /// Requests whose body has not come whole.
+    pub(crate) unfinished: usize,
     /// Connections.
     pub(crate) connections: usize,
     /// Batches under way.

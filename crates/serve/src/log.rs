@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 
 use crate::{args::LogRequests, clock::with_now, endpoint::Endpoint};
 
+/// Letters of a method that are in the log.
+const LONGEST_METHOD: usize = 32;
+
 /// Writes lines of the log.
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
@@ -56,13 +59,15 @@ impl Log {
             _ => return,
         }
         let mut line = String::with_capacity(320);
-        // ids are made of letters, digits and a few signs: nothing needs escaping
+        let method = answered.method.as_str();
+        let method = method.get(..LONGEST_METHOD).unwrap_or(method);
+        // methods and ids are made of letters, digits and a few signs: nothing needs escaping
         with_now(|now| {
             let _ = write!(
                 line,
                 r#"{{"time":"{now}","level":"{}","message":"request","method":"{}","handler":"{}","status":{},"duration_us":{},"request_id":"{}""#,
                 if answered.status.is_server_error() { "warn" } else { "info" },
-                answered.method,
+                method,
                 answered.endpoint.path(),
                 answered.status.as_u16(),
                 answered.took,

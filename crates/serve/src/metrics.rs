@@ -84,6 +84,7 @@ pub(crate) struct Metrics {
     /// The two of each endpoint, method and class, looked up once.
     of_requests: Vec<OnceLock<OfRequest>>,
     pub(crate) in_flight: Gauge,
+    pub(crate) unfinished: Gauge,
     shed: Family<ReasonLabel, Counter>,
     inference: Histogram,
     pub(crate) values: Histogram,
@@ -116,6 +117,7 @@ impl Metrics {
             durations: Family::new_with_constructor(durations),
             of_requests: std::iter::repeat_with(OnceLock::new).take(slots).collect(),
             in_flight: Gauge::default(),
+            unfinished: Gauge::default(),
             shed: Family::default(),
             inference: Histogram::new(exponential_buckets(1e-6, 4.0, 11)),
             values: Histogram::new(edges),
@@ -130,7 +132,7 @@ impl Metrics {
         };
         made.register();
         // what never happened is 0, not absent
-        for reason in ["overload", "batches", "connections", "rate_limit"] {
+        for reason in ["overload", "batches", "connections", "rate_limit", "unfinished"] {
             made.shed.get_or_create(&ReasonLabel { reason }).inc_by(0);
         }
         for reason in ["loaded", "refused"] {
@@ -149,7 +151,12 @@ impl Metrics {
             "From the head of a request to that of its answer",
             self.durations.clone(),
         );
-        r.register("http_requests_in_flight", "Requests under way", self.in_flight.clone());
+        r.register(
+            "http_requests_in_flight",
+            "Requests whose body has come, until the last byte of their answer is sent",
+            self.in_flight.clone(),
+        );
+        r.register("http_requests_unfinished", "Requests whose body has not come whole", self.unfinished.clone());
         r.register("http_requests_shed", "Requests refused to keep up with the others", self.shed.clone());
         let hpp = r.sub_registry_with_prefix(PREFIX);
         hpp.register(
@@ -196,6 +203,11 @@ impl Metrics {
     /// A request is refused to keep up with the others.
     pub(crate) fn shed(&self, reason: &'static str) {
         self.shed.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// The counter of requests that are refused for a reason.
+    pub(crate) fn shed_counter(&self, reason: &'static str) -> Counter {
+        self.shed.get_or_create_owned(&ReasonLabel { reason })
     }
 
     /// Rows are predicted.

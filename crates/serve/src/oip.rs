@@ -19,6 +19,7 @@ use crate::{
     app::{App, Role, Shared},
     batch::predict_checked,
     body,
+    connection::Held,
     csv_rows::Header,
     engine::Engine,
     fields::Given,
@@ -105,23 +106,17 @@ pub(crate) async fn infer(
         let (chosen, by) = app.choose(&models, &headers, id_of(&headers))?;
         (role, engine) = (chosen, by.clone());
     }
-    let room = match app.room(&headers) {
-        Ok(room) => room,
-        Err(refusal) => {
-            body::drain(body, &headers, app.limits.body).await;
-            return Err(refusal);
-        }
-    };
-    let body = body::read(body, &headers, app.limits.body, app.limits.time).await?;
+    let body = body::whole(body).await?;
     let turn = app.turn().await?;
     let request_id = id_of(&headers).to_owned();
     let work = tokio::task::spawn_blocking(move || {
         let done = answer(app, &engine, role, &body, &request_id);
-        drop((turn, room));
-        done
+        (done, turn)
     });
-    let text = work.await.unwrap_or_else(|_| Err(failed()))?;
-    Ok(json_response(StatusCode::OK, text))
+    let (done, turn) = work.await.map_err(|_| failed())?;
+    let mut response = json_response(StatusCode::OK, done?);
+    Held::attach(&mut response, turn);
+    Ok(response)
 }
 
 /// The model that a path names: the champion, or the one of the version that is named, too.

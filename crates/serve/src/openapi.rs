@@ -111,7 +111,7 @@ const REFUSALS: [(&str, &str); 8] = [
     ("401", "a key is needed"),
     ("408", "the body did not come in time"),
     ("413", "too large"),
-    ("415", "another media type"),
+    ("415", "another media type or coding"),
     ("422", "values that break the schema, each with what is allowed"),
     ("429", "more requests than this caller may make; see retry-after"),
     ("503", "enough to do already; see retry-after"),

@@ -3,8 +3,7 @@
 use std::{cell::RefCell, io::Write, time::Instant};
 
 use axum::{
-    BoxError,
-    body::{Bytes, HttpBody},
+    body::Bytes,
     http::{HeaderMap, StatusCode},
     response::Response,
 };
@@ -26,7 +25,7 @@ use crate::{
 };
 
 /// Bytes of the body of one row at most.
-const ROW_BODY: usize = 256 << 10;
+pub(crate) const ROW_BODY: usize = 256 << 10;
 
 thread_local! {
     static BENCH: RefCell<Workbench> = RefCell::default();
@@ -61,19 +60,14 @@ pub(crate) struct Answer {
 ///
 /// # Errors
 /// If the row cannot be read, or breaks the schema.
-pub(crate) async fn row<B>(
+pub(crate) async fn row(
     app: Shared,
     form: Form,
     caller: Caller,
     headers: &HeaderMap,
     request_id: &str,
-    body: B,
-) -> Result<Response, Refusal>
-where
-    B: HttpBody<Data = Bytes>,
-    B::Error: Into<BoxError>,
-{
-    let body = body::read(body, headers, app.limits.body.min(ROW_BODY), app.limits.time).await?;
+    body: Bytes,
+) -> Result<Response, Refusal> {
     body::check_json(headers, "")?;
     // a quick model answers at once, a slow one on a thread that nobody else waits for
     let (role, engine) = {

@@ -74,7 +74,7 @@ const fn probe(path: &'static str, endpoint: Endpoint, handler: fn() -> MethodRo
 }
 
 /// Every route of every listener; what is asked for most stands first.
-pub(crate) const ROUTES: [Route; 24] = [
+pub(crate) static ROUTES: [Route; 24] = [
     row("/predict", Endpoint::Predict, Form::Prediction),
     row("/explain", Endpoint::Explain, Form::Explanation),
     api_post("/batch-predict", Endpoint::Batch, || post(batch::batch)),
@@ -136,7 +136,7 @@ pub(crate) fn router(door: Door, app: Shared) -> Router {
         Handler::Post(handler) | Handler::Get(handler) => Some((route.path, handler())),
     });
     let router = handlers.fold(Router::new(), |router, (path, handler)| router.route(path, handler));
-    router.fallback(async move || not_found(door)).with_state(app)
+    router.fallback(move || async move { not_found(door) }).with_state(app)
 }
 
 async fn openapi(State(app): State<Shared>) -> Response {

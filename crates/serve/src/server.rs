@@ -14,7 +14,8 @@ use tokio::{
 
 use crate::{
     Config,
-    app::{App, Parts},
+    app::{App, Parts, STREAMS},
+    descriptors,
     edge::Door,
     journal::Journal,
     listen::serve,
@@ -42,6 +43,7 @@ pub fn run(config: Config) -> anyhow::Result<Outcome> {
     let clock = Clock::start();
     let models = config.sources.load(config.access.is_guarded())?;
     let log = Log::new(config.log_requests);
+    let config = fit_connections(config, &log);
     let metrics = Metrics::new(&models.champion, clock.started_at_ms);
     metrics.expect_fields(&models.champion);
     let journal = config.journal.as_ref().map(|(folder, keep)| Journal::open(folder, *keep, &log, &metrics.journal_lost));
@@ -72,6 +74,18 @@ pub fn run(config: Config) -> anyhow::Result<Outcome> {
     Ok(if drained { outcome } else { outcome.refused("requests were still under way when --grace was over") })
 }
 
+/// Lets there be as many connections as the limit of open files allows.
+fn fit_connections(mut config: Config, log: &Log) -> Config {
+    let (limit, wanted) = (descriptors::raise(), config.limits.connections);
+    let fitted = descriptors::fit(wanted, STREAMS * config.limits.batches, limit);
+    if fitted < wanted {
+        let message = "the limit of open files allows fewer connections than --max-connections; raise it (ulimit -n)";
+        log.warn(message, json!({"max_connections": wanted, "fitted": fitted, "open_files": limit}));
+    }
+    config.limits.connections = fitted;
+    config
+}
+
 async fn listen(
     config: Config,
     models: crate::app::Models,
@@ -94,6 +108,7 @@ async fn listen(
         limits: config.limits,
         rate_limit: config.rate_limit,
         access: config.access,
+        proxies: config.proxies,
         journal,
     });
     let (stopping, stop) = watch::channel(false);

@@ -25,6 +25,7 @@ use tokio_util::io::{StreamReader, SyncIoBridge};
 use crate::{
     app::{Role, Shared},
     arrow_rows, body,
+    connection::Held,
     csv_rows::{self, Scored},
     engine::Engine,
     ndjson_rows,
@@ -100,12 +101,11 @@ pub(crate) async fn answer(
         let scored = format.score(&engine, input, &mut output)?;
         let mut output = output.into_inner().map_err(io::IntoInnerError::into_error)?;
         output.rewind()?;
-        drop(place);
-        Ok::<_, io::Error>((scored, output))
+        Ok::<_, io::Error>((scored, output, place))
     });
     // a reader that broke down was given what it could not read
     let done = work.await.unwrap_or_else(|_| Err(io::Error::other("the rows could not be read")));
-    let (scored, output) = done.map_err(|error| match error.kind() {
+    let (scored, output, place) = done.map_err(|error| match error.kind() {
         io::ErrorKind::FileTooLarge => too_long(),
         // a client's rows are in no file: it is ours that cannot be written
         io::ErrorKind::StorageFull
@@ -125,6 +125,7 @@ pub(crate) async fn answer(
     };
     let mut response = Response::new(body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
+    Held::attach(&mut response, place);
     Ok(response)
 }
 

@@ -27,6 +27,8 @@ mod search;
 mod served;
 mod server;
 mod serving;
+mod serving_admission;
+mod serving_heads;
 mod serving_models;
 mod serving_operation;
 mod serving_routes;

@@ -76,6 +76,14 @@ impl Served {
         Self::run(workspace, command, &format!("--model {} {flags}", bundle(workspace)))
     }
 
+    /// Serves the only bundle of a workspace with so many open files at most.
+    pub(crate) fn with_files(workspace: &Workspace, flags: &str, files: u32) -> Self {
+        let mut command = Command::new("prlimit");
+        command.current_dir(workspace.path("")).env_remove("SERVE_API_KEY").stdin(Stdio::null());
+        command.arg(format!("--nofile={files}:{files}")).arg(testkit::binary("serve"));
+        Self::run(workspace, command, &format!("--model {} {flags}", bundle(workspace)))
+    }
+
     fn run(workspace: &Workspace, mut command: Command, flags: &str) -> Self {
         let log = workspace.path("serve.log");
         command.args(["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]).args(flags.split_whitespace());
@@ -149,6 +157,13 @@ impl Served {
             assert!(started.elapsed() < Duration::from_secs(10), "{what} did not come about: {}", self.log());
             sleep(Duration::from_millis(10));
         }
+    }
+
+    /// Bytes of memory in use.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a process");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its memory");
+        line.split_whitespace().nth(1).and_then(|text| text.parse::<u64>().ok()).expect("kilobytes") << 10
     }
 
     pub(crate) fn log(&self) -> String {

@@ -194,7 +194,7 @@ fn requests_under_way_are_answered_before_the_end() {
         body.len()
     )
     .unwrap();
-    served.wait("the slow request", |served| served.metric("http_requests_in_flight") == 2.0);
+    served.wait("the slow request", |served| served.metric("http_requests_unfinished") == 1.0);
     served.signal("TERM");
     // nothing new is taken, and it is no longer ready
     let metrics = served.metrics.replace("/metrics", "/health/ready");
