@@ -28,7 +28,7 @@ enum Access {
 fn routes(version: &str) -> Vec<(&'static str, String, Access, String)> {
     let house = a_house().to_string();
     let infer = json!({"inputs": [{"name": "sqft", "shape": [1], "datatype": "FP64", "data": [900]}]}).to_string();
-    let feedback = json!({"request_id": "none", "actual": 1.0}).to_string();
+    let feedback = json!({"request_id": "none", "actual": 200_000.0}).to_string();
     let get = |path: &str, access| ("GET", path.to_owned(), access, String::new());
     let post = |path: &str, body: &str| ("POST", path.to_owned(), Access::Guarded, body.to_owned());
     let of_version = |rest: &str| format!("/v2/models/m/versions/{version}{rest}");
