@@ -25,6 +25,7 @@ use crate::{
     access::Access,
     address::Proxies,
     arrivals::Arrivals,
+    budget::{self, Memory, Reservation},
     connection::Connections,
     engine::Engine,
     feedback::Feedback,
@@ -33,6 +34,7 @@ use crate::{
     log::Log,
     metrics::Metrics,
     refusal::Refusal,
+    work::{StopOnDrop, Turns, Work},
 };
 
 /// Rows that wait for the challenger in the background at most.
@@ -120,6 +122,10 @@ pub(crate) struct App {
     pub(crate) arrivals: Arc<Arrivals>,
     /// Connections of the API.
     pub(crate) connections: Arc<Connections>,
+    /// What requests may hold in memory together.
+    pub(crate) memory: Memory,
+    /// The turns that blocks of rows take.
+    turns: Turns,
     /// Requests whose body has come, and whose answer is not sent to its last byte.
     pub(crate) in_flight: AtomicI64,
     /// The server is going down: it is no longer ready, and answers what still comes on the connections that it has.
@@ -213,7 +219,49 @@ impl App {
         }
     }
 
-    fn too_many_batches(&self) -> Refusal {
+    /// Memory for what is made of a list of rows.
+    ///
+    /// # Errors
+    /// If other requests hold it.
+    pub(crate) fn reserve_list(&self) -> Result<Reservation, Refusal> {
+        self.reserve(budget::list_cost())
+    }
+
+    /// Memory for what is made of a body of tensors, of so many bytes.
+    ///
+    /// # Errors
+    /// If other requests hold it.
+    pub(crate) fn reserve_tensors(&self, body: usize, fields: usize) -> Result<Reservation, Refusal> {
+        self.reserve(budget::tensors_cost(body as u64, self.limits.rows.saturating_mul(fields) as u64))
+    }
+
+    /// Memory for a table that comes as a stream.
+    ///
+    /// # Errors
+    /// If other requests hold it.
+    pub(crate) fn reserve_table(&self) -> Result<Reservation, Refusal> {
+        self.reserve(budget::table_cost())
+    }
+
+    /// Memory for the body of a single row, of so many bytes, where it is large enough to count.
+    ///
+    /// # Errors
+    /// If other requests hold it.
+    pub(crate) fn reserve_row(&self, body: usize) -> Result<Option<Reservation>, Refusal> {
+        budget::row_cost(body as u64).map(|cost| self.reserve(cost)).transpose()
+    }
+
+    fn reserve(&self, bytes: u64) -> Result<Reservation, Refusal> {
+        self.memory.reserve(bytes).ok_or_else(|| self.too_many_batches())
+    }
+
+    /// The work for a request, and what stops it.
+    pub(crate) fn start_work(&self) -> (Work, StopOnDrop) {
+        Work::start(&self.turns)
+    }
+
+    /// The refusal where others have all that there is.
+    pub(crate) fn too_many_batches(&self) -> Refusal {
         self.metrics.shed("batches");
         Refusal::busy(StatusCode::SERVICE_UNAVAILABLE, "as many batches as can be are under way", 1)
     }
@@ -244,6 +292,8 @@ impl App {
         let batches = Arc::new(Semaphore::new(limits.batches));
         let streams = Arc::new(Semaphore::new(STREAMS * limits.batches));
         let arrivals = Arc::new(Arrivals::new(limits.unfinished, limits.body, metrics.shed_counter("unfinished")));
+        let fields = models.roles().iter().map(|(_, engine)| engine.fields.fields.len()).max().unwrap_or_default();
+        let memory = Memory::new(limits.body, limits.rows.saturating_mul(fields) as u64);
         let (queue, rows) = sync_channel::<Shadowed>(SHADOWED);
         let shadow = (models.challenger.is_some() && division.share <= 0.0).then_some(queue);
         let feedback = Feedback::new(metrics.feedback_joined.clone());
@@ -261,6 +311,8 @@ impl App {
             batches,
             arrivals,
             connections: Arc::default(),
+            memory,
+            turns: Turns::default(),
             streams,
             in_flight: AtomicI64::new(0),
             draining: AtomicBool::new(false),

@@ -2,14 +2,22 @@
 //! it before anything has come, and a buffer that is too short for its column ends the thread. Columns that no field is made of (lists, times)
 //! are refused here, too.
 
-use std::io::{self, Read};
+use std::{
+    collections::BTreeMap,
+    io::{self, Read},
+};
 
 use arrow_ipc::{Field, Int, Precision, RecordBatch, Type, root_as_message};
+
+use crate::budget::MessageMemory;
 
 /// Bytes of the head of a message at most.
 const HEAD: usize = 1 << 20;
 /// Bytes of its body at most.
-const BODY: u64 = 256 << 20;
+const BODY: u64 = 64 << 20;
+/// Bytes of all dictionaries of a stream at most: they stay until its end.
+const DICTIONARIES: u64 = 8 << 20;
+
 /// Rows of a batch at most.
 const ROWS: u64 = 1 << 20;
 /// What a message begins with.
@@ -25,6 +33,10 @@ pub(crate) struct Guarded<R> {
     body: u64,
     /// What the columns are made of, once the schema has come.
     columns: Option<Vec<Column>>,
+    /// Bytes of each dictionary that came.
+    dictionaries: BTreeMap<i64, u64>,
+    /// The memory that the message needs.
+    memory: MessageMemory,
 }
 
 /// What a column is made of.
@@ -45,8 +57,8 @@ enum Buffers {
 }
 
 impl<R: Read> Guarded<R> {
-    pub(crate) fn new(input: R) -> Self {
-        Self { input, head: Vec::new(), passed: 0, body: 0, columns: None }
+    pub(crate) fn new(input: R, memory: MessageMemory) -> Self {
+        Self { input, head: Vec::new(), passed: 0, body: 0, columns: None, dictionaries: BTreeMap::new(), memory }
     }
 
     /// Reads the head of the next message; nothing at the end of the stream.
@@ -97,7 +109,14 @@ impl<R: Read> Guarded<R> {
             let data = dictionary.data().filter(|_| known);
             let data = data.ok_or_else(|| io::Error::other("an Arrow dictionary belongs to no column"))?;
             check_batch(&data, body, &[Buffers::Text(4)]).map_err(io::Error::other)?;
+            let length = self.dictionaries.entry(dictionary.id()).or_default();
+            *length = if dictionary.isDelta() { *length + body } else { body };
+            if self.dictionaries.values().sum::<u64>() > DICTIONARIES {
+                let message = format!("the dictionaries are longer than {DICTIONARIES} bytes; send such columns as text");
+                return Err(io::Error::other(message));
+            }
         }
+        self.memory.hold(body)?;
         self.body = body;
         Ok(())
     }
@@ -157,6 +176,10 @@ fn check_batch(batch: &RecordBatch, body: u64, columns: &[Buffers]) -> Result<()
             return fault("a buffer lies outside of its body");
         }
         lengths.push(length);
+    }
+    // a part of the body that several columns share would be copied for each
+    if lengths.iter().sum::<u64>() > body {
+        return fault("its buffers overlap");
     }
     let mut lengths = lengths.into_iter();
     for column in columns {
@@ -224,7 +247,8 @@ mod tests {
     }
 
     fn rows(bytes: &[u8]) -> Result<usize, String> {
-        let reader = StreamReader::try_new(Guarded::new(bytes), None).map_err(|error| error.to_string())?;
+        let reader =
+            StreamReader::try_new(Guarded::new(bytes, MessageMemory::default()), None).map_err(|error| error.to_string())?;
         let batches: Result<Vec<_>, _> = reader.collect();
         Ok(batches.map_err(|error| error.to_string())?.iter().map(RecordBatch::num_rows).sum())
     }
@@ -246,5 +270,24 @@ mod tests {
         long[4..8].copy_from_slice(&i32::MAX.to_le_bytes());
         assert!(rows(&long).unwrap_err().contains("the head of an Arrow message is longer than 1048576 bytes"));
         assert!(rows(b"{\"a\": 1}  ").unwrap_err().contains("is not an Arrow stream"));
+    }
+    #[test]
+    fn buffers_that_share_a_body_are_refused() {
+        let sound = stream();
+        let pair = |offset: i64, length: i64| [offset.to_le_bytes(), length.to_le_bytes()].concat();
+        // the first buffer of a batch says which of three values are there
+        let place = sound.windows(16).position(|window| window == pair(0, 1)).expect("the first buffer");
+        let refusals: Vec<String> = (64..4096)
+            .step_by(64)
+            .filter_map(|length| {
+                let mut altered = sound.clone();
+                altered[place..place + 16].copy_from_slice(&pair(0, length));
+                rows(&altered).err()
+            })
+            .collect();
+        assert!(
+            refusals.iter().any(|refusal| refusal.contains("an Arrow batch is not sound: its buffers overlap")),
+            "{refusals:?}"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Rows as an Arrow stream: the same batches, with the prediction beside their columns.
+//! Rows as an Arrow stream: the same columns, with the prediction beside them.
 
 use std::{
     borrow::Cow,
@@ -13,23 +13,29 @@ use arrow_array::{
 };
 use arrow_ipc::{reader::StreamReader, writer::StreamWriter};
 use arrow_schema::{ArrowError, DataType, Field, Schema};
+use predictor::Prediction;
 
 use crate::{
     arrow_guard::Guarded,
-    csv_rows::{Header, Scored, added, predict},
+    budget::MessageMemory,
+    csv_rows::{Header, Scored, added, predict, rows_per_block},
     engine::Engine,
     fields::Given,
+    work::Work,
 };
 
-/// Rows of a batch at most.
-const LARGEST: usize = 1 << 20;
-
-/// Predicts a stream of batches.
+/// Predicts a stream of batches. The rows of a large one are answered in several.
 ///
 /// # Errors
-/// If it cannot be read or written, or its columns do not fit.
-pub(crate) fn score(engine: &Engine, input: impl Read, output: impl Write) -> io::Result<Scored> {
-    let reader = StreamReader::try_new(Guarded::new(input), None).map_err(failed)?;
+/// If it cannot be read or written, its columns do not fit, or nobody waits for it.
+pub(crate) fn score(
+    engine: &Engine,
+    input: impl Read,
+    output: impl Write,
+    work: &Work,
+    memory: MessageMemory,
+) -> io::Result<Scored> {
+    let reader = StreamReader::try_new(Guarded::new(input, memory), None).map_err(failed)?;
     let schema = reader.schema();
     let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     let header = Header::find(&engine.fields, &names).map_err(io::Error::other)?;
@@ -44,34 +50,55 @@ pub(crate) fn score(engine: &Engine, input: impl Read, output: impl Write) -> io
     let told_schema = Arc::new(Schema::new(schema.fields().iter().cloned().chain(new).collect::<Vec<_>>()));
     let mut writer = StreamWriter::try_new(output, &told_schema).map_err(failed)?;
     let mut scored = Scored::default();
+    let most = rows_per_block(engine.fields.fields.len());
     for batch in reader {
         let batch = batch.map_err(failed)?;
-        if batch.num_rows() > LARGEST {
-            return Err(io::Error::other(format!("a batch of {} rows is larger than {LARGEST}", batch.num_rows())));
+        // a batch without rows is answered by one
+        for first in (0..batch.num_rows().max(1)).step_by(most) {
+            let turn = work.begin_block()?;
+            let block = batch.slice(first, most.min(batch.num_rows() - first));
+            let told = predict_block(engine, &header, &names, &block)?;
+            let refused = told.iter().filter(|told| told.is_err()).count() as u64;
+            scored.refused += refused;
+            scored.rows += told.len() as u64 - refused;
+            let columns: Vec<ArrayRef> = block.columns().iter().cloned().chain(new_columns(&told, last > 1)).collect();
+            let block = RecordBatch::try_new(told_schema.clone(), columns).map_err(failed)?;
+            writer.write(&block).map_err(failed)?;
+            drop(turn);
         }
-        let columns: Vec<Values> =
-            batch.columns().iter().zip(&names).map(|(column, name)| Values::of(column, name)).collect::<io::Result<_>>()?;
-        let rows: Vec<Vec<Given>> =
-            (0..batch.num_rows()).map(|row| header.given(|place| columns[place].given(row))).collect();
-        let told = predict(engine, &rows);
-        let number = |of: &dyn Fn(&predictor::Prediction) -> Option<f64>| -> ArrayRef {
-            Arc::new(told.iter().map(|told| told.as_ref().ok().and_then(of)).collect::<Float64Array>())
-        };
-        let mut made = vec![number(&|prediction| Some(prediction.value))];
-        if last > 1 {
-            made.push(number(&|prediction| prediction.interval.map(|(low, _)| low)));
-            made.push(number(&|prediction| prediction.interval.map(|(_, high)| high)));
-        }
-        made.push(Arc::new(told.iter().map(|told| told.as_ref().err()).collect::<StringArray>()));
-        let refused = told.iter().filter(|told| told.is_err()).count() as u64;
-        scored.refused += refused;
-        scored.rows += told.len() as u64 - refused;
-        let columns: Vec<ArrayRef> = batch.columns().iter().cloned().chain(made).collect();
-        let batch = RecordBatch::try_new(told_schema.clone(), columns).map_err(failed)?;
-        writer.write(&batch).map_err(failed)?;
     }
     writer.finish().map_err(failed)?;
     Ok(scored)
+}
+
+/// Predicts the rows of a block.
+fn predict_block(
+    engine: &Engine,
+    header: &Header,
+    names: &[&str],
+    block: &RecordBatch,
+) -> io::Result<Vec<Result<Prediction, String>>> {
+    let mut columns: Vec<Option<Values>> = Vec::with_capacity(names.len());
+    for (place, (column, name)) in block.columns().iter().zip(names).enumerate() {
+        columns.push(if header.is_used(place) { Some(Values::of(column, name)?) } else { None });
+    }
+    let given = |row: usize| header.given(|place| columns[place].as_ref().map_or(Given::Absent, |values| values.given(row)));
+    let rows: Vec<Vec<Given>> = (0..block.num_rows()).map(given).collect();
+    Ok(predict(engine, &rows))
+}
+
+/// The columns of predictions, their intervals if there are any, and problems.
+fn new_columns(told: &[Result<Prediction, String>], intervals: bool) -> Vec<ArrayRef> {
+    let number = |of: &dyn Fn(&Prediction) -> Option<f64>| -> ArrayRef {
+        Arc::new(told.iter().map(|told| told.as_ref().ok().and_then(of)).collect::<Float64Array>())
+    };
+    let mut columns = vec![number(&|prediction| Some(prediction.value))];
+    if intervals {
+        columns.push(number(&|prediction| prediction.interval.map(|(low, _)| low)));
+        columns.push(number(&|prediction| prediction.interval.map(|(_, high)| high)));
+    }
+    columns.push(Arc::new(told.iter().map(|told| told.as_ref().err()).collect::<StringArray>()));
+    columns
 }
 
 fn failed(error: ArrowError) -> io::Error {

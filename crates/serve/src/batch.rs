@@ -1,5 +1,7 @@
 //! `POST /batch-predict`: a list of rows, or a stream of them.
 
+use std::{io, time::Duration};
+
 use axum::{
     body::Body,
     extract::{RawQuery, State},
@@ -10,23 +12,24 @@ use features::Cell;
 use predictor::Prediction;
 use rayon::prelude::*;
 use serde_json::json;
-use tokio::time::timeout;
+use tokio::{task::JoinHandle, time::timeout};
 
 use crate::{
     app::{App, Role, Shared},
-    body,
+    body, budget,
     connection::Held,
     engine::Engine,
     fault::{Fault, SHOWN},
     fields::Given,
-    json_rows::{Row, Unreadable, check_list, read_rows, segments, utf8},
+    json_rows::{Row, Told, Unreadable, check_list, read_rows, utf8},
+    json_scan::{LONGEST_ROW, List, Segment, cut},
     predict::{failed, id_of, push_interval, push_number, unreadable},
-    refusal::{Refusal, json_response},
+    refusal::Refusal,
+    spool::{self, Spool},
     stream::{self, Format},
+    work::{Work, rows_per_task, tasks_per_block},
 };
 
-/// Rows that are predicted side by side.
-const ROWS_PER_TASK: usize = 4096;
 /// Of more rows than this at a time, drift counts one of [`ONE_OF`].
 const FEW_ROWS: usize = 256;
 const ONE_OF: usize = 8;
@@ -57,25 +60,35 @@ async fn take(app: Shared, query: Option<&str>, headers: &HeaderMap, body: &mut 
     let (role, engine) = app.choose(&models, headers, id_of(headers))?;
     let engine = engine.clone();
     if let Some(format) = body::media_type(headers).and_then(|named| Format::of(&named)) {
-        let place = app.stream().await?;
+        let held = (app.stream().await?, app.reserve_table()?);
         let body = body.take().unwrap_or_default();
-        return stream::answer(app, engine, role, format, headers, body, place).await;
+        return stream::answer(app, engine, role, format, headers, body, held).await;
     }
     body::check_json(headers, ", text/csv, application/x-ndjson or application/vnd.apache.arrow.stream")?;
     let time = app.limits.time;
     let body = body::whole(body.take().unwrap_or_default()).await?;
+    let memory = app.reserve_list()?;
     let turn = app.turn().await?;
-    let work = tokio::task::spawn_blocking(move || {
-        let done = list(app, &engine, role, &body, details);
-        (done, turn)
+    let (work, _stop) = app.start_work();
+    // turn and memory belong to the work: they come back when it has ended, though nobody waits for it any more
+    let task = tokio::task::spawn_blocking(move || {
+        let done = list(app, &engine, role, &body, details, &work);
+        drop(body);
+        done.map(|answer| (answer, (turn, budget::of_answer(memory))))
     });
-    match timeout(time, work).await {
-        Ok(Ok((done, turn))) => {
-            let mut response = json_response(StatusCode::OK, done?);
-            Held::attach(&mut response, turn);
-            Ok(response)
-        }
-        Ok(Err(_)) => Err(failed()),
+    let (answer, held) = finish(task, time).await?;
+    let mut response = answer.into_response("application/json").map_err(|error| spool::refuse(app, &error))?;
+    Held::attach(&mut response, held);
+    Ok(response)
+}
+
+/// Waits for work on a thread of its own, as long as a request may take.
+///
+/// # Errors
+/// If it takes longer, goes wrong, or refuses.
+pub(crate) async fn finish<T>(task: JoinHandle<Result<T, Refusal>>, time: Duration) -> Result<T, Refusal> {
+    match timeout(time, task).await {
+        Ok(done) => done.unwrap_or_else(|_| Err(failed())),
         Err(_) => Err(Refusal::busy(
             StatusCode::SERVICE_UNAVAILABLE,
             format!("not done within {} seconds; send fewer rows at a time, or a stream", time.as_secs_f64()),
@@ -88,118 +101,183 @@ async fn take(app: Shared, query: Option<&str>, headers: &HeaderMap, body: &mut 
 #[derive(Default)]
 struct Part {
     rows: usize,
-    /// Some of the faults.
-    faults: Vec<Fault>,
-    found: usize,
+    faults: Faults,
     text: Vec<u8>,
 }
 
-impl Part {
-    /// Takes up what came of the rows behind these.
-    fn append(&mut self, next: Self) {
-        for fault in next.faults.into_iter().take(SHOWN.saturating_sub(self.faults.len())) {
-            self.faults.push(Fault { row: fault.row.map(|row| self.rows + row), ..fault });
-        }
-        if !self.text.is_empty() && !next.text.is_empty() {
-            self.text.push(b',');
-        }
-        self.text.extend(next.text);
-        self.rows += next.rows;
+/// Some of the faults of rows, and how many there are.
+#[derive(Default)]
+pub(crate) struct Faults {
+    shown: Vec<Fault>,
+    found: usize,
+}
+
+impl Faults {
+    /// Adds faults of rows that are counted from `first`.
+    pub(crate) fn append(&mut self, next: Self, first: usize) {
+        let place = |fault: Fault| Fault { row: fault.row.map(|row| first + row), ..fault };
+        let left = SHOWN.saturating_sub(self.shown.len());
+        self.shown.extend(next.shown.into_iter().take(left).map(place));
         self.found += next.found;
     }
+
+    /// Refuses rows that have faults.
+    ///
+    /// # Errors
+    /// If there are any.
+    pub(crate) fn check(self) -> Result<(), Refusal> {
+        if self.found > 0 { Err(Refusal::some_faults(self.shown, self.found)) } else { Ok(()) }
+    }
+
+    /// Whether as many are known as an answer lists: others are only counted.
+    fn is_full(&self) -> bool {
+        self.shown.len() >= SHOWN
+    }
+
+    /// Whether there are any.
+    pub(crate) fn any(&self) -> bool {
+        self.found > 0
+    }
 }
 
-/// Predicts a list of rows.
-fn list(app: &App, engine: &Engine, role: Role, body: &[u8], details: bool) -> Result<Vec<u8>, Refusal> {
+/// Predicts a list of rows, a block of parts after the other; only their answers are kept.
+fn list(app: &App, engine: &Engine, role: Role, body: &[u8], details: bool, work: &Work) -> Result<Spool, Refusal> {
     let body = utf8(body).map_err(unreadable)?;
-    let of_rows = |rows: Vec<Row>| predict_rows(app, engine, &rows, details);
-    let parts: Option<Vec<Part>> = segments(body.as_bytes()).and_then(|segments| {
-        // what cannot be read in parts is read whole, for the place of the fault
-        let read = |range: &std::ops::Range<usize>| {
-            let text = ["[", &body[range.clone()], "]"].concat();
-            let rows: Result<Vec<Row>, Unreadable> = read_rows(&engine.fields, &text);
-            rows.ok().map(of_rows)
+    let segments = match cut(body.as_bytes(), rows_per_task(engine.fields.fields.len()), app.limits.rows) {
+        List::Rows(segments) => segments,
+        List::TooMany(rows) => return Err(too_many_rows(rows, app.limits.rows)),
+        List::LongRow(row) => {
+            let message = format!("row {row} is longer than the {LONGEST_ROW} bytes that a row may have");
+            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message));
+        }
+        List::Foreign if body.len() > LONGEST_ROW => {
+            return Err(unreadable(Unreadable::Form("a list of rows begins with [".into())));
+        }
+        List::Foreign | List::Other => match check_list(&engine.fields, body).map_err(unreadable)? {
+            0 => Vec::new(),
+            _ => return Err(failed()),
+        },
+    };
+    let kept = |error: io::Error| spool::refuse(app, &error);
+    let (mut answer, mut faults, mut rows) = (Spool::new(app.limits.stream), Faults::default(), 0);
+    answer.push(b"[".to_vec()).map_err(kept)?;
+    for block in segments.chunks(tasks_per_block()) {
+        let turn = work.begin_block().map_err(|_| abandoned())?;
+        // rows that cannot be answered need no predictions
+        let wanted = if faults.any() {
+            Wanted::Nothing
+        } else if details {
+            Wanted::Details
+        } else {
+            Wanted::Values
         };
-        segments.par_iter().map(read).collect()
-    });
-    let mut whole = Part::default();
-    if let Some(parts) = parts {
-        parts.into_iter().for_each(|part| whole.append(part));
-    } else {
-        check_list(&engine.fields, body).map_err(unreadable)?;
-        whole = of_rows(read_rows(&engine.fields, body).map_err(unreadable)?);
+        let told = if faults.is_full() { Told::Count } else { Told::Whole };
+        let read = |segment: &Segment| {
+            let text = ["[", &body[segment.range.clone()], "]"].concat();
+            let rows = read_rows(&engine.fields, &text, told).ok()?;
+            let mut part = predict_part(app, engine, &rows, wanted);
+            if segment.first > 0 && !part.text.is_empty() {
+                part.text.insert(0, b',');
+            }
+            Some(part)
+        };
+        let parts: Option<Vec<Part>> = block.par_iter().map(read).collect();
+        let Some(parts) = parts else {
+            // the list is read once more, for the place of the fault
+            check_list(&engine.fields, body).map_err(unreadable)?;
+            return Err(failed());
+        };
+        for (segment, part) in block.iter().zip(parts) {
+            if !part.text.is_empty() {
+                answer.push(part.text).map_err(kept)?;
+            }
+            faults.append(part.faults, segment.first);
+            rows += part.rows;
+        }
+        drop(turn);
     }
-    check_rows(whole.rows, app)?;
-    if whole.found > 0 {
-        return Err(Refusal::some_faults(whole.faults, whole.found));
-    }
-    app.metrics.predicted(role, whole.rows as u64, std::time::Duration::ZERO);
-    Ok([b"[", whole.text.as_slice(), b"]"].concat())
+    faults.check()?;
+    answer.push(b"]".to_vec()).map_err(kept)?;
+    app.metrics.predicted(role, rows as u64, Duration::ZERO);
+    Ok(answer)
 }
 
-fn check_rows(rows: usize, app: &App) -> Result<(), Refusal> {
-    let limit = app.limits.rows;
-    if rows <= limit {
-        return Ok(());
-    }
+/// What is said of work that nobody waits for: nobody hears it.
+pub(crate) fn abandoned() -> Refusal {
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "nobody waits for the answer any more")
+}
+
+fn too_many_rows(rows: usize, limit: usize) -> Refusal {
     let message = format!("{rows} rows are more than the {limit} that a list may have; send a stream, or fewer at a time");
-    Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message))
+    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message)
 }
 
-fn predict_rows(app: &App, engine: &Engine, rows: &[Row], details: bool) -> Part {
-    let parts: Vec<Part> = rows.par_chunks(ROWS_PER_TASK).map(|rows| predict_some(app, engine, rows, details)).collect();
-    let mut whole = Part::default();
-    parts.into_iter().for_each(|part| whole.append(part));
-    whole
+/// What is wanted of rows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Wanted {
+    /// To know what is wrong with them.
+    Nothing,
+    /// Predictions.
+    Values,
+    /// Predictions with intervals.
+    Details,
 }
 
-/// What a row that keeps to the schema is predicted as, or some of the faults of those that do not, and how many there are.
-type Checked<'a> = Result<(Vec<Vec<Cell<'a>>>, Vec<Prediction>), (Vec<Fault>, usize)>;
+/// The cells and predictions of rows that keep to the schema (none if nothing is wanted), or the faults of those that do not.
+type Checked<'a> = Result<(Vec<Vec<Cell<'a>>>, Vec<Prediction>), Faults>;
 
 /// Predicts rows of values, each with the faults that reading it found: all of them, or none.
 pub(crate) fn predict_checked<'a>(
     app: &App,
     engine: &'a Engine,
     rows: impl Iterator<Item = (&'a [Given<'a>], &'a [Fault])>,
-    intervals: bool,
+    wanted: Wanted,
 ) -> Checked<'a> {
-    let (mut faults, mut found, mut judged) = (Vec::new(), 0, Vec::with_capacity(rows.size_hint().0));
+    let (mut faults, mut judged) = (Faults::default(), Vec::with_capacity(rows.size_hint().0));
     for (place, (given, read)) in rows.enumerate() {
         let mut of_row = read.to_vec();
-        judged.push(engine.fields.judge(given, &engine.predictor, &mut of_row));
+        let cells = engine.fields.judge(given, &engine.predictor, &mut of_row);
         app.metrics.faults(engine, &of_row);
-        found += of_row.len();
-        let room = SHOWN.saturating_sub(faults.len());
-        faults.extend(of_row.into_iter().take(room).map(|fault| Fault { row: Some(place), ..fault }));
+        let found = of_row.len();
+        let left = SHOWN.saturating_sub(faults.shown.len());
+        faults.shown.extend(of_row.into_iter().take(left).map(|fault| Fault { row: Some(place), ..fault }));
+        faults.found += found;
+        if !faults.any() && wanted != Wanted::Nothing {
+            judged.push(cells);
+        }
     }
-    if found > 0 {
-        return Err((faults, found));
+    if faults.any() {
+        return Err(faults);
     }
-    let predictions = engine.predict_many(&judged, intervals);
+    if judged.is_empty() {
+        return Ok((judged, Vec::new()));
+    }
+    let predictions = engine.predict_many(&judged, wanted == Wanted::Details);
     match predictions.iter().position(|prediction| !prediction.value.is_finite()) {
-        Some(place) => Err((vec![Fault { row: Some(place), ..Fault::no_prediction() }], 1)),
+        Some(place) => Err(Faults { shown: vec![Fault { row: Some(place), ..Fault::no_prediction() }], found: 1 }),
         None => Ok((judged, predictions)),
     }
 }
 
-fn predict_some(app: &App, engine: &Engine, rows: &[Row], details: bool) -> Part {
+fn predict_part(app: &App, engine: &Engine, rows: &[Row], wanted: Wanted) -> Part {
     let given = rows.iter().map(|row| (row.given.as_slice(), row.faults.as_slice()));
-    let (judged, predictions) = match predict_checked(app, engine, given, details) {
+    let (judged, predictions) = match predict_checked(app, engine, given, wanted) {
         Ok(predicted) => predicted,
-        Err((faults, found)) => return Part { rows: rows.len(), faults, found, text: Vec::new() },
+        Err(faults) => return Part { rows: rows.len(), faults, text: Vec::new() },
     };
     // drift looks at a thousand rows: of many at once a few will do
     let every = if rows.len() > FEW_ROWS { ONE_OF } else { 1 };
     let counted = judged.iter().zip(&predictions).step_by(every);
     engine.count_many(counted.map(|(cells, prediction)| (cells.as_slice(), prediction.value)));
-    let mut text = Vec::with_capacity(rows.len() * if details { 160 } else { 20 });
+    let details = wanted == Wanted::Details;
+    let mut text = Vec::with_capacity(predictions.len() * if details { 160 } else { 20 });
     for (place, (prediction, cells)) in predictions.iter().zip(&judged).enumerate() {
         if place > 0 {
             text.push(b',');
         }
         if details { push_details(&mut text, engine, prediction, cells) } else { push_number(&mut text, prediction.value) }
     }
-    Part { rows: rows.len(), text, ..Part::default() }
+    Part { rows: rows.len(), faults: Faults::default(), text }
 }
 
 fn push_details(text: &mut Vec<u8>, engine: &Engine, prediction: &Prediction, cells: &[Cell]) {

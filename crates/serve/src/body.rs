@@ -12,7 +12,6 @@ use axum::{
     body::{Body, Bytes, HttpBody},
     http::{HeaderMap, StatusCode, header},
 };
-use bytes::BytesMut;
 use http_body_util::BodyExt;
 use hyper::body::{Frame, Incoming};
 use tokio::time::sleep;
@@ -23,6 +22,7 @@ use crate::{
     arrivals::{Arrival, Kind, gave_way},
     gzip::Decoded,
     head::Coding,
+    received::Received,
     refusal::Refusal,
 };
 
@@ -56,49 +56,6 @@ impl HttpBody for RequestBody {
     }
 }
 
-/// What came of a body so far.
-#[derive(Default)]
-enum Received {
-    #[default]
-    Nothing,
-    /// Usually there is but one part, and it is not copied.
-    One(Bytes),
-    Several(BytesMut),
-}
-
-impl Received {
-    fn len(&self) -> usize {
-        match self {
-            Self::Nothing => 0,
-            Self::One(part) => part.len(),
-            Self::Several(parts) => parts.len(),
-        }
-    }
-
-    fn add(&mut self, part: Bytes) {
-        *self = match std::mem::take(self) {
-            Self::Nothing => Self::One(part),
-            Self::One(first) => {
-                let mut parts = BytesMut::from(first.as_ref());
-                parts.extend_from_slice(&part);
-                Self::Several(parts)
-            }
-            Self::Several(mut parts) => {
-                parts.extend_from_slice(&part);
-                Self::Several(parts)
-            }
-        };
-    }
-
-    fn finish(self) -> Bytes {
-        match self {
-            Self::Nothing => Bytes::new(),
-            Self::One(part) => part,
-            Self::Several(parts) => parts.freeze(),
-        }
-    }
-}
-
 /// What is known of a body before it is read.
 pub(crate) struct Expected {
     pub(crate) kind: Kind,
@@ -125,7 +82,7 @@ pub(crate) async fn receive(
         return Err(Refusal::too_large(limit));
     }
     let time = app.limits.time;
-    let mut received = Received::default();
+    let mut received = Received::new(limit, declared);
     let mut arrival = (kind == Kind::Batch).then(|| app.arrivals.begin(kind, address));
     let mut end = None;
     loop {
@@ -158,7 +115,7 @@ pub(crate) async fn receive(
         if let Some(arrival) = &arrival {
             arrival.add(part.len())?;
         }
-        received.add(part);
+        received.add(part).map_err(|_| Refusal::busy(StatusCode::SERVICE_UNAVAILABLE, "there is no memory for the body", 1))?;
     }
     if let Some(arrival) = &arrival {
         arrival.complete()?;

@@ -16,16 +16,18 @@ use crate::{
     engine::Engine,
     fault::Fault,
     fields::{Field, Fields, Given},
+    json_scan::LONGEST_ROW,
+    work::{Work, rows_per_task, tasks_per_block},
 };
 
-/// Rows that are in memory together.
-const BLOCK: usize = 8192;
-/// Bytes of rows that are in memory together, and a row.
-const BLOCK_BYTES: usize = 16 << 20;
-/// A row of more bytes does not keep its memory for the next.
-const LONG_RECORD: usize = 1 << 14;
-/// Rows that one task predicts.
-const ROWS_PER_TASK: usize = 2048;
+/// Rows that are in memory together at most.
+const BLOCK: usize = 4096;
+/// Bytes of rows that are in memory together: one row more is read where there are fewer.
+const BLOCK_BYTES: usize = 1 << 20;
+/// Cells of a row above which its memory is not kept for the next one.
+const MANY_CELLS: usize = 1024;
+/// Columns of a table at most.
+const MOST_COLUMNS: usize = 1 << 12;
 
 /// What came of a table.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -75,6 +77,11 @@ impl Header {
         Ok(Self { places })
     }
 
+    /// Whether a field is made of this column.
+    pub(crate) fn is_used(&self, column: usize) -> bool {
+        self.places.contains(&Some(column))
+    }
+
     /// The values of a row, field by field.
     pub(crate) fn given<'a>(&self, cell: impl Fn(usize) -> Given<'a>) -> Vec<Given<'a>> {
         self.places.iter().map(|place| place.map_or(Given::Absent, &cell)).collect()
@@ -92,7 +99,7 @@ pub(crate) fn added(engine: &Engine) -> Vec<String> {
 
 /// Predicts rows of values, and counts them among the last ones: a prediction, or what is wrong.
 pub(crate) fn predict(engine: &Engine, rows: &[Vec<Given>]) -> Vec<Result<Prediction, String>> {
-    rows.par_chunks(ROWS_PER_TASK)
+    rows.par_chunks(rows_per_task(engine.fields.fields.len()))
         .flat_map_iter(|rows| {
             let mut judged: Vec<Vec<Cell>> = Vec::with_capacity(rows.len());
             let mut problems = Vec::with_capacity(rows.len());
@@ -124,15 +131,23 @@ fn text_of(faults: &[Fault]) -> String {
     faults.iter().map(Fault::text).collect::<Vec<_>>().join("; ")
 }
 
+/// Rows of so many fields that are in memory together at most.
+pub(crate) fn rows_per_block(fields: usize) -> usize {
+    BLOCK.min(rows_per_task(fields) * tasks_per_block())
+}
+
 /// Predicts a table.
 ///
 /// # Errors
-/// If it cannot be read or written, or its header does not fit.
-pub(crate) fn score(engine: &Engine, input: impl Read, output: impl Write) -> io::Result<Scored> {
+/// If it cannot be read or written, its header does not fit, a row is too long, or nobody waits for it.
+pub(crate) fn score(engine: &Engine, input: impl Read, output: impl Write, work: &Work) -> io::Result<Scored> {
     let read = cell::Cell::new(0);
     let mut reader = ReaderBuilder::new().flexible(true).from_reader(RecordBounded { input, read: &read });
     let header = reader.headers().map_err(|error| at_line(1, error))?.clone();
     let width = header.len();
+    if width > MOST_COLUMNS {
+        return Err(io::Error::other(format!("line 1: {width} columns are more than the {MOST_COLUMNS} that are taken")));
+    }
     let names: Vec<&str> = header.iter().map(|name| name.trim().trim_start_matches('\u{feff}')).collect();
     let places = Header::find(&engine.fields, &names).map_err(|message| io::Error::other(format!("line 1: {message}")))?;
     let added = added(engine);
@@ -142,29 +157,31 @@ pub(crate) fn score(engine: &Engine, input: impl Read, output: impl Write) -> io
     let mut writer = WriterBuilder::new().flexible(false).from_writer(output);
     writer.write_record(names.iter().copied().chain(added.iter().map(String::as_str))).map_err(io_error)?;
     let mut scored = Scored::default();
-    let mut records = vec![StringRecord::new(); BLOCK];
+    let mut records = vec![StringRecord::new(); rows_per_block(engine.fields.fields.len())];
     loop {
-        let mut filled = 0;
-        let mut bytes = 0;
-        while filled < BLOCK && bytes < BLOCK_BYTES {
+        let (mut filled, mut bytes) = (0, 0);
+        while filled < records.len() && bytes < BLOCK_BYTES {
             read.set(0);
             if !reader.read_record(&mut records[filled]).map_err(|error| at_line(reader.position().line(), error))? {
                 break;
             }
-            bytes += records[filled].as_slice().len();
+            bytes += records[filled].as_slice().len() + records[filled].len();
             filled += 1;
         }
         if filled == 0 {
             break;
         }
+        let turn = work.begin_block()?;
         let given: Vec<Vec<Given>> = records[..filled]
             .par_iter()
-            .with_min_len(ROWS_PER_TASK)
+            .with_min_len(rows_per_task(engine.fields.fields.len()))
             .map(|record| {
                 places.given(|place| record.get(place).map_or(Given::Absent, |cell| Given::Text(Cow::Borrowed(cell))))
             })
             .collect();
-        for (record, told) in records[..filled].iter().zip(predict(engine, &given)) {
+        let told = predict(engine, &given);
+        drop(given);
+        for (record, told) in records[..filled].iter().zip(told) {
             let told = match record.len() {
                 found if found != width => Err(format!("has {found} fields where the header has {width}")),
                 _ => told,
@@ -172,9 +189,12 @@ pub(crate) fn score(engine: &Engine, input: impl Read, output: impl Write) -> io
             scored.count(record, &told);
             write_row(&mut writer, record, width, added.len(), &told).map_err(io_error)?;
         }
-        // a record keeps the memory of the longest that it held
-        let long = |record: &&mut StringRecord| record.as_slice().len() > LONG_RECORD;
-        records[..filled].iter_mut().filter(long).for_each(|record| *record = StringRecord::new());
+        drop(turn);
+        for record in &mut records[..filled] {
+            if record.as_slice().len() > BLOCK_BYTES / BLOCK || record.len() > MANY_CELLS {
+                *record = StringRecord::new();
+            }
+        }
     }
     writer.flush()?;
     Ok(scored)
@@ -228,9 +248,6 @@ fn write_row(
     writer.write_record(None::<&[u8]>)
 }
 
-/// The longest record, in bytes; what the reader has taken in advance does not count.
-const MAX_RECORD: usize = 1 << 20;
-
 /// An input that ends with an error where a single record goes on for too long.
 struct RecordBounded<'a, R> {
     input: R,
@@ -240,8 +257,8 @@ struct RecordBounded<'a, R> {
 
 impl<R: Read> Read for RecordBounded<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.read.get() > MAX_RECORD {
-            let message = format!("the record is longer than {MAX_RECORD} bytes, the limit");
+        if self.read.get() > LONGEST_ROW {
+            let message = format!("the record is longer than {LONGEST_ROW} bytes, the limit");
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         }
         let read = self.input.read(buffer)?;

@@ -1,12 +1,27 @@
 //! What is wrong with a row, field by field, as the client is told.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
 /// Faults that one answer lists at most.
 pub(crate) const SHOWN: usize = 100;
 
+/// Bytes of a value, a name or a message that an answer repeats at most.
+pub(crate) const LONGEST_EXCERPT: usize = 400;
+
 const NO_PREDICTION: &str = "the model has no finite prediction for this row";
+
+/// A text, without its middle where it is longer than [`LONGEST_EXCERPT`]: where a parser stopped is said at the end.
+pub(crate) fn excerpt(text: &str) -> Cow<'_, str> {
+    if text.len() <= LONGEST_EXCERPT {
+        return Cow::Borrowed(text);
+    }
+    let end = text.floor_char_boundary(LONGEST_EXCERPT / 2);
+    let rest = text.ceil_char_boundary(text.len() - LONGEST_EXCERPT / 4);
+    Cow::Owned(format!("{}… ({} bytes) …{}", &text[..end], text.len(), &text[rest..]))
+}
 
 /// What kind of fault it is; the names are stable.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
@@ -103,4 +118,20 @@ pub(crate) enum WarningKind {
     OutsideTraining,
     /// Allowed, but training had no such row.
     UnseenLevel,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_are_repeated_in_part() {
+        let long = format!("{}é at line 1", "é".repeat(100_000));
+        let short = excerpt(&long);
+        assert!(
+            short.len() < LONGEST_EXCERPT && short.ends_with("é at line 1") && short.contains("… (200012 bytes) …"),
+            "{short}"
+        );
+        assert_eq!(excerpt("short"), "short");
+    }
 }

@@ -9,10 +9,14 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use schema::{Column, ColumnType, UnknownCategory, iso_date, nearest};
 use serde_json::{Value, json};
 
-use crate::fault::{Fault, FaultKind, Warning, WarningKind};
+use crate::fault::{Fault, FaultKind, LONGEST_EXCERPT, Warning, WarningKind, excerpt};
 
 /// Levels that a message lists at most.
 const LEVELS: usize = 100;
+/// Bytes of a text that is taken for a value at most; a number, a date and a level are shorter.
+pub(crate) const LONGEST_TEXT: usize = 4096;
+/// What a longer text is called.
+pub(crate) const LONG_TEXT: &str = "a text of more than 4096 bytes";
 /// 2000-01-01, where nothing is known.
 const A_DATE: f64 = 10_957.0;
 
@@ -35,7 +39,7 @@ impl Given<'_> {
         match self {
             Self::Absent | Self::Null => Value::Null,
             Self::Number(value) => json!(value),
-            Self::Text(text) => json!(text),
+            Self::Text(text) => json!(excerpt(text)),
             Self::Other(what) => json!(what),
         }
     }
@@ -90,6 +94,7 @@ impl Fields {
 
     /// What is said of a field that there is not.
     pub(crate) fn unknown(&self, name: &str, input: Value) -> Fault {
+        let name = &*excerpt(name);
         let near = nearest(name, self.fields.iter().map(|field| field.column.name.as_str())).map(str::to_owned);
         let hint = near.as_ref().map_or(String::new(), |near| format!(" (did you mean \"{near}\"?)"));
         let message = format!("there is no field \"{name}\"{hint}");
@@ -138,7 +143,8 @@ impl Fields {
         }
         if !self.bucket && faults.len() == before && self.fields.iter().any(Field::levels_are_open) {
             for (place, unknown) in predictor.preprocessor().unknown_levels_of_row(&cells) {
-                let fault = Fault::new(&unknown.column, FaultKind::UnknownLevel, unknown.reason, given[place].to_json());
+                let fault =
+                    Fault::new(&unknown.column, FaultKind::UnknownLevel, excerpt(&unknown.reason), given[place].to_json());
                 faults.push(fault);
             }
         }
@@ -212,6 +218,21 @@ impl Field {
     }
 
     fn judge<'a>(&'a self, given: &'a Given<'a>, bucket: bool) -> Result<Cell<'a>, Box<Fault>> {
+        let judged = self.judge_whole(given, bucket);
+        match given {
+            // what is wrong with a long text is said of its ends
+            Given::Text(text) if judged.is_err() && text.len() > LONGEST_EXCERPT && text.len() <= LONGEST_TEXT => {
+                let short = Given::Text(excerpt(text));
+                match self.judge_whole(&short, bucket) {
+                    Err(fault) => Err(fault),
+                    Ok(_) => judged,
+                }
+            }
+            _ => judged,
+        }
+    }
+
+    fn judge_whole<'a>(&'a self, given: &'a Given<'a>, bucket: bool) -> Result<Cell<'a>, Box<Fault>> {
         let column = &self.column;
         let missing = || {
             column
@@ -239,6 +260,7 @@ impl Field {
             }
             (Given::Number(value), ColumnType::Category) => self.level(&value.to_string(), given, bucket).map(owned),
             (Given::Number(value), _) => self.number(&value.to_string(), given),
+            (Given::Text(text), _) if text.len() > LONGEST_TEXT => wrong(LONG_TEXT),
             (Given::Text(text), ColumnType::Category) => self.level(text, given, bucket),
             (Given::Text(text), _) => self.number(text, given),
         }

@@ -1,18 +1,15 @@
 //! Reads rows from JSON without a tree in between.
 
-use std::{borrow::Cow, fmt, ops::Range};
+use std::{borrow::Cow, fmt};
 
-use memchr::memchr2;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 use crate::{
-    fault::{Fault, FaultKind, SHOWN},
+    fault::{Fault, FaultKind, SHOWN, excerpt},
     fields::{Fields, Given},
 };
 
-/// A part of a list that one task reads is at least this long.
-const SEGMENT: usize = 1 << 16;
 const A_LIST: &str = "a list of rows";
 
 /// A row as it came: a value a field, and what is wrong with its names.
@@ -31,7 +28,8 @@ pub(crate) enum Unreadable {
 
 impl From<serde_json::Error> for Unreadable {
     fn from(error: serde_json::Error) -> Self {
-        if error.is_data() { Self::Form(error.to_string()) } else { Self::Syntax(error.to_string()) }
+        let message = excerpt(&error.to_string()).into_owned();
+        if error.is_data() { Self::Form(message) } else { Self::Syntax(message) }
     }
 }
 
@@ -43,42 +41,55 @@ pub(crate) fn utf8(text: &[u8]) -> Result<&str, Unreadable> {
 /// Reads one row.
 pub(crate) fn read_row<'a>(fields: &Fields, text: &'a [u8]) -> Result<Row<'a>, Unreadable> {
     let mut json = serde_json::Deserializer::from_str(utf8(text)?);
-    let row = RowSeed(fields).deserialize(&mut json)?;
+    let row = RowSeed(fields, Told::Whole).deserialize(&mut json)?;
     json.end()?;
     Ok(row)
 }
 
+/// How much is said of the names of a row that are wrong.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Told {
+    /// What is wrong, and what was probably meant.
+    Whole,
+    /// That something is: for rows whose faults are only counted.
+    Count,
+}
+
 /// Reads a list of rows.
-pub(crate) fn read_rows<'a>(fields: &Fields, text: &'a str) -> Result<Vec<Row<'a>>, Unreadable> {
+pub(crate) fn read_rows<'a>(fields: &Fields, text: &'a str, told: Told) -> Result<Vec<Row<'a>>, Unreadable> {
     let mut json = serde_json::Deserializer::from_str(text);
-    let rows = ListSeed(fields).deserialize(&mut json)?;
+    let rows = ListSeed(fields, told).deserialize(&mut json)?;
     json.end()?;
     Ok(rows)
 }
 
-/// Reads a list and keeps nothing of it: what is wrong with it, if anything is, and where.
-pub(crate) fn check_list(fields: &Fields, text: &str) -> Result<(), Unreadable> {
+/// Reads a list and keeps nothing of it: how many rows it has, or what is wrong with it, and where.
+pub(crate) fn check_list(fields: &Fields, text: &str) -> Result<usize, Unreadable> {
     let mut json = serde_json::Deserializer::from_str(text);
-    json.deserialize_seq(SkimVisitor(fields))?;
-    Ok(json.end()?)
+    let rows = json.deserialize_seq(SkimVisitor(fields))?;
+    json.end()?;
+    Ok(rows)
 }
 
 struct SkimVisitor<'f>(&'f Fields);
 
 impl<'de> Visitor<'de> for SkimVisitor<'_> {
-    type Value = ();
+    type Value = usize;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(A_LIST)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        while list.next_element_seed(RowSeed(self.0))?.is_some() {}
-        Ok(())
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<usize, A::Error> {
+        let mut rows = 0;
+        while list.next_element_seed(RowSeed(self.0, Told::Count))?.is_some() {
+            rows += 1;
+        }
+        Ok(rows)
     }
 }
 
-struct RowSeed<'f>(&'f Fields);
+struct RowSeed<'f>(&'f Fields, Told);
 
 impl<'de> DeserializeSeed<'de> for RowSeed<'_> {
     type Value = Row<'de>;
@@ -119,7 +130,10 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
                 None => {
                     map.next_value::<IgnoredAny>()?;
                     if faults.len() < SHOWN {
-                        faults.push(fields.unknown(&name, Value::Null));
+                        faults.push(match self.1 {
+                            Told::Whole => fields.unknown(&name, Value::Null),
+                            Told::Count => Fault::new("", FaultKind::UnknownField, "", Value::Null),
+                        });
                     }
                 }
             }
@@ -128,7 +142,7 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
     }
 }
 
-struct ListSeed<'f>(&'f Fields);
+struct ListSeed<'f>(&'f Fields, Told);
 
 impl<'de> DeserializeSeed<'de> for ListSeed<'_> {
     type Value = Vec<Row<'de>>;
@@ -147,7 +161,7 @@ impl<'de> Visitor<'de> for ListSeed<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<Row<'de>>, A::Error> {
         let mut rows = Vec::new();
-        while let Some(row) = list.next_element_seed(RowSeed(self.0))? {
+        while let Some(row) = list.next_element_seed(RowSeed(self.0, self.1))? {
             rows.push(row);
         }
         Ok(rows)
@@ -155,7 +169,7 @@ impl<'de> Visitor<'de> for ListSeed<'_> {
 }
 
 /// A text, borrowed where it has no escapes.
-struct TextSeed;
+pub(crate) struct TextSeed;
 
 impl<'de> DeserializeSeed<'de> for TextSeed {
     type Value = Cow<'de, str>;
@@ -234,75 +248,5 @@ impl<'de> Visitor<'de> for GivenSeed {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Given<'de>, A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Given::Other("an object"))
-    }
-}
-
-/// Cuts a list between its elements, so that several tasks can read it; `None` if it is short or no list. What is wrong inside is for
-/// whoever reads the parts to find.
-pub(crate) fn segments(text: &[u8]) -> Option<Vec<Range<usize>>> {
-    if text.len() < 2 * SEGMENT {
-        return None;
-    }
-    let start = text.iter().position(|byte| !byte.is_ascii_whitespace())?;
-    if text[start] != b'[' {
-        return None;
-    }
-    let (mut found, mut depth, mut begin, mut at) = (Vec::new(), 1_usize, start + 1, start + 1);
-    loop {
-        match text.get(at)? {
-            b'"' => {
-                at += 1;
-                loop {
-                    at += memchr2(b'"', b'\\', text.get(at..)?)?;
-                    if text[at] == b'"' {
-                        break;
-                    }
-                    at += 2;
-                }
-            }
-            b'[' | b'{' => depth += 1,
-            b']' | b'}' => {
-                depth -= 1;
-                if depth == 0 {
-                    found.push(begin..at);
-                    let blank = |range: &Range<usize>| text[range.clone()].iter().all(u8::is_ascii_whitespace);
-                    // behind the list there is nothing, and behind a comma there is something
-                    return (blank(&(at + 1..text.len())) && !found.iter().any(blank)).then_some(found);
-                }
-            }
-            b',' if depth == 1 && at - begin >= SEGMENT => {
-                found.push(begin..at);
-                begin = at + 1;
-            }
-            _ => {}
-        }
-        at += 1;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::Value;
-
-    use super::*;
-
-    fn parts(text: &str) -> Option<Vec<Value>> {
-        let found = segments(text.as_bytes())?;
-        assert!(found.len() > 1);
-        let read = |range: Range<usize>| serde_json::from_str::<Vec<Value>>(&format!("[{}]", &text[range])).ok();
-        found.into_iter().map(read).collect::<Option<Vec<_>>>().map(|parts| parts.concat())
-    }
-
-    #[test]
-    fn a_list_is_cut_between_its_elements() {
-        let element = r#"{"a": "x], [\"{,", "b": [1, {"c": ["],"]}], "d": "\\"}"#;
-        let list = vec![element; 4000].join(" ,\n");
-        let text = format!(" \n[{list}] \n");
-        assert_eq!(parts(&text), Some(serde_json::from_str(&text).unwrap()));
-        // what is no list, or none that is whole, is for whoever reads it in one piece
-        let (short, cut) = (format!("[{element}]"), &text[..text.len() - 4]);
-        for other in [short.as_str(), cut, &format!("[{list},]"), &format!("[{list}] x"), &format!("{{{list}}}"), &list] {
-            assert!(parts(other).is_none(), "{}", &other[other.len() - 20..]);
-        }
     }
 }

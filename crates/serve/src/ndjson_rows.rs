@@ -1,6 +1,9 @@
 //! Rows as lines of JSON: an answer a line, in the same order.
 
-use std::io::{self, BufRead, Write};
+use std::{
+    io::{self, BufRead, Write},
+    ops::Range,
+};
 
 use rayon::prelude::*;
 use serde_json::json;
@@ -10,52 +13,55 @@ use crate::{
     engine::Engine,
     fault::Fault,
     json_rows::{Unreadable, read_row},
+    json_scan::LONGEST_ROW,
     predict::{push_interval, push_number},
+    work::{Work, rows_per_task, tasks_per_block},
 };
 
-/// Rows that are in memory together.
-const BLOCK: usize = 8192;
-/// Rows that one task predicts.
-const ROWS_PER_TASK: usize = 1024;
-/// A longer line is not read.
-const LONGEST: usize = 1 << 20;
+/// Bytes of lines that are in memory together: one line more is read where there are fewer.
+const BLOCK_BYTES: usize = 1 << 20;
+/// Bytes of lines that one task works on, unless it has enough rows or one long line.
+const TASK_BYTES: usize = 1 << 16;
 
 /// Predicts a stream of rows.
 ///
 /// # Errors
-/// If it cannot be read or written, or a line is too long.
-pub(crate) fn score(engine: &Engine, mut input: impl BufRead, mut output: impl Write) -> io::Result<Scored> {
+/// If it cannot be read or written, a line is too long, or nobody waits for it.
+pub(crate) fn score(engine: &Engine, mut input: impl BufRead, mut output: impl Write, work: &Work) -> io::Result<Scored> {
     let mut scored = Scored::default();
-    let (mut text, mut ends) = (Vec::new(), Vec::new());
+    let rows_per_task = rows_per_task(engine.fields.fields.len());
+    let most_rows = rows_per_task * tasks_per_block();
+    let (mut text, mut lines) = (Vec::new(), Vec::new());
     loop {
         text.clear();
-        ends.clear();
-        while ends.len() < BLOCK && text.len() < BLOCK * 256 {
+        lines.clear();
+        while lines.len() < most_rows && text.len() < BLOCK_BYTES {
             let start = text.len();
-            let read = io::Read::take(&mut input, LONGEST as u64).read_until(b'\n', &mut text)?;
+            let read = io::Read::take(&mut input, LONGEST_ROW as u64).read_until(b'\n', &mut text)?;
             if read == 0 {
                 break;
             }
-            if read >= LONGEST {
-                let line = scored.rows + scored.refused + ends.len() as u64 + 1;
-                return Err(io::Error::other(format!("row {line}: is longer than {LONGEST} bytes")));
+            if read >= LONGEST_ROW {
+                let line = scored.rows + scored.refused + lines.len() as u64 + 1;
+                return Err(io::Error::other(format!("row {line}: is longer than {LONGEST_ROW} bytes")));
             }
             if text[start..].iter().all(u8::is_ascii_whitespace) {
                 text.truncate(start);
             } else {
-                ends.push(text.len());
+                lines.push(start..text.len());
             }
         }
-        if ends.is_empty() {
+        if lines.is_empty() {
             break;
         }
-        let starts: Vec<usize> = [0].into_iter().chain(ends.iter().copied()).collect();
-        let lines: Vec<&[u8]> = starts.iter().zip(&ends).map(|(start, end)| &text[*start..*end]).collect();
-        let parts: Vec<(Vec<u8>, u64)> = lines.par_chunks(ROWS_PER_TASK).map(|lines| answer(engine, lines)).collect();
+        let turn = work.begin_block()?;
+        let tasks: Vec<&[Range<usize>]> = tasks(&lines, rows_per_task);
+        let parts: Vec<(Vec<u8>, u64)> = tasks.par_iter().map(|lines| answer(engine, &text, lines)).collect();
         for (answers, refused) in parts {
             scored.refused += refused;
             output.write_all(&answers)?;
         }
+        drop(turn);
         scored.rows += lines.len() as u64;
     }
     scored.rows -= scored.refused;
@@ -63,13 +69,26 @@ pub(crate) fn score(engine: &Engine, mut input: impl BufRead, mut output: impl W
     Ok(scored)
 }
 
+/// Lines in the parts that tasks work on.
+fn tasks(mut lines: &[Range<usize>], rows_per_task: usize) -> Vec<&[Range<usize>]> {
+    let mut tasks = Vec::new();
+    while let Some(first) = lines.first() {
+        let fits = |line: &&Range<usize>| line.end - first.start <= TASK_BYTES;
+        let count = lines.iter().take(rows_per_task).take_while(fits).count().max(1);
+        let (task, rest) = lines.split_at(count);
+        tasks.push(task);
+        lines = rest;
+    }
+    tasks
+}
+
 /// The answers to some lines, and how many of them have no prediction.
-fn answer(engine: &Engine, lines: &[&[u8]]) -> (Vec<u8>, u64) {
+fn answer(engine: &Engine, text: &[u8], lines: &[Range<usize>]) -> (Vec<u8>, u64) {
     let mut faults: Vec<Vec<Fault>> = Vec::with_capacity(lines.len());
     let mut given = Vec::with_capacity(lines.len());
     let mut unreadable: Vec<Option<String>> = Vec::with_capacity(lines.len());
     for line in lines {
-        match read_row(&engine.fields, line) {
+        match read_row(&engine.fields, &text[line.clone()]) {
             Ok(row) => {
                 given.push(row.given);
                 faults.push(row.faults);

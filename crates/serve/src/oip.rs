@@ -2,56 +2,40 @@
 //!
 //! A column is a tensor of the shape `[rows]` or `[rows, 1]`. Besides the prediction a request may ask for the ends of its interval.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{
+    io::{self, Write},
+    ops::Range,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
-    body::Body,
+    body::{Body, Bytes},
     extract::{Path, State},
     http::{HeaderMap, StatusCode},
     response::Response,
 };
 use predictor::Prediction;
-use schema::ColumnType;
-use serde::Deserialize;
+use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use crate::{
     app::{App, Role, Shared},
-    batch::predict_checked,
-    body,
+    batch::{Faults, Wanted, abandoned, finish, predict_checked},
+    body, budget,
     connection::Held,
     csv_rows::Header,
     engine::Engine,
     fields::Given,
-    predict::{failed, id_of},
+    predict::{id_of, push_number},
     refusal::{Refusal, json_response},
+    spool::{self, Spool},
+    tensors::{Known, Tensors, read_tensors},
+    work::{Work, rows_per_task, tasks_per_block},
 };
 
-#[derive(Deserialize)]
-struct Request<'a> {
-    #[serde(borrow, default)]
-    id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    inputs: Vec<Tensor<'a>>,
-    #[serde(borrow, default)]
-    outputs: Option<Vec<Wanted<'a>>>,
-}
-
-#[derive(Deserialize)]
-struct Tensor<'a> {
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-    shape: Vec<usize>,
-    #[serde(borrow)]
-    datatype: Cow<'a, str>,
-    data: Vec<Value>,
-}
-
-#[derive(Deserialize)]
-struct Wanted<'a> {
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-}
+/// Numbers that are written at a time.
+const WRITTEN: usize = 4096;
 
 /// `GET /v2`.
 pub(crate) async fn server() -> Response {
@@ -107,15 +91,17 @@ pub(crate) async fn infer(
         (role, engine) = (chosen, by.clone());
     }
     let body = body::whole(body).await?;
+    let memory = app.reserve_tensors(body.len(), engine.fields.fields.len())?;
     let turn = app.turn().await?;
     let request_id = id_of(&headers).to_owned();
-    let work = tokio::task::spawn_blocking(move || {
-        let done = answer(app, &engine, role, &body, &request_id);
-        (done, turn)
+    let (work, _stop) = app.start_work();
+    let task = tokio::task::spawn_blocking(move || {
+        let done = answer(app, &engine, role, body, &request_id, &work);
+        done.map(|answer| (answer, (turn, budget::of_answer(memory))))
     });
-    let (done, turn) = work.await.map_err(|_| failed())?;
-    let mut response = json_response(StatusCode::OK, done?);
-    Held::attach(&mut response, turn);
+    let (answer, held) = finish(task, app.limits.time).await?;
+    let mut response = answer.into_response("application/json").map_err(|error| spool::refuse(app, &error))?;
+    Held::attach(&mut response, held);
     Ok(response)
 }
 
@@ -147,109 +133,89 @@ pub(crate) fn output_names(engine: &Engine) -> Vec<String> {
     [target.to_owned()].into_iter().chain(bounds).collect()
 }
 
-fn answer(app: &App, engine: &Engine, role: Role, body: &[u8], request_id: &str) -> Result<String, Refusal> {
-    let request: Request =
-        serde_json::from_slice(body).map_err(|error| Refusal::bad_request(format!("the body is not a request: {error}")))?;
-    let rows = check_tensors(engine, &request)?;
-    if rows > app.limits.rows {
-        let message = format!("{rows} rows are more than the {} that a request may have", app.limits.rows);
-        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message));
-    }
-    let names: Vec<&str> = request.inputs.iter().map(|tensor| tensor.name.as_ref()).collect();
-    let header = Header::find(&engine.fields, &names).map_err(Refusal::bad_request)?;
+fn answer(app: &App, engine: &Engine, role: Role, body: Bytes, request_id: &str, work: &Work) -> Result<Spool, Refusal> {
     let known = output_names(engine);
-    let wanted: Vec<&str> = match &request.outputs {
-        Some(outputs) if !outputs.is_empty() => outputs.iter().map(|wanted| wanted.name.as_ref()).collect(),
-        _ => vec![engine.target()],
-    };
-    if let Some(other) = wanted.iter().find(|name| !known.iter().any(|known| known == *name)) {
-        return Err(Refusal::bad_request(format!("there is no output \"{other}\"; there are {}", known.join(", "))));
-    }
-    let predictions = predict(app, engine, role, &request, &header, rows)?;
-    let column = |of: &dyn Fn(&Prediction) -> f64| predictions.iter().map(of).collect::<Vec<f64>>();
-    let outputs: Vec<Value> = wanted
-        .iter()
-        .map(|name| {
-            let data = match known.iter().position(|known| known == name) {
-                Some(1) => column(&|prediction| prediction.interval.map_or(f64::NAN, |(low, _)| low)),
-                Some(2) => column(&|prediction| prediction.interval.map_or(f64::NAN, |(_, high)| high)),
-                _ => column(&|prediction| prediction.value),
-            };
-            json!({"name": name, "datatype": "FP64", "shape": [rows], "data": data})
-        })
-        .collect();
-    let id = request.id.as_deref().unwrap_or(request_id);
-    Ok(json!({
-        "model_name": engine.name(),
-        "model_version": engine.about.version,
-        "id": id,
-        "outputs": outputs,
-    })
-    .to_string())
+    let tensors = read_tensors(Known { fields: &engine.fields, outputs: &known, rows: app.limits.rows }, &body)?;
+    drop(body);
+    let came = engine.fields.fields.iter().zip(&tensors.columns).filter(|(_, column)| column.is_some());
+    let names: Vec<&str> = came.map(|(field, _)| field.name()).collect();
+    Header::find(&engine.fields, &names).map_err(Refusal::bad_request)?;
+    let predictions = predict(app, engine, &tensors, work)?;
+    app.metrics.predicted(role, tensors.rows as u64, Duration::ZERO);
+    let mut answer = Spool::new(app.limits.stream);
+    write(&mut answer, engine, &tensors, &known, &predictions, request_id).map_err(|error| spool::refuse(app, &error))?;
+    Ok(answer)
 }
 
-fn predict(
-    app: &App,
+/// Writes the answer.
+fn write(
+    answer: &mut Spool,
     engine: &Engine,
-    role: Role,
-    request: &Request,
-    header: &Header,
-    rows: usize,
-) -> Result<Vec<Prediction>, Refusal> {
-    let given: Vec<Vec<Given>> =
-        (0..rows).map(|row| header.given(|place| value(&request.inputs[place].data[row]))).collect();
-    let rows_given = given.iter().map(|given| (given.as_slice(), &[][..]));
-    let (judged, predictions) =
-        predict_checked(app, engine, rows_given, true).map_err(|(faults, found)| Refusal::some_faults(faults, found))?;
-    engine.count_many(judged.iter().zip(&predictions).map(|(cells, prediction)| (cells.as_slice(), prediction.value)));
-    app.metrics.predicted(role, rows as u64, std::time::Duration::ZERO);
-    Ok(predictions)
-}
-
-/// That all tensors are columns of one length; returns it.
-fn check_tensors(engine: &Engine, request: &Request) -> Result<usize, Refusal> {
-    let mut rows = None;
-    for tensor in &request.inputs {
-        let name = &tensor.name;
-        let fault = |message: String| Err(Refusal::bad_request(format!("inputs: \"{name}\": {message}")));
-        let Some(place) = engine.fields.place(name) else {
-            if engine.fields.is_unused(name) {
-                continue;
-            }
-            return fault(engine.fields.unknown(name, Value::Null).message);
+    tensors: &Tensors,
+    known: &[String],
+    predictions: &[Prediction],
+    request_id: &str,
+) -> io::Result<()> {
+    let id = json!(tensors.id.as_deref().unwrap_or(request_id));
+    let (name, version) = (json!(engine.name()), json!(engine.about.version));
+    write!(answer, "{{\"id\":{id},\"model_name\":{name},\"model_version\":{version},\"outputs\":[")?;
+    let target = [engine.target().to_owned()];
+    let wanted = if tensors.outputs.is_empty() { &target[..] } else { &tensors.outputs };
+    for (place, output) in wanted.iter().enumerate() {
+        let of = |prediction: &Prediction| match known.iter().position(|known| known == output) {
+            Some(1) => prediction.interval.map_or(f64::NAN, |(low, _)| low),
+            Some(2) => prediction.interval.map_or(f64::NAN, |(_, high)| high),
+            _ => prediction.value,
         };
-        let wanted = rows.unwrap_or(tensor.data.len());
-        rows = Some(wanted);
-        if tensor.shape != [wanted] && tensor.shape != [wanted, 1] {
-            return fault(format!(
-                "the shape is {:?}; a column of {wanted} rows has [{wanted}] or [{wanted}, 1]",
-                tensor.shape
-            ));
+        answer.write_all(if place > 0 { &b",{\"data\":["[..] } else { b"{\"data\":[" })?;
+        for (part, predictions) in predictions.chunks(WRITTEN).enumerate() {
+            let mut text = Vec::with_capacity(predictions.len() * 20);
+            for (row, prediction) in predictions.iter().enumerate() {
+                if part + row > 0 {
+                    text.push(b',');
+                }
+                push_number(&mut text, of(prediction));
+            }
+            answer.push(text)?;
         }
-        if tensor.data.len() != wanted {
-            return fault(format!("has {} values where the shape says {wanted}", tensor.data.len()));
-        }
-        let numeric = matches!(
-            tensor.datatype.as_ref(),
-            "FP64" | "FP32" | "FP16" | "INT64" | "INT32" | "INT16" | "INT8" | "UINT64" | "UINT32" | "UINT16" | "UINT8"
-        );
-        let category = engine.fields.fields[place].column.spec.kind == ColumnType::Category;
-        if tensor.datatype != "BYTES" && (!numeric || category) {
-            let fitting = if category { "BYTES" } else { "FP64, FP32, INT64, INT32 or BYTES" };
-            return fault(format!("is of the datatype {}; send {fitting}", tensor.datatype));
-        }
+        write!(answer, "],\"datatype\":\"FP64\",\"name\":{},\"shape\":[{}]}}", json!(output), tensors.rows)?;
     }
-    rows.ok_or_else(|| Refusal::bad_request("inputs: none of the model's columns is there"))
+    answer.write_all(b"]}")
 }
 
-fn value(value: &Value) -> Given<'_> {
-    match value {
-        Value::Null => Given::Null,
-        Value::Number(number) => number.as_f64().map_or(Given::Other("a number"), Given::Number),
-        Value::String(text) => Given::Text(Cow::Borrowed(text)),
-        Value::Bool(true) => Given::Other("true"),
-        Value::Bool(false) => Given::Other("false"),
-        Value::Array(_) => Given::Other("a list"),
-        Value::Object(_) => Given::Other("an object"),
+/// Predicts all rows, a block of tasks after the other.
+fn predict(app: &App, engine: &Engine, tensors: &Tensors, work: &Work) -> Result<Vec<Prediction>, Refusal> {
+    let per_task = rows_per_task(engine.fields.fields.len());
+    let tasks: Vec<Range<usize>> =
+        (0..tensors.rows).step_by(per_task).map(|first| first..tensors.rows.min(first + per_task)).collect();
+    let (mut predictions, mut faults) = (Vec::with_capacity(tensors.rows), Faults::default());
+    for block in tasks.chunks(tasks_per_block()) {
+        let turn = work.begin_block().map_err(|_| abandoned())?;
+        // rows that cannot be answered need no predictions
+        let wanted = if faults.any() { Wanted::Nothing } else { Wanted::Details };
+        let task = |rows: &Range<usize>| {
+            let given: Vec<Vec<Given>> = rows
+                .clone()
+                .map(|row| {
+                    let columns = tensors.columns.iter();
+                    columns.map(|column| column.as_ref().map_or(Given::Absent, |column| column.given(row))).collect()
+                })
+                .collect();
+            let given = given.iter().map(|given| (given.as_slice(), &[][..]));
+            let (judged, predictions) = predict_checked(app, engine, given, wanted)?;
+            engine
+                .count_many(judged.iter().zip(&predictions).map(|(cells, prediction)| (cells.as_slice(), prediction.value)));
+            Ok(predictions)
+        };
+        let parts: Vec<Result<Vec<Prediction>, Faults>> = block.par_iter().map(task).collect();
+        for (rows, part) in block.iter().zip(parts) {
+            match part {
+                Ok(part) => predictions.extend(part),
+                Err(found) => faults.append(found, rows.start),
+            }
+        }
+        drop(turn);
     }
+    faults.check()?;
+    Ok(predictions)
 }

@@ -68,6 +68,7 @@ pub(crate) async fn row(
     request_id: &str,
     body: Bytes,
 ) -> Result<Response, Refusal> {
+    let _memory = app.reserve_row(body.len())?;
     body::check_json(headers, "")?;
     // a quick model answers at once, a slow one on a thread that nobody else waits for
     let (role, engine) = {

@@ -11,7 +11,7 @@ use artifact::{ArtifactError, AtomicFile, RunPaths};
 use cli::{No, Outcome, Progress};
 use serde::Serialize;
 
-use crate::{args::PredictArgs, config::check_coverage, csv_rows, engine::Engine, source::Source};
+use crate::{args::PredictArgs, config::check_coverage, csv_rows, engine::Engine, source::Source, work::Work};
 
 #[derive(Serialize)]
 struct Summary<'a> {
@@ -43,7 +43,7 @@ pub(crate) fn predict(args: &PredictArgs, progress: &Progress) -> anyhow::Result
     })?;
     let engine = Engine::load(&source, 1000, args.coverage)?;
     let mut out = BufWriter::new(AtomicFile::create(output)?);
-    let scored = csv_rows::score(&engine, BufReader::new(file), &mut out)
+    let scored = csv_rows::score(&engine, BufReader::new(file), &mut out, &Work::alone())
         .map_err(|error| anyhow::anyhow!("{}: {error}", input.display()))?;
     ensure!(scored.rows + scored.refused > 0, "{}: has no row below its header", input.display());
     if scored.rows == 0 {

@@ -27,6 +27,11 @@ use crate::{
 /// How far the threads of batches step back.
 const BATCHES_NICE: i32 = 10;
 
+/// Bytes of the stack of a thread: the parser goes 128 levels deep at most.
+const STACK: usize = 1 << 20;
+/// Threads for what blocks beside batches and tables: reading long answers, single rows of slow models.
+const OTHER_THREADS: usize = 16;
+
 #[derive(Serialize)]
 struct Summary {
     status: &'static str,
@@ -55,6 +60,8 @@ pub fn run(config: Config) -> anyhow::Result<Outcome> {
     pool.build_global().context("starting threads")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.workers)
+        .max_blocking_threads(blocking_threads(config.limits.batches))
+        .thread_stack_size(STACK)
         .enable_all()
         .build()
         .context("starting threads")?;
@@ -84,6 +91,11 @@ fn fit_connections(mut config: Config, log: &Log) -> Config {
     }
     config.limits.connections = fitted;
     config
+}
+
+/// Threads for what blocks: one for each batch and each table that may be under way, and some for the rest.
+fn blocking_threads(batches: usize) -> usize {
+    batches.saturating_mul(STREAMS + 1).saturating_add(OTHER_THREADS)
 }
 
 async fn listen(

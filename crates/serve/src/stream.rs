@@ -5,39 +5,35 @@
 //! without a prediction and with what is wrong with it.
 
 use std::{
-    fs::File,
-    io::{self, BufReader, BufWriter, Read, Seek, Write},
+    io::{self, BufReader, BufWriter, Read, Write},
     sync::Arc,
     time::Duration,
 };
 
 use axum::{
     body::{Body, Bytes},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::HeaderMap,
     response::Response,
 };
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
-use serde_json::json;
-use tempfile::SpooledData;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
 use crate::{
     app::{Role, Shared},
     arrow_rows, body,
+    budget::{self, MessageMemory, Reservation},
     connection::Held,
     csv_rows::{self, Scored},
     engine::Engine,
     ndjson_rows,
     refusal::Refusal,
+    spool::{self, Spool},
+    work::Work,
 };
 
-/// What is read and sent at a time.
+/// What is read and written at a time.
 const CHUNK: usize = 1 << 16;
-/// Chunks of a file that wait to be sent.
-const WAITING: usize = 4;
-/// Bytes of an answer that wait in memory.
-const IN_MEMORY: usize = 8 << 20;
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -66,11 +62,18 @@ impl Format {
         }
     }
 
-    fn score(self, engine: &Engine, input: impl io::BufRead, output: impl Write) -> io::Result<Scored> {
+    fn score(
+        self,
+        engine: &Engine,
+        input: impl io::BufRead,
+        output: impl Write,
+        work: &Work,
+        memory: MessageMemory,
+    ) -> io::Result<Scored> {
         match self {
-            Self::Csv => csv_rows::score(engine, input, output),
-            Self::Ndjson => ndjson_rows::score(engine, input, output),
-            Self::Arrow => arrow_rows::score(engine, input, output),
+            Self::Csv => csv_rows::score(engine, input, output, work),
+            Self::Ndjson => ndjson_rows::score(engine, input, output, work),
+            Self::Arrow => arrow_rows::score(engine, input, output, work, memory),
         }
     }
 }
@@ -86,7 +89,7 @@ pub(crate) async fn answer(
     format: Format,
     headers: &HeaderMap,
     body: Body,
-    place: OwnedSemaphorePermit,
+    (place, memory): (OwnedSemaphorePermit, Reservation),
 ) -> Result<Response, Refusal> {
     let limit = app.limits.stream;
     let too_long = || Refusal::too_large(usize::try_from(limit).unwrap_or(usize::MAX));
@@ -95,62 +98,27 @@ pub(crate) async fn answer(
     }
     let bytes = Box::pin(impatient(body.into_data_stream().map_err(io::Error::other), app.limits.time));
     let input = SyncIoBridge::new(StreamReader::new(bytes));
-    let work = tokio::task::spawn_blocking(move || {
+    let (work, _stop) = app.start_work();
+    let message_memory = MessageMemory::of(&app.memory);
+    let task = tokio::task::spawn_blocking(move || {
         let input = BufReader::with_capacity(CHUNK, Bounded { input, left: limit });
-        let mut output = BufWriter::with_capacity(CHUNK, tempfile::spooled_tempfile(IN_MEMORY));
-        let scored = format.score(&engine, input, &mut output)?;
-        let mut output = output.into_inner().map_err(io::IntoInnerError::into_error)?;
-        output.rewind()?;
-        Ok::<_, io::Error>((scored, output, place))
+        let mut output = BufWriter::with_capacity(CHUNK, Spool::new(limit));
+        let scored = format.score(&engine, input, &mut output, &work, message_memory)?;
+        let output = output.into_inner().map_err(io::IntoInnerError::into_error)?;
+        Ok::<_, io::Error>((scored, output, (place, budget::of_answer(memory))))
     });
     // a reader that broke down was given what it could not read
-    let done = work.await.unwrap_or_else(|_| Err(io::Error::other("the rows could not be read")));
-    let (scored, output, place) = done.map_err(|error| match error.kind() {
+    let done = task.await.unwrap_or_else(|_| Err(io::Error::other("the rows could not be read")));
+    let (scored, output, held) = done.map_err(|error| match error.kind() {
         io::ErrorKind::FileTooLarge => too_long(),
-        // a client's rows are in no file: it is ours that cannot be written
-        io::ErrorKind::StorageFull
-        | io::ErrorKind::ReadOnlyFilesystem
-        | io::ErrorKind::PermissionDenied
-        | io::ErrorKind::NotFound => {
-            app.log.warn("an answer cannot be kept on the disk", json!({"error": error.to_string()}));
-            let message = "the answer is longer than what can be kept here; send fewer rows at a time";
-            Refusal::new(StatusCode::INSUFFICIENT_STORAGE, message)
-        }
+        io::ErrorKind::ResourceBusy => app.too_many_batches(),
+        _ if spool::cannot_be_kept(&error) => spool::refuse(app, &error),
         _ => Refusal::bad_request(error.to_string()),
     })?;
     app.metrics.predicted(role, scored.rows, Duration::ZERO);
-    let body = match output.into_inner() {
-        SpooledData::InMemory(text) => Body::from(text.into_inner()),
-        SpooledData::OnDisk(file) => Body::from_stream(chunks(file)),
-    };
-    let mut response = Response::new(body);
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
-    Held::attach(&mut response, place);
+    let mut response = output.into_response(format.media_type()).map_err(|error| spool::refuse(app, &error))?;
+    Held::attach(&mut response, held);
     Ok(response)
-}
-
-/// A file from its beginning, in chunks, read by a thread that waits for whoever they are for.
-fn chunks(mut file: File) -> impl Stream<Item = io::Result<Bytes>> + Send {
-    let (sender, receiver) = mpsc::channel(WAITING);
-    tokio::task::spawn_blocking(move || {
-        let mut next = || -> io::Result<Vec<u8>> {
-            let mut chunk = Vec::with_capacity(CHUNK);
-            Read::take(&mut file, CHUNK as u64).read_to_end(&mut chunk)?;
-            Ok(chunk)
-        };
-        loop {
-            match next() {
-                Ok(chunk) if chunk.is_empty() => return,
-                chunk => {
-                    let last = chunk.is_err();
-                    if sender.blocking_send(chunk.map(Bytes::from)).is_err() || last {
-                        return;
-                    }
-                }
-            }
-        }
-    });
-    stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|chunk| (chunk, receiver)) })
 }
 
 /// The stream, which ends in an error when nothing comes for a while.

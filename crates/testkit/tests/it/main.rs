@@ -29,6 +29,7 @@ mod server;
 mod serving;
 mod serving_admission;
 mod serving_heads;
+mod serving_memory;
 mod serving_models;
 mod serving_operation;
 mod serving_routes;

@@ -84,6 +84,14 @@ impl Served {
         Self::run(workspace, command, &format!("--model {} {flags}", bundle(workspace)))
     }
 
+    /// Serves the only bundle of a workspace in so many KiB of address space.
+    pub(crate) fn limited(workspace: &Workspace, flags: &str, kib: u64) -> Self {
+        let mut command = Command::new("sh");
+        command.current_dir(workspace.path("")).env_remove("SERVE_API_KEY").stdin(Stdio::null());
+        command.args(["-c", &format!("ulimit -v {kib}; exec \"$0\" \"$@\"")]).arg(testkit::binary("serve"));
+        Self::run(workspace, command, &format!("--model {} {flags}", bundle(workspace)))
+    }
+
     fn run(workspace: &Workspace, mut command: Command, flags: &str) -> Self {
         let log = workspace.path("serve.log");
         command.args(["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]).args(flags.split_whitespace());
@@ -161,9 +169,27 @@ impl Served {
 
     /// Bytes of memory in use.
     pub(crate) fn memory(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a process");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its memory");
-        line.split_whitespace().nth(1).and_then(|text| text.parse::<u64>().ok()).expect("kilobytes") << 10
+        self.kibibytes("VmRSS:") << 10
+    }
+
+    /// The most memory that the server has had in use, in MiB.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        self.kibibytes("VmHWM:") >> 10
+    }
+
+    /// A number of the process's status in the system.
+    fn kibibytes(&self, name: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the server lives");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line of the status");
+        line.split_whitespace().next().and_then(|kib| kib.parse().ok()).expect("a number")
+    }
+
+    /// The processor time that the server has taken.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("the server lives");
+        let fields = stat.rsplit_once(')').expect("a name").1;
+        let ticks = fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("ticks"));
+        Duration::from_millis(10 * ticks.sum::<u64>())
     }
 
     pub(crate) fn log(&self) -> String {

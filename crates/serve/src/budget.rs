@@ -1,0 +1,153 @@
+//! The memory that the work for requests may hold together, beside their bodies (those are counted by `arrivals`). It is reserved before the
+//! work begins. It is given back when the answer is sent, or the work has really ended.
+
+use std::{io, sync::Arc, time::Duration};
+
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use crate::spool;
+
+/// Bytes that the work for requests may hold together, or as many as the dearest of them needs.
+const BUDGET: u64 = 256 << 20;
+const UNIT: u64 = 1024;
+/// Bytes of a table under way: blocks of rows, a record of the longest, the answer's first bytes.
+const TABLE: u64 = 12 << 20;
+/// Bytes of one element of a tensor in memory.
+const ELEMENT: u64 = 9;
+/// Bodies of single rows up to this length cost nothing: there are as many as requests may be under way.
+const SMALL_ROW: u64 = 16 << 10;
+/// Copies of an Arrow message that exist at most: as it came, aligned, and written in a buffer that doubles.
+const MESSAGE_COPIES: u64 = 5;
+/// Arrow messages up to this length are part of [`TABLE`].
+const SMALL_MESSAGE: u64 = 512 << 10;
+/// How long an Arrow message waits until others have been worked on.
+const MESSAGE_WAIT: Duration = Duration::from_secs(5);
+
+/// Memory that belongs to a request.
+pub(crate) type Reservation = OwnedSemaphorePermit;
+
+/// The memory of all requests, in units of [`UNIT`].
+#[derive(Clone, Debug)]
+pub(crate) struct Memory(Arc<Semaphore>);
+
+impl Memory {
+    /// Memory for requests whose bodies are as long as `longest_body` at most, and whose tensors have `elements` at most.
+    pub(crate) fn new(longest_body: usize, elements: u64) -> Self {
+        let dearest = tensors_cost(longest_body as u64, elements);
+        let message = message_cost(longest_body as u64) + TABLE;
+        Self(Arc::new(Semaphore::new(units(BUDGET.max(dearest).max(message)) as usize)))
+    }
+
+    /// Reserves memory, if there is enough left.
+    pub(crate) fn reserve(&self, bytes: u64) -> Option<Reservation> {
+        self.0.clone().try_acquire_many_owned(units(bytes)).ok()
+    }
+}
+
+/// What is left of a reservation when the work is done: that of the answer.
+pub(crate) fn of_answer(mut whole: Reservation) -> Reservation {
+    let kept = (units(spool::IN_MEMORY as u64) as usize).min(whole.num_permits());
+    whole.split(kept).unwrap_or(whole)
+}
+
+/// Bytes for what is made of a list of rows: the answer's beginning. Its rows are read a block at a time.
+pub(crate) fn list_cost() -> u64 {
+    spool::IN_MEMORY as u64
+}
+
+/// Bytes for what is made of a body of tensors, whose elements are as many as `elements` at most: its texts once more, its elements (each
+/// takes two bytes of the body at least), and the answer's beginning.
+pub(crate) fn tensors_cost(body: u64, elements: u64) -> u64 {
+    body + elements.min(body / 2) * ELEMENT + spool::IN_MEMORY as u64
+}
+
+/// Bytes for a table that comes as a stream.
+pub(crate) fn table_cost() -> u64 {
+    TABLE
+}
+
+/// Bytes of the body of a single row, where they count.
+pub(crate) fn row_cost(body: u64) -> Option<u64> {
+    (body > SMALL_ROW).then_some(body)
+}
+
+fn message_cost(length: u64) -> u64 {
+    MESSAGE_COPIES * length
+}
+
+fn units(bytes: u64) -> u32 {
+    u32::try_from(bytes / UNIT + 1).unwrap_or(u32::MAX)
+}
+
+/// The memory of the Arrow message that a table is at.
+#[derive(Debug, Default)]
+pub(crate) struct MessageMemory {
+    memory: Option<Memory>,
+    held: Option<Reservation>,
+}
+
+impl MessageMemory {
+    /// Takes from the memory of all requests.
+    pub(crate) fn of(memory: &Memory) -> Self {
+        Self { memory: Some(memory.clone()), held: None }
+    }
+
+    /// Holds memory for a message of this length, and no longer for the one before. Waits, on a thread that may block.
+    ///
+    /// # Errors
+    /// If other requests hold it.
+    pub(crate) fn hold(&mut self, length: u64) -> io::Result<()> {
+        self.held = None;
+        let Some(Memory(memory)) = self.memory.as_ref().filter(|_| length > SMALL_MESSAGE) else { return Ok(()) };
+        let wait = async { timeout(MESSAGE_WAIT, memory.clone().acquire_many_owned(units(message_cost(length)))).await };
+        match Handle::current().block_on(wait) {
+            Ok(Ok(held)) => {
+                self.held = Some(held);
+                Ok(())
+            }
+            _ => {
+                Err(io::Error::new(io::ErrorKind::ResourceBusy, "other requests hold the memory for a batch of this length"))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn what_a_request_costs_is_reserved_and_given_back() {
+        let memory = Memory::new(1 << 20, 3_000_000);
+        assert_eq!(memory.0.available_permits() as u64 * UNIT, BUDGET + UNIT);
+        let cost = tensors_cost(40 * MIB, u64::MAX);
+        assert_eq!(cost, 220 * MIB + spool::IN_MEMORY as u64);
+        let held = memory.reserve(cost).unwrap();
+        assert!(memory.reserve(cost).is_none());
+        let answer = of_answer(held);
+        assert!(memory.reserve(BUDGET - 2 * spool::IN_MEMORY as u64).is_some());
+        assert!(memory.reserve(BUDGET).is_none());
+        drop(answer);
+        assert!(memory.reserve(BUDGET).is_some());
+    }
+
+    #[test]
+    fn the_largest_request_fits_whatever_the_limits_are() {
+        let longest = 1_usize << 30;
+        let memory = Memory::new(longest, u64::MAX);
+        assert!(memory.reserve(tensors_cost(longest as u64, u64::MAX)).is_some());
+        assert!(memory.reserve(message_cost(longest as u64)).is_some());
+    }
+
+    #[test]
+    fn small_rows_cost_nothing() {
+        assert_eq!(row_cost(200), None);
+        assert_eq!(row_cost(100_000), Some(100_000));
+    }
+}
