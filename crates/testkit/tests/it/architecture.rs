@@ -24,7 +24,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("onnx", &["features", "model", "schema"]),
     ("report", &[]),
     ("tracking", &["artifact"]),
-    ("evaluation", &["schema", "frame", "model", "predictor", "tracking", "cli"]),
+    ("evaluation", &["schema", "frame", "model", "predictor", "artifact", "tracking", "cli"]),
     ("process", &["schema", "frame", "artifact", "report", "cli"]),
     ("engineer", &["schema", "frame", "features", "drift", "artifact", "cli"]),
     (
