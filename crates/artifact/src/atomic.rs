@@ -1,16 +1,23 @@
 //! A file appears whole or not at all.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     io::{self, Write},
     path::{Path, PathBuf},
 };
 
 use tempfile::NamedTempFile;
 
-use crate::{ArtifactError, FileEntry, digest::Hashing};
+use crate::{
+    ArtifactError, FileEntry,
+    bounded::open_regular,
+    digest::Hashing,
+    temporary::{is_own, is_random},
+};
 
 const SUFFIX: &str = ".tmp";
+/// Attempts to make a temporary file beside programs that clear.
+const ATTEMPTS: usize = 10;
 
 /// A file under a temporary name in the folder of its destination, until [`commit`](Self::commit) renames it.
 /// Dropped before that, it vanishes and what stood at the destination stays.
@@ -36,10 +43,16 @@ impl AtomicFile {
         builder.prefix(&prefix).suffix(SUFFIX);
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let temporary = builder.tempfile_in(&folder).map_err(ArtifactError::io(destination, "write it"))?;
-        // Held while this program lives: how a later run knows that the file is in use.
-        let _ = temporary.as_file().try_lock_shared();
-        Ok(Self { temporary, destination: destination.to_owned(), digest: Hashing::default() })
+        for _ in 0..ATTEMPTS {
+            let temporary = builder.tempfile_in(&folder).map_err(ArtifactError::io(destination, "write it"))?;
+            // Held while this program lives: how a later run knows that the file is in use.
+            let held = !matches!(temporary.as_file().try_lock_shared(), Err(TryLockError::WouldBlock));
+            if held && temporary.path().exists() {
+                return Ok(Self { temporary, destination: destination.to_owned(), digest: Hashing::default() });
+            }
+            // else another run took it for abandoned before it was locked
+        }
+        Err(ArtifactError::io(destination, "write it")(io::Error::other("other programs clear it again and again")))
     }
 
     /// Where the file will be.
@@ -53,6 +66,11 @@ impl AtomicFile {
     /// If the disk is full or `destination` cannot be replaced; it is then as it was.
     pub fn commit_as(self, destination: &Path) -> Result<FileEntry, ArtifactError> {
         Self { destination: destination.to_owned(), ..self }.commit()
+    }
+
+    /// Bytes written so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.digest.length()
     }
 
     /// Syncs and renames; returns the file's digest and size.
@@ -118,10 +136,36 @@ pub(crate) fn is_temporary_name(name: &str, destination: &str) -> bool {
 
 /// Removes temporary files for the same destination that no living program holds.
 fn remove_abandoned(folder: &Path, prefix: &str) {
+    remove_abandoned_if(folder, &|name| is_temporary(name, prefix));
+}
+
+/// Removes the temporary files in `folder` that killed programs left of the destinations that `is_destination` names.
+pub fn clear_abandoned_files(folder: &Path, is_destination: impl Fn(&str) -> bool) {
+    remove_abandoned_if(folder, &|name| {
+        let inner = name.strip_prefix('.').and_then(|name| name.strip_suffix(SUFFIX));
+        let parts = inner.and_then(|name| name.rsplit_once('.'));
+        parts.is_some_and(|(destination, random)| is_random(random) && is_destination(destination))
+    });
+}
+
+/// Removes the temporary files that killed programs left in `folder` and the folders in it. No link is followed.
+pub fn clear_abandoned_below(folder: &Path) {
+    clear_abandoned_files(folder, |_| true);
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|found| found.is_dir()) {
+            clear_abandoned_below(&entry.path());
+        }
+    }
+}
+
+/// Removes the files whose names are said to be temporary, as far as no living program holds them.
+fn remove_abandoned_if(folder: &Path, is_temporary: &dyn Fn(&str) -> bool) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if is_temporary(&name, prefix)
-            && let Ok(file) = File::open(entry.path())
+        if is_temporary(&name)
+            // no link and no pipe, and nobody else's
+            && entry.metadata().is_ok_and(|found| found.is_file() && is_own(&found))
+            && let Ok(file) = open_regular(&entry.path())
             && file.try_lock().is_ok()
         {
             let _ = fs::remove_file(entry.path());
@@ -158,7 +202,32 @@ mod tests {
         assert!(neighbours.iter().all(|path| path.exists()));
         let second = AtomicFile::create(&path).unwrap();
         assert!(living.temporary.path().exists());
+        // of several destinations at once
+        let left = [".b.csv.k1ll3d.tmp", ".c.csv.k1ll3d.tmp", ".b.csv.k1ll3d.old"].map(|name| folder.path().join(name));
+        left.iter().for_each(|path| fs::write(path, "half").unwrap());
+        clear_abandoned_files(folder.path(), |name| matches!(name, "a.txt" | "b.csv"));
+        assert!(living.temporary.path().exists() && second.temporary.path().exists());
+        assert_eq!(left.each_ref().map(|path| path.exists()), [false, true, true]);
+        let deeper = folder.path().join("deep/er/.b.csv.k1ll3d.tmp");
+        fs::create_dir_all(deeper.parent().unwrap()).unwrap();
+        fs::write(&deeper, "half").unwrap();
+        clear_abandoned_below(folder.path());
+        assert!(living.temporary.path().exists() && !deeper.exists());
+        assert_eq!(left.map(|path| path.exists()), [false, false, true]);
         drop((living, second));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn pipes_and_links_that_look_alike_are_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        let [pipe, link] = [".a.txt.p1p300.tmp", ".a.txt.l1nk00.tmp"].map(|name| folder.path().join(name));
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        fs::write(folder.path().join("precious"), "x").unwrap();
+        std::os::unix::fs::symlink("precious", &link).unwrap();
+        write_atomically(&path, b"x").unwrap();
+        assert!(fs::symlink_metadata(&pipe).is_ok() && fs::symlink_metadata(&link).is_ok());
     }
 
     #[test]

@@ -1,6 +1,11 @@
 //! SHA-256 digests.
 
-use std::{fmt, fs::File, io::Read, path::Path};
+use std::{
+    fmt,
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -24,9 +29,14 @@ impl Digest {
     /// If it cannot be read.
     pub fn of_file(path: &Path) -> Result<(Self, u64), ArtifactError> {
         let mut file = File::open(path).map_err(ArtifactError::io(path, "open it"))?;
+        Self::of_reader(&mut file).map_err(ArtifactError::io(path, "read it"))
+    }
+
+    /// The digest of all that is read, in pieces, and its length in bytes.
+    pub(crate) fn of_reader(input: &mut dyn Read) -> io::Result<(Self, u64)> {
         let (mut hashing, mut buffer) = (Hashing::default(), vec![0; 1 << 18]);
         loop {
-            let read = file.read(&mut buffer).map_err(ArtifactError::io(path, "read it"))?;
+            let read = input.read(&mut buffer)?;
             if read == 0 {
                 return Ok(hashing.finish());
             }
@@ -62,6 +72,11 @@ impl Hashing {
     pub(crate) fn update(&mut self, bytes: &[u8]) {
         self.hasher.update(bytes);
         self.length += bytes.len() as u64;
+    }
+
+    /// How many bytes there were.
+    pub(crate) fn length(&self) -> u64 {
+        self.length
     }
 
     /// The digest of all bytes, and how many they were.

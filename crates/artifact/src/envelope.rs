@@ -12,13 +12,13 @@
 //! The digest is checked before anything is decoded: it tells damage, not malice, so whoever decodes also checks every
 //! index in the payload.
 
-use std::{fs, path::Path};
+use std::{io, path::Path};
 
 use bincode::config;
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 
-use crate::{ArtifactError, FileEntry, write_atomically};
+use crate::{ArtifactError, FileEntry, read_bounded, write_atomically};
 
 const MAGIC: [u8; 8] = *b"\x89HPP\r\n\x1a\n";
 const HEADER: usize = 36;
@@ -77,14 +77,12 @@ pub fn read_envelope<T: DeserializeOwned>(path: &Path, kind: Kind, hint: &str) -
 }
 
 fn read_limited(path: &Path, hint: &str) -> Result<Vec<u8>, ArtifactError> {
-    let length = match fs::metadata(path) {
-        Ok(metadata) => metadata.len(),
-        Err(_) => return Err(ArtifactError::Missing { path: path.to_owned(), hint: hint.to_owned() }),
-    };
-    if length > LIMIT as u64 {
-        return Err(ArtifactError::WrongLength { path: path.to_owned(), expected: LIMIT as u64, found: length });
-    }
-    fs::read(path).map_err(ArtifactError::io(path, "read it"))
+    read_bounded(path, LIMIT as u64).map_err(|error| match error {
+        ArtifactError::Io { cause, .. } if cause.kind() == io::ErrorKind::NotFound => {
+            ArtifactError::Missing { path: path.to_owned(), hint: hint.to_owned() }
+        }
+        error => error,
+    })
 }
 
 /// Reads the payload of the envelope in `bytes`, which came from `path`.

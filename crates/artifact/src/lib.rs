@@ -4,21 +4,30 @@
 //! To change a stored field, raise the format version, keep a golden file of the old one, and read both.
 
 mod atomic;
+mod bounded;
 mod bundle;
+mod bundle_archive;
+mod bundle_folder;
+mod bundle_limits;
+mod bundle_manifest;
 mod digest;
 mod envelope;
 mod error;
 mod folder_lock;
 mod manifest;
 mod output_paths;
+mod packed;
 mod place;
 mod run_record;
+mod temporary;
 
-pub use atomic::{AtomicFile, write_atomically};
-pub use bundle::{
-    BUNDLE_MANIFEST, BundleFiles, BundleManifest, Gate, GateAnswer, Link, NamedDigest, read_bundle, write_bundle_archive,
-    write_bundle_folder,
-};
+pub use atomic::{AtomicFile, clear_abandoned_below, clear_abandoned_files, write_atomically};
+pub use bounded::{copy_bounded, copy_file_bounded, read_bounded};
+pub use bundle::{bundle_digest, clear_abandoned_bundles, read_bundle};
+pub use bundle_archive::{BundleEntries, write_bundle_archive};
+pub use bundle_folder::write_bundle_folder;
+pub use bundle_limits::{BUNDLE_MANIFEST, BundleFiles, bundle_file_limit};
+pub use bundle_manifest::{BundleManifest, Gate, GateAnswer, Link, NamedDigest};
 pub use digest::Digest;
 pub use envelope::{
     Kind, decode_envelope, encode_envelope, read_envelope, read_envelope_bytes, read_envelope_bytes_or_older,
@@ -28,7 +37,9 @@ pub use error::ArtifactError;
 pub use folder_lock::{FolderLocks, Waiting, lock_to_read, lock_to_write};
 pub use manifest::{FileEntry, MANIFEST_VERSION, Manifest, check_input, manifest_path, relative_path};
 pub use output_paths::RunPaths;
+pub use packed::{PackedEntry, PackedLimits, is_too_dense, visit_packed};
 pub use run_record::{
     ColumnImportance, DatasetInput, Interval, MetricPoint, RUN_RECORD_VERSION, RunArtifact, RunIdentity, RunRecord,
     RunStatus, RunTimes, Suspicion,
 };
+pub use temporary::{TemporaryFolder, clear_abandoned_folders, clear_temporary_folders};

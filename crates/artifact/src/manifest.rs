@@ -3,17 +3,19 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    io,
     path::{Component, Path, PathBuf},
     thread,
 };
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ArtifactError, Digest, write_atomically};
+use crate::{ArtifactError, Digest, read_bounded, write_atomically};
 
 /// The manifest's format version.
 pub const MANIFEST_VERSION: u32 = 1;
+/// Bytes of a manifest: it names a few files and numbers.
+const MAX_MANIFEST_BYTES: u64 = 16 << 20;
 
 /// A file and its content. In a stored manifest the path is relative to the manifest's own folder.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -80,12 +82,12 @@ impl Manifest {
     /// If there is one and it cannot be read.
     pub fn read_beside(output: &Path) -> Result<Option<Self>, ArtifactError> {
         let path = manifest_path(output);
-        let text = match fs::read_to_string(&path) {
+        let text = match read_bounded(&path, MAX_MANIFEST_BYTES) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(ArtifactError::io(&path, "read it")(error)),
+            Err(ArtifactError::Io { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
         };
-        let mut manifest: Self = serde_json::from_str(&text)
+        let mut manifest: Self = serde_json::from_slice(&text)
             .map_err(|error| ArtifactError::Undecodable { path: path.clone(), reason: error.to_string() })?;
         if manifest.format_version != MANIFEST_VERSION {
             let found = manifest.format_version;
@@ -236,6 +238,8 @@ fn normalise(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn manifest(folder: &Path) -> Manifest {

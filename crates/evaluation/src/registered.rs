@@ -1,6 +1,7 @@
 //! A registered version, ready to predict.
 
 use anyhow::Context;
+use artifact::TemporaryFolder;
 use predictor::{MODEL_FILE, PREPROCESSOR_FILE, Predictor};
 use tracking::{ModelVersion, Registry};
 
@@ -9,7 +10,7 @@ use tracking::{ModelVersion, Registry};
 /// # Errors
 /// If one cannot be fetched, or is not sound.
 pub fn load_version(registry: &dyn Registry, version: &ModelVersion) -> anyhow::Result<Predictor> {
-    let folder = tempfile::tempdir()?;
+    let folder = TemporaryFolder::new()?;
     let at = |name: &str| folder.path().join(name);
     let number = &version.version;
     for name in [MODEL_FILE, PREPROCESSOR_FILE] {

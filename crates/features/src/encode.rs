@@ -19,8 +19,10 @@ pub struct CategoryEncoder {
     /// The level that takes the place of a missing cell: an index into `levels`.
     pub fill: u32,
     /// One-hot: the levels with a feature each. Ordinal: the levels from low to high.
+    #[serde(deserialize_with = "schema::bounded_list")]
     pub levels: Vec<String>,
     /// Levels known but too rare for a feature of their own.
+    #[serde(deserialize_with = "schema::bounded_list")]
     pub rare: Vec<String>,
 }
 

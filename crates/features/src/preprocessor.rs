@@ -18,10 +18,13 @@ pub struct PreprocessorFile {
     /// What `reference_year` stands for.
     pub reference_year: Option<i32>,
     /// Derived features: name and expression.
+    #[serde(deserialize_with = "schema::bounded_list")]
     pub derive: Vec<(String, String)>,
     /// Numeric features in the order of the feature file.
+    #[serde(deserialize_with = "schema::bounded_list")]
     pub numbers: Vec<NumberFeature>,
     /// Category columns in the order of the feature file.
+    #[serde(deserialize_with = "schema::bounded_list")]
     pub categories: Vec<CategoryEncoder>,
     /// What happens to a level that neither schema nor training knew.
     pub unknown: UnknownCategory,

@@ -12,6 +12,7 @@ pub struct ModelFileV1 {
     algorithm: String,
     target: String,
     target_transform: TargetTransform,
+    #[serde(deserialize_with = "schema::bounded_list")]
     features: Vec<String>,
     preprocessor: String,
     schema: String,

@@ -20,6 +20,7 @@ pub struct ModelFile {
     /// What was done to the target before the fit.
     pub target_transform: TargetTransform,
     /// The features it takes, in order.
+    #[serde(deserialize_with = "schema::bounded_list")]
     pub features: Vec<String>,
     /// Hexadecimal SHA-256 of the preprocessor file that makes those features.
     pub preprocessor: String,

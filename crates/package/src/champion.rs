@@ -5,10 +5,10 @@ use std::path::Path;
 use anyhow::Context;
 use artifact::read_bundle;
 use evaluation::load_version;
-use predictor::Predictor;
+use predictor::{Predictor, open_bundle};
 use tracking::{Location, ModelUri, ModelUriError, Tracking};
 
-use crate::{Config, verify};
+use crate::Config;
 
 const VARIABLE: &str = "MLFLOW_TRACKING_URI";
 
@@ -50,6 +50,6 @@ fn registered(uri: &ModelUri, config: &Config) -> anyhow::Result<Champion> {
 fn bundled(path: &Path) -> anyhow::Result<Champion> {
     let files = read_bundle(path).context("--champion")?;
     let unsound = |fault: String| anyhow::anyhow!("--champion {}: is not a sound bundle: {fault}", path.display());
-    let (manifest, predictor) = verify::check(&files).map_err(unsound)?;
+    let (manifest, predictor) = open_bundle(&files).map_err(unsound)?;
     Ok(Champion::Found { name: manifest.folder(), predictor: Box::new(predictor) })
 }

@@ -1,19 +1,17 @@
 //! The stage as a whole: lineage, gates, bundle, replay.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use artifact::{
     ArtifactError, BUNDLE_MANIFEST, BundleFiles, BundleManifest, Digest, FileEntry, Gate, MANIFEST_VERSION, Manifest,
-    RunRecord, lock_to_read, read_bundle, write_atomically, write_bundle_archive, write_bundle_folder,
+    RunRecord, TemporaryFolder, bundle_file_limit, clear_abandoned_bundles, clear_temporary_folders, lock_to_read,
+    read_bounded, read_bundle, write_atomically, write_bundle_archive, write_bundle_folder,
 };
 use cli::{Clock, Outcome, Progress};
 use drift::Reference;
 use evaluation::Comparison;
-use predictor::{MODEL_FILE, PREPROCESSOR_FILE, Predictor, REFERENCE_FILE};
+use predictor::{MODEL_FILE, PREPROCESSOR_FILE, Predictor, REFERENCE_FILE, open_files};
 use serde::Serialize;
 use serde_json::json;
 
@@ -24,7 +22,6 @@ use crate::{
     gates::{Judgement, judge},
     lineage::{Lineage, walk},
     replay::{Replay, replay},
-    verify,
 };
 
 const STAGE: &str = "package";
@@ -86,6 +83,8 @@ impl OutputPaths {
 /// misses a gate is an outcome, refused.
 pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     let clock = Clock::start();
+    clear_abandoned_bundles(&config.output);
+    clear_temporary_folders();
     // a file that is being written would be taken for one that was changed
     let _locks = lock_to_read(&config.trained.join("model.bin"), &|folder| progress.waiting(folder));
     let lineage = walk(config)?;
@@ -206,7 +205,7 @@ fn rehearse(
     packed: &Packed,
     progress: &Progress,
 ) -> anyhow::Result<Replay> {
-    let stage = tempfile::tempdir().context("a temporary folder for the replay")?;
+    let stage = TemporaryFolder::new().context("replay")?;
     let bundle = stage.path().join(packed.manifest.folder());
     write_bundle_folder(&bundle, &packed.files)?;
     replay(&config.serve, &bundle, lineage, record, progress)
@@ -229,18 +228,23 @@ struct Loaded {
 fn load(config: &Config, lineage: &Lineage) -> anyhow::Result<Loaded> {
     let mut files = BundleFiles::new();
     let reference = config.trained.join(REFERENCE_FILE);
-    files.insert(MODEL_FILE.into(), read(&config.trained.join("model.bin"))?);
-    files.insert(PREPROCESSOR_FILE.into(), read(&lineage.preprocessor)?);
-    files.insert(REFERENCE_FILE.into(), read(&reference)?);
+    for (name, path) in [
+        (MODEL_FILE, &config.trained.join("model.bin")),
+        (PREPROCESSOR_FILE, &lineage.preprocessor),
+        (REFERENCE_FILE, &reference),
+    ] {
+        files.insert(name.into(), read(path, name)?);
+    }
     let predictor =
-        verify::open(&files).map_err(|fault| anyhow::anyhow!("{}: {fault}. Run `train` again", config.trained.display()))?;
+        open_files(&files).map_err(|fault| anyhow::anyhow!("{}: {fault}. Run `train` again", config.trained.display()))?;
     let reference = Reference::parse(&files[REFERENCE_FILE])
         .map_err(|fault| anyhow::anyhow!("{} {fault}. Run `train` again", reference.display()))?;
     Ok(Loaded { files, predictor, reference })
 }
 
-fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    fs::read(path).with_context(|| format!("{}: cannot read it", path.display()))
+/// What will be the file `name` of a bundle.
+fn read(path: &Path, name: &str) -> anyhow::Result<Vec<u8>> {
+    Ok(read_bounded(path, bundle_file_limit(name).unwrap_or(0))?)
 }
 
 fn assemble(config: &Config, lineage: &Lineage, mut files: BundleFiles, facts: &Facts) -> anyhow::Result<Packed> {
@@ -265,7 +269,7 @@ fn assemble(config: &Config, lineage: &Lineage, mut files: BundleFiles, facts: &
         |value: &serde_json::Value| serde_json::to_string_pretty(value).map(|text| format!("{text}\n").into_bytes());
     files.insert("schema.json".into(), pretty(&serde_json::to_value(config.schema.section())?)?);
     files.insert("pipeline.yaml".into(), config.pipeline_text.clone().into_bytes());
-    files.insert("model_config.yaml".into(), read(&lineage.model_config)?);
+    files.insert("model_config.yaml".into(), read(&lineage.model_config, "model_config.yaml")?);
     files.insert("metrics.json".into(), pretty(&metrics)?);
     let card = card::draw(facts);
     files.insert("MODEL_CARD.md".into(), card.markdown().into_bytes());

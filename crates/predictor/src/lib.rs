@@ -2,16 +2,18 @@
 //!
 //! Whoever predicts (a file, a test row, a request) does it here, so that what is measured is what is served.
 
+mod bundle;
 mod error;
 mod row;
 
 use std::path::Path;
 
-use artifact::{ArtifactError, Digest, read_envelope_bytes, read_envelope_bytes_or_older};
+use artifact::{ArtifactError, Digest, bundle_file_limit, read_bounded, read_envelope_bytes, read_envelope_bytes_or_older};
 use features::{PREPROCESSOR, Preprocessor, PreprocessorFile, RowError};
 use model::{Contributions, Explainer, MODEL, Matrix, Model, ModelFile, ModelFileV1};
 use schema::Table;
 
+pub use bundle::{open_bundle, open_files};
 pub use error::PredictorError;
 pub use row::{Prediction, Workbench};
 
@@ -87,11 +89,15 @@ impl Predictor {
     /// # Errors
     /// If one is absent, and as [`of_bytes`](Self::of_bytes).
     pub fn read(model: &Path, preprocessor: &Path) -> Result<Self, PredictorError> {
-        let read = |path: &Path, stage: &str| {
-            std::fs::read(path)
-                .map_err(|_| ArtifactError::Missing { path: path.to_owned(), hint: format!("Run `{stage}` to write it") })
+        let read = |path: &Path, name: &str, stage: &str| {
+            if !path.exists() {
+                let hint = format!("Run `{stage}` to write it");
+                return Err(ArtifactError::Missing { path: path.to_owned(), hint });
+            }
+            read_bounded(path, bundle_file_limit(name).unwrap_or(0))
         };
-        let (model_bytes, preprocessor_bytes) = (read(model, "train")?, read(preprocessor, "engineer")?);
+        let model_bytes = read(model, MODEL_FILE, "train")?;
+        let preprocessor_bytes = read(preprocessor, PREPROCESSOR_FILE, "engineer")?;
         Self::of_bytes((model, &model_bytes), (preprocessor, &preprocessor_bytes))
     }
 

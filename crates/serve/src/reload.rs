@@ -14,6 +14,7 @@ use crate::{
     app::{Models, Shared},
     engine::Engine,
     listen::stopped,
+    log::Log,
     openapi,
     source::Source,
 };
@@ -84,6 +85,19 @@ impl Sources {
     }
 }
 
+/// Warns of bundles whose manifest is not covered by their content id.
+pub(crate) fn warn_of_older(log: &Log, models: &Models) {
+    for (role, engine) in models.roles() {
+        if engine.about.is_older {
+            let what = json!({"role": role, "source": engine.about.source, "version": engine.about.version});
+            log.warn(
+                "the bundle is of the older kind: its content id does not stand for its name, schema, lineage and gates",
+                what,
+            );
+        }
+    }
+}
+
 /// Looks for other models when a signal says so, and every so often.
 pub(crate) async fn watch(
     app: Shared,
@@ -135,6 +149,7 @@ fn look(app: Shared, sources: &Sources) -> Option<String> {
         Ok(Some(models)) => {
             let (from, to) = (now.champion.about.version.clone(), models.champion.about.version.clone());
             app.metrics.expect_fields(&models.champion);
+            warn_of_older(&app.log, &models);
             app.models.store(Arc::new(models));
             app.metrics.reloaded(true);
             app.log.info("another model answers", json!({"from": from, "to": to}));

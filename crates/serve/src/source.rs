@@ -1,16 +1,16 @@
 //! Where a model comes from: a bundle's folder or archive, or a registry.
 
 use std::{
-    fmt, fs,
+    fmt,
     path::{Path, PathBuf},
 };
 
 use anyhow::Context;
-use artifact::{ArtifactError, BUNDLE_MANIFEST, BundleFiles, BundleManifest, Digest, read_bundle};
+use artifact::{ArtifactError, BundleFiles, TemporaryFolder, bundle_digest, bundle_file_limit, read_bounded, read_bundle};
 use cli::No;
 use drift::Reference;
 use model::ModelConfig;
-use predictor::{MODEL_FILE, PREPROCESSOR_FILE, Predictor, REFERENCE_FILE};
+use predictor::{MODEL_FILE, PREPROCESSOR_FILE, Predictor, REFERENCE_FILE, open_bundle};
 use serde_json::{Value, json};
 use tracking::{Location, ModelUri, ModelUriError, ModelVersion, Registry, Tracking, TrackingError};
 
@@ -50,6 +50,8 @@ pub(crate) struct About {
     pub(crate) lineage: Value,
     /// The share of targets that intervals hold.
     pub(crate) coverage: f64,
+    /// Whether it is a bundle whose content id does not stand for its name, schema, lineage and gates.
+    pub(crate) is_older: bool,
 }
 
 impl fmt::Display for Source {
@@ -103,12 +105,7 @@ impl Source {
     /// If it is not there.
     pub(crate) fn mark(&self) -> anyhow::Result<String> {
         match self {
-            Self::Bundle(path) if path.is_dir() => {
-                let manifest = path.join(BUNDLE_MANIFEST);
-                let bytes = fs::read(&manifest).with_context(|| format!("{}: cannot read it", manifest.display()))?;
-                Ok(Digest::of_bytes(&bytes).hex().to_owned())
-            }
-            Self::Bundle(path) => Ok(Digest::of_file(path)?.0.hex().to_owned()),
+            Self::Bundle(path) => Ok(bundle_digest(path)?.hex().to_owned()),
             Self::Registered { uri, location } => Ok(find(uri, location)?.1.version),
         }
     }
@@ -125,11 +122,11 @@ fn find(uri: &ModelUri, location: &Location) -> anyhow::Result<(Box<dyn Registry
 }
 
 fn load_version(registry: &dyn Registry, version: &ModelVersion, source: &str) -> anyhow::Result<Found> {
-    let folder = tempfile::tempdir()?;
+    let folder = TemporaryFolder::new()?;
     let fetch = |name: &str| -> Result<Vec<u8>, TrackingError> {
         let path = folder.path().join(name);
         registry.fetch(version, name, &path)?;
-        fs::read(&path).map_err(|cause| TrackingError::Io { path, action: "read it", cause })
+        Ok(read_bounded(&path, bundle_file_limit(name).unwrap_or(0))?)
     };
     let needed = |name: &str| fetch(name).with_context(|| format!("cannot fetch {name}; was it logged by `train`?"));
     let (model, preprocessor) = (needed(MODEL_FILE)?, needed(PREPROCESSOR_FILE)?);
@@ -146,35 +143,33 @@ fn load_version(registry: &dyn Registry, version: &ModelVersion, source: &str) -
         metrics: json!(version.tags),
         lineage: json!({"run_id": version.run_id, "model_id": version.model_id, "source": version.source}),
         coverage: COVERAGE,
+        is_older: false,
     };
     Ok(Found { predictor, reference, about })
 }
 
 fn load_bundle(path: &Path) -> anyhow::Result<Found> {
-    // of an archive before it is read: one that takes its place meanwhile is then seen to be another
-    let archive = if path.is_file() { Some(Digest::of_file(path)?.0) } else { None };
-    let files = read_bundle(path).map_err(|error| match error {
+    let refused = |error: ArtifactError| match error {
         ArtifactError::NotABundle { .. } => anyhow::Error::from(No(error.to_string())),
         error => error.into(),
-    })?;
-    let unsound = |fault: String| No(format!("{}: is not a sound bundle: {fault}", path.display()));
-    let manifest = BundleManifest::of(&files).map_err(unsound)?;
-    let file = |name: &'static str| {
-        files.get(name).map(|bytes| (Path::new(name), bytes.as_slice())).ok_or_else(|| unsound(format!("{name} is missing")))
     };
-    let predictor = Predictor::of_bytes(file(MODEL_FILE)?, file(PREPROCESSOR_FILE)?);
-    let predictor = predictor.map_err(|error| unsound(error.to_string()))?;
+    let unsound = |fault: String| No(format!("{}: is not a sound bundle: {fault}", path.display()));
+    // before it is read: another that takes its place meanwhile is then seen to be another; what is wrong with it, reading says
+    let mark = bundle_digest(path).ok();
+    let files = read_bundle(path).map_err(refused)?;
+    let (manifest, predictor) = open_bundle(&files).map_err(unsound)?;
     let reference = files.get(REFERENCE_FILE).map(|bytes| Reference::parse(bytes)).transpose();
     let reference = reference.map_err(|reason| unsound(format!("{REFERENCE_FILE} {reason}")))?;
     let text = |name: &str| files.get(name).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     let about = About {
         version: manifest.content_id.clone(),
         source: path.display().to_string(),
-        mark: archive.unwrap_or_else(|| Digest::of_bytes(&files[BUNDLE_MANIFEST])).hex().to_owned(),
+        mark: mark.map_or_else(String::new, |mark| mark.hex().to_owned()),
         card: text("MODEL_CARD.md").unwrap_or_default(),
         metrics: text("metrics.json").and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(Value::Null),
         lineage: serde_json::to_value(&manifest.lineage)?,
         coverage: coverage(&files),
+        is_older: manifest.is_older(),
     };
     Ok(Found { predictor, reference, about })
 }

@@ -33,6 +33,8 @@ const SCHEMA: &str = include_str!("embedded/schema.sql");
 const REVISION: &str = "6953534de441";
 /// How long a lock is waited for, as long as MLflow does.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The folder of models in that of an experiment.
+const MODELS: &str = "models";
 /// The folder of artifacts, beside the database.
 const ARTIFACTS: &str = "mlruns";
 /// Among them, the marks of runs under way.
@@ -158,7 +160,7 @@ impl EmbeddedStore {
     }
 
     fn model_folder(&self, experiment: i64, model: &str) -> PathBuf {
-        self.artifacts().join(experiment.to_string()).join("models").join(model).join("artifacts")
+        self.artifacts().join(experiment.to_string()).join(MODELS).join(model).join("artifacts")
     }
 
     fn uri_text(&self) -> String {

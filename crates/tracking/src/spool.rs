@@ -14,6 +14,8 @@ use serde_json::Value;
 
 use crate::{Content, Owner, Run, RunFile, RunStore, TrackingError, store::copy_all};
 
+/// Bytes of the record of a run: a search of thousands of trials has some megabytes.
+const MAX_RECORD_BYTES: u64 = 256 << 20;
 const RECORD: &str = "run.json";
 const ARTIFACTS: &str = "artifacts";
 const MODELS: &str = "models";
@@ -178,9 +180,9 @@ impl Spool {
             return Ok(None);
         }
         let unreadable = |reason: String| TrackingError::Unreadable { path: path.clone(), reason };
-        let text = fs::read_to_string(&path).map_err(TrackingError::io(&path, "read it"))?;
+        let text = artifact::read_bounded(&path, MAX_RECORD_BYTES)?;
         let mut waiting: Waiting =
-            serde_json::from_str(&text).map_err(|error| unreadable(format!("is not a run that waits: {error}")))?;
+            serde_json::from_slice(&text).map_err(|error| unreadable(format!("is not a run that waits: {error}")))?;
         if waiting.format_version > VERSION {
             let found = waiting.format_version;
             return Err(unreadable(format!(

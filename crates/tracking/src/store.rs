@@ -10,6 +10,9 @@ use artifact::{AtomicFile, FileEntry, RunArtifact};
 
 use crate::{Metric, Run, TrackingError};
 
+/// Bytes of a file of a model that no bundle has.
+const LARGEST_FILE: u64 = 1 << 30;
+
 /// A place that keeps runs.
 pub trait RunStore: std::fmt::Debug + Send + Sync {
     /// Its address, as MLflow writes it.
@@ -154,6 +157,12 @@ impl RunFile {
         }
         Ok(())
     }
+}
+
+/// The largest size in bytes of a model's file that is fetched: as a bundle may have it, whoever keeps it.
+pub(crate) fn largest(file: &str) -> u64 {
+    let name = file.rsplit('/').next().unwrap_or(file);
+    artifact::bundle_file_limit(name).unwrap_or(LARGEST_FILE)
 }
 
 /// Copies files to their places below the folder of their owner, several at a time: a disk syncs them as fast as one.

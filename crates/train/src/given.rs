@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use anyhow::Context;
-use artifact::{FileEntry, Manifest, check_input, read_envelope};
+use artifact::{FileEntry, Manifest, bundle_file_limit, check_input, read_bounded, read_envelope};
 use drift::Reference;
 use features::{PREPROCESSOR, Preprocessor, PreprocessorFile};
+use predictor::REFERENCE_FILE;
 
 /// The manifest of the stage, and the entries of the featured table at `path` and of the preprocessor.
 pub(crate) fn given(path: &Path) -> anyhow::Result<(Manifest, FileEntry, FileEntry)> {
@@ -20,7 +21,7 @@ pub(crate) fn reference(engineer: &Manifest) -> anyhow::Result<(FileEntry, Refer
     let named = engineer.outputs.iter().find(|entry| entry.path.to_string_lossy().ends_with(".reference.json"));
     let path = &named.context("the featured table was written by an older program: run `engineer` again")?.path;
     let (_, file) = check_input(path, "engineer")?;
-    let bytes = std::fs::read(path).with_context(|| format!("{}: cannot read it", path.display()))?;
+    let bytes = read_bounded(path, bundle_file_limit(REFERENCE_FILE).unwrap_or(0))?;
     let found = Reference::parse(&bytes).map_err(|reason| anyhow::anyhow!("{}: {reason}", path.display()))?;
     Ok((file, found))
 }

@@ -8,6 +8,7 @@ mod determinism;
 mod documentation;
 mod faults;
 mod golden;
+mod hostile_bundles;
 mod images;
 mod interruption;
 mod limits;

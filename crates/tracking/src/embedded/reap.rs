@@ -1,8 +1,9 @@
 //! Marks the runs as killed whose program is gone.
 
+use artifact::clear_abandoned_below;
 use rusqlite::params;
 
-use super::EmbeddedStore;
+use super::{EmbeddedStore, MODELS};
 use crate::{
     TrackingError,
     alive::{Alive, KILLED},
@@ -33,7 +34,16 @@ impl EmbeddedStore {
             }
             Ok(killed)
         })?;
+        self.clear_half_copied(&abandoned);
         abandoned.into_iter().for_each(Alive::clear);
         Ok(killed)
+    }
+
+    /// Clears the files that were being copied when their program was killed: of the runs themselves, and of models, whose ids are not known.
+    fn clear_half_copied(&self, killed: &[Alive]) {
+        let folders = killed.iter().map(Alive::run).chain([MODELS.to_owned()]).collect::<Vec<_>>();
+        for experiment in std::fs::read_dir(self.artifacts()).into_iter().flatten().flatten() {
+            folders.iter().for_each(|folder| clear_abandoned_below(&experiment.path().join(folder)));
+        }
     }
 }

@@ -197,8 +197,7 @@ impl Registry for EmbeddedStore {
             .map_err(TrackingError::sqlite(&self.database))?;
         let folder = folder.unwrap_or_default();
         let path = Path::new(super::plain(&folder)).join(file);
-        std::fs::copy(&path, to).map_err(TrackingError::io(&path, "read it"))?;
-        Ok(())
+        Ok(artifact::copy_file_bounded(&path, to, crate::store::largest(file))?)
     }
 
     fn model_page(&self, _: &str) -> Option<String> {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::connection::{Body, Connection, Request};
-use crate::{Content, RunFile, TrackingError};
+use crate::{Content, RunFile, TrackingError, store::largest};
 
 /// What needs no encoding in a path.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -179,7 +179,7 @@ pub(super) fn download(connection: &Connection, holder: Holder, place: &str, to:
     };
     let request =
         Request { what: "fetching a file of a model", method: Method::GET, path, query, body: Body::None, retries: None };
-    connection.download(&request, to)
+    connection.download(&request, to, largest(place))
 }
 
 fn size(file: &RunFile) -> u64 {

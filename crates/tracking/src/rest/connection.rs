@@ -159,11 +159,22 @@ impl Connection {
         self.repeat(request, &|| self.attempt(request, &|response| self.parse(request, response)), find)
     }
 
-    /// Writes what is answered to `to`.
-    pub(super) fn download(&self, request: &Request, to: &Path) -> Result<(), TrackingError> {
-        let save = |mut response: Response| {
+    /// Writes what is answered to `to`, `limit` bytes at most.
+    pub(super) fn download(&self, request: &Request, to: &Path, limit: u64) -> Result<(), TrackingError> {
+        let save = |response: Response| {
             let mut file = artifact::AtomicFile::create(to).map_err(|error| Failure::last(error.into()))?;
-            response.copy_to(&mut file).map_err(|error| self.failure(request, &error))?;
+            // one more than the limit, so that too much is noticed
+            let mut limited = std::io::Read::take(response, limit.saturating_add(1));
+            let copied = std::io::copy(&mut limited, &mut file);
+            let copied = copied.map_err(|error| match error.get_ref().and_then(|cause| cause.downcast_ref()) {
+                Some(error) => self.failure(request, error),
+                None => self.broken_off(request, &error),
+            })?;
+            if copied > limit {
+                let cause =
+                    std::io::Error::other(format!("the server sends more than the {limit} bytes that such a file may have"));
+                return Err(Failure::last(TrackingError::io(to, "write it")(cause)));
+            }
             file.commit().map(|_| ()).map_err(|error| Failure::last(error.into()))
         };
         self.repeat(request, &|| self.attempt(request, &save), &mut || Ok(None)).map(|((), _)| ())
@@ -261,7 +272,13 @@ impl Connection {
     fn parse<T: DeserializeOwned>(&self, request: &Request, response: Response) -> Result<T, Failure> {
         let mut bytes = Vec::new();
         let mut limited = std::io::Read::take(response, LONGEST_ANSWER);
-        std::io::Read::read_to_end(&mut limited, &mut bytes).map_err(|error| Failure {
+        std::io::Read::read_to_end(&mut limited, &mut bytes).map_err(|error| self.broken_off(request, &error))?;
+        serde_json::from_slice(&bytes)
+            .map_err(|error| Failure::last(answer::not_mlflow(&self.base, request.what, &bytes, &error)))
+    }
+
+    fn broken_off(&self, request: &Request, error: &std::io::Error) -> Failure {
+        Failure {
             error: Box::new(TrackingError::Unreachable {
                 server: self.base.clone(),
                 what: request.what,
@@ -271,9 +288,7 @@ impl Connection {
             doubtful: true,
             unreached: false,
             wait: None,
-        })?;
-        serde_json::from_slice(&bytes)
-            .map_err(|error| Failure::last(answer::not_mlflow(&self.base, request.what, &bytes, &error)))
+        }
     }
 
     /// Nobody answered, or not to the end.
