@@ -63,6 +63,10 @@ pub(crate) struct ListenArgs {
     /// Seconds that requests under way are waited for after SIGTERM or SIGINT
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
     pub(crate) grace: f64,
+
+    /// End, as by SIGTERM, when standard input comes to its end: a program that starts a server passes a pipe, and the server never outlives it
+    #[arg(long)]
+    pub(crate) stop_with_stdin: bool,
 }
 
 #[derive(ClapArgs, Debug)]

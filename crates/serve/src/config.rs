@@ -25,6 +25,7 @@ pub struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) metrics_listen: Option<SocketAddr>,
     pub(crate) grace: Duration,
+    pub(crate) stop_with_stdin: bool,
     pub(crate) workers: usize,
     pub(crate) limits: Limits,
     pub(crate) rate_limit: Option<RateLimit>,
@@ -91,6 +92,7 @@ impl Config {
             listen: args.listen.listen,
             metrics_listen,
             grace: seconds("--grace", args.listen.grace)?,
+            stop_with_stdin: args.listen.stop_with_stdin,
             workers: args.listen.workers.unwrap_or(processors.saturating_sub(1).max(1)),
             limits: Limits {
                 body: limits.max_body,

@@ -42,6 +42,7 @@ mod metrics;
 mod ndjson_rows;
 mod oip;
 mod openapi;
+mod parent;
 mod predict;
 mod received;
 mod refusal;

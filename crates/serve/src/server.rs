@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::atomic::Ordering};
 
 use anyhow::{Context, anyhow};
+use artifact::clear_temporary_folders;
 use cli::{Clock, Outcome};
 use serde::Serialize;
 use serde_json::json;
@@ -18,9 +19,10 @@ use crate::{
     descriptors,
     edge::Door,
     journal::Journal,
-    listen::serve,
+    listen::{serve, stopped},
     log::Log,
     metrics::Metrics,
+    parent::ParentWatch,
     reload, routes,
 };
 
@@ -46,8 +48,11 @@ struct Summary {
 /// If the model cannot be used, or an address is taken.
 pub fn run(config: Config) -> anyhow::Result<Outcome> {
     let clock = Clock::start();
+    let parent = if config.stop_with_stdin { Some(ParentWatch::start()?) } else { None };
+    clear_temporary_folders();
     let models = config.sources.load(config.access.is_guarded())?;
     let log = Log::new(config.log_requests);
+    reload::warn_of_older(&log, &models);
     let config = fit_connections(config, &log);
     let metrics = Metrics::new(&models.champion, clock.started_at_ms);
     metrics.expect_fields(&models.champion);
@@ -65,7 +70,7 @@ pub fn run(config: Config) -> anyhow::Result<Outcome> {
         .enable_all()
         .build()
         .context("starting threads")?;
-    let done = runtime.block_on(listen(config, models, journal, metrics, log.clone(), clock));
+    let done = runtime.block_on(listen(config, models, journal, metrics, log.clone(), clock, parent));
     // what hangs on a thread is not waited for
     runtime.shutdown_background();
     log.flush();
@@ -105,6 +110,7 @@ async fn listen(
     metrics: Metrics,
     log: Log,
     clock: Clock,
+    parent: Option<ParentWatch>,
 ) -> anyhow::Result<bool> {
     let listener = bind(config.listen, "--listen").await?;
     let alone = match config.metrics_listen {
@@ -145,7 +151,15 @@ async fn listen(
             "startup_ms": clock.elapsed().as_secs_f64() * 1000.0,
         }),
     );
+    let mut parent = parent.map(ParentWatch::server_is_up);
+    let parent_is_gone = async {
+        match &mut parent {
+            Some(gone) => stopped(gone).await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
+        () = parent_is_gone => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
         ended = watching => return Err(ended.map_or_else(|error| anyhow!(error), |ended| ended.err().unwrap_or_else(|| anyhow!("stopped")))),

@@ -44,12 +44,23 @@ impl Server {
     pub(crate) fn start(program: &Path, bundle: &Path) -> Result<Self, Fault> {
         let mut command = Command::new(program);
         command
-            .args(["--listen", "127.0.0.1:0", "--metrics-listen", "none", "--log-requests", "none", "--grace", "5"])
+            .args([
+                "--listen",
+                "127.0.0.1:0",
+                "--metrics-listen",
+                "none",
+                "--log-requests",
+                "none",
+                "--grace",
+                "5",
+                "--stop-with-stdin",
+            ])
             .arg("--model")
             .arg(bundle)
             // it is asked by us alone
             .env_remove("SERVE_API_KEY")
-            .stdin(Stdio::null())
+            // it is open as long as this program lives
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
         let begun = Instant::now();

@@ -41,6 +41,50 @@ fn a_killed_stage_leaves_the_previous_output() {
     }
 }
 
+/// Twenty kills stand for the hundreds that were tried: see scripts/kill_test.py.
+#[cfg(unix)]
+#[test]
+fn a_killed_package_leaves_no_process_and_the_next_run_nothing_else() {
+    let programs = testkit::binary("package").parent().unwrap().to_owned();
+    let mut command = std::process::Command::new(testkit::repository().join("scripts/kill_test.py"));
+    command.args(["--stages", "package", "--kills", "20", "--check-every", "5", "--programs"]).arg(programs);
+    let output = command.output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.contains("\"faults\": 0"), "{said}");
+}
+
+/// The server that a program starts ends with it, before it listens and after.
+#[cfg(unix)]
+#[test]
+fn a_server_ends_with_its_standard_input() {
+    let workspace = crate::served::packaged(300);
+    let model = crate::bundle(&workspace);
+    for wait_for_ready in [false, true] {
+        let mut command = workspace.command("serve");
+        command.args(["--listen", "127.0.0.1:0", "--metrics-listen", "none", "--stop-with-stdin", "--model", &model]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut log = std::io::BufReader::new(child.stderr.take().unwrap());
+        if wait_for_ready {
+            let mut line = String::new();
+            while !line.contains("\"ready\"") {
+                line.clear();
+                assert!(std::io::BufRead::read_line(&mut log, &mut line).unwrap() > 0, "it ended");
+            }
+        }
+        drop(child.stdin.take());
+        let begun = std::time::Instant::now();
+        while child.try_wait().unwrap().is_none() {
+            if begun.elapsed() > Duration::from_secs(10) {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                panic!("the server goes on without its standard input");
+            }
+            sleep(Duration::from_millis(5));
+        }
+        assert!(child.wait().unwrap().success());
+    }
+}
+
 /// A limit on the size of files stands in for a full disk: the write fails half-way.
 #[cfg(unix)]
 #[test]
