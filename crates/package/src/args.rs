@@ -84,7 +84,7 @@ pub(crate) enum Command {
     Image(ImageArgs),
     /// Sign a file or an image, so that `package verify --key` and cosign can verify it
     Sign(SignArgs),
-    /// Push an image, byte for byte, with its signature if it has one
+    /// Push an image, byte for byte, with its signatures if it has any
     Push {
         /// The folder of the image
         #[arg(value_name = "PATH")]
@@ -130,7 +130,7 @@ pub(crate) struct ImageArgs {
 
 #[derive(ClapArgs, Debug)]
 pub(crate) struct SignArgs {
-    /// A file (the signature goes to <PATH>.sig) or the folder of an image (the signature goes into it)
+    /// A file (its signature goes to <PATH>.sigstore.json and, in the older form, to <PATH>.sig) or the folder of an image (into it)
     #[arg(value_name = "PATH")]
     pub(crate) what: PathBuf,
 

@@ -8,20 +8,24 @@ mod sbom;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, ensure};
-use artifact::{BundleFiles, BundleManifest, Digest, RunPaths, read_bundle, write_atomically};
+use artifact::{BundleFiles, BundleManifest, Digest, RunPaths, read_bounded, read_bundle, write_atomically};
 use cli::{Outcome, Progress};
 use oci_spec::image::{
     Arch, ConfigBuilder, Descriptor, HistoryBuilder, ImageConfigurationBuilder, ImageManifestBuilder, MediaType, Os,
     PlatformBuilder, RootFsBuilder, SCHEMA_VERSION,
 };
+use predictor::open_bundle;
 use serde::Serialize;
 
-use crate::{args::ImageArgs, verify};
+use crate::{
+    args::ImageArgs,
+    signature::{is_legacy, tag_of},
+    verify::{TITLE, VERSION},
+};
 use layout::{Entry, KIND, Layer, Layout, NAME, index_of};
 use provenance::Material;
 use registry::Repository;
@@ -32,6 +36,8 @@ pub(crate) const MODEL_FOLDER: &str = "model";
 const USER: u32 = 65532;
 /// The same bytes must come of the same content, so that an image has no birthday.
 const CREATED: &str = "1970-01-01T00:00:00Z";
+/// A server has 13 MB.
+const MAX_PROGRAM_BYTES: u64 = 1 << 30;
 const PORTS: [&str; 2] = ["8000/tcp", "8001/tcp"];
 
 #[derive(Serialize)]
@@ -56,11 +62,12 @@ struct Summary<'a> {
 pub(crate) fn image(args: &ImageArgs, progress: &Progress) -> anyhow::Result<Outcome> {
     let push = args.push.as_deref().map(registry::parse).transpose()?;
     let (sbom_path, provenance_path) = check_paths(args)?;
+    layout::clear_abandoned(&args.output);
     let files = read_bundle(&args.bundle)?;
-    let (bundle, _) = verify::check(&files)
+    let (bundle, _) = open_bundle(&files)
         .map_err(|fault| cli::No(format!("{}: is not a sound bundle: {fault}", args.bundle.display())))?;
     let lock = match &args.lock {
-        Some(path) => fs::read_to_string(path).with_context(|| format!("--lock {}: cannot be read", path.display()))?,
+        Some(path) => cli::read_text(path, "--lock")?,
         None => sbom::LOCK.to_owned(),
     };
     let mut materials = vec![
@@ -69,7 +76,7 @@ pub(crate) fn image(args: &ImageArgs, progress: &Progress) -> anyhow::Result<Out
     ];
     let mut programs: BTreeMap<String, (Arch, Vec<u8>)> = BTreeMap::new();
     for path in &args.serve {
-        let bytes = fs::read(path).with_context(|| format!("--serve {}: cannot be read", path.display()))?;
+        let bytes = read_bounded(path, MAX_PROGRAM_BYTES).context("--serve")?;
         let arch = elf::architecture(&bytes).with_context(|| format!("--serve {}", path.display()))?;
         materials.push(Material { name: format!("serve for {arch}"), digest: Digest::of_bytes(&bytes) });
         let before = programs.insert(arch.to_string(), (arch, bytes));
@@ -172,7 +179,7 @@ pub(crate) fn push(path: &Path, to: &str) -> anyhow::Result<Outcome> {
     Ok(Outcome::done(&summary, format!("push      done: {pushed}")))
 }
 
-/// Pushes an image, and the signature if its layout holds one; returns `REGISTRY/NAME@DIGEST`.
+/// Pushes an image, and what its layout holds beside it: signatures of both forms; returns `REGISTRY/NAME@DIGEST`.
 ///
 /// # Errors
 /// If the registry cannot be reached or does not take it.
@@ -181,8 +188,13 @@ pub(crate) fn send(reference: oci_client::Reference, layout: &Layout) -> anyhow:
     runtime.block_on(async {
         let repository = Repository::open(reference).await?;
         repository.push_image(layout).await?;
-        if let [image, signature, ..] = layout.entries() {
-            repository.push_signature(layout, signature, &crate::signature::tag_of(image)).await?;
+        let image = layout.image()?;
+        for entry in layout.entries().iter().skip(1) {
+            if is_legacy(entry) {
+                repository.push_signature(layout, entry, &tag_of(image)).await?;
+            } else {
+                repository.push_referrer(layout, entry).await?;
+            }
         }
         Ok(repository.pinned(layout.image()?))
     })
@@ -213,8 +225,8 @@ fn platform(
     let model = layout.put_layer(&packed)?;
 
     let labels = [
-        ("org.opencontainers.image.title", bundle.name.as_str()),
-        ("org.opencontainers.image.version", bundle.content_id.as_str()),
+        (TITLE, bundle.name.as_str()),
+        (VERSION, bundle.content_id.as_str()),
         ("org.opencontainers.image.licenses", "MIT OR Apache-2.0"),
     ];
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<String>>();

@@ -1,13 +1,14 @@
-//! `package sign`: signatures that cosign verifies, too. A file's is beside it; an image's is in its layout, and in the registry under the
-//! tag where cosign looks for it.
+//! `package sign`: signatures that cosign verifies, too, in two forms. One is the Sigstore bundle: `<file>.sigstore.json` beside a file, an artifact
+//! that refers to an image. The other, older one is `<file>.sig`, and for an image the tag where cosign looks for it.
 
 mod cosign_key;
 mod key;
+mod sigstore;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
-use artifact::{RunPaths, write_atomically};
+use artifact::{RunPaths, read_bounded, write_atomically};
 use cli::Outcome;
 use oci_spec::image::{Descriptor, ImageManifest, MediaType};
 use serde::Serialize;
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 use crate::{
     args::SignArgs,
     image::{
-        layout::{KIND, Layout, NAME, is_layout},
+        layout::{KIND, Layout, NAME, clear_abandoned, is_layout},
         registry, send,
     },
 };
@@ -28,6 +29,12 @@ const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 const SIGNATURES: &str = "dev.cosignproject.cosign/sigs";
 const PAYLOAD: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 const PAYLOAD_KIND: &str = "cosign container image signature";
+/// The media type of a configuration that says nothing (OCI image specification 1.1).
+const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+/// Bytes of a file that is signed: those that are made here are archives, programs and bills of materials.
+const MAX_SIGNED_BYTES: u64 = 2 << 30;
+/// Bytes of a signature beside a file.
+const MAX_SIGNATURE_BYTES: u64 = 1 << 20;
 /// The variable that holds the password of an encrypted key, as cosign has it.
 const PASSWORD: &str = "COSIGN_PASSWORD";
 
@@ -36,6 +43,8 @@ struct Summary<'a> {
     status: &'static str,
     signed: &'a Path,
     signature: Option<&'a Path>,
+    /// The Sigstore bundle beside a file.
+    sigstore_bundle: Option<&'a Path>,
     digest: Option<String>,
     pushed: Option<&'a str>,
 }
@@ -52,13 +61,23 @@ pub(crate) fn sign(args: &SignArgs) -> anyhow::Result<Outcome> {
     if !is_layout(path) {
         ensure!(args.push.is_none(), "--push is for images; {} is none", path.display());
         ensure!(path.is_file(), "{}: is neither a file nor an image layout", path.display());
-        let bytes = std::fs::read(path).with_context(|| format!("{}: cannot read it", path.display()))?;
-        let beside = signature_path(path);
-        write_atomically(&beside, format!("{}\n", key.sign(&bytes)?).as_bytes())?;
-        let summary = Summary { status: "signed", signed: path, signature: Some(&beside), digest: None, pushed: None };
-        return Ok(Outcome::done(&summary, format!("sign      done: {}", beside.display())));
+        let bytes = read_bounded(path, MAX_SIGNED_BYTES)?;
+        let signature = key.sign(&bytes)?;
+        let (bundle, beside) = (beside(path, SIGSTORE_BUNDLE), beside(path, LEGACY));
+        write_atomically(&bundle, format!("{}\n", sigstore::of_file(&bytes, &signature, &key.public())).as_bytes())?;
+        write_atomically(&beside, format!("{signature}\n").as_bytes())?;
+        let summary = Summary {
+            status: "signed",
+            signed: path,
+            signature: Some(&beside),
+            sigstore_bundle: Some(&bundle),
+            digest: None,
+            pushed: None,
+        };
+        return Ok(Outcome::done(&summary, format!("sign      done: {} and {LEGACY}", bundle.display())));
     }
     let push = args.push.as_deref().map(registry::parse).transpose()?;
+    clear_abandoned(path);
     let mut layout = Layout::read(path)?;
     layout.keep_image_alone()?;
     let image = layout.image()?.clone();
@@ -68,6 +87,7 @@ pub(crate) fn sign(args: &SignArgs) -> anyhow::Result<Outcome> {
     let payload = payload(&name, &digest);
     let signature = key.sign(&payload)?;
     attach(&mut layout, &image, payload, &signature)?;
+    attach_bundle(&mut layout, &image, &sigstore::of_image(image.digest().digest(), &key)?)?;
     layout.write(path)?;
     let pushed = push.map(|reference| send(reference, &layout)).transpose()?;
     let human = format!(
@@ -75,10 +95,20 @@ pub(crate) fn sign(args: &SignArgs) -> anyhow::Result<Outcome> {
         path.display(),
         pushed.as_ref().map_or(String::new(), |pushed| format!("\n          → {pushed}"))
     );
-    let summary =
-        Summary { status: "signed", signed: path, signature: None, digest: Some(digest), pushed: pushed.as_deref() };
+    let summary = Summary {
+        status: "signed",
+        signed: path,
+        signature: None,
+        sigstore_bundle: None,
+        digest: Some(digest),
+        pushed: pushed.as_deref(),
+    };
     Ok(Outcome::done(&summary, human))
 }
+
+/// What the name of a signature beside a file ends in.
+const SIGSTORE_BUNDLE: &str = ".sigstore.json";
+const LEGACY: &str = ".sig";
 
 /// That the key is not written over: by the signature of a file, or as a file in the folder of an image, which is replaced.
 fn check_paths(args: &SignArgs) -> anyhow::Result<()> {
@@ -86,15 +116,17 @@ fn check_paths(args: &SignArgs) -> anyhow::Result<()> {
     let paths = if is_layout(&args.what) {
         paths.output_folder("PATH", &args.what)
     } else {
-        paths.input("PATH", &args.what).output("the signature of PATH", &signature_path(&args.what))
+        let beside = |end| beside(&args.what, end);
+        let paths = paths.input("PATH", &args.what).output("the Sigstore bundle of PATH", &beside(SIGSTORE_BUNDLE));
+        paths.output("the signature of PATH", &beside(LEGACY))
     };
     Ok(paths.check()?)
 }
 
 /// Where a file's signature is.
-fn signature_path(path: &Path) -> PathBuf {
+fn beside(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".sig");
+    name.push(end);
     name.into()
 }
 
@@ -135,34 +167,128 @@ fn attach(layout: &mut Layout, image: &Descriptor, payload: Vec<u8>, signature: 
     Ok(())
 }
 
-/// Checks the signature beside a file.
-///
-/// # Errors
-/// Says what is missing or wrong.
-pub(crate) fn check_file(path: &Path, key: &PublicKey) -> Result<(), String> {
-    let beside = signature_path(path);
-    let signature =
-        std::fs::read_to_string(&beside).map_err(|_| format!("{} is missing: it is not signed", beside.display()))?;
-    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-    key.verify(&bytes, &signature)
+/// Puts a Sigstore bundle into a layout, as an artifact that refers to the image (OCI image specification 1.1).
+fn attach_bundle(layout: &mut Layout, image: &Descriptor, bundle: &Value) -> anyhow::Result<()> {
+    let artifact_type = MediaType::Other(sigstore::MEDIA_TYPE.into());
+    let layer = layout.put_json(artifact_type.clone(), bundle)?;
+    let mut config = layout.put(MediaType::Other(EMPTY.into()), b"{}".to_vec())?;
+    // where cosign looks for it
+    config.set_artifact_type(Some(artifact_type.clone()));
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": MediaType::ImageManifest,
+        "artifactType": artifact_type,
+        "config": config,
+        "layers": [layer],
+        "annotations": {
+            "dev.sigstore.bundle.content": "dsse-envelope",
+            "dev.sigstore.bundle.predicateType": sigstore::PREDICATE,
+        },
+        "subject": {"mediaType": image.media_type(), "digest": image.digest(), "size": image.size()},
+    });
+    let mut manifest = layout.put_json(MediaType::ImageManifest, &manifest)?;
+    manifest.set_artifact_type(Some(artifact_type));
+    layout.name(manifest, &[]);
+    Ok(())
 }
 
-/// Checks the signature in a layout: that it is the key's, and of this image.
+/// In what form something is signed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Form {
+    SigstoreBundle,
+    Legacy,
+}
+
+impl Form {
+    /// What it is called in messages.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::SigstoreBundle => "Sigstore bundle",
+            Self::Legacy => "legacy signature",
+        }
+    }
+}
+
+/// Checks the signatures beside a file; returns the forms that there are. If there are two, both must be the key's of this file.
 ///
 /// # Errors
 /// Says what is missing or wrong.
-pub(crate) fn check_layout(layout: &Layout, key: &PublicKey) -> Result<(), String> {
-    let text = |error: anyhow::Error| format!("{error:#}");
-    let image = layout.image().map_err(text)?;
-    let is_signature = |entry: &&Descriptor| {
-        entry.annotations().as_ref().and_then(|found| found.get(KIND)).is_some_and(|kind| kind == SIGNATURES)
+pub(crate) fn check_file(path: &Path, key: &PublicKey) -> Result<Vec<Form>, String> {
+    let (bundle, legacy) = (beside(path, SIGSTORE_BUNDLE), beside(path, LEGACY));
+    let read = |path: &Path| {
+        let text = path.exists().then(|| read_bounded(path, MAX_SIGNATURE_BYTES));
+        text.transpose().map_err(|error| error.to_string())
     };
-    let Some(entry) = layout.entries().iter().find(is_signature) else { return Err("it is not signed".into()) };
-    let manifest = ImageManifest::from_reader(layout.blob(entry).map_err(text)?).map_err(|error| error.to_string())?;
+    let content = read_bounded(path, MAX_SIGNED_BYTES).map_err(|error| error.to_string())?;
+    let mut forms = Vec::new();
+    let at = |path: &Path, fault: String| format!("{}: {fault}", path.display());
+    if let Some(text) = read(&bundle)? {
+        sigstore::check_file(&text, &content, key).map_err(|fault| at(&bundle, fault))?;
+        forms.push(Form::SigstoreBundle);
+    }
+    if let Some(text) = read(&legacy)? {
+        key.verify(&content, &String::from_utf8_lossy(&text)).map_err(|fault| at(&legacy, fault))?;
+        forms.push(Form::Legacy);
+    }
+    if forms.is_empty() {
+        return Err(format!("{} is missing, and so is {}: it is not signed", bundle.display(), legacy.display()));
+    }
+    Ok(forms)
+}
+
+/// Whether an entry of a layout is a signature of the older form.
+pub(crate) fn is_legacy(entry: &Descriptor) -> bool {
+    entry.annotations().as_ref().and_then(|found| found.get(KIND)).is_some_and(|kind| kind == SIGNATURES)
+}
+
+/// Checks the signatures in a layout: that they are the key's, and of this image; returns the forms that there are.
+///
+/// # Errors
+/// Says what is missing or wrong.
+pub(crate) fn check_layout(layout: &Layout, key: &PublicKey) -> Result<Vec<Form>, String> {
+    let image = layout.image().map_err(|error| format!("{error:#}"))?;
+    let mut forms = Vec::new();
+    if check_bundles(layout, image, key).map_err(|fault| format!("Sigstore bundle: {fault}"))? {
+        forms.push(Form::SigstoreBundle);
+    }
+    if let Some(entry) = layout.entries().iter().find(|entry| is_legacy(entry)) {
+        check_legacy(layout, entry, image, key).map_err(|fault| format!("legacy signature: {fault}"))?;
+        forms.push(Form::Legacy);
+    }
+    if forms.is_empty() { Err("it is not signed".into()) } else { Ok(forms) }
+}
+
+/// Whether one of the Sigstore bundles that refer to an image says that the key signed it; `Ok(false)` if there are none.
+fn check_bundles(layout: &Layout, image: &Descriptor, key: &PublicKey) -> Result<bool, String> {
+    let text = |error: anyhow::Error| format!("{error:#}");
+    let mut fault = None;
+    for entry in layout.entries().iter().skip(1).filter(|entry| !is_legacy(entry)) {
+        let manifest =
+            ImageManifest::from_reader(layout.document(entry).map_err(text)?).map_err(|error| error.to_string())?;
+        if manifest.subject().as_ref().is_none_or(|subject| subject.digest() != image.digest()) {
+            continue;
+        }
+        let is_bundle = |layer: &&Descriptor| *layer.media_type() == MediaType::Other(sigstore::MEDIA_TYPE.into());
+        for layer in manifest.layers().iter().filter(is_bundle) {
+            match sigstore::check_image(layout.document(layer).map_err(text)?, image.digest().digest(), key) {
+                Ok(true) => return Ok(true),
+                // an attestation
+                Ok(false) => {}
+                Err(found) => fault = Some(found),
+            }
+        }
+    }
+    fault.map_or(Ok(false), Err)
+}
+
+fn check_legacy(layout: &Layout, entry: &Descriptor, image: &Descriptor, key: &PublicKey) -> Result<(), String> {
+    let text = |error: anyhow::Error| format!("{error:#}");
+    let manifest = ImageManifest::from_reader(layout.document(entry).map_err(text)?).map_err(|error| error.to_string())?;
     let mut fault = "its signature is empty".to_owned();
     for layer in manifest.layers() {
         let Some(signature) = layer.annotations().as_ref().and_then(|found| found.get(SIGNATURE)) else { continue };
-        let payload = layout.blob(layer).map_err(text)?;
+        let payload = layout.document(layer).map_err(text)?;
         match key.verify(payload, signature).and_then(|()| claims(payload, image.digest().as_ref())) {
             Ok(()) => return Ok(()),
             Err(found) => fault = found,

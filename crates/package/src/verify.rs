@@ -1,15 +1,17 @@
 //! `package verify`: is a bundle or an image what it claims to be?
 
 use std::{
-    io::Read,
-    path::{Component, Path},
+    io::{self, Read},
+    path::{Component, Path, PathBuf},
 };
 
-use artifact::{ArtifactError, BundleFiles, BundleManifest, read_bundle};
+use artifact::{
+    ArtifactError, BundleEntries, BundleFiles, BundleManifest, FileEntry, Manifest, PackedLimits, bundle_file_limit,
+    read_bundle, visit_packed,
+};
 use cli::{No, Outcome};
-use flate2::read::GzDecoder;
 use oci_spec::image::{Descriptor, ImageConfiguration};
-use predictor::{MODEL_FILE, PREPROCESSOR_FILE, Predictor};
+use predictor::open_bundle;
 use serde::Serialize;
 
 use crate::{
@@ -17,11 +19,17 @@ use crate::{
         MODEL_FOLDER,
         layout::{Layout, is_layout},
     },
-    signature::{PublicKey, check_file, check_layout},
+    signature::{Form, PublicKey, check_file, check_layout},
 };
 
-/// A layer that unpacks to more is not looked at.
-const MAX_BYTES: u64 = 2 << 30;
+/// A layer of an image: the server and what little is beside it, or a bundle.
+const LAYER: PackedLimits = PackedLimits { entries: 100, bytes: 2 << 30 };
+/// Labels of an image that say what is in it.
+pub(crate) const TITLE: &str = "org.opencontainers.image.title";
+pub(crate) const VERSION: &str = "org.opencontainers.image.version";
+/// What is said of a bundle whose manifest can be edited without its content id changing.
+const OLDER: &str = "of the older kind (version 0.1.0): its content id stands for its files, and not for the name, schema, lineage and gates in \
+                     its manifest";
 
 #[derive(Serialize)]
 struct Summary<'a> {
@@ -35,6 +43,12 @@ struct Summary<'a> {
     platforms: Vec<String>,
     /// Whether a key's signature was verified.
     signed: bool,
+    /// The forms of signature that were found, and verified.
+    signatures: Vec<Form>,
+    /// The version of the bundle's format.
+    format_version: u32,
+    /// Whether name, schema, lineage and gates are covered by the content id, too.
+    manifest_covered: bool,
 }
 
 /// Checks a bundle (folder or archive) or the layout of an image, and with a key its signature.
@@ -58,46 +72,77 @@ fn verify_bundle(path: &Path, key: Option<&PublicKey>) -> anyhow::Result<Outcome
         ArtifactError::NotABundle { .. } => No(error.to_string()).into(),
         error => anyhow::Error::from(error),
     })?;
-    if let Some(key) = key {
-        check_file(path, key).map_err(unsound)?;
-    }
-    let (manifest, _) = check(&files).map_err(unsound)?;
+    let forms = key.map(|key| check_file(path, key)).transpose().map_err(unsound)?.unwrap_or_default();
+    let (manifest, _) = open_bundle(&files).map_err(unsound)?;
+    check_beside(path).map_err(unsound)?;
     let human = format!(
-        "verify    sound: {} {}, {} files, every digest as listed; model and preprocessor belong together{}",
+        "verify    sound: {} {}, {} files, every digest as listed; model and preprocessor belong together{}{}",
         manifest.name,
         manifest.content_id,
         manifest.files.len(),
-        signed(key)
+        signed(&forms),
+        older(&manifest)
     );
-    Ok(Outcome::done(&summary(path, &manifest, key, None, Vec::new()), human))
+    Ok(Outcome::done(&summary(path, &manifest, forms, None, Vec::new()), human))
 }
 
 fn verify_image(path: &Path, key: Option<&PublicKey>) -> anyhow::Result<Outcome> {
     let unsound = |fault: String| No(format!("{}: is not a sound image: {fault}", path.display()));
     let layout = Layout::read(path).map_err(|error| unsound(format!("{error:#}")))?;
     let (manifest, platforms) = check_image(&layout).map_err(|error| unsound(format!("{error:#}")))?;
-    if let Some(key) = key {
-        check_layout(&layout, key).map_err(unsound)?;
-    }
+    let forms = key.map(|key| check_layout(&layout, key)).transpose().map_err(unsound)?.unwrap_or_default();
     let digest = layout.image()?.digest().to_string();
     let human = format!(
-        "verify    sound: {digest} for {} with {} {}, every digest as listed; model and preprocessor belong together{}",
+        "verify    sound: {digest} for {} with {} {}, every digest as listed; model and preprocessor belong together{}{}",
         platforms.join(" and "),
         manifest.name,
         manifest.content_id,
-        signed(key)
+        signed(&forms),
+        older(&manifest)
     );
-    Ok(Outcome::done(&summary(path, &manifest, key, Some(digest), platforms), human))
+    Ok(Outcome::done(&summary(path, &manifest, forms, Some(digest), platforms), human))
 }
 
-fn signed(key: Option<&PublicKey>) -> &'static str {
-    if key.is_some() { "; signed by the key" } else { "" }
+fn signed(forms: &[Form]) -> String {
+    let names: Vec<&str> = forms.iter().map(|form| form.name()).collect();
+    if names.is_empty() { String::new() } else { format!("; signed by the key ({})", names.join(" and ")) }
+}
+
+fn older(manifest: &BundleManifest) -> String {
+    if manifest.is_older() { format!("\n          {OLDER}") } else { String::new() }
+}
+
+/// Checks the archive, the second card and whatever else the manifest beside an archive lists, as far as it is there.
+fn check_beside(bundle: &Path) -> Result<(), String> {
+    let mut archive = bundle.components().collect::<PathBuf>().into_os_string();
+    if bundle.is_dir() {
+        archive.push(".tar.gz");
+    }
+    let Some(manifest) = Manifest::read_beside(Path::new(&archive)).map_err(|error| error.to_string())? else {
+        return Ok(());
+    };
+    for output in &manifest.outputs {
+        // files of this folder alone: the manifest is as little to be trusted as the bundle
+        let path = Path::new(&archive).with_file_name(output.path.file_name().unwrap_or_default());
+        if !std::fs::symlink_metadata(&path).is_ok_and(|found| found.is_file()) {
+            continue;
+        }
+        let found = FileEntry::of(&path).map_err(|error| error.to_string())?.digest;
+        if found != output.digest {
+            return Err(format!(
+                "{} beside it is not the file that `package` wrote (digest {found}, it wrote {})",
+                path.display(),
+                output.digest
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn summary<'a>(
     path: &'a Path,
     manifest: &'a BundleManifest,
-    key: Option<&PublicKey>,
+    signatures: Vec<Form>,
     digest: Option<String>,
     platforms: Vec<String>,
 ) -> Summary<'a> {
@@ -109,7 +154,10 @@ fn summary<'a>(
         files: manifest.files.len(),
         digest,
         platforms,
-        signed: key.is_some(),
+        signed: !signatures.is_empty(),
+        signatures,
+        format_version: manifest.format_version,
+        manifest_covered: !manifest.is_older(),
     }
 }
 
@@ -118,14 +166,15 @@ fn check_image(layout: &Layout) -> anyhow::Result<(BundleManifest, Vec<String>)>
     let mut found: Option<BundleManifest> = None;
     let mut platforms = Vec::new();
     for (_, manifest) in layout.manifests()? {
-        let config = ImageConfiguration::from_reader(layout.blob(manifest.config())?)?;
+        let config = ImageConfiguration::from_reader(layout.document(manifest.config())?)?;
         let ids = config.rootfs().diff_ids();
         anyhow::ensure!(ids.len() == manifest.layers().len(), "its configuration names other layers than its manifest");
-        let mut files = BundleFiles::new();
+        let (mut files, mut entries) = (BundleFiles::new(), BundleEntries::default());
         for (layer, id) in manifest.layers().iter().zip(ids) {
-            read_layer(layout, layer, id, &mut files)?;
+            read_layer(layout, layer, id, &mut entries, &mut files)?;
         }
-        let (bundle, _) = check(&files).map_err(anyhow::Error::msg)?;
+        let (bundle, _) = open_bundle(&files).map_err(anyhow::Error::msg)?;
+        check_labels(&config, &bundle)?;
         anyhow::ensure!(found.as_ref().is_none_or(|found| *found == bundle), "its platforms have different models");
         found = Some(bundle);
         platforms.push(format!("{}/{}", config.os(), config.architecture()));
@@ -133,37 +182,47 @@ fn check_image(layout: &Layout) -> anyhow::Result<(BundleManifest, Vec<String>)>
     found.map(|found| (found, platforms)).ok_or_else(|| anyhow::anyhow!("it is for no platform"))
 }
 
-/// Unpacks a layer, checks its digest, and takes the files of the bundle out of it.
-fn read_layer(layout: &Layout, layer: &Descriptor, id: &str, files: &mut BundleFiles) -> anyhow::Result<()> {
-    let mut tar = Vec::new();
-    GzDecoder::new(layout.blob(layer)?).take(MAX_BYTES).read_to_end(&mut tar)?;
-    let digest = artifact::Digest::of_bytes(&tar).to_string();
-    anyhow::ensure!(digest == id, "layer {} unpacks to {digest}, its configuration says {id}", layer.digest());
-    for entry in tar::Archive::new(tar.as_slice()).entries()? {
-        let mut entry = entry?;
-        let path = entry.path()?.into_owned();
-        let mut parts = path.components();
-        if parts.next() != Some(Component::Normal(MODEL_FOLDER.as_ref())) || !entry.header().entry_type().is_file() {
-            continue;
-        }
-        let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes)?;
-        files.insert(parts.as_path().to_string_lossy().into_owned(), bytes);
+/// Checks that an image's labels name the bundle in it.
+fn check_labels(config: &ImageConfiguration, bundle: &BundleManifest) -> anyhow::Result<()> {
+    let labels = config.config().as_ref().and_then(|config| config.labels().clone()).unwrap_or_default();
+    for (label, expected) in [(TITLE, &bundle.name), (VERSION, &bundle.content_id)] {
+        let found = labels.get(label);
+        anyhow::ensure!(
+            found == Some(expected),
+            "its label {label} is {}, and the bundle in it has {expected}",
+            found.map_or("missing", String::as_str)
+        );
     }
     Ok(())
 }
 
-/// Checks the files of a bundle; returns its manifest, and what predicts.
-pub(crate) fn check(files: &BundleFiles) -> Result<(BundleManifest, Predictor), String> {
-    Ok((BundleManifest::of(files)?, open(files)?))
-}
-
-/// The model and the preprocessor among `files`, if both can be used and belong together.
-pub(crate) fn open(files: &BundleFiles) -> Result<Predictor, String> {
-    let file = |name: &'static str| {
-        files.get(name).map(|bytes| (Path::new(name), bytes.as_slice())).ok_or_else(|| format!("{name} is missing"))
-    };
-    Predictor::of_bytes(file(MODEL_FILE)?, file(PREPROCESSOR_FILE)?).map_err(|error| error.to_string())
+/// Unpacks a layer, checks its digest, and takes the files of the bundle out of it.
+fn read_layer(
+    layout: &Layout,
+    layer: &Descriptor,
+    id: &str,
+    entries: &mut BundleEntries,
+    files: &mut BundleFiles,
+) -> anyhow::Result<()> {
+    let digest = visit_packed(layout.blob(layer)?, LAYER, &mut |entry, content| {
+        let mut parts = entry.path.components();
+        if parts.next() != Some(Component::Normal(MODEL_FOLDER.as_ref())) || entry.is_folder {
+            return Ok(());
+        }
+        let name = entries.add(parts.as_path(), entry)?;
+        let mut bytes = Vec::new();
+        // of what no bundle has the name is enough
+        let limit = bundle_file_limit(&name).unwrap_or(0);
+        content.take(limit).read_to_end(&mut bytes)?;
+        if limit > 0 && bytes.len() as u64 != entry.bytes {
+            return Err(io::Error::other(format!("{name} is cut off")));
+        }
+        files.insert(name, bytes);
+        Ok(())
+    });
+    let digest = digest.map_err(|error| anyhow::anyhow!("layer {}: {error}", layer.digest()))?.to_string();
+    anyhow::ensure!(digest == id, "layer {} unpacks to {digest}, its configuration says {id}", layer.digest());
+    Ok(())
 }
 
 #[cfg(test)]
@@ -171,6 +230,7 @@ mod tests {
     use artifact::{decode_envelope, encode_envelope, read_envelope_bytes, read_envelope_bytes_or_older};
     use features::{Fitter, PREPROCESSOR, Plan, Preprocessor, PreprocessorFile};
     use model::{Explainer, Linear, MODEL, Matrix, Model, ModelFile, ModelFileV1, Regressor, TargetTransform};
+    use predictor::Predictor;
     use schema::{Categories, PipelineConfig, Schema, Table, Values};
 
     use super::*;
@@ -309,5 +369,23 @@ mod tests {
     fn every_byte_of_a_model_is_guarded() {
         let sealed = encode_envelope(MODEL.into(), &model_file(preprocessor().feature_names())).unwrap();
         check_every_byte(&sealed, MODEL, use_model);
+    }
+
+    #[test]
+    fn labels_name_the_bundle_in_the_image() {
+        let bundle = BundleManifest::new("m", "s", Vec::new(), Vec::new(), &BundleFiles::new());
+        let config = |labels: &[(&str, &str)]| {
+            let labels: std::collections::HashMap<String, String> =
+                labels.iter().map(|(label, value)| ((*label).to_owned(), (*value).to_owned())).collect();
+            let inner = oci_spec::image::ConfigBuilder::default().labels(labels).build().unwrap();
+            let mut config = ImageConfiguration::default();
+            config.set_config(Some(inner));
+            check_labels(&config, &bundle).map_err(|error| error.to_string())
+        };
+        assert_eq!(config(&[(TITLE, "m"), (VERSION, &bundle.content_id)]), Ok(()));
+        let fault = config(&[(TITLE, "other"), (VERSION, &bundle.content_id)]).unwrap_err();
+        assert_eq!(fault, "its label org.opencontainers.image.title is other, and the bundle in it has m");
+        let fault = config(&[(TITLE, "m")]).unwrap_err();
+        assert!(fault.starts_with("its label org.opencontainers.image.version is missing"), "{fault}");
     }
 }

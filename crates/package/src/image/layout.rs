@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
-use artifact::Digest;
+use artifact::{Digest, TemporaryFolder, clear_abandoned_folders, is_too_dense, read_bounded};
 use flate2::{Compression, GzBuilder};
 use oci_spec::image::{
     Descriptor, DescriptorBuilder, ImageIndex, ImageIndexBuilder, ImageManifest, MediaType, SCHEMA_VERSION, Sha256Digest,
@@ -20,12 +20,18 @@ use serde::Serialize;
 const VERSION_FILE: &str = "oci-layout";
 const VERSION: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 const INDEX_FILE: &str = "index.json";
+/// How the folder that a layout is written to at first is called.
+const PREFIX: &str = ".image.";
 /// Under what name an image is found in a layout.
 pub(crate) const NAME: &str = "org.opencontainers.image.ref.name";
 /// What cosign takes an entry of a layout for.
 pub(crate) const KIND: &str = "kind";
-/// A blob larger than this is not read.
+/// Bytes of all blobs together: two servers, a bundle and what is signed.
 const MAX_BYTES: u64 = 2 << 30;
+/// Bytes of an index, a manifest, a configuration or a signature; registries take no more of a manifest.
+const MAX_DOCUMENT_BYTES: u64 = 4 << 20;
+/// More blobs than a layout of ours has.
+const MAX_BLOBS: usize = 1000;
 
 /// A layout in memory, to be written whole.
 #[derive(Debug, Default)]
@@ -80,10 +86,11 @@ impl Layout {
         }
         let tar = archive.into_inner()?;
         let diff_id = Digest::of_bytes(&tar).to_string();
-        // no time, no name, "unknown" system
-        let mut gzip = GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), Compression::best());
-        gzip.write_all(&tar)?;
-        Ok(Layer { descriptor: self.put(MediaType::ImageLayerGzip, gzip.finish()?)?, diff_id })
+        let mut packed = gzip(&tar, Compression::best())?;
+        if is_too_dense(tar.len() as u64, packed.len() as u64) {
+            packed = gzip(&tar, Compression::none())?;
+        }
+        Ok(Layer { descriptor: self.put(MediaType::ImageLayerGzip, packed)?, diff_id })
     }
 
     /// Adds an entry to the index that a reader begins with.
@@ -122,21 +129,39 @@ impl Layout {
     /// The content of a blob.
     pub(crate) fn blob(&self, descriptor: &Descriptor) -> anyhow::Result<&[u8]> {
         let digest = descriptor.digest();
-        self.blobs.get(digest.digest()).map(Vec::as_slice).with_context(|| format!("blob {digest} is missing"))
+        let bytes = self.blobs.get(digest.digest()).with_context(|| format!("blob {digest} is missing"))?;
+        let (found, stated) = (bytes.len() as u64, descriptor.size());
+        ensure!(found == stated, "blob {digest} has {found} bytes, what names it says {stated}");
+        Ok(bytes)
+    }
+
+    /// The content of a blob that is a document and no layer.
+    ///
+    /// # Errors
+    /// If it is missing, or larger than documents are.
+    pub(crate) fn document(&self, descriptor: &Descriptor) -> anyhow::Result<&[u8]> {
+        let bytes = self.blob(descriptor)?;
+        let found = bytes.len() as u64;
+        ensure!(
+            found <= MAX_DOCUMENT_BYTES,
+            "blob {} has {found} bytes; at most {MAX_DOCUMENT_BYTES} are read of it",
+            descriptor.digest()
+        );
+        Ok(bytes)
     }
 
     /// The manifests of the image, one a platform.
     pub(crate) fn manifests(&self) -> anyhow::Result<Vec<(Descriptor, ImageManifest)>> {
         let image = self.image()?;
         let descriptors = match image.media_type() {
-            MediaType::ImageIndex => ImageIndex::from_reader(self.blob(image)?)?.manifests().clone(),
+            MediaType::ImageIndex => ImageIndex::from_reader(self.document(image)?)?.manifests().clone(),
             MediaType::ImageManifest => vec![image.clone()],
             other => bail!("its index names something of type {other}"),
         };
         descriptors
             .into_iter()
             .map(|descriptor| {
-                let manifest = ImageManifest::from_reader(self.blob(&descriptor)?);
+                let manifest = ImageManifest::from_reader(self.document(&descriptor)?);
                 Ok((descriptor.clone(), manifest.with_context(|| format!("manifest {}", descriptor.digest()))?))
             })
             .collect()
@@ -149,7 +174,8 @@ impl Layout {
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         ensure!(is_layout(path), "{}: is not an OCI image layout (it has no {VERSION_FILE})", path.display());
         let index = path.join(INDEX_FILE);
-        let found = ImageIndex::from_file(&index).with_context(|| format!("{}: cannot be read", index.display()))?;
+        let found = ImageIndex::from_reader(read_bounded(&index, MAX_DOCUMENT_BYTES)?.as_slice())
+            .with_context(|| format!("{}: cannot be read", index.display()))?;
         let mut layout = Self { blobs: BTreeMap::new(), entries: found.manifests().clone() };
         let folder = path.join("blobs/sha256");
         let listed = fs::read_dir(&folder).with_context(|| format!("{}: cannot be read", folder.display()))?;
@@ -157,12 +183,15 @@ impl Layout {
         for entry in listed {
             let file = entry?.path();
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            total += fs::metadata(&file)?.len();
-            ensure!(total <= MAX_BYTES, "{}: is too large", path.display());
-            let bytes = fs::read(&file).with_context(|| format!("{}: cannot be read", file.display()))?;
-            let digest = Digest::of_bytes(&bytes);
+            ensure!(layout.blobs.len() < MAX_BLOBS, "{}: has more than {MAX_BLOBS} blobs", path.display());
+            // it is digested before it is kept: a file of one hole takes no memory
+            let length = fs::symlink_metadata(&file).ok().filter(fs::Metadata::is_file).map(|found| found.len());
+            let length = length.with_context(|| format!("{}: is not a file", file.display()))?;
+            total += length;
+            ensure!(total <= MAX_BYTES, "{}: has blobs of more than {MAX_BYTES} bytes", path.display());
+            let digest = Digest::of_file(&file)?.0;
             ensure!(digest.hex() == name, "{}: has another content (its digest is {digest})", file.display());
-            layout.blobs.insert(name, bytes);
+            layout.blobs.insert(name, read_bounded(&file, length)?);
         }
         Ok(layout)
     }
@@ -182,7 +211,7 @@ impl Layout {
         let parent = at.parent().context("--output needs a folder to be in")?;
         let io = |error: io::Error| anyhow::anyhow!("{}: cannot write it: {error}", path.display());
         fs::create_dir_all(parent).map_err(io)?;
-        let temporary = tempfile::Builder::new().prefix(".image.").tempdir_in(parent).map_err(io)?;
+        let temporary = TemporaryFolder::create(parent, PREFIX)?;
         let inside = temporary.path().join("image");
         let blobs = inside.join("blobs/sha256");
         fs::create_dir_all(&blobs).map_err(io)?;
@@ -192,11 +221,22 @@ impl Layout {
         }
         put(inside.join(VERSION_FILE), VERSION.as_bytes())?;
         put(inside.join(INDEX_FILE), &json(&index_of(self.entries.clone())?)?)?;
-        if at.exists() {
-            fs::rename(&at, temporary.path().join("replaced")).map_err(io)?;
-        }
-        fs::rename(&inside, &at).map_err(io)
+        Ok(temporary.put(&inside, &at)?)
     }
+}
+
+/// Clears the folders that killed programs left beside the layout at `path`.
+pub(crate) fn clear_abandoned(path: &Path) {
+    if let Some(parent) = std::path::absolute(path).ok().as_deref().and_then(Path::parent) {
+        clear_abandoned_folders(parent, PREFIX);
+    }
+}
+
+/// Compresses: no time, no name, "unknown" system.
+fn gzip(bytes: &[u8], level: Compression) -> io::Result<Vec<u8>> {
+    let mut gzip = GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), level);
+    gzip.write_all(bytes)?;
+    gzip.finish()
 }
 
 /// Whether an image layout is there.

@@ -9,7 +9,8 @@ use oci_client::{
     client::{ClientConfig, ClientProtocol},
     secrets::RegistryAuth,
 };
-use oci_spec::image::Descriptor;
+use oci_spec::image::{Descriptor, ImageManifest, MediaType};
+use serde_json::json;
 use tracking::choose_cryptography;
 
 use super::layout::Layout;
@@ -81,13 +82,54 @@ impl Repository {
     /// # Errors
     /// If something is not taken.
     pub(crate) async fn push_signature(&self, layout: &Layout, manifest: &Descriptor, tag: &str) -> anyhow::Result<()> {
-        let bytes = layout.blob(manifest)?;
-        let found = oci_spec::image::ImageManifest::from_reader(bytes)?;
+        let bytes = self.push_parts(layout, manifest).await?;
+        self.push_manifest(&self.tagged(tag), manifest, bytes).await
+    }
+
+    /// Pushes an artifact that refers to the image. A registry that does not list what refers to an image (it came with version 1.1 of the
+    /// distribution specification) gets the list under a tag, as the specification has it.
+    ///
+    /// # Errors
+    /// If something is not taken.
+    pub(crate) async fn push_referrer(&self, layout: &Layout, manifest: &Descriptor) -> anyhow::Result<()> {
+        let image = layout.image()?;
+        let found = ImageManifest::from_reader(layout.document(manifest)?)?;
+        if found.subject().as_ref().is_none_or(|subject| subject.digest() != image.digest()) {
+            // another image of the layout
+            return Ok(());
+        }
+        let bytes = self.push_parts(layout, manifest).await?;
+        let at = self.image.clone_with_digest(manifest.digest().to_string());
+        self.push_manifest(&at, manifest, bytes).await?;
+        let subject = self.image.clone_with_digest(image.digest().to_string());
+        let listed = self.client.pull_referrers(&subject, None).await;
+        let listed = listed.with_context(|| format!("{subject}: what refers to it cannot be listed"))?;
+        if listed.manifests.iter().any(|entry| entry.digest == manifest.digest().to_string()) {
+            return Ok(());
+        }
+        let mut entries = listed.manifests.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;
+        let mut entry = manifest.clone();
+        entry.set_annotations(None);
+        entries.push(serde_json::to_value(entry)?);
+        let index = json!({"schemaVersion": 2, "mediaType": MediaType::ImageIndex, "manifests": entries});
+        let mut list = Layout::default();
+        let index = list.put_json(MediaType::ImageIndex, &index)?;
+        let tag = format!("sha256-{}", image.digest().digest());
+        self.push_manifest(&self.tagged(&tag), &index, list.blob(&index)?).await
+    }
+
+    /// Pushes what a manifest names; returns its bytes.
+    async fn push_parts<'a>(&self, layout: &'a Layout, manifest: &Descriptor) -> anyhow::Result<&'a [u8]> {
+        let bytes = layout.document(manifest)?;
+        let found = ImageManifest::from_reader(bytes)?;
         for blob in std::iter::once(found.config()).chain(found.layers()) {
             self.push_blob(layout, blob).await?;
         }
-        let at = Reference::with_tag(self.image.registry().into(), self.image.repository().into(), tag.to_owned());
-        self.push_manifest(&at, manifest, bytes).await
+        Ok(bytes)
+    }
+
+    fn tagged(&self, tag: &str) -> Reference {
+        Reference::with_tag(self.image.registry().into(), self.image.repository().into(), tag.to_owned())
     }
 
     async fn push_blob(&self, layout: &Layout, blob: &Descriptor) -> anyhow::Result<()> {

@@ -1,12 +1,13 @@
 //! Keys: ECDSA over P-256 with SHA-256, in PEM files as openssl and cosign write them.
 
-use std::path::Path;
+use std::{fs::File, io::Read, path::Path};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ring::{
+    digest::{SHA256, digest},
     rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, UnparsedPublicKey},
+    signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey},
 };
 
 use super::cosign_key;
@@ -18,16 +19,23 @@ const SPKI_P256: [u8; 26] = [
 ];
 /// How a key in a variable is named.
 const VARIABLE: &str = "env:";
+/// Bytes of the text of a key: those that there are have less than a thousand.
+const MAX_KEY_BYTES: u64 = 1 << 16;
 
 /// The text of the key that is named: a file, or `env:VARIABLE`.
 ///
 /// # Errors
 /// If there is none.
 pub(crate) fn given(named: &str) -> anyhow::Result<String> {
-    match named.strip_prefix(VARIABLE) {
-        Some(variable) => cli::variable(variable).with_context(|| format!("--key {named}: the variable is not set")),
-        None => std::fs::read_to_string(named).with_context(|| format!("--key {named}: cannot be read")),
+    if let Some(variable) = named.strip_prefix(VARIABLE) {
+        return cli::variable(variable).with_context(|| format!("--key {named}: the variable is not set"));
     }
+    // a pipe is read, too: a key may come from a program that keeps it
+    let mut text = String::new();
+    let read = File::open(named).and_then(|file| file.take(MAX_KEY_BYTES + 1).read_to_string(&mut text));
+    let read = read.with_context(|| format!("--key {named}: cannot be read"))?;
+    ensure!(read as u64 <= MAX_KEY_BYTES, "--key {named}: has more than {MAX_KEY_BYTES} bytes and is no key");
+    Ok(text)
 }
 
 /// The file of the key that is named, if it is one.
@@ -67,6 +75,13 @@ impl PrivateKey {
         Ok(Self { pair, random })
     }
 
+    /// The key that verifies what this one signs.
+    pub(crate) fn public(&self) -> PublicKey {
+        let mut point = [0; 65];
+        point.copy_from_slice(self.pair.public_key().as_ref());
+        PublicKey(point)
+    }
+
     /// The signature, in base64.
     ///
     /// # Errors
@@ -90,11 +105,16 @@ impl PublicKey {
         Self::read(&given(named)?).with_context(|| format!("--key {named}"))
     }
 
-    fn read(text: &str) -> anyhow::Result<Self> {
+    pub(crate) fn read(text: &str) -> anyhow::Result<Self> {
         let (label, body) = pem(text)?;
         ensure!(label == "PUBLIC KEY", "is of kind \"{label}\"; a signature is verified by the PUBLIC KEY");
         let point = body.strip_prefix(&SPKI_P256[..]).context("is no P-256 key")?;
         Ok(Self(point.try_into().map_err(|_| anyhow!("is no P-256 key"))?))
+    }
+
+    /// What names the key in a Sigstore bundle, as cosign has it: SHA-256 of its SubjectPublicKeyInfo, in base64.
+    pub(crate) fn hint(&self) -> String {
+        STANDARD.encode(digest(&SHA256, &[&SPKI_P256[..], &self.0].concat()))
     }
 
     /// Whether a signature in base64 is this key's of these bytes.

@@ -28,11 +28,45 @@ fn tool(name: &str, args: &[&str]) -> String {
     told
 }
 
-fn tool_says(name: &str, args: &[&str]) -> (bool, String) {
+/// What has cosign read Sigstore bundles without asking anyone: no log, and nobody's certificates.
+fn new_form(workspace: &Workspace) -> [String; 4] {
+    workspace.write("root.json", r#"{"mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1"}"#);
+    let root = workspace.path("root.json").display().to_string();
+    ["--new-bundle-format".into(), "--insecure-ignore-tlog=true".into(), "--trusted-root".into(), root]
+}
+
+/// Puts the legacy signature of another key beside the Sigstore bundle in `image/`; what is said of that.
+fn mixed_layout(workspace: &Workspace) -> String {
+    let public = key("key.pub");
+    let index = workspace.json("image/index.json");
+    let mut command = workspace.command("package");
+    command.args(["sign", "image", "--key", &key("cosign.key")]).env("COSIGN_PASSWORD", "secret");
+    let before = workspace.path("before");
+    assert!(Command::new("cp").arg("-r").arg(workspace.path("image")).arg(&before).status().unwrap().success());
+    assert!(command.output().unwrap().status.success());
+    let mut mixed = workspace.json("image/index.json");
+    mixed["manifests"][2] = index["manifests"][2].clone();
+    for (path, content) in files(&before.join("blobs")) {
+        fs::write(workspace.path("image/blobs").join(path), content).unwrap();
+    }
+    workspace.write("image/index.json", mixed.to_string());
+    workspace.fails(1, &format!("package verify image --key {public}"))
+}
+
+fn cosign_command() -> Command {
+    Command::new(program("cosign"))
+}
+
+/// A tool, where scripts/delivery_tools.sh put it, or on the PATH.
+fn program(name: &str) -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache"))).expect("a home");
     let ours = cache.join("house-price-predictor/tools/bin").join(name);
-    let output = Command::new(if ours.exists() { ours } else { name.into() }).args(args).stdin(Stdio::null()).output();
+    if ours.exists() { ours } else { name.into() }
+}
+
+fn tool_says(name: &str, args: &[&str]) -> (bool, String) {
+    let output = Command::new(program(name)).args(args).stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|error| panic!("{name}: {error}; scripts/delivery_tools.sh installs it"));
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     (output.status.success(), text)
@@ -168,24 +202,58 @@ fn signatures_are_verified_by_cosign_and_cosigns_keys_sign() {
 
     // a file
     let archive = format!("{}.tar.gz", bundle(&workspace));
-    assert!(
-        workspace
-            .fails(1, &format!("package verify {archive} --key {public}"))
-            .contains(".sig is missing: it is not signed")
-    );
+    assert!(workspace.fails(1, &format!("package verify {archive} --key {public}")).contains(".sig: it is not signed"));
     workspace.ok(&format!("package sign {archive} --key {private}"));
-    workspace.ok(&format!("package verify {archive} --key {public}"));
-    let signature = path(&format!("{archive}.sig"));
-    tool("cosign", &["verify-blob", "--key", &public, "--signature", &signature, offline, &path(&archive)]);
+    let verify = format!("package verify {archive} --key {public}");
+    assert!(workspace.ok(&verify).contains("; signed by the key (Sigstore bundle and legacy signature)"));
+    let (signature, bundle_file) = (format!("{archive}.sig"), format!("{archive}.sigstore.json"));
+    tool("cosign", &["verify-blob", "--key", &public, "--signature", &path(&signature), offline, &path(&archive)]);
+    let new = new_form(&workspace);
+    let new: Vec<&str> = new.iter().map(String::as_str).collect();
+    let of_bundle = |public: &str| {
+        let beside = path(&bundle_file);
+        tool_says("cosign", &[&["verify-blob", "--key", public, "--bundle", &beside], &new[..], &[&path(&archive)]].concat())
+    };
+    let (content, told_of) = of_bundle(&public);
+    assert!(content, "{told_of}");
+    assert!(!of_bundle(&key("cosign.pub")).0, "another key");
     let said = workspace.fails(1, &format!("package verify {archive} --key {}", key("cosign.pub")));
     assert!(said.contains("its signature is not this key's of this content"), "{said}");
+    // either form alone will do; two that disagree will not
+    let both = [workspace.bytes(&signature), workspace.bytes(&bundle_file)];
+    fs::remove_file(workspace.path(&signature)).unwrap();
+    assert!(workspace.ok(&verify).contains("; signed by the key (Sigstore bundle)"));
+    fs::remove_file(workspace.path(&bundle_file)).unwrap();
+    workspace.write(&signature, &both[0]);
+    assert!(workspace.ok(&verify).contains("; signed by the key (legacy signature)"));
+    workspace.write("other", "other");
+    workspace.ok(&format!("package sign other --key {private}"));
+    workspace.write(&bundle_file, workspace.bytes("other.sigstore.json"));
+    let said = workspace.fails(1, &verify);
+    assert!(said.contains(".sigstore.json: its signature is of another content"), "{said}");
+    workspace.write(&bundle_file, &both[1]).write(&signature, workspace.bytes("other.sig"));
+    let said = workspace.fails(1, &verify);
+    assert!(said.contains(".sig: its signature is not this key's of this content"), "{said}");
+    workspace.write(&signature, vec![b'x'; 2 << 20]);
+    assert!(workspace.fails(1, &verify).contains("at most 1048576 are read of such a file"));
+    // what cosign signs is verified here
+    let cosign = key("cosign.key");
+    let other = format!("{archive}.other.tar.gz");
+    workspace.write(&other, workspace.bytes(&archive));
+    let mut command = cosign_command();
+    command.args(["sign-blob", "--yes", "--key", &cosign, "--new-bundle-format", "--tlog-upload=false", "--bundle"]);
+    command.arg(path(&format!("{other}.sigstore.json"))).arg(path(&other)).env("COSIGN_PASSWORD", "secret");
+    assert!(command.output().unwrap().status.success());
+    let said = workspace.ok(&format!("package verify {other} --key {}", key("cosign.pub")));
+    assert!(said.contains("; signed by the key (Sigstore bundle)"), "{said}");
     let said = workspace.fails(2, &format!("package verify {} --key {public}", bundle(&workspace)));
     assert!(said.contains("--key: a bundle is signed as .tar.gz"), "{said}");
 
     // an image in its folder, its digest staying what it was
     assert!(workspace.fails(1, &format!("package verify image --key {public}")).contains("it is not signed"));
     workspace.ok(&format!("package sign image --key {private}"));
-    assert!(workspace.ok(&format!("package verify image --key {public}")).contains("; signed by the key"));
+    let said = workspace.ok(&format!("package verify image --key {public}"));
+    assert!(said.contains("; signed by the key (Sigstore bundle and legacy signature)"), "{said}");
     tool("cosign", &["verify", "--key", &public, offline, "--local-image", &path("image")]);
     let (content, _) =
         tool_says("cosign", &["verify", "--key", &key("cosign.pub"), offline, "--local-image", &path("image")]);
@@ -216,6 +284,20 @@ fn signatures_are_verified_by_cosign_and_cosigns_keys_sign() {
     tool("cosign", &["verify", "--key", &key("cosign.pub"), offline, &pinned]);
     let (content, said) = tool_says("cosign", &["verify", "--key", &public, offline, &pinned]);
     assert!(!content, "{said}");
+    // cosign 2.5 reads Sigstore bundles of images as attestations
+    let attested = |public: &str| {
+        let what = ["verify-attestation", "--key", public, "--type", "https://sigstore.dev/cosign/sign/v1"];
+        tool_says("cosign", &[&what[..], &new[..], &[&pinned]].concat())
+    };
+    let (content, said) = attested(&key("cosign.pub"));
+    assert!(content, "{said}");
+    assert!(!attested(&public).0, "another key");
+    // what refers to the image already stays in the registry's list
+    workspace.ok(&format!("package sign image --key {private} --push {name}:1"));
+    assert!(attested(&public).0 && attested(&key("cosign.pub")).0);
+    // a layout whose two signatures are not of one key
+    let said = mixed_layout(&workspace);
+    assert!(said.contains("legacy signature: its signature is not this key's of this content"), "{said}");
     let said = workspace.fails(2, &format!("package verify {archive} --key nowhere.pub"));
     assert!(said.contains("--key nowhere.pub: cannot be read"), "{said}");
     let said = workspace.fails(2, &format!("package sign nowhere --key {private}"));
