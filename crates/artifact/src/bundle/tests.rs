@@ -95,7 +95,7 @@ fn what_is_written_is_read() {
         write_bundle_folder(&directory, &files).unwrap();
         assert!(read_bundle(&archive).unwrap() == files && read_bundle(&directory).unwrap() == files);
     }
-    assert_eq!(fault(&with(&[])[..40]), "unexpected end of file");
+    assert_eq!(fault(&with(&[])[..40]), "incomplete deflate stream");
     // as tar pads its last block
     let mut padded = tar(&sound().iter().map(|(path, content)| file(path, content)).collect::<Vec<_>>());
     padded.resize(padded.len().next_multiple_of(10240) + 10240, 0);
@@ -155,7 +155,7 @@ fn what_unpacks_to_far_more_than_it_is_is_refused() {
 fn headers_that_lead_on_are_not_read() {
     let long = |kind, stated| Entry { path: "././@LongLink", kind, stated, content: b"x" };
     assert_eq!(fault(&whole(&[long(b'L', 1 << 40)])), "it has a path of 1099511627776 bytes; 1024 are the most");
-    assert_eq!(fault(&whole(&[long(b'L', 1), long(b'L', 1)])), "././@LongLink is not a file");
+    assert_eq!(fault(&whole(&[long(b'L', 1), long(b'L', 1)])), "x is not a file");
     assert_eq!(fault(&whole(&[long(b'L', 1)])), "a name is followed by no file");
     for kind in *b"KxgSV1234567" {
         let said = fault(&whole(&[long(kind, 1 << 40)]));
