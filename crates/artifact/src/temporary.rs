@@ -1,7 +1,7 @@
 //! Folders that vanish with their program; if it was killed, the next one clears them.
 //!
 //! The folder of the system for temporary files can be written by everyone: a name there proves nothing. What is cleared is a folder (no link
-//! to one) of this user, under a name of the form that is made here, with a lock file in it that no living program holds.
+//! to one) of this user, under a name of the form that is made here, that no living program has locked.
 
 use std::{
     fs::{self, File, Metadata, TryLockError},
@@ -11,14 +11,12 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{ArtifactError, bounded::open_regular};
+use crate::ArtifactError;
 
 /// How folders among the system's temporary files are called.
 const PREFIX: &str = "house-price-predictor.";
 /// Letters and digits behind the prefix.
 const RANDOM: usize = 6;
-/// The file that is locked as long as the folder is in use.
-const LOCK: &str = "lock";
 /// Where something waits that is being replaced, on systems that cannot exchange two folders at once.
 const REPLACED: &str = "replaced";
 /// Attempts to make a folder beside programs that clear.
@@ -51,10 +49,10 @@ impl TemporaryFolder {
         let mut last = io::Error::other("other programs clear it again and again");
         for _ in 0..ATTEMPTS {
             let folder = tempfile::Builder::new().prefix(prefix).rand_bytes(RANDOM).tempdir_in(parent).map_err(fault())?;
-            let path = folder.path().join(LOCK);
-            match File::create_new(&path) {
+            // the folder itself is locked: a file in it might be removed before the rest
+            match File::open(folder.path()) {
                 // where a file system has no locks, nothing is cleared either
-                Ok(lock) if !matches!(lock.try_lock(), Err(TryLockError::WouldBlock)) && path.exists() => {
+                Ok(lock) if !matches!(lock.try_lock(), Err(TryLockError::WouldBlock)) && folder.path().exists() => {
                     return Ok(Self { folder, _lock: lock });
                 }
                 Ok(_) => {}
@@ -129,12 +127,7 @@ fn clear_folder(path: &Path, parent: &Path) -> io::Result<()> {
     if !found.is_dir() || !is_own(&found) {
         return Ok(());
     }
-    let lock = match open_regular(&path.join(LOCK)) {
-        Ok(lock) => lock,
-        // its program was killed before it made the lock: then it is empty
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return fs::remove_dir(path),
-        Err(error) => return Err(error),
-    };
+    let lock = File::open(path)?;
     if lock.try_lock().is_err() {
         return Ok(());
     }
@@ -192,7 +185,6 @@ mod tests {
     fn abandoned(parent: &Path, name: &str) -> PathBuf {
         let path = parent.join(name);
         fs::create_dir_all(path.join("bundle")).unwrap();
-        fs::write(path.join(LOCK), "").unwrap();
         path
     }
 
@@ -202,15 +194,13 @@ mod tests {
         let living = TemporaryFolder::create(parent.path(), ".bundle.").unwrap();
         abandoned(parent.path(), ".bundle.k1ll3d");
         fs::create_dir(parent.path().join(".bundle.3mpty0")).unwrap();
-        // names that are not made here, and folders without a lock
+        // names that are not made here
         for name in [".bundle.backup1", ".bundle.a.b.c.", "bundle.k1ll3d", ".image.k1ll3d"] {
             abandoned(parent.path(), name);
         }
-        fs::create_dir_all(parent.path().join(".bundle.f0re1g/mine")).unwrap();
         let second = TemporaryFolder::create(parent.path(), ".bundle.").unwrap();
         let name = |folder: &TemporaryFolder| folder.path().file_name().unwrap().to_str().unwrap().to_owned();
-        let kept =
-            [".bundle.a.b.c.", ".bundle.backup1", ".bundle.f0re1g", ".image.k1ll3d", "bundle.k1ll3d"].map(String::from);
+        let kept = [".bundle.a.b.c.", ".bundle.backup1", ".image.k1ll3d", "bundle.k1ll3d"].map(String::from);
         let mut expected: Vec<String> = kept.into_iter().chain([name(&living), name(&second)]).collect();
         expected.sort();
         assert_eq!(names(parent.path()), expected);
@@ -226,10 +216,9 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let precious = abandoned(parent.path(), "precious");
         symlink(&precious, parent.path().join(".bundle.l1nked")).unwrap();
-        // a lock that is a link, or a pipe that would be waited for
+        // a pipe that would be waited for
         let trap = parent.path().join(".bundle.tr4p00");
-        fs::create_dir(&trap).unwrap();
-        assert!(std::process::Command::new("mkfifo").arg(trap.join(LOCK)).status().unwrap().success());
+        assert!(std::process::Command::new("mkfifo").arg(&trap).status().unwrap().success());
         abandoned(parent.path(), ".bundle.k1ll3d");
         let mode = |mode| fs::set_permissions(parent.path(), fs::Permissions::from_mode(mode)).unwrap();
         mode(0o777);
