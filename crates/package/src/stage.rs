@@ -134,18 +134,7 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     summary.archive = Some(archive);
     summary.card = Some(card_page);
     summary.content_id = Some(&packed.manifest.content_id);
-    let inputs: Vec<FileEntry> = [
-        config.trained.join("model.bin"),
-        metrics_path,
-        lineage.preprocessor.clone(),
-        lineage.model_config.clone(),
-        lineage.predictions.clone(),
-        lineage.cleaned.clone(),
-        config.serve.clone(),
-    ]
-    .iter()
-    .map(|path| FileEntry::of(path))
-    .collect::<Result<_, _>>()?;
+    let inputs = input_files(config, &lineage, metrics_path)?;
     let settings = Digest::of_json(&config.pipeline.package);
     let there = folder.exists() && read_bundle(folder).is_ok_and(|found| found == packed.files);
     let replayed = Manifest::read_beside(archive).unwrap_or(None).is_some_and(|manifest| {
@@ -195,6 +184,20 @@ fn told(status: &str, folder: &Path, judgement: &Judgement, record: &RunRecord) 
         judgement.lines(),
         folder.display()
     )
+}
+
+/// The files that a bundle is made of and the server that is asked, as they are now.
+fn input_files(config: &Config, lineage: &Lineage, metrics: PathBuf) -> anyhow::Result<Vec<FileEntry>> {
+    let files = [
+        config.trained.join("model.bin"),
+        metrics,
+        lineage.preprocessor.clone(),
+        lineage.model_config.clone(),
+        lineage.predictions.clone(),
+        lineage.cleaned.clone(),
+        config.serve.clone(),
+    ];
+    Ok(files.iter().map(|path| FileEntry::of(path)).collect::<Result<_, _>>()?)
 }
 
 /// Serves the bundle from a folder that is gone afterwards: nothing is written where bundles are kept before it was seen to be served.
