@@ -115,7 +115,9 @@ pub(crate) async fn receive(
         if let Some(arrival) = &arrival {
             arrival.add(part.len())?;
         }
-        received.add(part).map_err(|_| Refusal::busy(StatusCode::SERVICE_UNAVAILABLE, "there is no memory for the body", 1))?;
+        received
+            .add(part)
+            .map_err(|_| Refusal::busy(StatusCode::SERVICE_UNAVAILABLE, "there is no memory for the body", 1))?;
     }
     if let Some(arrival) = &arrival {
         arrival.complete()?;

@@ -202,7 +202,7 @@ fn work_ends_when_the_client_leaves_or_the_time_is_over() {
     let idle = |served: &Served| {
         let before = served.processor_time();
         thread::sleep(Duration::from_millis(500));
-        served.processor_time() - before < Duration::from_millis(100)
+        served.processor_time() < before + Duration::from_millis(100)
     };
     // the time is over
     let (status, message) = served.text(LIST, JSON, body.clone());
@@ -221,7 +221,7 @@ fn work_ends_when_the_client_leaves_or_the_time_is_over() {
         client.write_all(head.as_bytes()).unwrap();
         client.write_all(&body).unwrap();
         let before = served.processor_time();
-        while served.processor_time() - before < Duration::from_millis(200) {
+        while served.processor_time() < before + Duration::from_millis(200) {
             thread::sleep(Duration::from_millis(10));
         }
         // one batch at a time: while this one is worked on, another is refused
@@ -249,7 +249,7 @@ fn a_long_answer_is_whole_and_waits_on_the_disk() {
             break;
         }
         // every row has one interval, and no other list of numbers
-        rows += chunk[..count].iter().filter(|byte| **byte == b'{').count();
+        rows += String::from_utf8_lossy(&chunk[..count]).matches('{').count();
         read += count as u64;
     }
     assert_eq!(read, length);
