@@ -1,4 +1,4 @@
-//! Files that are read whole, up to a limit: whoever made one does not decide how much memory reading it takes.
+//! Files that are read whole, up to a limit in bytes.
 
 use std::{
     fs::{File, OpenOptions},

@@ -19,8 +19,8 @@ const ENDS: [&str; 3] = [".tar.gz", ".card.html", ".card.md"];
 /// Reads the files of a bundle, folder or archive. [`BundleManifest::of`](crate::BundleManifest::of) checks them again.
 ///
 /// # Errors
-/// If it is absent, or cannot be a bundle: each file has its largest size, nothing is kept in memory before its digest is known to be the
-/// listed one, and paths must stay inside.
+/// If it is absent or cannot be a bundle. Each file has its largest size, and paths must stay inside. Nothing is kept in memory before its
+/// digest is known to be the listed one.
 pub fn read_bundle(path: &Path) -> Result<BundleFiles, ArtifactError> {
     if !path.exists() {
         let hint = "Name a bundle's folder or its .tar.gz".to_owned();

@@ -33,7 +33,7 @@ pub fn write_bundle_archive(path: &Path, folder: &str, files: &BundleFiles) -> R
     if !is_too_dense(bytes, file.bytes()) {
         return file.commit();
     }
-    // a forest of trees that are all alike: no reader would take it for anything but a trap
+    // a forest of trees that are all alike: packed, it would be refused when it is read
     drop(file);
     pack(path, folder, files, Compression::none()).map_err(ArtifactError::io(path, "write it"))?.commit()
 }

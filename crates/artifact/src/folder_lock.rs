@@ -50,8 +50,8 @@ pub fn lock_to_write(folders: &[&Path], waiting: Waiting) -> Result<FolderLocks,
     Ok(FolderLocks { _files: files })
 }
 
-/// Waits until no other program writes what the file at `path` was made of, and holds the folders of it: for reading, the file's own folder
-/// and those of the stages before it, as far as the manifests tell. A folder that cannot be locked is read without.
+/// Waits until no other program writes the file at `path` or what it was made from, and holds their folders for reading. They are the file's
+/// own folder and those of the stages before it that the manifests name. A folder that cannot be locked is read without a lock.
 pub fn lock_to_read(path: &Path, waiting: Waiting) -> FolderLocks {
     let own = hold(vec![folder_of(path)], waiting);
     let mut folders = Vec::new();

@@ -17,13 +17,13 @@ const MAX_STAGES: usize = 8;
 /// The files that a run reads and writes. Each has a label for messages: its flag, or what it is to a flag.
 #[derive(Clone, Debug, Default)]
 pub struct RunPaths {
-    inputs: Vec<Labelled>,
-    outputs: Vec<(Labelled, Extent)>,
+    inputs: Vec<PathLabel>,
+    outputs: Vec<(PathLabel, Extent)>,
 }
 
 /// A path as it was typed.
 #[derive(Clone, Debug)]
-struct Labelled {
+struct PathLabel {
     label: String,
     path: PathBuf,
 }
@@ -47,11 +47,11 @@ impl RunPaths {
     /// Adds a file that is read, or a folder that is read as a whole.
     #[must_use]
     pub fn input(mut self, label: &str, path: &Path) -> Self {
-        self.inputs.push(Labelled { label: label.to_owned(), path: path.to_owned() });
+        self.inputs.push(PathLabel { label: label.to_owned(), path: path.to_owned() });
         self
     }
 
-    /// Adds a file that a stage wrote and this run reads: with its manifest, and with every file that the manifests behind it name, back
+    /// Adds a file that a stage wrote and this run reads, with its manifest. Every file that the manifests before it name is added, too, back
     /// to the raw table.
     #[must_use]
     pub fn stage_input(self, label: &str, path: &Path) -> Self {
@@ -113,15 +113,15 @@ impl RunPaths {
     }
 
     fn written(mut self, label: &str, path: &Path, extent: Extent) -> Self {
-        self.outputs.push((Labelled { label: label.to_owned(), path: path.to_owned() }, extent));
+        self.outputs.push((PathLabel { label: label.to_owned(), path: path.to_owned() }, extent));
         self
     }
 
     /// Compares every output with every input and with every other output.
     ///
     /// # Errors
-    /// Names both, as typed, if they are the same file, if an output lies in a folder that is read or an input in one that is replaced, and
-    /// an output that is there and is no file.
+    /// If two of them are the same file, an output lies in a folder that is read, or an input in one that is replaced. Both are named as
+    /// typed. If an output exists and cannot be replaced by a file.
     pub fn check(&self) -> Result<(), ArtifactError> {
         let inputs: Vec<Place> = self.inputs.iter().map(|input| Place::of(&input.path)).collect();
         let outputs: Vec<Place> = self.outputs.iter().map(|(output, _)| Place::of(&output.path)).collect();
@@ -138,7 +138,7 @@ impl RunPaths {
     }
 }
 
-impl Labelled {
+impl PathLabel {
     fn text(&self) -> String {
         format!("{} {}", self.label, self.path.display())
     }
@@ -146,8 +146,8 @@ impl Labelled {
 
 /// That writing an output does not change an input.
 fn check_input_and_output(
-    (input, read): (&Labelled, &Place),
-    (output, written): (&Labelled, &Place),
+    (input, read): (&PathLabel, &Place),
+    (output, written): (&PathLabel, &Place),
     extent: Extent,
 ) -> Result<(), ArtifactError> {
     if written.is(read) {
@@ -167,8 +167,8 @@ fn check_input_and_output(
 
 /// That two outputs do not change each other.
 fn check_outputs(
-    (first, first_place, first_extent): (&Labelled, &Place, Extent),
-    (second, second_place, second_extent): (&Labelled, &Place, Extent),
+    (first, first_place, first_extent): (&PathLabel, &Place, Extent),
+    (second, second_place, second_extent): (&PathLabel, &Place, Extent),
 ) -> Result<(), ArtifactError> {
     if [first_extent, second_extent].contains(&Extent::NewFiles) {
         return Ok(());
@@ -188,7 +188,7 @@ fn check_outputs(
 }
 
 /// That what is there can be replaced by what is written.
-fn check_kind(output: &Labelled, place: &Place, extent: Extent) -> Result<(), ArtifactError> {
+fn check_kind(output: &PathLabel, place: &Place, extent: Extent) -> Result<(), ArtifactError> {
     let refusal = |problem| Err(ArtifactError::UnfitOutput { output: output.text(), problem });
     let is_other = |is_fit: fn(&fs::Metadata) -> bool| fs::metadata(&place.target).is_ok_and(|found| !is_fit(&found));
     match extent {

@@ -12,8 +12,8 @@ use crate::{Digest, digest::Hashing};
 
 /// Bytes that may be unpacked however few they were packed in.
 const FREE_BYTES: u64 = 16 << 20;
-/// Beyond them, bytes that may be unpacked for each packed one: models are packed to a half or a fifth, pages of text to a twentieth, and a
-/// thousandth is what gzip can do with zeros alone.
+/// Beyond them, bytes that may be unpacked for each packed one. Models are packed to a half or a fifth, pages of text to a twentieth. gzip
+/// packs zeros to a thousandth.
 const MAX_RATIO: u64 = 32;
 /// Bytes of a path that has a header of its own (GNU); longer ones are in no file of ours.
 const MAX_PATH_BYTES: u64 = 1024;
@@ -43,15 +43,15 @@ pub struct PackedEntry<'a> {
 /// Calls `visit` with every entry of a gzip-compressed tar and a reader of its content; returns the digest of the unpacked tar.
 ///
 /// # Errors
-/// If the file is damaged, is neither a plain file nor a folder in some entry, exceeds a limit, unpacks to far more bytes than it has, or goes
-/// on behind its end; or if `visit` refuses an entry.
+/// If the file is damaged, exceeds a limit, unpacks to far more bytes than it has, or goes on behind its end. If an entry is neither a plain
+/// file nor a folder, or `visit` refuses it.
 pub fn visit_packed(
     packed: impl Read,
     limits: PackedLimits,
     visit: &mut dyn FnMut(PackedEntry, &mut dyn Read) -> io::Result<()>,
 ) -> io::Result<Digest> {
-    let gzip = GzDecoder::new(BufReader::new(Counted { input: packed, bytes: 0 }));
-    let mut archive = tar::Archive::new(Unpacked { gzip, limit: limits.bytes, bytes: 0, digest: Hashing::default() });
+    let gzip = GzDecoder::new(BufReader::new(CountingReader { input: packed, bytes: 0 }));
+    let mut archive = tar::Archive::new(BoundedReader { gzip, limit: limits.bytes, bytes: 0, digest: Hashing::default() });
     let (mut count, mut long_path) = (0, None);
     // raw: long names and extended headers would be read whole, whatever size they state
     for entry in archive.entries()?.raw(true) {
@@ -85,7 +85,7 @@ fn read_path(entry: &mut impl Read, bytes: u64) -> io::Result<PathBuf> {
 }
 
 /// Reads to the end, where checksums stand, and makes sure that it is one.
-fn finish<R: Read>(mut unpacked: Unpacked<R>) -> io::Result<Digest> {
+fn finish<R: Read>(mut unpacked: BoundedReader<R>) -> io::Result<Digest> {
     let (mut buffer, mut padding) = ([0; 4096], 0);
     loop {
         let read = unpacked.read(&mut buffer)?;
@@ -106,12 +106,12 @@ pub fn is_too_dense(unpacked: u64, packed: u64) -> bool {
 }
 
 /// Counts what is read.
-struct Counted<R> {
+struct CountingReader<R> {
     input: R,
     bytes: u64,
 }
 
-impl<R: Read> Read for Counted<R> {
+impl<R: Read> Read for CountingReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.input.read(buffer)?;
         self.bytes += read as u64;
@@ -120,14 +120,14 @@ impl<R: Read> Read for Counted<R> {
 }
 
 /// Bounds what is unpacked, and digests it.
-struct Unpacked<R> {
-    gzip: GzDecoder<BufReader<Counted<R>>>,
+struct BoundedReader<R> {
+    gzip: GzDecoder<BufReader<CountingReader<R>>>,
     limit: u64,
     bytes: u64,
     digest: Hashing,
 }
 
-impl<R: Read> Read for Unpacked<R> {
+impl<R: Read> Read for BoundedReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.gzip.read(buffer)?;
         self.bytes += read as u64;

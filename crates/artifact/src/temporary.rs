@@ -1,7 +1,7 @@
 //! Folders that vanish with their program; if it was killed, the next one clears them.
 //!
-//! The folder of the system for temporary files can be written by everyone: a name there proves nothing. What is cleared is a folder (no link
-//! to one) of this user, under a name of the form that is made here, that no living program has locked.
+//! The folder of the system for temporary files can be written by everyone: a name there proves nothing. Only a folder of this user is cleared,
+//! and no link. Its name must have the form that is made here, and no living program may have locked it.
 
 use std::{
     fs::{self, File, Metadata, TryLockError},

@@ -57,7 +57,7 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     let (preprocessor, reference) = learn(config, progress)?;
     progress.detail(format!("{} features learned after {} ms", preprocessor.feature_names().len(), clock.elapsed_ms()));
     let (file, rows) = transform(config, &preprocessor, progress)?;
-    // nobody waits for a folder while he holds another
+    // a program that holds a folder waits for no other
     drop(reading);
     let folders = [&config.output, &config.preprocessor].map(|path| path.parent().unwrap_or(Path::new("")));
     let _locks = lock_to_write(&folders, &waiting)?;

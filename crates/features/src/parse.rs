@@ -111,8 +111,11 @@ fn tokens(text: &str) -> Result<Vec<(usize, Token)>, SyntaxError> {
                 }
             }
             let number: String = characters[i..end].iter().collect();
-            let value = number.parse().ok().filter(|value: &f64| value.is_finite());
-            let value = value.ok_or_else(|| SyntaxError::new(at, format!("\"{number}\" is not a finite number")))?;
+            let refusal = |kind: &str| SyntaxError::new(at, format!("\"{number}\" is not a {kind}"));
+            let value: f64 = number.parse().map_err(|_| refusal("number"))?;
+            if !value.is_finite() {
+                return Err(refusal("finite number"));
+            }
             tokens.push((at, Token::Number(value)));
             i = end;
         } else if character.is_alphabetic() || character == '_' {

@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use artifact::{BundleFiles, BundleManifest, Digest, RunPaths, read_bounded, read_bundle, write_atomically};
+use artifact::{BundleFiles, BundleManifest, Digest, RunPaths, read_bounded, write_atomically};
 use cli::{Outcome, Progress};
 use oci_spec::image::{
     Arch, ConfigBuilder, Descriptor, HistoryBuilder, ImageConfigurationBuilder, ImageManifestBuilder, MediaType, Os,
@@ -24,7 +24,7 @@ use serde::Serialize;
 use crate::{
     args::ImageArgs,
     signature::{is_legacy, tag_of},
-    verify::{TITLE, VERSION},
+    verify::{TITLE, VERSION, read_sound_bundle},
 };
 use layout::{Entry, KIND, Layer, Layout, NAME, index_of};
 use provenance::Material;
@@ -63,7 +63,7 @@ pub(crate) fn image(args: &ImageArgs, progress: &Progress) -> anyhow::Result<Out
     let push = args.push.as_deref().map(registry::parse).transpose()?;
     let (sbom_path, provenance_path) = check_paths(args)?;
     layout::clear_abandoned(&args.output);
-    let files = read_bundle(&args.bundle)?;
+    let files = read_sound_bundle(&args.bundle)?;
     let (bundle, _) = open_bundle(&files)
         .map_err(|fault| cli::No(format!("{}: is not a sound bundle: {fault}", args.bundle.display())))?;
     let lock = match &args.lock {

@@ -68,10 +68,7 @@ fn verify_bundle(path: &Path, key: Option<&PublicKey>) -> anyhow::Result<Outcome
         "--key: a bundle is signed as .tar.gz, and {} is a folder",
         path.display()
     );
-    let files = read_bundle(path).map_err(|error| match error {
-        ArtifactError::NotABundle { .. } => No(error.to_string()).into(),
-        error => anyhow::Error::from(error),
-    })?;
+    let files = read_sound_bundle(path)?;
     let forms = key.map(|key| check_file(path, key)).transpose().map_err(unsound)?.unwrap_or_default();
     let (manifest, _) = open_bundle(&files).map_err(unsound)?;
     check_beside(path).map_err(unsound)?;
@@ -84,6 +81,17 @@ fn verify_bundle(path: &Path, key: Option<&PublicKey>) -> anyhow::Result<Outcome
         older(&manifest)
     );
     Ok(Outcome::done(&summary(path, &manifest, forms, None, Vec::new()), human))
+}
+
+/// Reads a bundle.
+///
+/// # Errors
+/// If it cannot be read; or ([`No`]) if it is no sound bundle.
+pub(crate) fn read_sound_bundle(path: &Path) -> anyhow::Result<BundleFiles> {
+    read_bundle(path).map_err(|error| match error {
+        ArtifactError::NotABundle { .. } => No(error.to_string()).into(),
+        error => error.into(),
+    })
 }
 
 fn verify_image(path: &Path, key: Option<&PublicKey>) -> anyhow::Result<Outcome> {

@@ -6,8 +6,8 @@ use artifact::{BundleFiles, BundleManifest};
 
 use crate::{MODEL_FILE, PREPROCESSOR_FILE, Predictor};
 
-/// The manifest of a bundle and what predicts, if every file is the listed one, model and preprocessor belong together, and the manifest says
-/// of the model what the model says of itself.
+/// The manifest of a bundle, and what predicts. Every file is the listed one, model and preprocessor belong together, and name and schema in
+/// the manifest are those in the model.
 ///
 /// # Errors
 /// Names what is wrong.

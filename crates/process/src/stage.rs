@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use anyhow::Context;
-use artifact::{FileEntry, MANIFEST_VERSION, Manifest, lock_to_write, write_atomically};
+use artifact::{FileEntry, FolderLocks, MANIFEST_VERSION, Manifest, lock_to_write, write_atomically};
 use cli::{Clock, No, Outcome, Progress};
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +69,7 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     let Cleaned { fences, profile, .. } = cleaned;
     let (quarantine_file, quarantine, reasons) = scan.quarantine.finish();
     if balance.quarantined as f64 > config.process.max_quarantined.0 * balance.rows_in as f64 {
+        let _locks = lock_outputs(config, progress)?;
         let file = quarantine_file.commit_as(&config.failed_quarantine)?;
         return Err(too_many_invalid_rows(config, &balance, &reasons, &file.path).into());
     }
@@ -90,7 +91,7 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
         let page = || write_atomically(&config.page, page::render(&report).as_bytes());
         rayon::join(|| write_atomically(&config.report, text.as_bytes()), page)
     };
-    let _locks = lock_to_write(&[config.output.parent().unwrap_or(Path::new(""))], &|folder| progress.waiting(folder))?;
+    let _locks = lock_outputs(config, progress)?;
     let (table, (quarantine, (report_file, page))) =
         rayon::join(|| file.commit(), || rayon::join(|| quarantine_file.commit(), write_reports));
     let manifest = Manifest {
@@ -127,6 +128,12 @@ fn written_leaks(config: &Config, progress: &Progress) -> anyhow::Result<Vec<Str
     let text = cli::read_text(&config.report, "--output")?;
     let written: Written = serde_json::from_str(&text).with_context(|| format!("{}", config.report.display()))?;
     Ok(warn_of_leaks(&written.suspected_leakage, progress))
+}
+
+/// Waits until no other program holds the folder of the outputs, and holds it.
+fn lock_outputs(config: &Config, progress: &Progress) -> anyhow::Result<FolderLocks> {
+    let folder = config.output.parent().unwrap_or(Path::new(""));
+    Ok(lock_to_write(&[folder], &|folder| progress.waiting(folder))?)
 }
 
 /// More rows break the schema than the configuration allows: why, and what to do.

@@ -67,8 +67,8 @@ impl Access {
         !self.keys.is_empty()
     }
 
-    /// The name of the key that a request has, if it is one of ours; every key is compared, in a time that does not tell how much of it
-    /// is right.
+    /// The name of the key that a request has, if the key is known. Every key is compared, in a time that does not depend on how much of
+    /// it is right.
     pub(crate) fn caller(&self, headers: &HeaderMap) -> Option<&str> {
         if self.keys.is_empty() {
             return None;

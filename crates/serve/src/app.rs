@@ -219,28 +219,28 @@ impl App {
         }
     }
 
-    /// Memory for what is made of a list of rows.
+    /// Memory for the answer to a list of rows.
     ///
     /// # Errors
     /// If other requests hold it.
-    pub(crate) fn reserve_list(&self) -> Result<Reservation, Refusal> {
-        self.reserve(budget::list_cost())
+    pub(crate) async fn reserve_list(&self) -> Result<Reservation, Refusal> {
+        self.reserve(budget::list_cost()).await
     }
 
-    /// Memory for what is made of a body of tensors, of so many bytes.
+    /// Memory for the columns of a body of tensors, and for their answer. The body has so many bytes.
     ///
     /// # Errors
     /// If other requests hold it.
-    pub(crate) fn reserve_tensors(&self, body: usize, fields: usize) -> Result<Reservation, Refusal> {
-        self.reserve(budget::tensors_cost(body as u64, self.limits.rows.saturating_mul(fields) as u64))
+    pub(crate) async fn reserve_tensors(&self, body: usize, fields: usize) -> Result<Reservation, Refusal> {
+        self.reserve(budget::tensors_cost(body as u64, self.limits.rows.saturating_mul(fields) as u64)).await
     }
 
     /// Memory for a table that comes as a stream.
     ///
     /// # Errors
     /// If other requests hold it.
-    pub(crate) fn reserve_table(&self) -> Result<Reservation, Refusal> {
-        self.reserve(budget::table_cost())
+    pub(crate) async fn reserve_table(&self) -> Result<Reservation, Refusal> {
+        self.reserve(budget::table_cost()).await
     }
 
     /// Memory for the body of a single row, of so many bytes, where it is large enough to count.
@@ -248,11 +248,20 @@ impl App {
     /// # Errors
     /// If other requests hold it.
     pub(crate) fn reserve_row(&self, body: usize) -> Result<Option<Reservation>, Refusal> {
-        budget::row_cost(body as u64).map(|cost| self.reserve(cost)).transpose()
+        let reserve = |cost| self.memory.reserve(cost).ok_or_else(|| self.too_many_batches());
+        budget::row_cost(body as u64).map(reserve).transpose()
     }
 
-    fn reserve(&self, bytes: u64) -> Result<Reservation, Refusal> {
-        self.memory.reserve(bytes).ok_or_else(|| self.too_many_batches())
+    /// Reserves memory. Where others hold it, a stream or an answer that waits for its client gives way.
+    async fn reserve(&self, bytes: u64) -> Result<Reservation, Refusal> {
+        if let Some(held) = self.memory.reserve(bytes) {
+            return Ok(held);
+        }
+        let _ = self.arrivals.close_waiting_stream() || self.connections.close_stalled(STALLED, true);
+        match timeout(PATIENCE, self.memory.wait(bytes)).await {
+            Ok(Some(held)) => Ok(held),
+            _ => Err(self.too_many_batches()),
+        }
     }
 
     /// The work for a request, and what stops it.

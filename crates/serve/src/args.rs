@@ -64,7 +64,7 @@ pub(crate) struct ListenArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
     pub(crate) grace: f64,
 
-    /// End, as by SIGTERM, when standard input comes to its end: a program that starts a server passes a pipe, and the server never outlives it
+    /// Stop, as by SIGTERM, when standard input ends. A program that starts a server passes a pipe
     #[arg(long)]
     pub(crate) stop_with_stdin: bool,
 }
@@ -113,7 +113,7 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "N", default_value_t = 1024)]
     pub(crate) max_in_flight: usize,
 
-    /// Requests at most whose body has not come whole; of more, the oldest of the address with most is refused (408)
+    /// Requests at most whose body has not come whole. Of more, the oldest of the address with most is refused (408)
     #[arg(long, value_name = "N", default_value_t = 1024)]
     pub(crate) max_unfinished: usize,
 
@@ -125,8 +125,8 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "N")]
     pub(crate) max_batches: Option<usize>,
 
-    /// Seconds that a request may take to come, a batch to be answered, and an answer to wait until some of it is taken; streams may go on
-    /// while rows flow
+    /// Seconds that a request may take to come, and a batch to be answered. A client that takes no byte of its answer for as long is
+    /// disconnected. Streams may go on while rows flow
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
     pub(crate) timeout: f64,
 

@@ -1,7 +1,7 @@
 //! Bodies that have not come whole: how many there may be, how much memory they take, and who gives way to whom.
 //!
-//! A body that comes together with its head is not among them. Newcomers always get in: where there are too many, the oldest of the address
-//! with most gives way. A body of a batch does not displace others that still come, unless its address holds less than theirs.
+//! A row that comes together with its head is not among them. A new body is always let in: where there are too many, the oldest of the
+//! address with most gives way. A body of a batch displaces others that still come only if its address holds less than theirs.
 
 use std::{
     collections::HashMap,
@@ -21,13 +21,13 @@ use crate::{
 
 /// Bytes of unfinished bodies of single rows at most.
 const ROW_BYTES: u64 = 32 << 20;
-/// Bytes of bodies of batches at most, from their first byte until their answer is sent; or two of the largest.
+/// Bytes of bodies of batches at most, from their first byte until they are dropped; or two of the largest.
 const BATCH_BYTES: u64 = 128 << 20;
 /// A body of which nothing came for this long waits for its client.
 const WAITING: Duration = Duration::from_secs(1);
 /// Bytes after which a body counts as going on: fewer do not put off its turn to give way.
 const PROGRESS: u64 = 64 << 10;
-/// One of so many gives way at a time, so that the list is not searched for every newcomer.
+/// One of so many gives way at a time, so that the list is not searched for every new body.
 const SHARE: usize = 64;
 
 /// What a body is for.
@@ -248,7 +248,7 @@ impl Drop for Arrival {
     }
 }
 
-/// What is said to whom another took the place of.
+/// The refusal of a body that had to give way.
 pub(crate) fn gave_way() -> Refusal {
     let message = "the body did not come before others needed its place; send head and body together";
     Refusal::busy(StatusCode::REQUEST_TIMEOUT, message, 1)

@@ -14,7 +14,7 @@ use crate::budget::MessageMemory;
 /// Bytes of the head of a message at most.
 const HEAD: usize = 1 << 20;
 /// Bytes of its body at most.
-const BODY: u64 = 64 << 20;
+pub(crate) const BODY: u64 = 64 << 20;
 /// Bytes of all dictionaries of a stream at most: they stay until its end.
 const DICTIONARIES: u64 = 8 << 20;
 

@@ -27,7 +27,7 @@ use crate::{
 /// Predicts a stream of batches. The rows of a large one are answered in several.
 ///
 /// # Errors
-/// If it cannot be read or written, its columns do not fit, or nobody waits for it.
+/// If it cannot be read or written, its columns do not fit, or its request has ended.
 pub(crate) fn score(
     engine: &Engine,
     input: impl Read,

@@ -21,7 +21,7 @@ use crate::{
     engine::Engine,
     fault::{Fault, SHOWN},
     fields::Given,
-    json_rows::{Row, Told, Unreadable, check_list, read_rows, utf8},
+    json_rows::{FaultDetail, Row, Unreadable, check_list, read_rows, utf8},
     json_scan::{LONGEST_ROW, List, Segment, cut},
     predict::{failed, id_of, push_interval, push_number, unreadable},
     refusal::Refusal,
@@ -44,7 +44,7 @@ pub(crate) async fn batch(
     let mut body = Some(body);
     let answer = take(app, query.as_deref(), &headers, &mut body).await;
     if let Some(unread) = body {
-        body::drain(unread, &headers, app.limits.body).await;
+        body::drain(unread, body::declared(&headers), app.limits.body).await;
     }
     answer
 }
@@ -60,17 +60,17 @@ async fn take(app: Shared, query: Option<&str>, headers: &HeaderMap, body: &mut 
     let (role, engine) = app.choose(&models, headers, id_of(headers))?;
     let engine = engine.clone();
     if let Some(format) = body::media_type(headers).and_then(|named| Format::of(&named)) {
-        let held = (app.stream().await?, app.reserve_table()?);
+        let held = (app.stream().await?, app.reserve_table().await?);
         let body = body.take().unwrap_or_default();
         return stream::answer(app, engine, role, format, headers, body, held).await;
     }
     body::check_json(headers, ", text/csv, application/x-ndjson or application/vnd.apache.arrow.stream")?;
     let time = app.limits.time;
     let body = body::whole(body.take().unwrap_or_default()).await?;
-    let memory = app.reserve_list()?;
+    let memory = app.reserve_list().await?;
     let turn = app.turn().await?;
     let (work, _stop) = app.start_work();
-    // turn and memory belong to the work: they come back when it has ended, though nobody waits for it any more
+    // turn and memory belong to the work: they come back when it has ended, also after the request was given up
     let task = tokio::task::spawn_blocking(move || {
         let done = list(app, &engine, role, &body, details, &work);
         drop(body);
@@ -171,10 +171,10 @@ fn list(app: &App, engine: &Engine, role: Role, body: &[u8], details: bool, work
         } else {
             Wanted::Values
         };
-        let told = if faults.is_full() { Told::Count } else { Told::Whole };
+        let detail = if faults.is_full() { FaultDetail::Count } else { FaultDetail::Whole };
         let read = |segment: &Segment| {
             let text = ["[", &body[segment.range.clone()], "]"].concat();
-            let rows = read_rows(&engine.fields, &text, told).ok()?;
+            let rows = read_rows(&engine.fields, &text, detail).ok()?;
             let mut part = predict_part(app, engine, &rows, wanted);
             if segment.first > 0 && !part.text.is_empty() {
                 part.text.insert(0, b',');
@@ -202,9 +202,9 @@ fn list(app: &App, engine: &Engine, role: Role, body: &[u8], details: bool, work
     Ok(answer)
 }
 
-/// What is said of work that nobody waits for: nobody hears it.
+/// The refusal of work that stopped with its request. It is never sent.
 pub(crate) fn abandoned() -> Refusal {
-    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "nobody waits for the answer any more")
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the request has ended")
 }
 
 fn too_many_rows(rows: usize, limit: usize) -> Refusal {

@@ -20,9 +20,9 @@ use crate::{
     address::Address,
     app::Shared,
     arrivals::{Arrival, Kind, gave_way},
-    gzip::Decoded,
+    body_buffer::BodyBuffer,
+    gzip::GzipBody,
     head::Coding,
-    received::Received,
     refusal::Refusal,
 };
 
@@ -32,14 +32,14 @@ const DRAIN_TIME: Duration = Duration::from_secs(5);
 /// The body of a request, decoded.
 pub(crate) enum RequestBody {
     Plain(Incoming),
-    Gzip(Box<Decoded<Incoming>>),
+    Gzip(Box<GzipBody<Incoming>>),
 }
 
 impl RequestBody {
     pub(crate) fn new(body: Incoming, coding: Coding) -> Self {
         match coding {
             Coding::Plain => Self::Plain(body),
-            Coding::Gzip => Self::Gzip(Box::new(Decoded::new(body))),
+            Coding::Gzip => Self::Gzip(Box::new(GzipBody::new(body))),
         }
     }
 }
@@ -57,7 +57,7 @@ impl HttpBody for RequestBody {
 }
 
 /// What is known of a body before it is read.
-pub(crate) struct Expected {
+pub(crate) struct BodyLimits {
     pub(crate) kind: Kind,
     pub(crate) address: Address,
     /// Bytes at most.
@@ -66,23 +66,19 @@ pub(crate) struct Expected {
     pub(crate) declared: Option<u64>,
 }
 
-/// Reads a body whole; a batch's comes with the memory that it holds. What comes together with its head takes no place among those that
-/// come slowly.
+/// Reads a body whole. The bytes of a batch count until the last copy of them is dropped, whatever became of its request. A row that comes
+/// together with its head takes no place among the bodies that come slowly.
 ///
 /// # Errors
 /// If it is too large, comes too slowly, is cut off, or has to give way to others.
-pub(crate) async fn receive(
-    app: Shared,
-    mut body: RequestBody,
-    expected: &Expected,
-) -> Result<(Bytes, Option<Arrival>), Refusal> {
-    let Expected { kind, address, limit, declared } = *expected;
+pub(crate) async fn receive(app: Shared, mut body: RequestBody, limits: &BodyLimits) -> Result<Bytes, Refusal> {
+    let BodyLimits { kind, address, limit, declared } = *limits;
     // what says that it is too large is not read
     if declared.is_some_and(|length| length > limit as u64) {
         return Err(Refusal::too_large(limit));
     }
     let time = app.limits.time;
-    let mut received = Received::new(limit, declared);
+    let mut received = BodyBuffer::new(limit, declared);
     let mut arrival = (kind == Kind::Batch).then(|| app.arrivals.begin(kind, address));
     let mut end = None;
     loop {
@@ -122,7 +118,23 @@ pub(crate) async fn receive(
     if let Some(arrival) = &arrival {
         arrival.complete()?;
     }
-    Ok((received.finish(), arrival.filter(|_| kind == Kind::Batch)))
+    let bytes = received.finish();
+    Ok(match arrival {
+        Some(arrival) if kind == Kind::Batch => Bytes::from_owner(BodyBytes { bytes, _arrival: arrival }),
+        _ => bytes,
+    })
+}
+
+/// The bytes of a body that count while they are held.
+struct BodyBytes {
+    bytes: Bytes,
+    _arrival: Arrival,
+}
+
+impl AsRef<[u8]> for BodyBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 async fn notice(arrival: Option<&Arrival>) {
@@ -142,18 +154,18 @@ pub(crate) async fn whole(body: Body) -> Result<Bytes, Refusal> {
 }
 
 /// A body that is worked on while it comes. It ends in an error where it has to give way.
-pub(crate) struct Tracked {
+pub(crate) struct StreamBody {
     body: RequestBody,
     arrival: Arrival,
 }
 
-impl Tracked {
+impl StreamBody {
     pub(crate) fn new(body: RequestBody, arrival: Arrival) -> Self {
         Self { body, arrival }
     }
 }
 
-impl HttpBody for Tracked {
+impl HttpBody for StreamBody {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -177,26 +189,22 @@ impl HttpBody for Tracked {
 
 /// Reads a body that nobody looks at, from a client that is refused: who is still sending does not hear it. False if it was not read to its
 /// end.
-pub(crate) async fn drain_refused(app: Shared, mut body: RequestBody, declared: Option<u64>, address: Address) -> bool {
-    if declared.is_none_or(|length| length > app.limits.body as u64) {
+pub(crate) async fn drain_refused(app: Shared, body: RequestBody, declared: Option<u64>, address: Address) -> bool {
+    let limit = app.limits.body;
+    if !is_drained(declared, limit) {
         return false;
     }
     let arrival = app.arrivals.begin(Kind::Refused, address);
-    let rest = async {
-        loop {
-            match body.frame().await {
-                None => return true,
-                Some(Err(_)) => return false,
-                Some(Ok(_)) => {}
-            }
-        }
-    };
     tokio::select! {
         biased;
-        read = rest => read,
+        read = drain(body, declared, limit) => read,
         () = arrival.notice().wait() => false,
-        () = sleep(DRAIN_TIME) => false,
     }
+}
+
+/// Whether a refused body is read to its end: it says how long it is, and that is not too long.
+fn is_drained(declared: Option<u64>, limit: usize) -> bool {
+    declared.is_some_and(|length| length <= limit as u64)
 }
 
 /// Whether a request has a body.
@@ -205,14 +213,13 @@ pub(crate) fn is_there(headers: &HeaderMap) -> bool {
 }
 
 /// Reads a body that nobody looks at: who is still sending does not hear a refusal. False if it was not read to its end.
-pub(crate) async fn drain<B>(body: B, headers: &HeaderMap, limit: usize) -> bool
+pub(crate) async fn drain<B>(mut body: B, declared: Option<u64>, limit: usize) -> bool
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
-    if declared(headers).is_none_or(|length| length > limit as u64) {
+    if !is_drained(declared, limit) {
         return false;
     }
-    let mut body = body;
     let rest = async {
         while let Some(frame) = body.frame().await {
             if frame.is_err() {
@@ -252,5 +259,31 @@ pub(crate) fn check_json(headers: &HeaderMap, others: &str) -> Result<(), Refusa
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             format!("content-type: \"{named}\" is not taken here; send application/json{others}"),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use prometheus_client::metrics::counter::Counter;
+
+    use super::*;
+    use crate::arrivals::Arrivals;
+
+    #[tokio::test]
+    async fn a_batch_counts_until_the_last_copy_of_it_is_dropped() {
+        let arrivals = Arc::new(Arrivals::new(9, 1, Counter::default()));
+        let begin = || arrivals.begin(Kind::Batch, Address::of([10, 0, 0, 1].into()));
+        let arrival = begin();
+        arrival.add(100 << 20).unwrap();
+        arrival.complete().unwrap();
+        let bytes = Bytes::from_owner(BodyBytes { bytes: Bytes::from_static(b"[]"), _arrival: arrival });
+        // as it goes through the router to the thread that works on it
+        let held = whole(Body::from(bytes)).await.unwrap();
+        assert_eq!(held, "[]");
+        assert!(begin().add(60 << 20).is_err());
+        drop(held);
+        begin().add(60 << 20).unwrap();
     }
 }

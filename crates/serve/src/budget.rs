@@ -9,10 +9,10 @@ use tokio::{
     time::timeout,
 };
 
-use crate::spool;
+use crate::{arrow_guard, spool};
 
-/// Bytes that the work for requests may hold together, or as many as the dearest of them needs.
-const BUDGET: u64 = 256 << 20;
+/// Bytes that the work for requests may hold together: those of a table with the longest Arrow message, or of the largest tensors.
+const BUDGET: u64 = MESSAGE_COPIES * arrow_guard::BODY + TABLE + UNIT;
 const UNIT: u64 = 1024;
 /// Bytes of a table under way: blocks of rows, a record of the longest, the answer's first bytes.
 const TABLE: u64 = 12 << 20;
@@ -37,14 +37,18 @@ pub(crate) struct Memory(Arc<Semaphore>);
 impl Memory {
     /// Memory for requests whose bodies are as long as `longest_body` at most, and whose tensors have `elements` at most.
     pub(crate) fn new(longest_body: usize, elements: u64) -> Self {
-        let dearest = tensors_cost(longest_body as u64, elements);
-        let message = message_cost(longest_body as u64) + TABLE;
-        Self(Arc::new(Semaphore::new(units(BUDGET.max(dearest).max(message)) as usize)))
+        let largest = BUDGET.max(tensors_cost(longest_body as u64, elements));
+        Self(Arc::new(Semaphore::new(units(largest) as usize)))
     }
 
     /// Reserves memory, if there is enough left.
     pub(crate) fn reserve(&self, bytes: u64) -> Option<Reservation> {
         self.0.clone().try_acquire_many_owned(units(bytes)).ok()
+    }
+
+    /// Reserves memory once there is enough left.
+    pub(crate) async fn wait(&self, bytes: u64) -> Option<Reservation> {
+        self.0.clone().acquire_many_owned(units(bytes)).await.ok()
     }
 }
 
@@ -54,13 +58,13 @@ pub(crate) fn of_answer(mut whole: Reservation) -> Reservation {
     whole.split(kept).unwrap_or(whole)
 }
 
-/// Bytes for what is made of a list of rows: the answer's beginning. Its rows are read a block at a time.
+/// Bytes for the answer to a list of rows: its beginning. The rows are read a block at a time.
 pub(crate) fn list_cost() -> u64 {
     spool::IN_MEMORY as u64
 }
 
-/// Bytes for what is made of a body of tensors, whose elements are as many as `elements` at most: its texts once more, its elements (each
-/// takes two bytes of the body at least), and the answer's beginning.
+/// Bytes for the columns of a body of tensors with `elements` elements at most, and for the answer's beginning. Texts take the length of the
+/// body. An element takes at least two bytes of the body.
 pub(crate) fn tensors_cost(body: u64, elements: u64) -> u64 {
     body + elements.min(body / 2) * ELEMENT + spool::IN_MEMORY as u64
 }
@@ -102,10 +106,10 @@ impl MessageMemory {
     /// If other requests hold it.
     pub(crate) fn hold(&mut self, length: u64) -> io::Result<()> {
         self.held = None;
-        let Some(Memory(memory)) = self.memory.as_ref().filter(|_| length > SMALL_MESSAGE) else { return Ok(()) };
-        let wait = async { timeout(MESSAGE_WAIT, memory.clone().acquire_many_owned(units(message_cost(length)))).await };
+        let Some(memory) = self.memory.as_ref().filter(|_| length > SMALL_MESSAGE) else { return Ok(()) };
+        let wait = async { timeout(MESSAGE_WAIT, memory.wait(message_cost(length))).await };
         match Handle::current().block_on(wait) {
-            Ok(Ok(held)) => {
+            Ok(Some(held)) => {
                 self.held = Some(held);
                 Ok(())
             }
@@ -139,10 +143,12 @@ mod tests {
 
     #[test]
     fn the_largest_request_fits_whatever_the_limits_are() {
-        let longest = 1_usize << 30;
-        let memory = Memory::new(longest, u64::MAX);
-        assert!(memory.reserve(tensors_cost(longest as u64, u64::MAX)).is_some());
-        assert!(memory.reserve(message_cost(longest as u64)).is_some());
+        for longest in [1, 1_usize << 30] {
+            let memory = Memory::new(longest, u64::MAX);
+            assert!(memory.reserve(tensors_cost(longest as u64, u64::MAX)).is_some());
+            let table = memory.reserve(table_cost());
+            assert!(table.is_some() && memory.reserve(message_cost(arrow_guard::BODY)).is_some());
+        }
     }
 
     #[test]

@@ -55,16 +55,18 @@ impl Config {
             "none" => None,
             text => Some(text.parse().with_context(|| format!("--metrics-listen {text}: write HOST:PORT or none"))?),
         };
-        for (flag, number) in [
-            ("--max-body", limits.max_body),
-            ("--max-rows", limits.max_rows),
-            ("--max-in-flight", limits.max_in_flight),
-            ("--max-unfinished", limits.max_unfinished),
-            ("--max-connections", limits.max_connections),
-            ("--max-batches", limits.max_batches.unwrap_or(1)),
-            ("--workers", args.listen.workers.unwrap_or(1)),
+        let million = 1_000_000;
+        for (flag, number, most) in [
+            ("--max-body", limits.max_body, usize::MAX),
+            ("--max-rows", limits.max_rows, usize::MAX),
+            ("--max-in-flight", limits.max_in_flight, million),
+            ("--max-unfinished", limits.max_unfinished, million),
+            ("--max-connections", limits.max_connections, million),
+            ("--max-batches", limits.max_batches.unwrap_or(1), 1000),
+            ("--workers", args.listen.workers.unwrap_or(1), 1000),
         ] {
             ensure!(number > 0, "{flag} 0: nothing could be answered");
+            ensure!(number <= most, "{flag} {number}: is more than {most}; take less");
         }
         ensure!(limits.max_body <= 1 << 30, "--max-body {}: is more than a GiB; send a stream", limits.max_body);
         ensure!(

@@ -24,7 +24,6 @@ use tokio::{task::yield_now, time::sleep};
 use crate::{
     address::Address,
     app::Shared,
-    arrivals::Arrival,
     eviction::{Candidate, Notice, Searches, choose},
 };
 
@@ -66,7 +65,7 @@ struct State {
     /// Since when the client takes no byte of what waits for it.
     stalled: Option<Instant>,
     /// What answers hold that were handed over.
-    held: Vec<(Option<Held>, Option<Arrival>)>,
+    held: Vec<Held>,
     /// What a request under way holds, if it is more than its place.
     holds: bool,
 }
@@ -143,7 +142,6 @@ pub(crate) struct UnderWay {
     connection: Arc<Connection>,
     counted: bool,
     held: Option<Held>,
-    memory: Option<Arrival>,
 }
 
 impl UnderWay {
@@ -151,7 +149,7 @@ impl UnderWay {
     pub(crate) fn begin(app: Shared, connection: Arc<Connection>) -> Self {
         connection.begun.fetch_add(1, Ordering::Relaxed);
         connection.under_way.fetch_add(1, Ordering::Relaxed);
-        Self { app, connection, counted: false, held: None, memory: None }
+        Self { app, connection, counted: false, held: None }
     }
 
     /// Counts it among the requests that are worked on, once its body has come; returns how many there are.
@@ -163,15 +161,10 @@ impl UnderWay {
         self.app.in_flight.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Holds the memory of its body.
-    pub(crate) fn hold(&mut self, memory: Option<Arrival>) {
-        self.memory = memory;
-    }
-
     /// Keeps itself and what the answer holds until the answer is sent.
     pub(crate) fn until_sent(mut self, mut answer: Response) -> Response<Answer> {
         self.held = answer.extensions_mut().remove::<Held>();
-        if self.held.is_some() || self.memory.is_some() {
+        if self.held.is_some() {
             self.connection.state().holds = true;
         }
         answer.map(|body| Answer { body, _under_way: self })
@@ -180,8 +173,8 @@ impl UnderWay {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        if self.held.is_some() || self.memory.is_some() {
-            self.connection.state().held.push((self.held.take(), self.memory.take()));
+        if let Some(held) = self.held.take() {
+            self.connection.state().held.push(held);
         }
         self.connection.counted.fetch_add(u32::from(self.counted), Ordering::Relaxed);
         self.connection.handed_over.fetch_add(1, Ordering::Relaxed);
@@ -213,7 +206,7 @@ impl HttpBody for Answer {
 
 /// A connection in the list of all, with its client and when it came.
 type Entry = (Address, Instant, Arc<Connection>);
-/// One of so many connections is closed at a time, so that the list is not searched for every newcomer.
+/// One of so many connections is closed at a time, so that the list is not searched for every new connection.
 const CLOSED_SHARE: usize = 64;
 
 /// All connections of a listener.

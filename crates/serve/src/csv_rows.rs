@@ -139,7 +139,7 @@ pub(crate) fn rows_per_block(fields: usize) -> usize {
 /// Predicts a table.
 ///
 /// # Errors
-/// If it cannot be read or written, its header does not fit, a row is too long, or nobody waits for it.
+/// If it cannot be read or written, its header does not fit, a row is too long, or its request has ended.
 pub(crate) fn score(engine: &Engine, input: impl Read, output: impl Write, work: &Work) -> io::Result<Scored> {
     let read = cell::Cell::new(0);
     let mut reader = ReaderBuilder::new().flexible(true).from_reader(RecordBounded { input, read: &read });

@@ -18,7 +18,7 @@ use crate::{
     address::Address,
     app::{STALLED, Shared},
     arrivals::{Kind, gave_way},
-    body::{self, Expected, RequestBody, Tracked},
+    body::{self, BodyLimits, RequestBody, StreamBody},
     connection::{Answer, Connection, UnderWay},
     endpoint::Endpoint,
     head::{self, Coding, HeadBytes},
@@ -171,8 +171,8 @@ impl Asked<'_> {
             _ => self.app.limits.body.min(ROW_BODY),
         };
         let declared = body::declared(&self.parts.headers);
-        let expected = Expected { kind, address: self.address(), limit, declared };
-        let (body, memory) = match body::receive(self.app, body, &expected).await {
+        let limits = BodyLimits { kind, address: self.address(), limit, declared };
+        let body = match body::receive(self.app, body, &limits).await {
             Ok(received) => received,
             Err(refusal) => {
                 if refusal.status == StatusCode::SERVICE_UNAVAILABLE {
@@ -184,7 +184,6 @@ impl Asked<'_> {
         if let Err(refusal) = self.count(under_way) {
             return (refusal.into_response(), false);
         }
-        under_way.hold(memory);
         if let Handler::Row(form) = route.handler {
             let request_id = self.id.to_str().unwrap_or_default();
             let answer = predict::row(self.app, form, self.caller, &self.parts.headers, request_id, body).await;
@@ -238,7 +237,7 @@ impl Asked<'_> {
         let arrival = self.app.arrivals.begin(Kind::Stream, self.address());
         let notice = arrival.notice().clone();
         let has_body = self.has_body;
-        let response = self.route(router, Body::new(Tracked::new(body, arrival))).await;
+        let response = self.route(router, Body::new(StreamBody::new(body, arrival))).await;
         let refused = !response.status().is_success();
         if refused && notice.is_given() {
             return (gave_way().into_response(), true);

@@ -10,7 +10,7 @@ use prometheus_client::metrics::counter::Counter;
 
 use crate::{
     access::Caller,
-    memory::{KeyHasher, Memory},
+    recent_entries::{KeyHasher, RecentEntries},
 };
 
 /// Predictions that are remembered until their true values come.
@@ -24,9 +24,9 @@ const MEASURED: usize = 1000;
 #[derive(Debug)]
 pub(crate) struct Feedback {
     hasher: KeyHasher,
-    predictions: Mutex<Memory<Entry>>,
+    predictions: Mutex<RecentEntries<Entry>>,
     /// True values of request ids under which no prediction is known.
-    unknown_ids: Mutex<Memory<f64>>,
+    unknown_ids: Mutex<RecentEntries<f64>>,
     errors: Mutex<VecDeque<Error>>,
     joined: Counter,
 }
@@ -76,8 +76,8 @@ impl Feedback {
     pub(crate) fn new(joined: Counter) -> Self {
         Self {
             hasher: KeyHasher::random(),
-            predictions: Mutex::new(Memory::new(MAX_PREDICTIONS)),
-            unknown_ids: Mutex::new(Memory::new(MAX_UNKNOWN)),
+            predictions: Mutex::new(RecentEntries::new(MAX_PREDICTIONS)),
+            unknown_ids: Mutex::new(RecentEntries::new(MAX_UNKNOWN)),
             errors: Mutex::default(),
             joined,
         }

@@ -18,7 +18,7 @@ use hyper::body::Frame;
 const PARTS: u32 = 16;
 
 /// The decoded body of a body. It holds one part of each: who reads it bounds the whole.
-pub(crate) struct Decoded<B> {
+pub(crate) struct GzipBody<B> {
     body: B,
     decoder: MultiGzDecoder<Vec<u8>>,
     /// What came and is not decoded.
@@ -28,7 +28,7 @@ pub(crate) struct Decoded<B> {
     parts: u32,
 }
 
-impl<B> Decoded<B> {
+impl<B> GzipBody<B> {
     pub(crate) fn new(body: B) -> Self {
         Self { body, decoder: MultiGzDecoder::new(Vec::new()), input: Bytes::new(), ended: false, parts: 0 }
     }
@@ -45,7 +45,7 @@ impl<B> Decoded<B> {
     }
 }
 
-impl<B> HttpBody for Decoded<B>
+impl<B> HttpBody for GzipBody<B>
 where
     B: HttpBody<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
@@ -97,7 +97,7 @@ mod tests {
 
     fn decoded(bytes: Vec<u8>) -> Result<Vec<u8>, String> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let body = Decoded::new(Full::new(Bytes::from(bytes)));
+        let body = GzipBody::new(Full::new(Bytes::from(bytes)));
         runtime.block_on(body.collect()).map(|all| all.to_bytes().to_vec()).map_err(|error| error.to_string())
     }
 

@@ -12,10 +12,8 @@ use crate::refusal::Refusal;
 
 /// Bytes of a target at most.
 const LONGEST_TARGET: usize = 8 << 10;
-/// Bytes of the names and values of headers at most.
-const LONGEST_HEADERS: usize = 64 << 10;
-/// Bytes of a head that are looked at again.
-const LONGEST_HEAD: usize = 16 << 10;
+/// Bytes of a head at most, and of what is read or written at a time. As many connections as are open may each send a head that does not end.
+pub(crate) const LONGEST_HEAD: usize = 16 << 10;
 /// Bytes that a connection keeps for its next head.
 const KEPT: usize = 4 << 10;
 
@@ -58,6 +56,13 @@ impl HeadBytes {
         head.split(|byte| *byte == b'\n').skip(1).any(named)
     }
 
+    /// Whether the head goes on behind the bytes that are kept.
+    fn is_cut(&self) -> bool {
+        let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known = !self.ended.load(Ordering::Relaxed);
+        is_known && bytes.len() >= LONGEST_HEAD && memmem::find(&bytes, b"\r\n\r\n").is_none()
+    }
+
     /// What comes next is no head.
     fn end(&self) {
         self.ended.store(true, Ordering::Relaxed);
@@ -94,13 +99,18 @@ pub(crate) fn check(parts: &Parts, bytes: &HeadBytes, has_body: bool) -> Result<
     }
     if transfer {
         check_transfer(&parts.headers)?;
+        // a content-length behind these bytes would not be seen
+        if bytes.is_cut() {
+            let message = format!("a head with transfer-encoding is longer than the {LONGEST_HEAD} bytes that are taken");
+            return Err(Refusal::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, message));
+        }
         if bytes.has_length() {
             return Err(Refusal::bad_request("content-length: stands beside transfer-encoding; send one of them"));
         }
     }
     bytes.end();
-    if bytes_of_headers > LONGEST_HEADERS {
-        let message = format!("the headers are longer than the {LONGEST_HEADERS} bytes that are taken");
+    if bytes_of_headers > LONGEST_HEAD {
+        let message = format!("the headers are longer than the {LONGEST_HEAD} bytes that are taken");
         return Err(Refusal::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, message));
     }
     if hosts == 0 && parts.version >= Version::HTTP_11 {
@@ -245,6 +255,14 @@ mod tests {
         assert!(seen("POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\ncontent-LENGTH:5\r\n\r\n"));
         assert!(!seen("POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n5\r\ncontent-length: 5\r\n"));
         assert!(!seen("POST / HTTP/1.1\r\nx-content-length: 5\r\n\r\n"));
+        let cut = |head: &str| {
+            let bytes = HeadBytes::default();
+            bytes.add(head.as_bytes());
+            bytes.is_cut()
+        };
+        let padding = "x".repeat(LONGEST_HEAD);
+        assert!(cut(&format!("POST / HTTP/1.1\r\nx: {padding}\r\ncontent-length: 5\r\n\r\n")));
+        assert!(!cut(&format!("POST / HTTP/1.1\r\nx: y\r\n\r\n{padding}")) && !cut("POST / HTTP/1.1\r\n"));
         let bytes = HeadBytes::default();
         bytes.add(b"POST / HTTP/1.1\r\ncontent-length: 5\r\n\r\n");
         bytes.end();

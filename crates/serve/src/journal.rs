@@ -1,8 +1,7 @@
 //! The prediction log: predictions and true values as NDJSON, in files of which a new one begins when the last is large.
 //!
-//! A thread of its own writes, so that no request waits for the disk. A record that is not on the disk is counted as lost, wherever it was
-//! lost: it found no space in the queue, a write failed, the server ended, or somebody deleted or shortened the file that was being
-//! written. On the disk means handed to the operating system.
+//! A thread of its own writes, so that no request waits for the disk. A record that is not on the disk is counted as lost: the queue was full,
+//! a write failed, the server ended, or somebody deleted or shortened the open file. On the disk means handed to the operating system.
 
 use std::{
     path::Path,

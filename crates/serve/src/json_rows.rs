@@ -41,14 +41,14 @@ pub(crate) fn utf8(text: &[u8]) -> Result<&str, Unreadable> {
 /// Reads one row.
 pub(crate) fn read_row<'a>(fields: &Fields, text: &'a [u8]) -> Result<Row<'a>, Unreadable> {
     let mut json = serde_json::Deserializer::from_str(utf8(text)?);
-    let row = RowSeed(fields, Told::Whole).deserialize(&mut json)?;
+    let row = RowSeed(fields, FaultDetail::Whole).deserialize(&mut json)?;
     json.end()?;
     Ok(row)
 }
 
-/// How much is said of the names of a row that are wrong.
+/// How much a fault says of a wrong name in a row.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Told {
+pub(crate) enum FaultDetail {
     /// What is wrong, and what was probably meant.
     Whole,
     /// That something is: for rows whose faults are only counted.
@@ -56,9 +56,9 @@ pub(crate) enum Told {
 }
 
 /// Reads a list of rows.
-pub(crate) fn read_rows<'a>(fields: &Fields, text: &'a str, told: Told) -> Result<Vec<Row<'a>>, Unreadable> {
+pub(crate) fn read_rows<'a>(fields: &Fields, text: &'a str, detail: FaultDetail) -> Result<Vec<Row<'a>>, Unreadable> {
     let mut json = serde_json::Deserializer::from_str(text);
-    let rows = ListSeed(fields, told).deserialize(&mut json)?;
+    let rows = ListSeed(fields, detail).deserialize(&mut json)?;
     json.end()?;
     Ok(rows)
 }
@@ -82,14 +82,14 @@ impl<'de> Visitor<'de> for SkimVisitor<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<usize, A::Error> {
         let mut rows = 0;
-        while list.next_element_seed(RowSeed(self.0, Told::Count))?.is_some() {
+        while list.next_element_seed(RowSeed(self.0, FaultDetail::Count))?.is_some() {
             rows += 1;
         }
         Ok(rows)
     }
 }
 
-struct RowSeed<'f>(&'f Fields, Told);
+struct RowSeed<'f>(&'f Fields, FaultDetail);
 
 impl<'de> DeserializeSeed<'de> for RowSeed<'_> {
     type Value = Row<'de>;
@@ -131,8 +131,8 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
                     map.next_value::<IgnoredAny>()?;
                     if faults.len() < SHOWN {
                         faults.push(match self.1 {
-                            Told::Whole => fields.unknown(&name, Value::Null),
-                            Told::Count => Fault::new("", FaultKind::UnknownField, "", Value::Null),
+                            FaultDetail::Whole => fields.unknown(&name, Value::Null),
+                            FaultDetail::Count => Fault::new("", FaultKind::UnknownField, "", Value::Null),
                         });
                     }
                 }
@@ -142,7 +142,7 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
     }
 }
 
-struct ListSeed<'f>(&'f Fields, Told);
+struct ListSeed<'f>(&'f Fields, FaultDetail);
 
 impl<'de> DeserializeSeed<'de> for ListSeed<'_> {
     type Value = Vec<Row<'de>>;

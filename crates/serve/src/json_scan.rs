@@ -1,4 +1,4 @@
-//! Looks through JSON text before anything is read from it: counts the rows of a list, cuts it, and refuses what would take too much memory.
+//! Scans JSON text before anything is read from it: counts and cuts the rows of a list, and refuses what would take too much memory.
 
 use std::{fmt, ops::Range};
 
@@ -109,7 +109,7 @@ impl fmt::Display for Excess {
     }
 }
 
-/// Checks that no text, number or blank of a JSON text is longer than [`LONGEST_ROW`], and that it is not nested too deep: then a reader
+/// Checks that no text, number or blank of a JSON text is longer than [`LONGEST_ROW`], and that it is not nested too deep. A reader then
 /// needs little memory beside what it keeps.
 ///
 /// # Errors

@@ -17,17 +17,15 @@ use crate::{
     connection::{Connection, Connections},
     descriptors::PROBES,
     edge::{self, Client, Door},
-    head::HeadBytes,
+    head::{HeadBytes, LONGEST_HEAD},
     socket::{Socket, turn_away},
 };
 
 /// How long a connection may take to say what it wants; an idle one is closed after that, or twice that.
 const HEAD_TIME: Duration = Duration::from_secs(15);
-/// Bytes of a head at most, and of what is read or written at a time.
-const BUFFER: usize = 64 << 10;
 /// After a failure to take a connection (no file descriptors, say).
 const PAUSE: Duration = Duration::from_millis(20);
-/// How long a newcomer waits for the place of a connection that is being closed.
+/// How long a new connection waits for the place of one that is being closed.
 const CLOSING: Duration = Duration::from_millis(100);
 
 /// Serves until `stop` says so; then waits for requests under way, `grace` at most. Returns whether all of them were answered.
@@ -68,7 +66,7 @@ pub(crate) async fn serve(
     timeout(grace, graceful.shutdown()).await.is_ok()
 }
 
-/// A place for a newcomer: a free one, or that of a connection that waits for its client.
+/// A place for a new connection: a free one, or that of a connection that waits for its client.
 async fn place(app: Shared, door: Door, connections: &Connections, places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
     if let Ok(place) = places.clone().try_acquire_owned() {
         return Some(place);
@@ -100,7 +98,7 @@ fn open(
     let client = Arc::new(Client { door, peer, connection: connection.clone(), head });
     let service = service_fn(move |request| edge::answer(app, client.clone(), router.clone(), request));
     let mut builder = http1::Builder::new();
-    builder.max_buf_size(BUFFER);
+    builder.max_buf_size(LONGEST_HEAD);
     let served = graceful.watch(builder.serve_connection(TokioIo::new(socket), service));
     tokio::spawn(async move {
         tokio::select! {

@@ -26,7 +26,7 @@ const TASK_BYTES: usize = 1 << 16;
 /// Predicts a stream of rows.
 ///
 /// # Errors
-/// If it cannot be read or written, a line is too long, or nobody waits for it.
+/// If it cannot be read or written, a line is too long, or its request has ended.
 pub(crate) fn score(engine: &Engine, mut input: impl BufRead, mut output: impl Write, work: &Work) -> io::Result<Scored> {
     let mut scored = Scored::default();
     let rows_per_task = rows_per_task(engine.fields.fields.len());

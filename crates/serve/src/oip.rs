@@ -30,7 +30,7 @@ use crate::{
     predict::{id_of, push_number},
     refusal::{Refusal, json_response},
     spool::{self, Spool},
-    tensors::{Known, Tensors, read_tensors},
+    tensors::{TensorLimits, Tensors, read_tensors},
     work::{Work, rows_per_task, tasks_per_block},
 };
 
@@ -91,7 +91,7 @@ pub(crate) async fn infer(
         (role, engine) = (chosen, by.clone());
     }
     let body = body::whole(body).await?;
-    let memory = app.reserve_tensors(body.len(), engine.fields.fields.len())?;
+    let memory = app.reserve_tensors(body.len(), engine.fields.fields.len()).await?;
     let turn = app.turn().await?;
     let request_id = id_of(&headers).to_owned();
     let (work, _stop) = app.start_work();
@@ -135,7 +135,7 @@ pub(crate) fn output_names(engine: &Engine) -> Vec<String> {
 
 fn answer(app: &App, engine: &Engine, role: Role, body: Bytes, request_id: &str, work: &Work) -> Result<Spool, Refusal> {
     let known = output_names(engine);
-    let tensors = read_tensors(Known { fields: &engine.fields, outputs: &known, rows: app.limits.rows }, &body)?;
+    let tensors = read_tensors(TensorLimits { fields: &engine.fields, outputs: &known, rows: app.limits.rows }, &body)?;
     drop(body);
     let came = engine.fields.fields.iter().zip(&tensors.columns).filter(|(_, column)| column.is_some());
     let names: Vec<&str> = came.map(|(field, _)| field.name()).collect();

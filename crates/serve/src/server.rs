@@ -89,7 +89,8 @@ pub fn run(config: Config) -> anyhow::Result<Outcome> {
 /// Lets there be as many connections as the limit of open files allows.
 fn fit_connections(mut config: Config, log: &Log) -> Config {
     let (limit, wanted) = (descriptors::raise(), config.limits.connections);
-    let fitted = descriptors::fit(wanted, STREAMS * config.limits.batches, limit);
+    // each batch and each table may have a file for its answer
+    let fitted = descriptors::fit(wanted, config.limits.batches.saturating_mul(STREAMS + 1), limit);
     if fitted < wanted {
         let message = "the limit of open files allows fewer connections than --max-connections; raise it (ulimit -n)";
         log.warn(message, json!({"max_connections": wanted, "fitted": fitted, "open_files": limit}));

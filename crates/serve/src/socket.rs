@@ -147,7 +147,7 @@ impl Drop for Socket {
         if !self.connection.notice.is_given() {
             return;
         }
-        // who has not asked for anything yet is told why nothing will be answered
+        // a client that has sent no request gets the reason
         if self.connection.is_new() {
             self.stream.take().into_iter().for_each(turn_away);
         } else if self.stall.is_some() {

@@ -138,6 +138,7 @@ pub(crate) fn cannot_be_kept(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull
+            | io::ErrorKind::FileTooLarge
             | io::ErrorKind::QuotaExceeded
             | io::ErrorKind::ReadOnlyFilesystem
             | io::ErrorKind::PermissionDenied

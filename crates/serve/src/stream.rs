@@ -110,7 +110,8 @@ pub(crate) async fn answer(
     // a reader that broke down was given what it could not read
     let done = task.await.unwrap_or_else(|_| Err(io::Error::other("the rows could not be read")));
     let (scored, output, held) = done.map_err(|error| match error.kind() {
-        io::ErrorKind::FileTooLarge => too_long(),
+        // of the table; from the system it is said of the file that the answer waits in
+        io::ErrorKind::FileTooLarge if error.raw_os_error().is_none() => too_long(),
         io::ErrorKind::ResourceBusy => app.too_many_batches(),
         _ if spool::cannot_be_kept(&error) => spool::refuse(app, &error),
         _ => Refusal::bad_request(error.to_string()),

@@ -42,7 +42,7 @@ pub(crate) struct Tensors {
 
 /// What a request may have.
 #[derive(Clone, Copy)]
-pub(crate) struct Known<'a> {
+pub(crate) struct TensorLimits<'a> {
     pub(crate) fields: &'a Fields,
     /// The names of outputs.
     pub(crate) outputs: &'a [String],
@@ -53,8 +53,8 @@ pub(crate) struct Known<'a> {
 /// Reads a request.
 ///
 /// # Errors
-/// If it cannot be read, its tensors are no columns of one length, it has too many rows or asks for what there is not.
-pub(crate) fn read_tensors(known: Known, body: &[u8]) -> Result<Tensors, Refusal> {
+/// If it cannot be read, its tensors differ in length, it has too many rows, or it asks for an output that does not exist.
+pub(crate) fn read_tensors(known: TensorLimits, body: &[u8]) -> Result<Tensors, Refusal> {
     check_values(body).map_err(|excess| match excess {
         Excess::Long(_) => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, excess.to_string()),
         Excess::Deep(_) => Refusal::bad_request(excess.to_string()),
@@ -80,7 +80,7 @@ pub(crate) fn read_tensors(known: Known, body: &[u8]) -> Result<Tensors, Refusal
 
 /// What is known while a request is read.
 struct Reader<'a> {
-    known: Known<'a>,
+    known: TensorLimits<'a>,
     /// Why reading ended, where it is not the text's syntax.
     refusal: Cell<Option<Refusal>>,
     /// Rows of the tensors that came.

@@ -1,4 +1,4 @@
-//! The work of a batch: it ends at the next block of rows once nobody waits for its answer, and few blocks are worked on at a time.
+//! The work of a batch. It stops at the next block of rows once its request has ended. Few blocks are worked on at a time.
 
 use std::{
     io,
@@ -51,7 +51,7 @@ pub(crate) struct Work {
     turns: Option<Turns>,
 }
 
-/// Stops the work when it is dropped: with the future of the request, which the server drops when the client leaves or the time is over.
+/// Stops the work when it is dropped. The future of the request holds it, and is dropped when the client leaves or the time is over.
 #[derive(Debug)]
 pub(crate) struct StopOnDrop(Arc<AtomicBool>);
 
@@ -67,7 +67,7 @@ pub(crate) struct Stopped;
 
 impl From<Stopped> for io::Error {
     fn from(_: Stopped) -> Self {
-        Self::new(io::ErrorKind::ConnectionAborted, "nobody waits for the answer any more")
+        Self::new(io::ErrorKind::ConnectionAborted, "the request has ended")
     }
 }
 
@@ -86,7 +86,7 @@ impl Work {
     /// Waits for the turn of the next block, on a thread that may block.
     ///
     /// # Errors
-    /// If nobody waits for the answer.
+    /// If the request has ended.
     pub(crate) fn begin_block(&self) -> Result<Option<OwnedSemaphorePermit>, Stopped> {
         self.check()?;
         let Some(Turns(turns)) = &self.turns else { return Ok(None) };
@@ -98,10 +98,10 @@ impl Work {
         Ok(Some(turn))
     }
 
-    /// That somebody waits for the answer.
+    /// Checks that the request has not ended.
     ///
     /// # Errors
-    /// If nobody does.
+    /// If it has.
     pub(crate) fn check(&self) -> Result<(), Stopped> {
         if self.stopped.load(Ordering::Relaxed) { Err(Stopped) } else { Ok(()) }
     }

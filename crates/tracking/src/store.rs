@@ -159,7 +159,7 @@ impl RunFile {
     }
 }
 
-/// The largest size in bytes of a model's file that is fetched: as a bundle may have it, whoever keeps it.
+/// The largest size in bytes of a model's file that is fetched: the one that it may have in a bundle.
 pub(crate) fn largest(file: &str) -> u64 {
     let name = file.rsplit('/').next().unwrap_or(file);
     artifact::bundle_file_limit(name).unwrap_or(LARGEST_FILE)

@@ -177,7 +177,7 @@ impl Tracker {
         self.start(run, warn, true)
     }
 
-    /// The same for a run of which a store may have a part: it is looked for when the run is [recorded](Self::end), and not made again.
+    /// The same for a run of which a store may have a part. It is looked for when the run is [recorded](Self::end), and not made again.
     pub fn repeat(&self, run: &Run, warn: &Warn) -> UnderWay {
         self.start(run, warn, false)
     }

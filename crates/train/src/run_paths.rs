@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use artifact::RunPaths;
 use tracking::{EmbeddedStore, Location, Spool, Tracking};
 
-use crate::{args::TrackingArgs, interrupted::note_path};
+use crate::{args::TrackingArgs, stopped_training::note_path};
 
 /// The files that a training writes into `<models>/trained`.
 #[derive(Clone, Debug)]

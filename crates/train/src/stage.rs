@@ -18,12 +18,12 @@ use crate::{
     data::{Dataset, read},
     experiment::{Findings, experiment},
     given,
-    interrupted::{self, Interrupted},
     lineage::Lineage,
     logged_model::{self, Made},
     page, plots,
     record::{Inputs, RunFiles, finished, opening},
     registered,
+    stopped_training::{self, StoppedTraining},
     told::told,
     tracked::{Found, TrackedRun, catch_up},
 };
@@ -58,8 +58,8 @@ struct Given {
 /// If the inputs are not what `engineer` wrote, the configuration does not fit them, or nothing can be written.
 pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     let clock = Clock::start();
-    let interrupted = interrupted::finish(config, progress)?;
-    let is_finished = matches!(interrupted, Interrupted::Finished);
+    let stopped = stopped_training::finish(config, progress)?;
+    let is_finished = matches!(stopped, StoppedTraining::Finished);
     let reading = lock_to_read(&config.data, &|folder| progress.waiting(folder));
     let (engineer, data, preprocessor) = given::given(&config.data)?;
     let reference = given::reference(&engineer)?;
@@ -81,7 +81,7 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     );
     config.warnings.iter().for_each(|warning| progress.warn(warning));
 
-    let repeated = if let Interrupted::Unrecorded(record) = interrupted { Some(*record) } else { None };
+    let repeated = if let StoppedTraining::Unrecorded(record) = stopped { Some(*record) } else { None };
     let opening = opening(config, target, &clock, repeated.as_ref());
     let mut run = if repeated.is_some() {
         TrackedRun::repeat(config, opening.clone(), progress)?
@@ -220,10 +220,10 @@ fn fit_and_write(
     let say = |warning: String| if config.register { progress.warn(warning) } else { progress.detail(warning) };
     warning.into_iter().for_each(say);
     files.extend(of_model);
-    interrupted::write_note(config, &manifest)?;
+    stopped_training::write_note(config, &manifest)?;
     let found = run.end(&told, &files, progress);
     manifest.write_beside_outputs()?;
-    interrupted::remove_note(config);
+    stopped_training::remove_note(config);
     Ok((record, found))
 }
 

@@ -11,12 +11,12 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use testkit::{Workspace, repository};
 
 use crate::{
     bundle,
     delivery::static_server,
+    podman::Podman,
     registry_server::OciRegistry,
     served::{a_house, answer, client, packaged},
 };
@@ -91,10 +91,11 @@ fn key(name: &str) -> String {
 fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap().flatten() {
+        let name = PathBuf::from(entry.file_name());
         if entry.path().is_dir() {
-            found.extend(files(&entry.path()));
+            found.extend(files(&entry.path()).into_iter().map(|(below, content)| (name.join(below), content)));
         } else {
-            found.push((entry.path().strip_prefix(folder).unwrap().to_owned(), fs::read(entry.path()).unwrap()));
+            found.push((name, fs::read(entry.path()).unwrap()));
         }
     }
     found.sort();
@@ -337,53 +338,6 @@ fn an_image_for_two_processors_keeps_its_digest_on_its_way() {
     tool("skopeo", &["copy", "--all", "--src-tls-verify=false", &format!("docker://{name}:2.0"), &back]);
     assert_eq!(workspace.json("back/index.json")["manifests"][0]["digest"], digest);
     workspace.ok("package verify back");
-}
-
-/// podman with everything of it in one folder.
-struct Podman {
-    folder: TempDir,
-}
-
-impl Podman {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let at = |name: &str| folder.path().join(name).display().to_string();
-        // whoever may not raise limits keeps those there are
-        let text = format!(
-            "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\nlog_driver = \"k8s-file\"\n\
-             [engine]\nruntime = \"runc\"\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\ntmp_dir = \"{}\"\n\
-             [network]\nnetwork_backend = \"netavark\"\nnetwork_config_dir = \"{}\"\n",
-            at("libpod"),
-            at("networks")
-        );
-        fs::write(folder.path().join("containers.conf"), text).expect("a configuration");
-        Self { folder }
-    }
-
-    fn run(&self, args: &[&str]) -> (bool, String) {
-        let at = |name: &str| self.folder.path().join(name);
-        let mut command = Command::new("podman");
-        command.env("CONTAINERS_CONF", at("containers.conf")).arg("--root").arg(at("root")).arg("--runroot").arg(at("run"));
-        let output =
-            command.args(args).stdin(Stdio::null()).output().expect("podman: scripts/delivery_tools.sh installs it");
-        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        (output.status.success(), text)
-    }
-
-    fn ok(&self, args: &[&str]) -> String {
-        let (content, told) = self.run(args);
-        assert!(content, "podman {args:?}: {told}");
-        told
-    }
-}
-
-impl Drop for Podman {
-    fn drop(&mut self) {
-        let _ = self.run(&["rm", "--all", "--force", "--time", "0"]);
-        let _ = self.run(&["rmi", "--all", "--force"]);
-        // podman leaves the folder of its layers mounted on itself, and it could not be removed
-        let _ = Command::new("umount").args(["--lazy"]).arg(self.folder.path().join("root/overlay")).status();
-    }
 }
 
 #[test]

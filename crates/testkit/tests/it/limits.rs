@@ -210,6 +210,7 @@ fn a_table_in_another_encoding() {
     assert!(quarantine.contains(",location,,the record is not UTF-8 text: its byte "), "{quarantine}");
     assert_eq!(
         workspace.fails(2, "process --input cleaned.csv.failed.quarantine.csv --output cleaned.csv"),
-        "error: cleaned.csv.failed.quarantine.csv: is where rows of a table that is rejected are written; name another output\n"
+        "error: the quarantine of --output if the table is rejected cleaned.csv.failed.quarantine.csv is the same file as --input \
+         cleaned.csv.failed.quarantine.csv; name another output\n"
     );
 }

@@ -18,6 +18,7 @@ mod onnx;
 mod output_paths;
 mod pages;
 mod pipeline;
+mod podman;
 mod proxy;
 mod recording;
 mod registry;

@@ -1,4 +1,4 @@
-//! What one request may cost: bodies of the worst shapes, one and four at a time, in little memory; work that nobody waits for.
+//! What one request may cost: bodies of the worst shapes, one and four at a time, in little memory. Work stops with its request.
 
 use std::{
     io::{Read, Write},
@@ -156,7 +156,7 @@ fn check(shapes: Vec<Shape>) {
             let clients: Vec<_> = (0..4).map(|_| scope.spawn(|| send(&served, shape))).collect();
             clients.into_iter().map(|client| client.join().expect("an answer")).collect()
         });
-        // others may be told to come again
+        // others may be refused with 503
         let refused = |(status, took): &(u16, Duration)| *status == 503 || is_answered(shape, *status, *took);
         assert!(answers.iter().all(refused), "{name}: {answers:?}");
         assert!(answers.iter().any(|(status, took)| is_answered(shape, *status, *took)), "{name}: {answers:?}");
@@ -255,7 +255,7 @@ fn a_long_answer_is_whole_and_waits_on_the_disk() {
     assert_eq!(read, length);
     assert_eq!(rows % ROWS, 0, "{rows}");
     assert!(served.peak_memory() < PEAK_MEMORY);
-    // a client that reads nothing holds the memory of its answer, and no turn
+    // the next list is answered
     let list = served.post("/batch-predict", &json!(vec![a_house(); 5000])).1;
     assert_eq!(list.as_array().unwrap().len(), 5000);
 }

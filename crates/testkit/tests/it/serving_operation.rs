@@ -217,6 +217,7 @@ fn flags_that_make_no_sense_are_refused() {
         ("--challenger x --challenger-share 2", "--challenger-share 2: is not a share from 0 to 1"),
         ("--metrics-listen here", "--metrics-listen here: write HOST:PORT or none: invalid socket address syntax"),
         ("--max-batches 0", "--max-batches 0: nothing could be answered"),
+        ("--max-batches 1001", "--max-batches 1001: is more than 1000; take less"),
         ("--max-body 2000000000", "--max-body 2000000000: is more than a GiB; send a stream"),
         ("--timeout 0", "--timeout 0: write seconds, more than 0 and a day at most"),
         ("--rate-limit=-1", "--rate-limit -1: is not a number above 0"),

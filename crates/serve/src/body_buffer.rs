@@ -8,7 +8,7 @@ use axum::body::Bytes;
 const FIRST: usize = 1 << 14;
 
 /// What has come of a body.
-pub(crate) struct Received {
+pub(crate) struct BodyBuffer {
     /// The first piece: most bodies come in one, which need not be copied.
     first: Bytes,
     buffer: Vec<u8>,
@@ -16,7 +16,7 @@ pub(crate) struct Received {
     expected: usize,
 }
 
-impl Received {
+impl BodyBuffer {
     /// Nothing yet of a body of so many bytes at most; `declared` is its length as the head says.
     pub(crate) fn new(limit: usize, declared: Option<u64>) -> Self {
         let declared = declared.and_then(|length| usize::try_from(length).ok()).unwrap_or(limit);
@@ -62,7 +62,7 @@ mod tests {
         let text: Vec<u8> = (0..200_000_u32).map(|place| (place % 251) as u8).collect();
         for size in [1, 7, 4096, 65_536, text.len()] {
             for declared in [None, Some(text.len() as u64), Some(10), Some(u64::MAX)] {
-                let mut received = Received::new(1 << 20, declared);
+                let mut received = BodyBuffer::new(1 << 20, declared);
                 for piece in text.chunks(size) {
                     received.add(Bytes::copy_from_slice(piece)).unwrap();
                     assert!(received.buffer.capacity() <= (2 * received.len()).max(FIRST));
@@ -70,12 +70,12 @@ mod tests {
                 assert!(received.finish() == text, "{size} {declared:?}");
             }
         }
-        assert!(Received::new(10, None).finish().is_empty());
+        assert!(BodyBuffer::new(10, None).finish().is_empty());
     }
 
     #[test]
     fn the_buffer_is_no_longer_than_what_is_expected() {
-        let mut received = Received::new(1 << 20, Some(100_000));
+        let mut received = BodyBuffer::new(1 << 20, Some(100_000));
         (0..100).for_each(|_| received.add(Bytes::from(vec![0; 1000])).unwrap());
         assert_eq!((received.len(), received.buffer.capacity()), (100_000, 100_000));
     }

@@ -1,8 +1,7 @@
-//! A training that was stopped after its files were written and before their manifests were: it is finished by the next one, so that one
-//! training is one run.
+//! Finishes a training that was stopped after its files were written and before their manifests were, so that one training is one run.
 //!
-//! Before the run is recorded, the manifest is written under a name of its own, as a note; it is removed once every file has its manifest.
-//! The record beside the model holds the id of the run.
+//! Before the run is recorded, the manifest is written under a name of its own, as a note. The note is removed once every file has its
+//! manifest. The record beside the model holds the id of the run.
 
 use std::{
     fs,
@@ -20,7 +19,7 @@ const NOTE: &str = ".recording";
 
 /// What is to be done with a training that was stopped.
 #[derive(Debug)]
-pub(crate) enum Interrupted {
+pub(crate) enum StoppedTraining {
     /// There was none, or its inputs are not those of now.
     None,
     /// Its run is recorded; its manifests are written now.
@@ -52,18 +51,18 @@ pub(crate) fn remove_note(config: &Config) {
 ///
 /// # Errors
 /// If the folder of models or a manifest cannot be written.
-pub(crate) fn finish(config: &Config, progress: &Progress) -> anyhow::Result<Interrupted> {
+pub(crate) fn finish(config: &Config, progress: &Progress) -> anyhow::Result<StoppedTraining> {
     if !note_path(trained(config)).exists() {
-        return Ok(Interrupted::None);
+        return Ok(StoppedTraining::None);
     }
     // a training that is recording holds the folder: it is not stopped
     let _locks = lock_to_write(&[trained(config)], &|folder| progress.waiting(folder))?;
-    let Some((manifest, record)) = read(config) else { return Ok(Interrupted::None) };
+    let Some((manifest, record)) = read(config) else { return Ok(StoppedTraining::None) };
     if config.resumed.as_ref().is_some_and(|resumed| *resumed != record.identity.run_id) {
-        return Ok(Interrupted::None);
+        return Ok(StoppedTraining::None);
     }
     if !Tracker::new(&config.tracking)?.is_recorded(&told(config, &record)) {
-        return Ok(Interrupted::Unrecorded(Box::new(record)));
+        return Ok(StoppedTraining::Unrecorded(Box::new(record)));
     }
     manifest.write_beside_outputs()?;
     remove_note(config);
@@ -71,7 +70,7 @@ pub(crate) fn finish(config: &Config, progress: &Progress) -> anyhow::Result<Int
         "the training before was stopped after run {} was recorded; its manifests are written now",
         record.identity.run_name
     ));
-    Ok(Interrupted::Finished)
+    Ok(StoppedTraining::Finished)
 }
 
 /// The manifest in the note and the record of its run, if running again would make the same files.

@@ -43,7 +43,7 @@ impl KeyHasher {
 
 /// The newest entries. An entry keeps the place that it got when its key came first, whatever is changed in it later.
 #[derive(Debug)]
-pub(crate) struct Memory<T> {
+pub(crate) struct RecentEntries<T> {
     capacity: usize,
     ring: Vec<(Key, T)>,
     /// Where the oldest entry stands, once the ring is full.
@@ -52,7 +52,7 @@ pub(crate) struct Memory<T> {
     places: HashTable<u32>,
 }
 
-impl<T> Memory<T> {
+impl<T> RecentEntries<T> {
     /// An empty memory of at most `capacity` entries.
     pub(crate) fn new(capacity: usize) -> Self {
         // twice as large as needed: places that are given back can be used again without moving the others
@@ -92,7 +92,7 @@ mod tests {
     fn the_newest_entries_are_known_and_the_others_gone() {
         let hasher = KeyHasher::random();
         let key = |number: usize| hasher.key(Caller(None), &format!("id-{number}"));
-        let mut memory = Memory::new(1000);
+        let mut memory = RecentEntries::new(1000);
         for number in 0..12_345 {
             assert_eq!(memory.get_mut(key(number)), None);
             memory.insert(key(number), number);

@@ -1,0 +1,91 @@
+//! Tests of the scanner of CSV records.
+
+use super::*;
+
+type Good = Vec<(u64, String)>;
+
+fn scan(text: &str, block_bytes: usize, fields: Option<usize>) -> (Good, Vec<(u64, String)>) {
+    let mut scanner = CsvScanner::new(text.as_bytes(), block_bytes).unwrap();
+    let (mut good, mut bad) = (vec![], vec![]);
+    while let Some(block) = scanner.next_block(fields).unwrap() {
+        for (index, line) in block.lines.iter().enumerate() {
+            good.push((*line, String::from_utf8_lossy(block.record(index)).into_owned()));
+        }
+        bad.extend(block.malformed.into_iter().map(|malformed| (malformed.line, malformed.reason)));
+    }
+    (good, bad)
+}
+
+fn lines(records: &[(u64, &str)]) -> Good {
+    records.iter().map(|(line, text)| (*line, (*text).to_owned())).collect()
+}
+
+#[test]
+fn records_keep_their_lines_at_any_block_size() {
+    let text = "\u{feff}\r\na,b\r\n1,\"x\ny\"\r\n\n2,\"say \"\"hi\"\"\"\n3,z";
+    let expected = lines(&[(2, "a,b"), (3, "1,\"x\ny\""), (6, "2,\"say \"\"hi\"\"\""), (7, "3,z")]);
+    for block_bytes in [1, 7, 64, 4096] {
+        assert_eq!(scan(text, block_bytes, Some(2)), (expected.clone(), vec![]), "blocks of {block_bytes}");
+    }
+}
+
+#[test]
+fn records_that_are_not_well_formed_are_set_aside() {
+    let text = "1,2\n1,2,3\n1\n\"a\"b,2\na\"b,2\n3,4\n";
+    let (good, bad) = scan(text, 4096, Some(2));
+    assert_eq!(good, lines(&[(1, "1,2"), (6, "3,4")]));
+    assert_eq!(
+        bad,
+        lines(&[
+            (2, "has 3 fields where the header has 2"),
+            (3, "has 1 fields where the header has 2"),
+            (4, "has text after a closing quote"),
+            (5, "has a quote inside a field that does not begin with one"),
+        ])
+    );
+}
+
+#[test]
+fn records_longer_than_the_limit_end_the_scan() {
+    let long = "x".repeat(3 * MAX_RECORD);
+    for (text, line, field) in [
+        (format!("a,b\n1,{long}\n2,3\n"), 2, 1),
+        (format!("a,b\n1,{long}"), 2, 1),
+        (format!("a,b\n1,2\n1,\"{long}\"\n"), 3, 1),
+        (format!("a,b\n{long},\"y\"\n"), 2, 0),
+        (format!("a,b\n{}\n", ",".repeat(2 * MAX_RECORD)), 2, MAX_RECORD),
+    ] {
+        for block_bytes in [4096, 1 << 20] {
+            let mut scanner = CsvScanner::new(text.as_bytes(), block_bytes).unwrap();
+            let error = loop {
+                match scanner.next_block(None) {
+                    Ok(found) => assert!(found.is_some()),
+                    Err(error) => break error,
+                }
+            };
+            let ScanError::TooLong(found) = error else { panic!("{error:?}") };
+            assert_eq!(found, TooLong { line, field, limit: MAX_RECORD });
+        }
+    }
+    let mut scanner = CsvScanner::new(long.as_bytes(), 4096).unwrap();
+    assert_eq!(scanner.header().unwrap(), Some((1, long.clone().into_bytes())));
+}
+
+#[test]
+fn bytes_that_are_not_utf_8_are_named_by_field() {
+    let mut scanner = CsvScanner::new(&b"1,K\xf6ln,2\n1,\"a,\xe9\",2\n"[..], 4096).unwrap();
+    let block = scanner.next_block(Some(3)).unwrap().unwrap();
+    let found: Vec<_> = block.malformed.iter().map(|malformed| (malformed.field, malformed.reason.as_str())).collect();
+    let expected = ["is not UTF-8 text: its byte 4 is 0xF6", "is not UTF-8 text: its byte 6 is 0xE9"];
+    assert_eq!(found, expected.map(|reason| (Some(1), reason)));
+}
+
+#[test]
+fn a_quote_that_is_never_closed_costs_one_line() {
+    let (good, bad) = scan("1,\"2\n3,4\n5,6\n", 4096, Some(2));
+    assert_eq!(good, lines(&[(2, "3,4"), (3, "5,6")]));
+    assert_eq!(bad, lines(&[(1, "has a quote that is never closed")]));
+    let long = format!("1,\"2\n{}", "3,4\n".repeat(600_000));
+    let (good, bad) = scan(&long, 4 << 20, Some(2));
+    assert_eq!((good.len(), bad.len()), (600_000, 1));
+}
