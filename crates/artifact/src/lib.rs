@@ -38,6 +38,7 @@ pub use folder_lock::{FolderLocks, Waiting, lock_to_read, lock_to_write};
 pub use manifest::{FileEntry, MANIFEST_VERSION, Manifest, check_input, manifest_path, relative_path};
 pub use output_paths::RunPaths;
 pub use packed::{PackedEntry, PackedLimits, is_too_dense, visit_packed};
+pub use place::resolve_entry;
 pub use run_record::{
     ColumnImportance, DatasetInput, Interval, MetricPoint, RUN_RECORD_VERSION, RunArtifact, RunIdentity, RunRecord,
     RunStatus, RunTimes, Suspicion,

@@ -28,6 +28,12 @@ pub(crate) struct Place {
     pub(crate) is_folder: bool,
 }
 
+/// The path that a name has in its folder without links, `.` and `..`; a link with that name is not followed. Folders may be missing: what
+/// stands at the result stands there once they are made, as [`Path::exists`] would not say before.
+pub fn resolve_entry(path: &Path) -> PathBuf {
+    Place::of(path).entry
+}
+
 impl Place {
     pub(crate) fn of(path: &Path) -> Self {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());

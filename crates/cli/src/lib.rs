@@ -16,7 +16,7 @@ mod run;
 pub use aligned::aligned;
 pub use args::{GlobalArgs, OutputFormat};
 pub use config_file::read_text;
-pub use environment::{Clock, branch, commit, machine, now_ms, program, rfc3339, user, utc, variable};
+pub use environment::{Clock, branch, commit, is_variable_empty, machine, now_ms, program, rfc3339, user, utc, variable};
 pub use log_sink::LogSink;
 pub use outcome::{No, Outcome};
 pub use progress::{Bar, Progress};

@@ -35,7 +35,15 @@ pub fn place_imported(
             ));
         };
         let found = match imported.categories.get(&feature) {
-            Some(CategoryCodes::Listed(list)) => listed(list, levels),
+            Some(CategoryCodes::Listed(list)) => {
+                if list.iter().flatten().all(|spelling| spelling.parse::<f64>().is_ok()) {
+                    notes.push(format!(
+                        "the {source} model lists categories of pandas without their columns: the list of \"{name}\" is taken from \
+                         the order of the columns. A numeric column that was a category in pandas would be read as its numbers"
+                    ));
+                }
+                listed(list, levels)
+            }
             Some(CategoryCodes::Numbers(numbers)) => {
                 notes.push(format!(
                     "the {source} model has no list of the categories of \"{name}\": its codes are taken for the numbers that the levels are"

@@ -97,13 +97,14 @@ pub(crate) fn image(args: &ImageArgs, progress: &Progress) -> anyhow::Result<Out
         (layout.put_json(MediaType::ImageIndex, &index_of(manifests)?)?, "dev.cosignproject.cosign/imageIndex")
     };
     layout.name(top.clone(), &[(NAME, &tag), (KIND, kind)]);
-    layout.write(&args.output)?;
-
     let digest = top.digest().to_string();
     let name = push.as_ref().map_or(bundle.name.clone(), |push| format!("{}/{}", push.registry(), push.repository()));
-    write_json(&sbom_path, &sbom::draw_up(&lock, (&name, &digest), &bundle, &files)?)?;
+    let bill = sbom::draw_up(&lock, (&name, &digest), &bundle, &files)?;
     let commit = cli::commit();
     let stated = provenance::state((&name, &digest), &bundle, &materials, args.builder_id.as_deref(), commit.as_deref());
+    // an image that stands there is replaced once nothing can be refused any more
+    layout.write(&args.output)?;
+    write_json(&sbom_path, &bill)?;
     write_json(&provenance_path, &stated)?;
 
     let pushed = match push {

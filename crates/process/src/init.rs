@@ -4,10 +4,13 @@ mod guess;
 mod observe;
 mod render;
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{bail, ensure};
-use artifact::RunPaths;
+use artifact::{RunPaths, resolve_entry};
 use cli::{Outcome, Progress};
 use frame::{Block, Source};
 use rayon::prelude::*;
@@ -54,7 +57,7 @@ impl InitConfig {
             .output("the model configuration of --output", &model_output)
             .check()?;
         for path in [&output, &model_output] {
-            if path.exists() && !force {
+            if fs::symlink_metadata(resolve_entry(path)).is_ok() && !force {
                 bail!("{}: is there already; name another file, or replace it with --force", path.display());
             }
         }

@@ -56,6 +56,10 @@ impl Access {
             check_key(&key).context(VARIABLE)?;
             vec![Key { name: VARIABLE.to_owned(), key }]
         } else {
+            ensure!(
+                !cli::is_variable_empty(VARIABLE),
+                "{VARIABLE}: is set and empty; give it a key, or unset it to serve without keys"
+            );
             Vec::new()
         };
         let origins = args.allow_origin.iter().map(|origin| parse_origin(origin)).collect::<Result<_, _>>()?;

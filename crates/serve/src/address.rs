@@ -66,7 +66,14 @@ impl Proxies {
 
 fn parse_network(text: &str) -> anyhow::Result<IpNet> {
     let parsed = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-    match parsed {
+    // the system gives clients of IPv4 in this form, and they are compared as IPv4
+    let mapped = |network: IpNet| match network.addr() {
+        IpAddr::V6(address) if network.prefix_len() >= 96 => {
+            address.to_ipv4_mapped().and_then(|address| IpNet::new(address.into(), network.prefix_len() - 96).ok())
+        }
+        _ => None,
+    };
+    match parsed.map(|network| mapped(network).unwrap_or(network)) {
         Some(network) if network == network.trunc() => Ok(network),
         Some(network) => bail!("--trusted-proxy {text}: has bits behind its prefix; write {}", network.trunc()),
         None => bail!("--trusted-proxy {text}: write an address or a network, such as 10.0.0.0/8"),

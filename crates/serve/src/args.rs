@@ -118,7 +118,7 @@ pub(crate) struct LimitArgs {
     pub(crate) max_unfinished: usize,
 
     /// Connections at most, or as many as the limit of open files allows; for another, the longest idle one is closed
-    #[arg(long, value_name = "N", default_value_t = 8192)]
+    #[arg(long, value_name = "N", default_value_t = 4096)]
     pub(crate) max_connections: usize,
 
     /// Batches under way at most (503). By default two a processor

@@ -71,7 +71,7 @@ pub(crate) struct BodyLimits {
 ///
 /// # Errors
 /// If it is too large, comes too slowly, is cut off, or has to give way to others.
-pub(crate) async fn receive(app: Shared, mut body: RequestBody, limits: &BodyLimits) -> Result<Bytes, Refusal> {
+pub(crate) async fn receive(app: Shared, body: &mut RequestBody, limits: &BodyLimits) -> Result<Bytes, Refusal> {
     let BodyLimits { kind, address, limit, declared } = *limits;
     // what says that it is too large is not read
     if declared.is_some_and(|length| length > limit as u64) {
@@ -82,7 +82,7 @@ pub(crate) async fn receive(app: Shared, mut body: RequestBody, limits: &BodyLim
     let mut arrival = (kind == Kind::Batch).then(|| app.arrivals.begin(kind, address));
     let mut end = None;
     loop {
-        let frame = match poll_fn(|context| Poll::Ready(Pin::new(&mut body).poll_frame(context))).await {
+        let frame = match poll_fn(|context| Poll::Ready(Pin::new(&mut *body).poll_frame(context))).await {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
                 if arrival.is_none() {

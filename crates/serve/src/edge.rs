@@ -138,7 +138,7 @@ fn is_preflight(method: &Method, allowed_origin: Option<&HeaderValue>) -> bool {
 
 impl Asked<'_> {
     /// Answers a request for a route, if its caller may ask.
-    async fn answer(self, route: &Route, router: &mut Router, under_way: &mut UnderWay, body: RequestBody) -> Answered {
+    async fn answer(self, route: &Route, router: &mut Router, under_way: &mut UnderWay, mut body: RequestBody) -> Answered {
         if let Err(refusal) = self.admit(route.endpoint) {
             let unread = self.has_body && !self.drain(body).await;
             return (refusal.into_response(), unread);
@@ -172,24 +172,23 @@ impl Asked<'_> {
         };
         let declared = body::declared(&self.parts.headers);
         let limits = BodyLimits { kind, address: self.address(), limit, declared };
-        let body = match body::receive(self.app, body, &limits).await {
+        let received = match body::receive(self.app, &mut body, &limits).await {
             Ok(received) => received,
-            Err(refusal) => {
-                if refusal.status == StatusCode::SERVICE_UNAVAILABLE {
-                    self.app.metrics.shed("batches");
-                }
-                return (refusal.into_response(), true);
+            Err(refusal) if refusal.status == StatusCode::SERVICE_UNAVAILABLE => {
+                self.app.metrics.shed("batches");
+                return (refusal.into_response(), !self.drain(body).await);
             }
+            Err(refusal) => return (refusal.into_response(), true),
         };
         if let Err(refusal) = self.count(under_way) {
             return (refusal.into_response(), false);
         }
         if let Handler::Row(form) = route.handler {
             let request_id = self.id.to_str().unwrap_or_default();
-            let answer = predict::row(self.app, form, self.caller, &self.parts.headers, request_id, body).await;
+            let answer = predict::row(self.app, form, self.caller, &self.parts.headers, request_id, received).await;
             return (answer.into_response(), false);
         }
-        (self.route(router, Body::from(body)).await, false)
+        (self.route(router, Body::from(received)).await, false)
     }
 
     /// Whether the caller may ask for an endpoint, and has not asked too often.

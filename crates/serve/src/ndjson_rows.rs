@@ -35,6 +35,7 @@ pub(crate) fn score(engine: &Engine, mut input: impl BufRead, mut output: impl W
     loop {
         text.clear();
         lines.clear();
+        let mut blank = 0;
         while lines.len() < most_rows && text.len() < BLOCK_BYTES {
             let start = text.len();
             let read = io::Read::take(&mut input, LONGEST_ROW as u64).read_until(b'\n', &mut text)?;
@@ -47,6 +48,13 @@ pub(crate) fn score(engine: &Engine, mut input: impl BufRead, mut output: impl W
             }
             if text[start..].iter().all(u8::is_ascii_whitespace) {
                 text.truncate(start);
+                blank += read;
+                if blank > LONGEST_ROW {
+                    let line = scored.rows + scored.refused + lines.len() as u64 + 1;
+                    return Err(io::Error::other(format!(
+                        "row {line}: more than {LONGEST_ROW} bytes of blank lines before it"
+                    )));
+                }
             } else {
                 lines.push(start..text.len());
             }

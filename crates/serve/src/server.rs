@@ -1,6 +1,6 @@
 //! The server as a whole: models, listeners, signals; up, and down again.
 
-use std::{net::SocketAddr, sync::atomic::Ordering};
+use std::{net::SocketAddr, sync::atomic::Ordering, time::Duration};
 
 use anyhow::{Context, anyhow};
 use artifact::clear_temporary_folders;
@@ -11,6 +11,7 @@ use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::watch,
+    time::timeout,
 };
 
 use crate::{
@@ -29,6 +30,8 @@ use crate::{
 /// How far the threads of batches step back.
 const BATCHES_NICE: i32 = 10;
 
+/// How long probes under way are waited for after the last request.
+const PROBES_GRACE: Duration = Duration::from_millis(500);
 /// Bytes of the stack of a thread: the parser goes 128 levels deep at most.
 const STACK: usize = 1 << 20;
 /// Threads for what blocks beside batches and tables: reading long answers, single rows of slow models.
@@ -169,13 +172,13 @@ async fn listen(
     app.draining.store(true, Ordering::Relaxed);
     let _ = stopping.send(true);
     let drained = api.await.unwrap_or(false);
+    if let Some(journal) = &app.journal {
+        journal.close();
+    }
     // probes are answered as long as requests are
     let _ = ending.send(true);
     if let Some(probes) = probes {
-        let _ = probes.await;
-    }
-    if let Some(journal) = &app.journal {
-        journal.close();
+        let _ = timeout(PROBES_GRACE, probes).await;
     }
     Ok(drained)
 }

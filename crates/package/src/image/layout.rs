@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
-use artifact::{Digest, TemporaryFolder, clear_abandoned_folders, is_too_dense, read_bounded};
+use artifact::{Digest, TemporaryFolder, clear_abandoned_folders, is_too_dense, read_bounded, resolve_entry};
 use flate2::{Compression, GzBuilder};
 use oci_spec::image::{
     Descriptor, DescriptorBuilder, ImageIndex, ImageIndexBuilder, ImageManifest, MediaType, SCHEMA_VERSION, Sha256Digest,
@@ -201,13 +201,14 @@ impl Layout {
     /// # Errors
     /// If it cannot be written, or something else stands there.
     pub(crate) fn write(&self, path: &Path) -> anyhow::Result<()> {
-        let taken = path.exists() && fs::read_dir(path).map_or(true, |mut entries| entries.next().is_some());
+        let at = resolve_entry(path);
+        let taken =
+            fs::symlink_metadata(&at).is_ok() && fs::read_dir(&at).map_or(true, |mut entries| entries.next().is_some());
         ensure!(
-            !taken || is_layout(path),
+            !taken || is_layout(&at),
             "--output {}: something else than an image layout is there; name an empty or a new folder",
             path.display()
         );
-        let at = std::path::absolute(path)?;
         let parent = at.parent().context("--output needs a folder to be in")?;
         let io = |error: io::Error| anyhow::anyhow!("{}: cannot write it: {error}", path.display());
         fs::create_dir_all(parent).map_err(io)?;
@@ -227,7 +228,7 @@ impl Layout {
 
 /// Clears the folders that killed programs left beside the layout at `path`.
 pub(crate) fn clear_abandoned(path: &Path) {
-    if let Some(parent) = std::path::absolute(path).ok().as_deref().and_then(Path::parent) {
+    if let Some(parent) = resolve_entry(path).parent() {
         clear_abandoned_folders(parent, PREFIX);
     }
 }

@@ -23,12 +23,20 @@ enum Spelling {
     Parent,
     Absolute,
     LinkedFolder,
+    MissingFolder,
     SymbolicLink,
     HardLink,
 }
 
-const NAMES: [Spelling; 6] =
-    [Spelling::Same, Spelling::Dot, Spelling::Slashes, Spelling::Parent, Spelling::Absolute, Spelling::LinkedFolder];
+const NAMES: [Spelling; 7] = [
+    Spelling::Same,
+    Spelling::Dot,
+    Spelling::Slashes,
+    Spelling::Parent,
+    Spelling::Absolute,
+    Spelling::LinkedFolder,
+    Spelling::MissingFolder,
+];
 const LINKS: [Spelling; 2] = [Spelling::SymbolicLink, Spelling::HardLink];
 
 /// Every file of the workspace: where a link leads, or what is in a file.
@@ -59,6 +67,7 @@ fn spell(workspace: &Workspace, name: &str, spelling: Spelling, extension: &str)
         Spelling::Parent => format!("configs/../{name}"),
         Spelling::Absolute => workspace.path(name).display().to_string(),
         Spelling::LinkedFolder => format!("linked/{name}"),
+        Spelling::MissingFolder => format!("missing/../{name}"),
         Spelling::SymbolicLink => {
             symlink(workspace.path(name), workspace.path(&link)).unwrap();
             link
@@ -220,7 +229,7 @@ fn configurations_and_models_are_never_written_over() {
         let line = "train search --config configs/search.yaml --data featured.csv --models-dir models --output {}";
         check(line, name, ["--output", flag]);
     }
-    for (name, flag) in [("cleaned.csv", "--data"), ("configs/pipeline.yaml", "--pipeline-config")] {
+    for (name, flag) in [("cleaned.csv", "--data"), ("configs/pipeline.yaml", "--data")] {
         let line = "train promote --name m --data cleaned.csv --mlflow-tracking-uri sqlite:///{}";
         check(line, name, ["--mlflow-tracking-uri", flag]);
     }

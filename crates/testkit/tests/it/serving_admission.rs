@@ -207,7 +207,7 @@ fn idle_connections_give_way_and_the_probes_have_files_of_their_own() {
     let line = served.log().lines().find(|line| line.contains("--max-connections")).map(str::to_owned).expect("a warning");
     let line: Value = serde_json::from_str(&line).unwrap();
     let fitted = line["fitted"].as_u64().unwrap();
-    assert_eq!((&line["level"], &line["max_connections"], &line["open_files"]), (&json!("warn"), &json!(8192), &json!(256)));
+    assert_eq!((&line["level"], &line["max_connections"], &line["open_files"]), (&json!("warn"), &json!(4096), &json!(256)));
     assert!((50..200).contains(&fitted), "{line}");
     let address = host(&served.base).to_owned();
     let probe = |path: &str| {

@@ -151,14 +151,17 @@ fn bodies_in_gzip_are_decoded_within_the_limits() {
     let told = served.post("/predict", &a_house()).1;
     let feedback = json!({"request_id": told["request_id"], "actual": 200_000.0}).to_string();
     let (row_limit, list_limit, table_limit) = ("262144 bytes", "300000 bytes", "2000000 bytes");
+    let blanks = " ".repeat(100);
+    let long_table = format!("sqft,location\n{}", format!("900,Rural{blanks}\n").repeat(25_000));
+    let long_lines = format!("{{\"sqft\":900{blanks}}}\n").repeat(25_000);
     for (path, media_type, text, too_much, limit) in [
         ("/predict", json_type, &house, " ".repeat(40_000_000), row_limit),
         ("/explain", json_type, &house, " ".repeat(262_145), row_limit),
         ("/feedback", json_type, &feedback, " ".repeat(16_385), "16384 bytes"),
         ("/batch-predict", json_type, &list, " ".repeat(300_001), list_limit),
         ("/v2/models/m/infer", json_type, &infer, " ".repeat(40_000_000), list_limit),
-        ("/batch-predict", "text/csv", &table, format!("sqft,location\n{}", "900,Rural\n".repeat(200_000)), table_limit),
-        ("/batch-predict", "application/x-ndjson", &lines, "{\"sqft\":900}\n".repeat(200_000), table_limit),
+        ("/batch-predict", "text/csv", &table, long_table, table_limit),
+        ("/batch-predict", "application/x-ndjson", &lines, long_lines, table_limit),
     ] {
         let plain = served.text(path, media_type, text.clone());
         let coded = send(path, media_type, gzip(text.as_bytes()));
