@@ -24,6 +24,7 @@ import time
 import pathlib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+OLDEST_BUNDLE = ROOT / "crates/package/golden/bundle_v1.tar.gz"
 HOUSE = {"sqft": 1527, "bedrooms": 2, "bathrooms": 1.5, "location": "Suburb", "year_built": 1956, "condition": "Good"}
 BATCH = 200_000
 
@@ -293,12 +294,12 @@ def reloads(args, model, work):
 def compare(args):
     """Another `serve`, --before, and ours in turn: how many times as long ours takes for a request of one row.
 
-    Each pair has servers of its own, and every second pair begins with the other one. The interval is that of the mean of the logarithms
-    (Student's t).
+    Each pair has servers of its own, and every second pair begins with the other one. Both load a bundle of version 0.1.0, which every
+    version reads. The interval is that of the mean of the logarithms (Student's t).
     """
     with tempfile.TemporaryDirectory() as folder:
         work = pathlib.Path(folder)
-        model, lua, ratios = bundle(args.bin, work), script(work), []
+        model, lua, ratios = OLDEST_BUNDLE, script(work), []
         before = work / "before"
         before.mkdir()
         (before / "serve").symlink_to(args.before.resolve())
