@@ -2,14 +2,18 @@
 
     python3 scripts/serving_memory.py SERVE BUNDLE [SHAPE…]      # with pyarrow: Arrow streams, too
 
-Each measurement has a server of its own. The end is 1 where a server died, or answered later than it may.
+Each measurement has a server of its own. The last one, `mixed`, sends everything at once: bodies of several shapes, unfinished heads and
+bodies, and clients that do not read. The end is 1 where a server died, or answered later than it may.
 """
 import concurrent.futures
+import gzip
 import http.client
 import json
 import pathlib
 import re
+import resource
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -161,6 +165,63 @@ class Server:
         self.process.wait()
 
 
+def begin(port, path, media_type, length, start, more=b""):
+    """A request that goes no further than `start`."""
+    head = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {media_type}\r\ncontent-length: {length}\r\n".encode()
+    connection = socket.create_connection(("127.0.0.1", port))
+    connection.settimeout(2)
+    try:
+        connection.sendall(head + more + b"\r\n" + start)
+    except OSError:
+        pass  # the server takes no more of it for now
+    return connection
+
+
+def unfinished(port, bodies):
+    """Heads and bodies that never end, and clients that do not read what they asked for."""
+    coded = gzip.compress(json.dumps(HOUSE).encode() * 200)[:-20]
+    details = bodies["rows: 500,000 with details"][2]
+    for _ in range(2500):
+        connection = socket.create_connection(("127.0.0.1", port))
+        connection.sendall(b"POST /predict HTTP/1.1\r\nhost: x\r\nx: " + b"x" * 15_000)
+        yield connection
+    for place in range(1000):
+        more = b"content-encoding: gzip\r\n" if place % 2 else b""
+        yield begin(port, "/predict", JSON, 250_000, coded if place % 2 else b"{" + b" " * 60_000, more)
+    for path, media_type, body in bodies.values():
+        if media_type != JSON:
+            yield begin(port, path, media_type, len(body), body[: len(body) // 2])
+    yield begin(port, DETAILS, JSON, len(details), details[: len(details) // 2])
+    for _ in range(20):
+        yield begin(port, DETAILS, JSON, 400_001, b"[" + b",".join([b'{"sqft":900.0}'] * 26_667)[:399_999] + b"]")
+
+
+def mixed(program, bundle):
+    """Everything at once; false if the server died or does not answer a single row."""
+    names = ["rows: 500,000 with details", "rows: nested values", "tensors: 500,000 rows", "tensors: many not needed", "lines: long texts"]
+    names += ["cells: long texts", "batches: one of 1,000,000 rows", "batches: one long text"]
+    made = {name: (path, media_type, make()) for name, path, media_type, make in shapes() if name in names}
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    with Server(program, bundle) as server:
+        held = list(unfinished(server.port, made))
+        send_one = lambda wanted: send(server.port, wanted[0].format(name=server.name), *wanted[1:])[0]
+        predict = lambda: send(server.port, "/predict", JSON, json.dumps(HOUSE))
+        statuses, times = {}, []
+        with concurrent.futures.ThreadPoolExecutor(len(made) * 3) as pool:
+            asked = [(name, pool.submit(send_one, wanted)) for name, wanted in list(made.items()) * 3]
+            while not all(answer.done() for _, answer in asked):
+                times.append(predict()[:2])
+                time.sleep(0.1)
+            for name, answer in asked:
+                statuses.setdefault(name, []).append(repr(answer.exception()) if answer.exception() else answer.result())
+        for name, found in statuses.items():
+            print(f"mixed: {name:<36} {found}")
+        lives = server.process.poll() is None and predict()[0] == 200
+        late = max(took for _, took in times)
+        print(f"mixed: {len(held)} unfinished; rows beside it {sorted({status for status, _ in times})}, at most {late:.2f} s; peak {server.peak('VmHWM'):.0f} MiB, address space {server.peak('VmPeak'):.0f} MiB{'' if lives else '  DIED'}")
+        return lives and all(status == 200 for status, _ in times)
+
+
 def main(program, bundle, wanted):
     well = True
     print(f"{'shape':<36} at a time  statuses                seconds  answer MiB  peak MiB  address space MiB")
@@ -184,6 +245,8 @@ def main(program, bundle, wanted):
                 lives = server.process.poll() is None and send(server.port, "/predict", JSON, json.dumps(HOUSE))[0] == 200
                 well &= lives and (path in (LIST, DETAILS) and media_type != JSON or seconds < TIMEOUT + 5)
                 print(f"{name:<36} {count:>9}  {statuses:<20} {seconds:>10.1f}  {length:>10.1f}  {server.peak('VmHWM'):>8.0f}  {server.peak('VmPeak'):>8.0f}{'' if lives else '  DIED'}", flush=True)
+    if not wanted or "mixed" in wanted:
+        well &= mixed(program, bundle)
     sys.exit(0 if well else 1)
 
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use schema::{ColumnType, UnknownCategory};
 
-use crate::{Preprocessor, RowError, preprocessor::unknown_level};
+use crate::{CategoryEncoder, Preprocessor, RowError, preprocessor::unknown_level};
 
 /// A checked cell.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -64,15 +64,19 @@ impl Preprocessor {
 
     /// The cells whose level is unknown to schema and training: column's place among [`columns`](Self::columns), and what is wrong.
     pub fn unknown_levels_of_row(&self, cells: &[Cell]) -> Vec<(usize, RowError)> {
-        let mut found = Vec::new();
-        for (category, place) in self.file.categories.iter().zip(&self.category_places) {
-            if let Some(Cell::Level(level)) = cells.get(*place)
-                && !category.knows(level)
-            {
-                found.push((*place, unknown_level(0, category, level)));
-            }
-        }
-        found
+        self.unknown_cells(cells).map(|(place, category, level)| (place, unknown_level(0, category, level))).collect()
+    }
+
+    /// The places of those cells alone, where nobody reads what is wrong with them.
+    pub fn unknown_places_of_row(&self, cells: &[Cell]) -> Vec<usize> {
+        self.unknown_cells(cells).map(|(place, ..)| place).collect()
+    }
+
+    fn unknown_cells<'a>(&'a self, cells: &'a [Cell]) -> impl Iterator<Item = (usize, &'a CategoryEncoder, &'a str)> {
+        self.file.categories.iter().zip(&self.category_places).filter_map(|(category, place)| match cells.get(*place) {
+            Some(Cell::Level(level)) if !category.knows(level) => Some((*place, category, level.as_ref())),
+            _ => None,
+        })
     }
 }
 
@@ -144,6 +148,7 @@ engineer:
                     Err(refusal) => {
                         assert_eq!(alone, Err(refusal.clone()));
                         assert_eq!(preprocessor.unknown_levels_of_row(&cells), [(1, refusal)]);
+                        assert_eq!(preprocessor.unknown_places_of_row(&cells), [1]);
                     }
                 }
             }

@@ -103,7 +103,20 @@ impl Column {
     /// # Errors
     /// If the level is not listed, or the cell is missing where a value is required.
     pub fn text<'a>(&'a self, cell: &'a str) -> Result<Option<Cow<'a, str>>, Violation> {
+        self.check_text(cell).map_err(|rule| match rule {
+            Rule::Level => self.unknown_level(cell.trim()),
+            Rule::Printable => unfit_level(&tidy(cell.trim())),
+            _ => missing_value(),
+        })
+    }
+
+    /// As [`text`](Self::text), with the broken rule alone: for cells whose faults are only counted.
+    ///
+    /// # Errors
+    /// As [`text`](Self::text).
+    pub fn check_text<'a>(&'a self, cell: &'a str) -> Result<Option<Cow<'a, str>>, Rule> {
         let trimmed = cell.trim();
+        let missing = || if self.spec.required { Err(Rule::Required) } else { Ok(None) };
         if self.spec.kind == ColumnType::Category {
             // most cells are spelt as the schema spells them
             let known = self.spellings.get(trimmed).or_else(|| self.spellings.get(&fold(trimmed)));
@@ -111,18 +124,15 @@ impl Column {
                 return Ok(Some(Cow::Borrowed(&self.spec.levels[*code as usize])));
             }
             if self.is_missing(trimmed) {
-                return self.absent();
+                return missing();
             }
             if !self.spec.levels.is_empty() {
-                return Err(self.unknown_level(trimmed));
+                return Err(Rule::Level);
             }
             let level = tidy(trimmed);
-            if crate::check_name(&level).is_err() {
-                return Err(unfit_level(&level));
-            }
-            return Ok(Some(level));
+            return if crate::check_name(&level).is_ok() { Ok(Some(level)) } else { Err(Rule::Printable) };
         }
-        if self.is_missing(trimmed) { self.absent() } else { Ok(Some(Cow::Borrowed(trimmed))) }
+        if self.is_missing(trimmed) { missing() } else { Ok(Some(Cow::Borrowed(trimmed))) }
     }
 
     /// What is said of a level that is not listed: the levels, and the nearest to a typo.
@@ -136,11 +146,7 @@ impl Column {
     }
 
     fn absent<T>(&self) -> Result<Option<T>, Violation> {
-        if self.spec.required {
-            Err(Violation::new(Rule::Required, "is missing, and the column is required"))
-        } else {
-            Ok(None)
-        }
+        if self.spec.required { Err(missing_value()) } else { Ok(None) }
     }
 
     fn unreadable(&self, cell: &str) -> Violation {
@@ -180,6 +186,13 @@ fn days_since_epoch(date: Date) -> f64 {
 const LONGEST_TYPO: usize = 200;
 /// How many candidates are compared with what was typed.
 const MOST_CANDIDATES: usize = 10_000;
+/// How like a candidate has to be, from 0 to 1 (the same).
+const LIKENESS: f64 = 0.6;
+
+/// What is said of a missing value where one is required.
+fn missing_value() -> Violation {
+    Violation::new(Rule::Required, "is missing, and the column is required")
+}
 
 /// What is said of a text that cannot be a level.
 fn unfit_level(level: &str) -> Violation {
@@ -198,11 +211,18 @@ pub fn nearest<'a>(typed: &str, candidates: impl Iterator<Item = &'a str>) -> Op
         return None;
     }
     let typed = fold(typed);
+    let length = typed.chars().count() as f64;
     candidates
         .filter(|candidate| candidate.len() <= LONGEST_TYPO)
         .take(MOST_CANDIDATES)
-        .map(|candidate| (strsim::normalized_damerau_levenshtein(&typed, &fold(candidate)), candidate))
-        .filter(|(likeness, _)| *likeness >= 0.6)
+        .filter_map(|candidate| {
+            let folded = fold(candidate);
+            let other = folded.chars().count() as f64;
+            // the longer one has so many characters that the other lacks
+            let near = length.min(other) >= LIKENESS * length.max(other);
+            near.then(|| (strsim::normalized_damerau_levenshtein(&typed, &folded), candidate))
+        })
+        .filter(|(likeness, _)| *likeness >= LIKENESS)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
 }

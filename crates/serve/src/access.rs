@@ -79,7 +79,8 @@ impl Access {
         }
         let bearer = || {
             let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-            value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("bearer "))
+            let (scheme, key) = value.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| key.trim_start_matches(' '))
         };
         let given = headers.get("x-api-key").and_then(|value| value.to_str().ok()).or_else(bearer)?;
         let mut found = None;
@@ -176,7 +177,11 @@ mod tests {
         assert_eq!(access.caller(&headers("x-api-key", "third-key-0123456")), Some("shop"));
         assert_eq!(access.caller(&headers("x-api-key", "first-key-0123456")), Some("key-1"));
         assert_eq!(access.caller(&headers("authorization", &format!("Bearer {key}"))), Some("shop"));
-        for wrong in [headers("x-api-key", "other-key-012345"), headers("authorization", key), HeaderMap::new()] {
+        for scheme in ["bearer", "BEARER", "BeaRer ", "Bearer   "] {
+            assert_eq!(access.caller(&headers("authorization", &format!("{scheme} {key}"))), Some("shop"), "{scheme}");
+        }
+        let basic = headers("authorization", &format!("Basic {key}"));
+        for wrong in [headers("x-api-key", "other-key-012345"), headers("authorization", key), basic, HeaderMap::new()] {
             assert_eq!(access.caller(&wrong), None);
         }
         assert!(!format!("{access:?}").contains("0123456"), "{access:?}");

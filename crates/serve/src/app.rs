@@ -23,7 +23,7 @@ use tokio::{
 
 use crate::{
     access::Access,
-    address::Proxies,
+    address::{Address, Proxies},
     arrivals::Arrivals,
     budget::{self, Memory, Reservation},
     connection::Connections,
@@ -43,6 +43,8 @@ const SHADOWED: usize = 1000;
 pub(crate) const STREAMS: usize = 8;
 /// How long a batch waits for its turn.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// How long an Arrow message that has come waits for memory: those before it are worked on.
+const MESSAGE_PATIENCE: Duration = Duration::from_secs(5);
 /// A client that has taken nothing of its answer for this long gives way to others.
 pub(crate) const STALLED: Duration = Duration::from_secs(1);
 /// The header by which a caller asks for one of the models.
@@ -199,12 +201,12 @@ impl App {
         self.permit(&self.batches, || self.connections.close_stalled(STALLED, true)).await
     }
 
-    /// A place for a table that comes as a stream, to be held until the answer is sent. One that does not go on gives way.
+    /// A place for a table of `address` that comes as a stream, to be held until the answer is sent. One that does not go on gives way.
     ///
     /// # Errors
     /// If all are taken.
-    pub(crate) async fn stream(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        let give_way = || self.arrivals.close_waiting_stream() || self.connections.close_stalled(STALLED, true);
+    pub(crate) async fn stream(&self, address: Address) -> Result<OwnedSemaphorePermit, Refusal> {
+        let give_way = || self.arrivals.close_stream(address) || self.connections.close_stalled(STALLED, true);
         self.permit(&self.streams, give_way).await
     }
 
@@ -219,28 +221,20 @@ impl App {
         }
     }
 
-    /// Memory for the answer to a list of rows.
+    /// Memory for a request of `address`. Where others hold it, a stream or an answer that waits for its client gives way.
     ///
     /// # Errors
-    /// If other requests hold it.
-    pub(crate) async fn reserve_list(&self) -> Result<Reservation, Refusal> {
-        self.reserve(budget::list_cost()).await
+    /// If it does not come back within a moment.
+    pub(crate) async fn reserve(&self, bytes: u64, address: Address) -> Result<Reservation, Refusal> {
+        self.reserve_within(PATIENCE, bytes, address).await
     }
 
-    /// Memory for the columns of a body of tensors, and for their answer. The body has so many bytes.
+    /// Memory for what is made of an Arrow message.
     ///
     /// # Errors
-    /// If other requests hold it.
-    pub(crate) async fn reserve_tensors(&self, body: usize, fields: usize) -> Result<Reservation, Refusal> {
-        self.reserve(budget::tensors_cost(body as u64, self.limits.rows.saturating_mul(fields) as u64)).await
-    }
-
-    /// Memory for a table that comes as a stream.
-    ///
-    /// # Errors
-    /// If other requests hold it.
-    pub(crate) async fn reserve_table(&self) -> Result<Reservation, Refusal> {
-        self.reserve(budget::table_cost()).await
+    /// If it does not come back within a few seconds.
+    pub(crate) async fn reserve_message(&self, bytes: u64, address: Address) -> Result<Reservation, Refusal> {
+        self.reserve_within(MESSAGE_PATIENCE, bytes, address).await
     }
 
     /// Memory for the body of a single row, of so many bytes, where it is large enough to count.
@@ -252,13 +246,12 @@ impl App {
         budget::row_cost(body as u64).map(reserve).transpose()
     }
 
-    /// Reserves memory. Where others hold it, a stream or an answer that waits for its client gives way.
-    async fn reserve(&self, bytes: u64) -> Result<Reservation, Refusal> {
+    async fn reserve_within(&self, time: Duration, bytes: u64, address: Address) -> Result<Reservation, Refusal> {
         if let Some(held) = self.memory.reserve(bytes) {
             return Ok(held);
         }
-        let _ = self.arrivals.close_waiting_stream() || self.connections.close_stalled(STALLED, true);
-        match timeout(PATIENCE, self.memory.wait(bytes)).await {
+        let _ = self.arrivals.close_stream(address) || self.connections.close_stalled(STALLED, true);
+        match timeout(time, self.memory.wait(bytes)).await {
             Ok(Some(held)) => Ok(held),
             _ => Err(self.too_many_batches()),
         }
@@ -302,7 +295,7 @@ impl App {
         let streams = Arc::new(Semaphore::new(STREAMS * limits.batches));
         let arrivals = Arc::new(Arrivals::new(limits.unfinished, limits.body, metrics.shed_counter("unfinished")));
         let fields = models.roles().iter().map(|(_, engine)| engine.fields.fields.len()).max().unwrap_or_default();
-        let memory = Memory::new(limits.body, limits.rows.saturating_mul(fields) as u64);
+        let memory = Memory::new(limits.body, limits.rows, fields);
         let (queue, rows) = sync_channel::<Shadowed>(SHADOWED);
         let shadow = (models.challenger.is_some() && division.share <= 0.0).then_some(queue);
         let feedback = Feedback::new(metrics.feedback_joined.clone());

@@ -37,10 +37,20 @@ pub(crate) enum Kind {
     Row,
     /// A list of rows, read whole.
     Batch,
-    /// A table that is worked on while it comes; it takes no memory here.
+    /// A table that is worked on while it comes. Its long messages take the memory of lists.
     Stream,
     /// Nothing: it is only read so that its sender hears the refusal.
     Refused,
+}
+
+/// Who sends a request. Handlers find it among the request's extensions.
+#[derive(Clone)]
+pub(crate) struct Sender {
+    pub(crate) address: Address,
+    /// The place among the bodies that come, of a table that is worked on while it comes.
+    pub(crate) table: Option<Arc<Arrival>>,
+    /// Bytes of memory that decoding the table takes.
+    pub(crate) decoder_memory: usize,
 }
 
 /// A body that comes.
@@ -48,11 +58,16 @@ pub(crate) enum Kind {
 struct Body {
     kind: Kind,
     address: Address,
-    /// When it began, or last went on.
+    /// When it began, or last went on; time of work on what has come is left out.
     since: Instant,
+    /// Since when it is worked on; none where it waits for its client.
+    works_since: Option<Instant>,
+    /// Bytes that came.
     bytes: u64,
     /// Bytes when it last went on.
     counted: u64,
+    /// Bytes of memory that it takes.
+    held: u64,
     whole: bool,
     notice: Arc<Notice>,
 }
@@ -62,7 +77,7 @@ struct State {
     bodies: HashMap<u64, Body, FxBuildHasher>,
     next: u64,
     unfinished: usize,
-    /// Bytes of rows, and of batches.
+    /// Bytes of memory that single rows take, and all others.
     row_bytes: u64,
     batch_bytes: u64,
 }
@@ -85,27 +100,30 @@ pub(crate) struct Arrival {
     notice: Arc<Notice>,
 }
 
+impl Body {
+    /// Whether nothing came for this long.
+    fn waits_since(&self, now: Instant, time: Duration) -> bool {
+        self.works_since.is_none() && now.duration_since(self.since) >= time
+    }
+}
+
 impl State {
-    fn bytes(&mut self, kind: Kind) -> Option<&mut u64> {
-        match kind {
-            Kind::Row => Some(&mut self.row_bytes),
-            Kind::Batch => Some(&mut self.batch_bytes),
-            Kind::Stream | Kind::Refused => None,
-        }
+    /// Bytes of memory that single rows take, or all others.
+    fn held(&mut self, is_row: bool) -> &mut u64 {
+        if is_row { &mut self.row_bytes } else { &mut self.batch_bytes }
     }
 
     fn remove(&mut self, id: u64) -> Option<Body> {
         let body = self.bodies.remove(&id)?;
         self.unfinished -= usize::from(!body.whole);
-        if let Some(bytes) = self.bytes(body.kind) {
-            *bytes -= body.bytes;
-        }
+        *self.held(body.kind == Kind::Row) -= body.held;
         Some(body)
     }
 
-    /// Lets unfinished bodies give way: the oldest of the address with most of those that have a weight. Returns how many.
+    /// Lets unfinished bodies give way that wait for their clients: the oldest of the address with most of those that have a weight. What is
+    /// worked on would not stop at once. Returns how many.
     fn give_way(&mut self, count: usize, weight: impl Fn(u64, &Body) -> Option<u64>) -> usize {
-        let unfinished = self.bodies.iter().filter(|(_, body)| !body.whole);
+        let unfinished = self.bodies.iter().filter(|(_, body)| !body.whole && body.works_since.is_none());
         let candidates = unfinished.filter_map(|(id, body)| {
             Some(Candidate { address: body.address, weight: weight(*id, body)?, since: body.since, item: *id })
         });
@@ -118,26 +136,27 @@ impl State {
         chosen.len()
     }
 
-    /// The bytes of unfinished bodies by their addresses.
-    fn by_address(&self, kind: Kind) -> HashMap<Address, u64, FxBuildHasher> {
-        let mut bytes = HashMap::default();
-        for body in self.bodies.values().filter(|body| body.kind == kind && !body.whole) {
-            *bytes.entry(body.address).or_default() += body.bytes;
+    /// The memory of unfinished bodies by their addresses.
+    fn by_address(&self, is_row: bool) -> HashMap<Address, u64, FxBuildHasher> {
+        let mut held = HashMap::default();
+        for body in self.bodies.values().filter(|body| (body.kind == Kind::Row) == is_row && !body.whole) {
+            *held.entry(body.address).or_default() += body.held;
         }
-        bytes
+        held
     }
 
     /// Frees memory for the bytes of a body; false if those of others stay.
-    fn free(&mut self, id: u64, kind: Kind, address: Address, limit: u64, displaced: &Counter) -> bool {
-        while self.bytes(kind).is_some_and(|bytes| *bytes > limit) {
+    fn free(&mut self, id: u64, is_row: bool, address: Address, limit: u64, displaced: &Counter) -> bool {
+        while *self.held(is_row) > limit {
             let now = Instant::now();
-            let held = self.by_address(kind);
+            let held = self.by_address(is_row);
             let of = |address: &Address| held.get(address).copied().unwrap_or_default();
             let mine = of(&address);
             let weight = |other: u64, body: &Body| {
-                let waits = now.duration_since(body.since) >= WAITING && of(&body.address) >= mine;
-                let gives = kind == Kind::Row || waits || of(&body.address) > mine;
-                (other != id && body.kind == kind && body.bytes > 0 && gives).then_some(body.bytes)
+                let waits = body.waits_since(now, WAITING) && of(&body.address) >= mine;
+                let gives = is_row || waits || of(&body.address) > mine;
+                let is_other = other != id && (body.kind == Kind::Row) == is_row;
+                (is_other && body.held > 0 && gives).then_some(body.held)
             };
             if self.give_way(1, weight) == 0 {
                 return false;
@@ -175,19 +194,45 @@ impl Arrivals {
         state.next += 1;
         state.unfinished += 1;
         let since = Instant::now();
-        let body = Body { kind, address, since, bytes: 0, counted: 0, whole: false, notice: notice.clone() };
+        let body = Body {
+            kind,
+            address,
+            since,
+            works_since: None,
+            bytes: 0,
+            counted: 0,
+            held: 0,
+            whole: false,
+            notice: notice.clone(),
+        };
         state.bodies.insert(id, body);
         drop(state);
         Arrival { arrivals: self.clone(), id, notice }
     }
 
-    /// Lets a stream give way that waits for its client; false if none does.
-    pub(crate) fn close_waiting_stream(&self) -> bool {
+    /// Lets a stream give way to a request of `address`: one that waits for its client, or one of an address that has more of them; false if
+    /// there is none.
+    pub(crate) fn close_stream(&self, address: Address) -> bool {
         let now = Instant::now();
-        let waits = |body: &Body| body.kind == Kind::Stream && now.duration_since(body.since) >= WAITING;
-        let found = self.state().give_way(1, |_, body| waits(body).then_some(1));
+        let mut state = self.state();
+        let mut streams: HashMap<Address, usize, FxBuildHasher> = HashMap::default();
+        for body in state.bodies.values().filter(|body| body.kind == Kind::Stream && !body.whole) {
+            *streams.entry(body.address).or_default() += 1;
+        }
+        let of = |address: &Address| streams.get(address).copied().unwrap_or_default();
+        let mine = of(&address).max(1);
+        let gives = |body: &Body| body.kind == Kind::Stream && (body.waits_since(now, WAITING) || of(&body.address) > mine);
+        let found = state.give_way(1, |_, body| gives(body).then_some(1));
+        drop(state);
         self.displaced.inc_by(found as u64);
         found > 0
+    }
+
+    /// Lets all bodies give way of which nothing came for this long.
+    pub(crate) fn close_waiting(&self, time: Duration) {
+        let now = Instant::now();
+        let mut state = self.state();
+        while state.give_way(usize::MAX, |_, body| body.waits_since(now, time).then_some(1)) > 0 {}
     }
 
     /// Lets the oldest body of the address with most give way; false if there is none.
@@ -199,7 +244,7 @@ impl Arrivals {
 }
 
 impl Arrival {
-    /// Bytes came, and take memory.
+    /// Bytes came. Those of rows and lists take memory.
     ///
     /// # Errors
     /// If it has to give way, or there is no memory for more.
@@ -210,15 +255,47 @@ impl Arrival {
         if body.bytes - body.counted >= PROGRESS {
             (body.since, body.counted) = (Instant::now(), body.bytes);
         }
-        let (kind, address) = (body.kind, body.address);
-        let Some(all) = state.bytes(kind) else { return Ok(()) };
-        *all += bytes as u64;
-        let limit = if kind == Kind::Row { ROW_BYTES } else { self.arrivals.batch_bytes };
-        if *all > limit && !state.free(self.id, kind, address, limit, &self.arrivals.displaced) {
+        let takes_memory = matches!(body.kind, Kind::Row | Kind::Batch);
+        drop(state);
+        if takes_memory { self.hold(bytes) } else { Ok(()) }
+    }
+
+    /// Takes memory for bytes that came.
+    ///
+    /// # Errors
+    /// If it has to give way, or there is no memory for more.
+    pub(crate) fn hold(&self, bytes: usize) -> Result<(), Refusal> {
+        let mut state = self.arrivals.state();
+        let Some(body) = state.bodies.get_mut(&self.id) else { return Err(gave_way()) };
+        body.held += bytes as u64;
+        let (is_row, address) = (body.kind == Kind::Row, body.address);
+        let limit = if is_row { ROW_BYTES } else { self.arrivals.batch_bytes };
+        *state.held(is_row) += bytes as u64;
+        if *state.held(is_row) > limit && !state.free(self.id, is_row, address, limit, &self.arrivals.displaced) {
             state.remove(self.id);
             return Err(Refusal::busy(StatusCode::SERVICE_UNAVAILABLE, "as many batches as can be are under way", 1));
         }
         Ok(())
+    }
+
+    /// Gives the memory back that was taken.
+    pub(crate) fn release(&self) {
+        let mut state = self.arrivals.state();
+        let Some(body) = state.bodies.get_mut(&self.id) else { return };
+        let (held, is_row) = (std::mem::take(&mut body.held), body.kind == Kind::Row);
+        *state.held(is_row) -= held;
+    }
+
+    /// Notes whether the body waits for its client, and not for work on what has come.
+    pub(crate) fn wait(&self, waits: bool) {
+        let mut state = self.arrivals.state();
+        let Some(body) = state.bodies.get_mut(&self.id) else { return };
+        let now = Instant::now();
+        if !waits {
+            body.works_since.get_or_insert(now);
+        } else if let Some(begun) = body.works_since.take() {
+            body.since = (body.since + now.duration_since(begun)).min(now);
+        }
     }
 
     /// All of it has come: it gives way no more, and holds its memory.
@@ -286,6 +363,45 @@ mod tests {
         let left = bodies.iter().filter(|body| !body.notice().is_given()).count();
         assert_eq!(left as u64, ROW_BYTES / (256 << 10));
         assert!(bodies[0].notice().is_given() && !bodies[199].notice().is_given());
+    }
+
+    #[test]
+    fn a_table_gives_way_where_it_waits_or_its_address_has_more() {
+        let arrivals = Arc::new(Arrivals::new(1000, 1, Counter::default()));
+        let table = |from: &str| arrivals.begin(Kind::Stream, address(from));
+        let (one, two, other) = (table("10.0.0.1"), table("10.0.0.1"), table("10.0.0.2"));
+        // from an address with as many nobody gives way who went on just now
+        assert!(!arrivals.close_stream(address("10.0.0.1")));
+        // what is worked on would not stop
+        one.wait(false);
+        assert!(arrivals.close_stream(address("10.0.0.3")) && two.notice().is_given());
+        assert!(!arrivals.close_stream(address("10.0.0.3")));
+        assert!(!one.notice().is_given() && !other.notice().is_given());
+        // who waits for a second gives way to anybody, and work does not count
+        std::thread::sleep(WAITING);
+        one.wait(true);
+        assert!(arrivals.close_stream(address("10.0.0.2")) && other.notice().is_given());
+        assert!(!arrivals.close_stream(address("10.0.0.2")) && !one.notice().is_given());
+    }
+
+    #[test]
+    fn a_message_of_a_table_takes_the_memory_of_lists() {
+        let arrivals = Arc::new(Arrivals::new(1000, 1, Counter::default()));
+        let (table, list) =
+            (arrivals.begin(Kind::Stream, address("10.0.0.1")), arrivals.begin(Kind::Batch, address("10.0.0.1")));
+        table.add(1 << 30).unwrap();
+        table.hold(100 << 20).unwrap();
+        assert!(list.add(60 << 20).is_err());
+        table.release();
+        let list = arrivals.begin(Kind::Batch, address("10.0.0.1"));
+        list.add(60 << 20).unwrap();
+        table.hold(60 << 20).unwrap();
+        // another address, with less, displaces it while its message still comes
+        let other = arrivals.begin(Kind::Batch, address("10.0.0.2"));
+        other.add(20 << 20).unwrap();
+        assert!(table.notice().is_given() || list.notice().is_given());
+        drop((table, list, other));
+        assert_eq!(arrivals.state().batch_bytes, 0);
     }
 
     #[test]

@@ -8,13 +8,12 @@ use std::{
 };
 
 use arrow_ipc::{Field, Int, Precision, RecordBatch, Type, root_as_message};
+use axum::body::Bytes;
 
-use crate::budget::MessageMemory;
+use crate::{budget::LONGEST_MESSAGE, message_memory::MessageMemory};
 
 /// Bytes of the head of a message at most.
 const HEAD: usize = 1 << 20;
-/// Bytes of its body at most.
-pub(crate) const BODY: u64 = 64 << 20;
 /// Bytes of all dictionaries of a stream at most: they stay until its end.
 const DICTIONARIES: u64 = 8 << 20;
 
@@ -29,7 +28,9 @@ pub(crate) struct Guarded<R> {
     /// The head of a message, and how much of it was passed on.
     head: Vec<u8>,
     passed: usize,
-    /// Bytes of the body that are still to come.
+    /// The body of a long message, and how much of it was passed on.
+    collected: Bytes,
+    /// Bytes of a short body that are still to come.
     body: u64,
     /// What the columns are made of, once the schema has come.
     columns: Option<Vec<Column>>,
@@ -58,11 +59,13 @@ enum Buffers {
 
 impl<R: Read> Guarded<R> {
     pub(crate) fn new(input: R, memory: MessageMemory) -> Self {
-        Self { input, head: Vec::new(), passed: 0, body: 0, columns: None, dictionaries: BTreeMap::new(), memory }
+        let (head, collected, dictionaries) = (Vec::new(), Bytes::new(), BTreeMap::new());
+        Self { input, head, passed: 0, collected, body: 0, columns: None, dictionaries, memory }
     }
 
     /// Reads the head of the next message; nothing at the end of the stream.
     fn next_head(&mut self) -> io::Result<()> {
+        self.memory.release();
         self.head.clear();
         self.passed = 0;
         let mut start = [0; 8];
@@ -91,9 +94,9 @@ impl<R: Read> Guarded<R> {
         self.input.read_exact(&mut self.head[start.len()..])?;
         let message = root_as_message(&self.head[start.len()..]);
         let message = message.map_err(|error| io::Error::other(format!("an Arrow message cannot be read: {error}")))?;
-        let body = u64::try_from(message.bodyLength()).ok().filter(|body| *body <= BODY);
+        let body = u64::try_from(message.bodyLength()).ok().filter(|body| *body <= LONGEST_MESSAGE);
         let body = body.ok_or_else(|| {
-            io::Error::other(format!("an Arrow message is longer than {BODY} bytes; send smaller batches"))
+            io::Error::other(format!("an Arrow message is longer than {LONGEST_MESSAGE} bytes; send smaller batches"))
         })?;
         if let Some(schema) = message.header_as_schema() {
             let columns: Result<_, String> = schema.fields().into_iter().flatten().map(column).collect();
@@ -116,8 +119,8 @@ impl<R: Read> Guarded<R> {
                 return Err(io::Error::other(message));
             }
         }
-        self.memory.hold(body)?;
-        self.body = body;
+        self.collected = self.memory.collect(&mut self.input, body)?;
+        self.body = if self.collected.is_empty() { body } else { 0 };
         Ok(())
     }
 }
@@ -206,6 +209,15 @@ fn check_batch(batch: &RecordBatch, body: u64, columns: &[Buffers]) -> Result<()
 
 impl<R: Read> Read for Guarded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.passed == self.head.len() && !self.collected.is_empty() {
+            let read = self.collected.len().min(buffer.len());
+            buffer[..read].copy_from_slice(&self.collected.split_to(read));
+            if self.collected.is_empty() {
+                // the buffer is freed with its last part
+                self.collected = Bytes::new();
+            }
+            return Ok(read);
+        }
         if self.passed == self.head.len() && self.body > 0 {
             let most = buffer.len().min(usize::try_from(self.body).unwrap_or(usize::MAX));
             let read = self.input.read(&mut buffer[..most])?;

@@ -17,12 +17,16 @@ use predictor::Prediction;
 
 use crate::{
     arrow_guard::Guarded,
-    budget::MessageMemory,
     csv_rows::{Header, Scored, added, predict, rows_per_block},
     engine::Engine,
     fields::Given,
+    json_scan::LONGEST_ROW,
+    message_memory::MessageMemory,
     work::Work,
 };
+
+/// Bytes of rows that are answered together: fewer rows than otherwise where they are long.
+const BLOCK_BYTES: usize = 1 << 20;
 
 /// Predicts a stream of batches. The rows of a large one are answered in several.
 ///
@@ -53,10 +57,13 @@ pub(crate) fn score(
     let most = rows_per_block(engine.fields.fields.len());
     for batch in reader {
         let batch = batch.map_err(failed)?;
+        let (mut first, mut is_begun) = (0, false);
         // a batch without rows is answered by one
-        for first in (0..batch.num_rows().max(1)).step_by(most) {
+        while first < batch.num_rows() || !is_begun {
             let turn = work.begin_block()?;
-            let block = batch.slice(first, most.min(batch.num_rows() - first));
+            let row = scored.rows + scored.refused;
+            let block = block(&batch, first, most).ok_or_else(|| too_long(row))?;
+            (first, is_begun) = (first + block.num_rows(), true);
             let told = predict_block(engine, &header, &names, &block)?;
             let refused = told.iter().filter(|told| told.is_err()).count() as u64;
             scored.refused += refused;
@@ -69,6 +76,29 @@ pub(crate) fn score(
     }
     writer.finish().map_err(failed)?;
     Ok(scored)
+}
+
+/// Up to `most` rows of a batch, as many as have [`BLOCK_BYTES`]; none where the first is longer than [`LONGEST_ROW`].
+fn block(batch: &RecordBatch, first: usize, most: usize) -> Option<RecordBatch> {
+    let mut rows = most.min(batch.num_rows() - first);
+    loop {
+        let block = batch.slice(first, rows);
+        // dictionaries are written once and not with each block
+        let columns = block.columns().iter().filter(|column| !matches!(column.data_type(), DataType::Dictionary(..)));
+        let bytes = columns
+            .map(|column| column.to_data().get_slice_memory_size().unwrap_or(usize::MAX))
+            .fold(0, usize::saturating_add);
+        match rows {
+            0 => return Some(block),
+            1 => return (bytes <= LONGEST_ROW).then_some(block),
+            _ if bytes <= BLOCK_BYTES => return Some(block),
+            _ => rows = rows.div_ceil(2),
+        }
+    }
+}
+
+fn too_long(rows_before: u64) -> io::Error {
+    io::Error::other(format!("row {}: is longer than {LONGEST_ROW} bytes", rows_before + 1))
 }
 
 /// Predicts the rows of a block.

@@ -3,6 +3,7 @@
 use std::{io, time::Duration};
 
 use axum::{
+    Extension,
     body::Body,
     extract::{RawQuery, State},
     http::{HeaderMap, StatusCode},
@@ -12,17 +13,20 @@ use features::Cell;
 use predictor::Prediction;
 use rayon::prelude::*;
 use serde_json::json;
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::time::timeout;
 
 use crate::{
     app::{App, Role, Shared},
-    body, budget,
+    arrivals::Sender,
+    body,
+    budget::{self, Reservation},
     connection::Held,
     engine::Engine,
-    fault::{Fault, SHOWN},
+    fault::{Fault, FaultDetail, SHOWN},
     fields::Given,
-    json_rows::{FaultDetail, Row, Unreadable, check_list, read_rows, utf8},
+    json_rows::{Row, Unreadable, check_list, read_rows, utf8},
     json_scan::{LONGEST_ROW, List, Segment, cut},
+    message_memory::MessageMemory,
     predict::{failed, id_of, push_interval, push_number, unreadable},
     refusal::Refusal,
     spool::{self, Spool},
@@ -38,11 +42,12 @@ const ONE_OF: usize = 8;
 pub(crate) async fn batch(
     State(app): State<Shared>,
     RawQuery(query): RawQuery,
+    Extension(sender): Extension<Sender>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
     let mut body = Some(body);
-    let answer = take(app, query.as_deref(), &headers, &mut body).await;
+    let answer = take(app, query.as_deref(), &sender, &headers, &mut body).await;
     if let Some(unread) = body {
         body::drain(unread, body::declared(&headers), app.limits.body).await;
     }
@@ -50,7 +55,14 @@ pub(crate) async fn batch(
 }
 
 /// Answers a batch; a body that is refused before it is read stays where it is.
-async fn take(app: Shared, query: Option<&str>, headers: &HeaderMap, body: &mut Option<Body>) -> Result<Response, Refusal> {
+async fn take(
+    app: Shared,
+    query: Option<&str>,
+    sender: &Sender,
+    headers: &HeaderMap,
+    body: &mut Option<Body>,
+) -> Result<Response, Refusal> {
+    let address = sender.address;
     let details = match query {
         None | Some("" | "details=false") => false,
         Some("details=true") => true,
@@ -60,41 +72,39 @@ async fn take(app: Shared, query: Option<&str>, headers: &HeaderMap, body: &mut 
     let (role, engine) = app.choose(&models, headers, id_of(headers))?;
     let engine = engine.clone();
     if let Some(format) = body::media_type(headers).and_then(|named| Format::of(&named)) {
-        let held = (app.stream().await?, app.reserve_table().await?);
+        let held = (app.stream(address).await?, app.reserve(budget::table_cost(sender.decoder_memory), address).await?);
         let body = body.take().unwrap_or_default();
-        return stream::answer(app, engine, role, format, headers, body, held).await;
+        let messages = MessageMemory::new(app, sender);
+        return stream::answer(app, (role, engine), format, headers, body, messages, held).await;
     }
     body::check_json(headers, ", text/csv, application/x-ndjson or application/vnd.apache.arrow.stream")?;
-    let time = app.limits.time;
     let body = body::whole(body.take().unwrap_or_default()).await?;
-    let memory = app.reserve_list().await?;
+    let memory = app.reserve(budget::list_cost(), address).await?;
+    answer_batch(app, memory, move |work| list(app, &engine, role, &body, details, work)).await
+}
+
+/// Answers a batch by work on a thread of its own, as long as a request may take. Its turn and its memory belong to the work: they come back
+/// when it has ended, also after the request was given up.
+///
+/// # Errors
+/// If there is no turn, or the work takes longer, goes wrong, or refuses.
+pub(crate) async fn answer_batch(
+    app: Shared,
+    memory: Reservation,
+    answer: impl FnOnce(&Work) -> Result<Spool, Refusal> + Send + 'static,
+) -> Result<Response, Refusal> {
     let turn = app.turn().await?;
     let (work, _stop) = app.start_work();
-    // turn and memory belong to the work: they come back when it has ended, also after the request was given up
-    let task = tokio::task::spawn_blocking(move || {
-        let done = list(app, &engine, role, &body, details, &work);
-        drop(body);
-        done.map(|answer| (answer, (turn, budget::of_answer(memory))))
-    });
-    let (answer, held) = finish(task, time).await?;
+    let task = tokio::task::spawn_blocking(move || answer(&work).map(|answer| (answer, (turn, budget::of_answer(memory)))));
+    let time = app.limits.time;
+    let Ok(done) = timeout(time, task).await else {
+        let message = format!("not done within {} seconds; send fewer rows at a time, or a stream", time.as_secs_f64());
+        return Err(Refusal::busy(StatusCode::SERVICE_UNAVAILABLE, message, 1));
+    };
+    let (answer, held) = done.unwrap_or_else(|_| Err(failed()))?;
     let mut response = answer.into_response("application/json").map_err(|error| spool::refuse(app, &error))?;
     Held::attach(&mut response, held);
     Ok(response)
-}
-
-/// Waits for work on a thread of its own, as long as a request may take.
-///
-/// # Errors
-/// If it takes longer, goes wrong, or refuses.
-pub(crate) async fn finish<T>(task: JoinHandle<Result<T, Refusal>>, time: Duration) -> Result<T, Refusal> {
-    match timeout(time, task).await {
-        Ok(done) => done.unwrap_or_else(|_| Err(failed())),
-        Err(_) => Err(Refusal::busy(
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("not done within {} seconds; send fewer rows at a time, or a stream", time.as_secs_f64()),
-            1,
-        )),
-    }
 }
 
 /// What came of a part of a list.
@@ -113,6 +123,17 @@ pub(crate) struct Faults {
 }
 
 impl Faults {
+    /// Adds the faults of a row.
+    fn add(&mut self, row: usize, faults: Vec<Fault>) {
+        let found = faults.len();
+        self.append(Self { shown: faults.into_iter().map(|fault| Fault { row: Some(0), ..fault }).collect(), found }, row);
+    }
+
+    /// How much the next fault has to say.
+    fn detail(&self) -> FaultDetail {
+        if self.shown.len() >= SHOWN { FaultDetail::Count } else { FaultDetail::Whole }
+    }
+
     /// Adds faults of rows that are counted from `first`.
     pub(crate) fn append(&mut self, next: Self, first: usize) {
         let place = |fault: Fault| Fault { row: fault.row.map(|row| first + row), ..fault };
@@ -129,14 +150,15 @@ impl Faults {
         if self.found > 0 { Err(Refusal::some_faults(self.shown, self.found)) } else { Ok(()) }
     }
 
-    /// Whether as many are known as an answer lists: others are only counted.
-    fn is_full(&self) -> bool {
-        self.shown.len() >= SHOWN
+    /// Whether there are any.
+    fn any(&self) -> bool {
+        self.found > 0
     }
 
-    /// Whether there are any.
-    pub(crate) fn any(&self) -> bool {
-        self.found > 0
+    /// What is wanted of the rows that follow, where `without` is wanted of rows without faults: those that cannot be answered need no
+    /// predictions.
+    pub(crate) fn wanted(&self, without: Wanted) -> Wanted {
+        if self.any() { Wanted::Faults(self.detail()) } else { without }
     }
 }
 
@@ -163,18 +185,10 @@ fn list(app: &App, engine: &Engine, role: Role, body: &[u8], details: bool, work
     answer.push(b"[".to_vec()).map_err(kept)?;
     for block in segments.chunks(tasks_per_block()) {
         let turn = work.begin_block().map_err(|_| abandoned())?;
-        // rows that cannot be answered need no predictions
-        let wanted = if faults.any() {
-            Wanted::Nothing
-        } else if details {
-            Wanted::Details
-        } else {
-            Wanted::Values
-        };
-        let detail = if faults.is_full() { FaultDetail::Count } else { FaultDetail::Whole };
+        let wanted = faults.wanted(if details { Wanted::Details } else { Wanted::Values });
         let read = |segment: &Segment| {
             let text = ["[", &body[segment.range.clone()], "]"].concat();
-            let rows = read_rows(&engine.fields, &text, detail).ok()?;
+            let rows = read_rows(&engine.fields, &text, wanted.detail()).ok()?;
             let mut part = predict_part(app, engine, &rows, wanted);
             if segment.first > 0 && !part.text.is_empty() {
                 part.text.insert(0, b',');
@@ -215,15 +229,25 @@ fn too_many_rows(rows: usize, limit: usize) -> Refusal {
 /// What is wanted of rows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Wanted {
-    /// To know what is wrong with them.
-    Nothing,
+    /// To know what is wrong with them, in words or as a count.
+    Faults(FaultDetail),
     /// Predictions.
     Values,
     /// Predictions with intervals.
     Details,
 }
 
-/// The cells and predictions of rows that keep to the schema (none if nothing is wanted), or the faults of those that do not.
+impl Wanted {
+    /// How much the first fault has to say.
+    fn detail(self) -> FaultDetail {
+        match self {
+            Self::Faults(detail) => detail,
+            Self::Values | Self::Details => FaultDetail::Whole,
+        }
+    }
+}
+
+/// The cells and predictions of rows that keep to the schema (none if only faults are wanted), or the faults of those that do not.
 type Checked<'a> = Result<(Vec<Vec<Cell<'a>>>, Vec<Prediction>), Faults>;
 
 /// Predicts rows of values, each with the faults that reading it found: all of them, or none.
@@ -236,13 +260,12 @@ pub(crate) fn predict_checked<'a>(
     let (mut faults, mut judged) = (Faults::default(), Vec::with_capacity(rows.size_hint().0));
     for (place, (given, read)) in rows.enumerate() {
         let mut of_row = read.to_vec();
-        let cells = engine.fields.judge(given, &engine.predictor, &mut of_row);
+        // others than those that are listed are only counted
+        let detail = if wanted.detail() == FaultDetail::Count { FaultDetail::Count } else { faults.detail() };
+        let cells = engine.fields.judge(given, &engine.predictor, detail, &mut of_row);
         app.metrics.faults(engine, &of_row);
-        let found = of_row.len();
-        let left = SHOWN.saturating_sub(faults.shown.len());
-        faults.shown.extend(of_row.into_iter().take(left).map(|fault| Fault { row: Some(place), ..fault }));
-        faults.found += found;
-        if !faults.any() && wanted != Wanted::Nothing {
+        faults.add(place, of_row);
+        if !faults.any() && !matches!(wanted, Wanted::Faults(_)) {
             judged.push(cells);
         }
     }

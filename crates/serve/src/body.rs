@@ -3,6 +3,7 @@
 use std::{
     future::poll_fn,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -21,7 +22,7 @@ use crate::{
     app::Shared,
     arrivals::{Arrival, Kind, gave_way},
     body_buffer::BodyBuffer,
-    gzip::GzipBody,
+    gzip::{AHEAD, DECODER, GzipBody},
     head::Coding,
     refusal::Refusal,
 };
@@ -40,6 +41,14 @@ impl RequestBody {
         match coding {
             Coding::Plain => Self::Plain(body),
             Coding::Gzip => Self::Gzip(Box::new(GzipBody::new(body))),
+        }
+    }
+
+    /// Bytes of memory that it takes beside those that came.
+    fn memory(&self) -> usize {
+        match self {
+            Self::Plain(_) => 0,
+            Self::Gzip(_) => DECODER,
         }
     }
 }
@@ -79,7 +88,12 @@ pub(crate) async fn receive(app: Shared, body: &mut RequestBody, limits: &BodyLi
     }
     let time = app.limits.time;
     let mut received = BodyBuffer::new(limit, declared);
-    let mut arrival = (kind == Kind::Batch).then(|| app.arrivals.begin(kind, address));
+    let mut arrival = None;
+    if kind == Kind::Batch {
+        let begun = app.arrivals.begin(kind, address);
+        begun.add(body.memory())?;
+        arrival = Some(begun);
+    }
     let mut end = None;
     loop {
         let frame = match poll_fn(|context| Poll::Ready(Pin::new(&mut *body).poll_frame(context))).await {
@@ -87,7 +101,7 @@ pub(crate) async fn receive(app: Shared, body: &mut RequestBody, limits: &BodyLi
             Poll::Pending => {
                 if arrival.is_none() {
                     let begun = app.arrivals.begin(kind, address);
-                    begun.add(received.len())?;
+                    begun.add(body.memory() + received.len())?;
                     arrival = Some(begun);
                 }
                 let end = end.get_or_insert_with(|| Box::pin(sleep(time)));
@@ -156,12 +170,20 @@ pub(crate) async fn whole(body: Body) -> Result<Bytes, Refusal> {
 /// A body that is worked on while it comes. It ends in an error where it has to give way.
 pub(crate) struct StreamBody {
     body: RequestBody,
-    arrival: Arrival,
+    arrival: Arc<Arrival>,
 }
 
 impl StreamBody {
-    pub(crate) fn new(body: RequestBody, arrival: Arrival) -> Self {
+    pub(crate) fn new(mut body: RequestBody, arrival: Arc<Arrival>) -> Self {
+        if let RequestBody::Gzip(body) = &mut body {
+            body.read_ahead();
+        }
         Self { body, arrival }
+    }
+
+    /// Bytes of memory that decoding takes.
+    pub(crate) fn decoder_memory(&self) -> usize {
+        if matches!(self.body, RequestBody::Gzip(_)) { DECODER + AHEAD } else { 0 }
     }
 }
 
@@ -172,6 +194,7 @@ impl HttpBody for StreamBody {
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let gave_way = || Poll::Ready(Some(Err("the body had to give way to others".into())));
         let frame = Pin::new(&mut self.body).poll_frame(context);
+        self.arrival.wait(frame.is_pending());
         match &frame {
             Poll::Pending if self.arrival.notice().poll(context).is_ready() => return gave_way(),
             Poll::Ready(Some(Ok(frame))) => {
@@ -264,8 +287,6 @@ pub(crate) fn check_json(headers: &HeaderMap, others: &str) -> Result<(), Refusa
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use prometheus_client::metrics::counter::Counter;
 
     use super::*;

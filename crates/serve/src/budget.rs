@@ -1,31 +1,29 @@
 //! The memory that the work for requests may hold together, beside their bodies (those are counted by `arrivals`). It is reserved before the
 //! work begins. It is given back when the answer is sent, or the work has really ended.
 
-use std::{io, sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use tokio::{
-    runtime::Handle,
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use predictor::Prediction;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{arrow_guard, spool};
+use crate::spool;
 
-/// Bytes that the work for requests may hold together: those of a table with the longest Arrow message, or of the largest tensors.
-const BUDGET: u64 = MESSAGE_COPIES * arrow_guard::BODY + TABLE + UNIT;
+/// Bytes that the work for requests may hold together, or those of the largest request of tensors: 17 tables, or the longest Arrow message and six.
+const BUDGET: u64 = 17 * (TABLE + UNIT);
 const UNIT: u64 = 1024;
 /// Bytes of a table under way: blocks of rows, a record of the longest, the answer's first bytes.
 const TABLE: u64 = 12 << 20;
-/// Bytes of one element of a tensor in memory.
+/// Bytes of one element of a tensor in memory, and of one prediction.
 const ELEMENT: u64 = 9;
+const PREDICTION: u64 = size_of::<Prediction>() as u64;
 /// Bodies of single rows up to this length cost nothing: there are as many as requests may be under way.
 const SMALL_ROW: u64 = 16 << 10;
-/// Copies of an Arrow message that exist at most: as it came, aligned, and written in a buffer that doubles.
-const MESSAGE_COPIES: u64 = 5;
+/// Bytes of the body of an Arrow message at most.
+pub(crate) const LONGEST_MESSAGE: u64 = 64 << 20;
+/// Copies of an Arrow message that exist at most beside the one that came: as it is read, and aligned.
+const MESSAGE_COPIES: u64 = 2;
 /// Arrow messages up to this length are part of [`TABLE`].
-const SMALL_MESSAGE: u64 = 512 << 10;
-/// How long an Arrow message waits until others have been worked on.
-const MESSAGE_WAIT: Duration = Duration::from_secs(5);
+pub(crate) const SMALL_MESSAGE: u64 = 512 << 10;
 
 /// Memory that belongs to a request.
 pub(crate) type Reservation = OwnedSemaphorePermit;
@@ -35,9 +33,9 @@ pub(crate) type Reservation = OwnedSemaphorePermit;
 pub(crate) struct Memory(Arc<Semaphore>);
 
 impl Memory {
-    /// Memory for requests whose bodies are as long as `longest_body` at most, and whose tensors have `elements` at most.
-    pub(crate) fn new(longest_body: usize, elements: u64) -> Self {
-        let largest = BUDGET.max(tensors_cost(longest_body as u64, elements));
+    /// Memory for requests whose bodies are as long as `longest_body` at most, and whose tensors have so many rows of so many fields at most.
+    pub(crate) fn new(longest_body: usize, rows: usize, fields: usize) -> Self {
+        let largest = BUDGET.max(tensors_cost(longest_body as u64, rows, fields));
         Self(Arc::new(Semaphore::new(units(largest) as usize)))
     }
 
@@ -63,15 +61,16 @@ pub(crate) fn list_cost() -> u64 {
     spool::IN_MEMORY as u64
 }
 
-/// Bytes for the columns of a body of tensors with `elements` elements at most, and for the answer's beginning. Texts take the length of the
-/// body. An element takes at least two bytes of the body.
-pub(crate) fn tensors_cost(body: u64, elements: u64) -> u64 {
-    body + elements.min(body / 2) * ELEMENT + spool::IN_MEMORY as u64
+/// Bytes for the columns of a body of tensors with so many rows of so many fields at most, for their predictions, and for the answer's
+/// beginning. Texts take the length of the body. An element takes at least two bytes of the body.
+pub(crate) fn tensors_cost(body: u64, rows: usize, fields: usize) -> u64 {
+    let most = |count: usize| (count as u64).min(body / 2);
+    body + most(rows.saturating_mul(fields)) * ELEMENT + most(rows) * PREDICTION + spool::IN_MEMORY as u64
 }
 
-/// Bytes for a table that comes as a stream.
-pub(crate) fn table_cost() -> u64 {
-    TABLE
+/// Bytes for a table that comes as a stream, of which decoding takes `decoder_memory`.
+pub(crate) fn table_cost(decoder_memory: usize) -> u64 {
+    TABLE + decoder_memory as u64
 }
 
 /// Bytes of the body of a single row, where they count.
@@ -79,45 +78,13 @@ pub(crate) fn row_cost(body: u64) -> Option<u64> {
     (body > SMALL_ROW).then_some(body)
 }
 
-fn message_cost(length: u64) -> u64 {
+/// Bytes for what is made of an Arrow message of this length.
+pub(crate) fn message_cost(length: u64) -> u64 {
     MESSAGE_COPIES * length
 }
 
 fn units(bytes: u64) -> u32 {
     u32::try_from(bytes / UNIT + 1).unwrap_or(u32::MAX)
-}
-
-/// The memory of the Arrow message that a table is at.
-#[derive(Debug, Default)]
-pub(crate) struct MessageMemory {
-    memory: Option<Memory>,
-    held: Option<Reservation>,
-}
-
-impl MessageMemory {
-    /// Takes from the memory of all requests.
-    pub(crate) fn of(memory: &Memory) -> Self {
-        Self { memory: Some(memory.clone()), held: None }
-    }
-
-    /// Holds memory for a message of this length, and no longer for the one before. Waits, on a thread that may block.
-    ///
-    /// # Errors
-    /// If other requests hold it.
-    pub(crate) fn hold(&mut self, length: u64) -> io::Result<()> {
-        self.held = None;
-        let Some(memory) = self.memory.as_ref().filter(|_| length > SMALL_MESSAGE) else { return Ok(()) };
-        let wait = async { timeout(MESSAGE_WAIT, memory.wait(message_cost(length))).await };
-        match Handle::current().block_on(wait) {
-            Ok(Some(held)) => {
-                self.held = Some(held);
-                Ok(())
-            }
-            _ => {
-                Err(io::Error::new(io::ErrorKind::ResourceBusy, "other requests hold the memory for a batch of this length"))
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -128,10 +95,12 @@ mod tests {
 
     #[test]
     fn what_a_request_costs_is_reserved_and_given_back() {
-        let memory = Memory::new(1 << 20, 3_000_000);
+        let memory = Memory::new(1 << 20, 500_000, 6);
         assert_eq!(memory.0.available_permits() as u64 * UNIT, BUDGET + UNIT);
-        let cost = tensors_cost(40 * MIB, u64::MAX);
-        assert_eq!(cost, 220 * MIB + spool::IN_MEMORY as u64);
+        let cost = tensors_cost(40 * MIB, 1_000_000, 6);
+        assert_eq!(cost, 40 * MIB + 9 * 6_000_000 + 32 * 1_000_000 + spool::IN_MEMORY as u64);
+        assert_eq!(tensors_cost(40 * MIB, usize::MAX, 6), 40 * MIB + 20 * MIB * (9 + 32) + spool::IN_MEMORY as u64);
+        let cost = 110 * MIB;
         let held = memory.reserve(cost).unwrap();
         assert!(memory.reserve(cost).is_none());
         let answer = of_answer(held);
@@ -144,10 +113,10 @@ mod tests {
     #[test]
     fn the_largest_request_fits_whatever_the_limits_are() {
         for longest in [1, 1_usize << 30] {
-            let memory = Memory::new(longest, u64::MAX);
-            assert!(memory.reserve(tensors_cost(longest as u64, u64::MAX)).is_some());
-            let table = memory.reserve(table_cost());
-            assert!(table.is_some() && memory.reserve(message_cost(arrow_guard::BODY)).is_some());
+            let memory = Memory::new(longest, usize::MAX, 6);
+            assert!(memory.reserve(tensors_cost(longest as u64, usize::MAX, 6)).is_some());
+            let table = memory.reserve(table_cost(0));
+            assert!(table.is_some() && memory.reserve(message_cost(LONGEST_MESSAGE)).is_some());
         }
     }
 

@@ -247,6 +247,13 @@ impl Connections {
         self.idle.run(|| self.close(idle)) > 0
     }
 
+    /// Closes all connections on which nothing is under way.
+    pub(crate) fn close_all_idle(&self) {
+        let open = self.open();
+        let idle = open.values().filter(|(_, _, connection)| connection.under_way.load(Ordering::Relaxed) == 0);
+        idle.for_each(|(_, _, connection)| connection.notice.give());
+    }
+
     /// Closes connections whose clients have taken nothing of an answer for this long; with `holding`, of those that hold more than
     /// their place. False if there are none.
     pub(crate) fn close_stalled(&self, time: Duration, holding: bool) -> bool {

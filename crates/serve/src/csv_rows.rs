@@ -14,7 +14,7 @@ use schema::nearest;
 
 use crate::{
     engine::Engine,
-    fault::Fault,
+    fault::{Fault, FaultDetail},
     fields::{Field, Fields, Given},
     json_scan::LONGEST_ROW,
     work::{Work, rows_per_task, tasks_per_block},
@@ -105,7 +105,7 @@ pub(crate) fn predict(engine: &Engine, rows: &[Vec<Given>]) -> Vec<Result<Predic
             let mut problems = Vec::with_capacity(rows.len());
             for given in rows {
                 let mut faults = Vec::new();
-                judged.push(engine.fields.judge(given, &engine.predictor, &mut faults));
+                judged.push(engine.fields.judge(given, &engine.predictor, FaultDetail::Whole, &mut faults));
                 problems.push((!faults.is_empty()).then(|| text_of(&faults)));
             }
             let predictions = engine.predict_many(&judged, true);

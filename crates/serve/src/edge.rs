@@ -17,7 +17,7 @@ use crate::{
     access::Caller,
     address::Address,
     app::{STALLED, Shared},
-    arrivals::{Kind, gave_way},
+    arrivals::{Arrival, Kind, Sender, gave_way},
     body::{self, BodyLimits, RequestBody, StreamBody},
     connection::{Answer, Connection, UnderWay},
     endpoint::Endpoint,
@@ -155,7 +155,7 @@ impl Asked<'_> {
                 return (refusal.into_response(), self.has_body);
             }
             let has_body = self.has_body;
-            let response = self.route(router, Body::new(body)).await;
+            let response = self.route(router, Body::new(body), None).await;
             let unread = has_body && !response.status().is_success();
             return (response, unread);
         };
@@ -188,7 +188,7 @@ impl Asked<'_> {
             let answer = predict::row(self.app, form, self.caller, &self.parts.headers, request_id, received).await;
             return (answer.into_response(), false);
         }
-        (self.route(router, Body::from(received)).await, false)
+        (self.route(router, Body::from(received), None).await, false)
     }
 
     /// Whether the caller may ask for an endpoint, and has not asked too often.
@@ -233,20 +233,25 @@ impl Asked<'_> {
 
     /// Answers a table that is read as it comes.
     async fn stream(self, router: &mut Router, body: RequestBody) -> Answered {
-        let arrival = self.app.arrivals.begin(Kind::Stream, self.address());
-        let notice = arrival.notice().clone();
+        let arrival = Arc::new(self.app.arrivals.begin(Kind::Stream, self.address()));
         let has_body = self.has_body;
-        let response = self.route(router, Body::new(StreamBody::new(body, arrival))).await;
+        let body = StreamBody::new(body, arrival.clone());
+        let table = (arrival.clone(), body.decoder_memory());
+        let response = self.route(router, Body::new(body), Some(table)).await;
         let refused = !response.status().is_success();
-        if refused && notice.is_given() {
+        if refused && arrival.notice().is_given() {
             return (gave_way().into_response(), true);
         }
         (response, has_body && refused)
     }
 
-    async fn route(mut self, router: &mut Router, body: Body) -> Response {
+    /// Answers by the router. `table` is the place of a body that is worked on while it comes, and the memory that decoding it takes.
+    async fn route(mut self, router: &mut Router, body: Body, table: Option<(Arc<Arrival>, usize)>) -> Response {
+        let (table, decoder_memory) = table.unzip();
+        let sender = Sender { address: self.address(), table, decoder_memory: decoder_memory.unwrap_or_default() };
         self.parts.headers.insert(REQUEST_ID, self.id.clone());
         self.parts.extensions.insert(self.caller);
+        self.parts.extensions.insert(sender);
         let Ok(response) = router.call(Request::from_parts(self.parts, body)).await;
         response
     }

@@ -14,6 +14,7 @@ use predictor::{Prediction, Predictor, Workbench};
 use serde_json::Value;
 
 use crate::{
+    fault::FaultDetail,
     fields::{Fields, Given},
     source::{About, Found, Source},
 };
@@ -120,7 +121,7 @@ impl Engine {
     pub(crate) fn canary(&self) -> anyhow::Result<Prediction> {
         let given = self.typical();
         let mut faults = Vec::new();
-        let cells = self.fields.judge(&given, &self.predictor, &mut faults);
+        let cells = self.fields.judge(&given, &self.predictor, FaultDetail::Whole, &mut faults);
         ensure!(faults.is_empty(), "a typical row breaks the schema: {}", faults[0].text());
         let mut bench = Workbench::default();
         let prediction = self.predictor.predict_row(&cells, self.about.coverage, &mut bench)?;

@@ -23,6 +23,15 @@ pub(crate) fn excerpt(text: &str) -> Cow<'_, str> {
     Cow::Owned(format!("{}… ({} bytes) …{}", &text[..end], text.len(), &text[rest..]))
 }
 
+/// How much a fault says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum FaultDetail {
+    /// What is wrong, what is allowed, and what was probably meant.
+    Whole,
+    /// The field and the kind: for faults that are only counted.
+    Count,
+}
+
 /// What kind of fault it is; the names are stable.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -65,6 +74,11 @@ impl Fault {
     /// A fault with a message and no more.
     pub(crate) fn new(field: &str, kind: FaultKind, message: impl Into<String>, input: Value) -> Self {
         Self { row: None, field: field.into(), kind, message: message.into(), input, allowed: None, nearest: None }
+    }
+
+    /// A fault that is only counted.
+    pub(crate) fn counted(field: &str, kind: FaultKind) -> Self {
+        Self::new(field, kind, "", Value::Null)
     }
 
     /// A row that keeps to the schema and that the model can make nothing of.

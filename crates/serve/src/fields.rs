@@ -6,10 +6,10 @@ use drift::{Distribution, Layout, Reference, Seen};
 use features::Cell;
 use predictor::Predictor;
 use rustc_hash::{FxHashMap, FxHashSet};
-use schema::{Column, ColumnType, UnknownCategory, iso_date, nearest};
+use schema::{Column, ColumnType, Rule, UnknownCategory, iso_date, nearest};
 use serde_json::{Value, json};
 
-use crate::fault::{Fault, FaultKind, LONGEST_EXCERPT, Warning, WarningKind, excerpt};
+use crate::fault::{Fault, FaultDetail, FaultKind, LONGEST_EXCERPT, Warning, WarningKind, excerpt};
 
 /// Levels that a message lists at most.
 const LEVELS: usize = 100;
@@ -43,6 +43,14 @@ impl Given<'_> {
             Self::Other(what) => json!(what),
         }
     }
+}
+
+/// How cells are judged.
+#[derive(Clone, Copy)]
+struct Rules {
+    /// Whether levels that nobody knows share a bucket.
+    bucket: bool,
+    detail: FaultDetail,
 }
 
 /// One field.
@@ -113,7 +121,7 @@ impl Fields {
     /// With what is wrong with it.
     pub(crate) fn check_true_value(&self, field: &str, y_true: f64) -> Result<(), Box<Fault>> {
         let given = Given::Number(y_true);
-        match self.target.judge(&given, self.bucket) {
+        match self.target.judge(&given, self.rules(FaultDetail::Whole)) {
             Ok(Cell::Missing) => {
                 let message = format!("{y_true} stands for a missing value in the column {}", self.target.name());
                 Err(Box::new(Fault::new(field, FaultKind::Missing, message, given.to_json())))
@@ -123,17 +131,22 @@ impl Fields {
         }
     }
 
+    fn rules(&self, detail: FaultDetail) -> Rules {
+        Rules { bucket: self.bucket, detail }
+    }
+
     /// The cells of a row: one a field, in their order. Faults are added to those that are known.
     pub(crate) fn judge<'a>(
         &'a self,
         given: &'a [Given<'a>],
         predictor: &Predictor,
+        detail: FaultDetail,
         faults: &mut Vec<Fault>,
     ) -> Vec<Cell<'a>> {
-        let before = faults.len();
+        let (before, rules) = (faults.len(), self.rules(detail));
         let mut cells = Vec::with_capacity(self.fields.len());
         for (field, given) in self.fields.iter().zip(given) {
-            cells.push(match field.judge(given, self.bucket) {
+            cells.push(match field.judge(given, rules) {
                 Ok(cell) => cell,
                 Err(fault) => {
                     faults.push(*fault);
@@ -142,10 +155,15 @@ impl Fields {
             });
         }
         if !self.bucket && faults.len() == before && self.fields.iter().any(Field::levels_are_open) {
-            for (place, unknown) in predictor.preprocessor().unknown_levels_of_row(&cells) {
-                let fault =
-                    Fault::new(&unknown.column, FaultKind::UnknownLevel, excerpt(&unknown.reason), given[place].to_json());
-                faults.push(fault);
+            let preprocessor = predictor.preprocessor();
+            if detail == FaultDetail::Count {
+                let places = preprocessor.unknown_places_of_row(&cells).into_iter();
+                faults.extend(places.map(|place| Fault::counted(self.fields[place].name(), FaultKind::UnknownLevel)));
+            } else {
+                faults.extend(preprocessor.unknown_levels_of_row(&cells).into_iter().map(|(place, unknown)| {
+                    let reason = excerpt(&unknown.reason);
+                    Fault::new(&unknown.column, FaultKind::UnknownLevel, reason, given[place].to_json())
+                }));
             }
         }
         cells
@@ -217,13 +235,13 @@ impl Field {
         self.column.spec.kind == ColumnType::Category && self.column.spec.levels.is_empty()
     }
 
-    fn judge<'a>(&'a self, given: &'a Given<'a>, bucket: bool) -> Result<Cell<'a>, Box<Fault>> {
-        let judged = self.judge_whole(given, bucket);
+    fn judge<'a>(&'a self, given: &'a Given<'a>, rules: Rules) -> Result<Cell<'a>, Box<Fault>> {
+        let judged = self.judge_whole(given, rules);
         match given {
             // what is wrong with a long text is said of its ends
             Given::Text(text) if judged.is_err() && text.len() > LONGEST_EXCERPT && text.len() <= LONGEST_TEXT => {
                 let short = Given::Text(excerpt(text));
-                match self.judge_whole(&short, bucket) {
+                match self.judge_whole(&short, rules) {
                     Err(fault) => Err(fault),
                     Ok(_) => judged,
                 }
@@ -232,14 +250,11 @@ impl Field {
         }
     }
 
-    fn judge_whole<'a>(&'a self, given: &'a Given<'a>, bucket: bool) -> Result<Cell<'a>, Box<Fault>> {
+    fn judge_whole<'a>(&'a self, given: &'a Given<'a>, rules: Rules) -> Result<Cell<'a>, Box<Fault>> {
         let column = &self.column;
-        let missing = || {
-            column
-                .check_missing()
-                .map(|()| Cell::Missing)
-                .map_err(|found| self.fault(FaultKind::Missing, found.reason, given))
-        };
+        let fault = |kind, reason: String| self.fault(kind, reason, given, rules.detail);
+        let missing =
+            || column.check_missing().map(|()| Cell::Missing).map_err(|found| fault(FaultKind::Missing, found.reason));
         let wrong = |what: &str| {
             let wanted = match column.spec.kind {
                 ColumnType::Category => "text".to_owned(),
@@ -247,7 +262,7 @@ impl Field {
                 ColumnType::Integer => "an integer".to_owned(),
                 _ => "a number".to_owned(),
             };
-            Err(self.fault(FaultKind::WrongType, format!("{what} is not {wanted}"), given))
+            Err(fault(FaultKind::WrongType, format!("{what} is not {wanted}")))
         };
         match (given, column.spec.kind) {
             (Given::Absent | Given::Null, _) => missing(),
@@ -255,52 +270,61 @@ impl Field {
             (Given::Number(value), ColumnType::Float | ColumnType::Integer) if !column.has_numeric_missing() => {
                 match column.check_number(*value) {
                     Ok(value) => Ok(Cell::Number(value)),
-                    Err(found) => Err(self.number_fault(found.reason, *value, given)),
+                    Err(found) => Err(fault(self.number_fault(*value), found.reason)),
                 }
             }
-            (Given::Number(value), ColumnType::Category) => self.level(&value.to_string(), given, bucket).map(owned),
-            (Given::Number(value), _) => self.number(&value.to_string(), given),
+            (Given::Number(value), ColumnType::Category) => self.level(&value.to_string(), rules, fault).map(owned),
+            (Given::Number(value), _) => self.number(&value.to_string(), fault),
             (Given::Text(text), _) if text.len() > LONGEST_TEXT => wrong(LONG_TEXT),
-            (Given::Text(text), ColumnType::Category) => self.level(text, given, bucket),
-            (Given::Text(text), _) => self.number(text, given),
+            (Given::Text(text), ColumnType::Category) => self.level(text, rules, fault),
+            (Given::Text(text), _) => self.number(text, fault),
         }
     }
 
-    fn number<'a>(&self, text: &str, given: &Given) -> Result<Cell<'a>, Box<Fault>> {
+    fn number<'a>(&self, text: &str, fault: impl Fn(FaultKind, String) -> Box<Fault>) -> Result<Cell<'a>, Box<Fault>> {
         match self.column.number(text) {
             Ok(value) => Ok(value.map_or(Cell::Missing, Cell::Number)),
             Err(found) => match text.trim().parse::<f64>() {
                 Ok(value) if value.is_finite() && self.column.spec.kind != ColumnType::Date => {
-                    Err(self.number_fault(found.reason, value, given))
+                    Err(fault(self.number_fault(value), found.reason))
                 }
-                _ if self.column.is_missing(text.trim()) => Err(self.fault(FaultKind::Missing, found.reason, given)),
-                _ => Err(self.fault(FaultKind::WrongType, found.reason, given)),
+                _ if self.column.is_missing(text.trim()) => Err(fault(FaultKind::Missing, found.reason)),
+                _ => Err(fault(FaultKind::WrongType, found.reason)),
             },
         }
     }
 
-    fn level<'a>(&'a self, text: &'a str, given: &Given, bucket: bool) -> Result<Cell<'a>, Box<Fault>> {
-        match self.column.text(text) {
+    fn level<'a>(
+        &'a self,
+        text: &'a str,
+        rules: Rules,
+        fault: impl Fn(FaultKind, String) -> Box<Fault>,
+    ) -> Result<Cell<'a>, Box<Fault>> {
+        match self.column.check_text(text) {
             Ok(level) => Ok(level.map_or(Cell::Missing, Cell::Level)),
-            Err(_) if self.column.is_missing(text.trim()) => {
-                Err(self.fault(FaultKind::Missing, "is missing, and the column is required".into(), given))
-            }
-            Err(_) if bucket => Ok(Cell::Level(Cow::Borrowed(text.trim()))),
-            Err(found) => {
+            Err(Rule::Required) => Err(fault(FaultKind::Missing, "is missing, and the column is required".into())),
+            Err(_) if rules.bucket => Ok(Cell::Level(Cow::Borrowed(text.trim()))),
+            Err(_) if rules.detail == FaultDetail::Count => Err(fault(FaultKind::UnknownLevel, String::new())),
+            Err(_) => {
+                let reason = self.column.text(text).err().map_or_else(String::new, |found| found.reason);
                 let levels = self.column.spec.levels.iter().map(String::as_str);
                 let near = nearest(text, levels).map(str::to_owned);
-                Err(Box::new(Fault { nearest: near, ..*self.fault(FaultKind::UnknownLevel, found.reason, given) }))
+                Err(Box::new(Fault { nearest: near, ..*fault(FaultKind::UnknownLevel, reason) }))
             }
         }
     }
 
-    fn number_fault(&self, reason: String, value: f64, given: &Given) -> Box<Fault> {
+    /// What kind of fault it is that the column does not take a number.
+    fn number_fault(&self, value: f64) -> FaultKind {
         let spec = &self.column.spec;
         let outside = spec.min.is_some_and(|min| value < min) || spec.max.is_some_and(|max| value > max);
-        self.fault(if outside { FaultKind::OutOfRange } else { FaultKind::WrongType }, reason, given)
+        if outside { FaultKind::OutOfRange } else { FaultKind::WrongType }
     }
 
-    fn fault(&self, kind: FaultKind, reason: String, given: &Given) -> Box<Fault> {
+    fn fault(&self, kind: FaultKind, reason: String, given: &Given, detail: FaultDetail) -> Box<Fault> {
+        if detail == FaultDetail::Count {
+            return Box::new(Fault::counted(self.name(), kind));
+        }
         let spec = &self.column.spec;
         let mut allowed = serde_json::Map::new();
         for (key, bound) in [("min", spec.min), ("max", spec.max)] {

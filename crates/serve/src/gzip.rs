@@ -3,34 +3,49 @@
 use std::{
     io::{self, Write},
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use axum::{
     BoxError,
     body::{Bytes, HttpBody},
 };
-use bytes::Buf;
+use bytes::{Buf, BytesMut};
 use flate2::write::MultiGzDecoder;
 use hyper::body::Frame;
 
 /// Parts that are decoded before others have a turn; the decoder makes up to 32 KiB of each, which takes it some 30 microseconds.
 const PARTS: u32 = 1;
 
+/// Bytes of memory that decoding takes: the window, the tables and a part.
+pub(crate) const DECODER: usize = 80 << 10;
+/// Bytes that are read ahead of the decoder: the end of the body, or of the connection, is seen before a thousand times as many were decoded.
+pub(crate) const AHEAD: usize = 4 << 20;
+
 /// The decoded body of a body. It holds one part of each: who reads it bounds the whole.
 pub(crate) struct GzipBody<B> {
     body: B,
     decoder: MultiGzDecoder<Vec<u8>>,
     /// What came and is not decoded.
-    input: Bytes,
+    input: BytesMut,
+    /// More is read where there are fewer bytes of input.
+    wanted: usize,
+    /// Whether all has come, and all is decoded.
     ended: bool,
+    finished: bool,
     /// Parts since others had a turn.
     parts: u32,
 }
 
 impl<B> GzipBody<B> {
     pub(crate) fn new(body: B) -> Self {
-        Self { body, decoder: MultiGzDecoder::new(Vec::new()), input: Bytes::new(), ended: false, parts: 0 }
+        let (decoder, input) = (MultiGzDecoder::new(Vec::new()), BytesMut::new());
+        Self { body, decoder, input, wanted: 1, ended: false, finished: false, parts: 0 }
+    }
+
+    /// Reads [`AHEAD`] of the decoder, so that a client is missed soon: little that came may be decoded to very much.
+    pub(crate) fn read_ahead(&mut self) {
+        self.wanted = AHEAD;
     }
 
     /// Decodes until there is something, or nothing left to decode.
@@ -57,6 +72,15 @@ where
         let this = &mut *self;
         let broken = |error: io::Error| -> BoxError { format!("it is not whole gzip: {error}").into() };
         loop {
+            while !this.ended && this.input.len() < this.wanted {
+                match Pin::new(&mut this.body).poll_frame(context) {
+                    Poll::Ready(Some(Ok(frame))) => this.input.extend_from_slice(&frame.into_data().unwrap_or_default()),
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error.into()))),
+                    Poll::Ready(None) => this.ended = true,
+                    Poll::Pending if this.input.is_empty() => return Poll::Pending,
+                    Poll::Pending => break,
+                }
+            }
             if this.parts >= PARTS {
                 this.parts = 0;
                 context.waker().wake_by_ref();
@@ -67,16 +91,12 @@ where
                 this.parts += 1;
                 return Poll::Ready(Some(Ok(Frame::data(part))));
             }
-            if this.ended {
+            if this.finished {
                 return Poll::Ready(None);
             }
-            match ready!(Pin::new(&mut this.body).poll_frame(context)) {
-                Some(Ok(frame)) => this.input = frame.into_data().unwrap_or_default(),
-                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
-                None => {
-                    this.ended = true;
-                    this.decoder.try_finish().map_err(broken)?;
-                }
+            if this.ended {
+                this.finished = true;
+                this.decoder.try_finish().map_err(broken)?;
             }
         }
     }
@@ -97,8 +117,44 @@ mod tests {
 
     fn decoded(bytes: Vec<u8>) -> Result<Vec<u8>, String> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let body = GzipBody::new(Full::new(Bytes::from(bytes)));
-        runtime.block_on(body.collect()).map(|all| all.to_bytes().to_vec()).map_err(|error| error.to_string())
+        let [one, ahead] = [false, true].map(|is_ahead| {
+            let mut body = GzipBody::new(Full::new(Bytes::from(bytes.clone())));
+            if is_ahead {
+                body.read_ahead();
+            }
+            runtime.block_on(body.collect()).map(|all| all.to_bytes().to_vec()).map_err(|error| error.to_string())
+        });
+        assert!(one == ahead);
+        one
+    }
+
+    /// A body that ends too early.
+    struct Cut(Option<Bytes>);
+
+    impl HttpBody for Cut {
+        type Data = Bytes;
+        type Error = BoxError;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+            Poll::Ready(Some(self.0.take().map(Frame::data).ok_or("the connection is closed".into())))
+        }
+    }
+
+    #[test]
+    fn the_end_of_the_connection_is_seen_before_all_is_decoded() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let parts = |is_ahead: bool| {
+            let mut body = GzipBody::new(Cut(Some(coded(&vec![b'x'; 20_000_000]).into())));
+            if is_ahead {
+                body.read_ahead();
+            }
+            let mut parts = 0;
+            while let Some(Ok(_)) = runtime.block_on(body.frame()) {
+                parts += 1;
+            }
+            parts
+        };
+        assert!(parts(false) > 600 && parts(true) == 0, "{} and {}", parts(false), parts(true));
     }
 
     #[test]

@@ -42,12 +42,17 @@ impl HeadBytes {
         }
     }
 
-    /// A head was read. Returns whether it has a `content-length`; of a head that came together with the request before it, that is unknown.
+    /// Whether the bytes of the head that was read are known: not those of one that began to come with the request before it.
+    fn is_known(&self, method: &str) -> bool {
+        let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        // empty lines may stand before a head
+        let head = bytes.trim_ascii_start();
+        !self.ended.load(Ordering::Relaxed) && head.starts_with(method.as_bytes())
+    }
+
+    /// Whether the head that was read has a `content-length`.
     fn has_length(&self) -> bool {
         let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.ended.load(Ordering::Relaxed) {
-            return false;
-        }
         let head = &bytes[..memmem::find(&bytes, b"\r\n\r\n").unwrap_or(bytes.len())];
         let named = |line: &[u8]| {
             let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
@@ -59,8 +64,7 @@ impl HeadBytes {
     /// Whether the head goes on behind the bytes that are kept.
     fn is_cut(&self) -> bool {
         let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_known = !self.ended.load(Ordering::Relaxed);
-        is_known && bytes.len() >= LONGEST_HEAD && memmem::find(&bytes, b"\r\n\r\n").is_none()
+        bytes.len() >= LONGEST_HEAD && memmem::find(&bytes, b"\r\n\r\n").is_none()
     }
 
     /// What comes next is no head.
@@ -99,6 +103,11 @@ pub(crate) fn check(parts: &Parts, bytes: &HeadBytes, has_body: bool) -> Result<
     }
     if transfer {
         check_transfer(&parts.headers)?;
+        if !bytes.is_known(parts.method.as_str()) {
+            let message =
+                "transfer-encoding: a request that is sent before the answer to the one before it needs a content-length";
+            return Err(Refusal::bad_request(message));
+        }
         // a content-length behind these bytes would not be seen
         if bytes.is_cut() {
             let message = format!("a head with transfer-encoding is longer than the {LONGEST_HEAD} bytes that are taken");
@@ -197,7 +206,9 @@ mod tests {
             request = request.header(*name, *value);
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        check(&parts, &HeadBytes::default(), true).map_err(|refusal| refusal.status.as_u16())
+        let bytes = HeadBytes::default();
+        bytes.add(b"GET / HTTP/1.1\r\n\r\n");
+        check(&parts, &bytes, true).map_err(|refusal| refusal.status.as_u16())
     }
 
     #[test]
@@ -265,9 +276,12 @@ mod tests {
         assert!(!cut(&format!("POST / HTTP/1.1\r\nx: y\r\n\r\n{padding}")) && !cut("POST / HTTP/1.1\r\n"));
         let bytes = HeadBytes::default();
         bytes.add(b"POST / HTTP/1.1\r\ncontent-length: 5\r\n\r\n");
+        assert!(bytes.is_known("POST") && !bytes.is_known("GET") && bytes.has_length());
         bytes.end();
-        assert!(!bytes.has_length());
+        assert!(!bytes.is_known("POST"));
         bytes.begin();
-        assert!(!bytes.has_length());
+        assert!(!bytes.is_known("POST") && !bytes.has_length());
+        bytes.add(b"\r\nPOST / HTTP/1.1\r\n");
+        assert!(bytes.is_known("POST"));
     }
 }

@@ -6,7 +6,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde_json::Value;
 
 use crate::{
-    fault::{Fault, FaultKind, SHOWN, excerpt},
+    fault::{Fault, FaultDetail, FaultKind, SHOWN, excerpt},
     fields::{Fields, Given},
 };
 
@@ -44,15 +44,6 @@ pub(crate) fn read_row<'a>(fields: &Fields, text: &'a [u8]) -> Result<Row<'a>, U
     let row = RowSeed(fields, FaultDetail::Whole).deserialize(&mut json)?;
     json.end()?;
     Ok(row)
-}
-
-/// How much a fault says of a wrong name in a row.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum FaultDetail {
-    /// What is wrong, and what was probably meant.
-    Whole,
-    /// That something is: for rows whose faults are only counted.
-    Count,
 }
 
 /// Reads a list of rows.
@@ -132,7 +123,7 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
                     if faults.len() < SHOWN {
                         faults.push(match self.1 {
                             FaultDetail::Whole => fields.unknown(&name, Value::Null),
-                            FaultDetail::Count => Fault::new("", FaultKind::UnknownField, "", Value::Null),
+                            FaultDetail::Count => Fault::counted("", FaultKind::UnknownField),
                         });
                     }
                 }
@@ -160,8 +151,12 @@ impl<'de> Visitor<'de> for ListSeed<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<Row<'de>>, A::Error> {
-        let mut rows = Vec::new();
-        while let Some(row) = list.next_element_seed(RowSeed(self.0, self.1))? {
+        let (mut rows, mut faults) = (Vec::new(), 0);
+        loop {
+            // others than those that an answer lists are only counted
+            let detail = if faults >= SHOWN { FaultDetail::Count } else { self.1 };
+            let Some(row) = list.next_element_seed(RowSeed(self.0, detail))? else { break };
+            faults += row.faults.len();
             rows.push(row);
         }
         Ok(rows)

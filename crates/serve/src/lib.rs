@@ -38,6 +38,7 @@ mod json_scan;
 mod limits;
 mod listen;
 mod log;
+mod message_memory;
 mod metrics;
 mod ndjson_rows;
 mod oip;

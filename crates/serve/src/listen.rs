@@ -27,6 +27,9 @@ const HEAD_TIME: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(20);
 /// How long a new connection waits for the place of one that is being closed.
 const CLOSING: Duration = Duration::from_millis(100);
+/// When the server goes down: how long heads may take that have begun, and bodies of which nothing comes.
+const LAST_HEAD: Duration = Duration::from_secs(1);
+const LAST_BODY: Duration = Duration::from_secs(5);
 
 /// Serves until `stop` says so; then waits for requests under way, `grace` at most. Returns whether all of them were answered.
 pub(crate) async fn serve(
@@ -63,7 +66,23 @@ pub(crate) async fn serve(
         }
     }
     drop(listener);
-    timeout(grace, graceful.shutdown()).await.is_ok()
+    let ended = async {
+        tokio::select! {
+            () = graceful.shutdown() => {}
+            () = close_waiting(app, &connections) => {}
+        }
+    };
+    timeout(grace, ended).await.is_ok()
+}
+
+/// While the server goes down: closes connections without a request, and lets bodies give way of which nothing comes. Never ends.
+async fn close_waiting(app: Shared, connections: &Connections) {
+    sleep(LAST_HEAD).await;
+    loop {
+        connections.close_all_idle();
+        app.arrivals.close_waiting(LAST_BODY);
+        sleep(CLOSING).await;
+    }
 }
 
 /// A place for a new connection: a free one, or that of a connection that waits for its client.

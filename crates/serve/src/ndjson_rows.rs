@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::{
     csv_rows::Scored,
     engine::Engine,
-    fault::Fault,
+    fault::{Fault, FaultDetail},
     json_rows::{Unreadable, read_row},
     json_scan::LONGEST_ROW,
     predict::{push_interval, push_number},
@@ -109,7 +109,8 @@ fn answer(engine: &Engine, text: &[u8], lines: &[Range<usize>]) -> (Vec<u8>, u64
             }
         }
     }
-    let judge = |(given, faults): (_, &mut Vec<Fault>)| engine.fields.judge(given, &engine.predictor, faults);
+    let judge =
+        |(given, faults): (_, &mut Vec<Fault>)| engine.fields.judge(given, &engine.predictor, FaultDetail::Whole, faults);
     let judged: Vec<_> = given.iter().map(Vec::as_slice).zip(&mut faults).map(judge).collect();
     let predictions = engine.predict_many(&judged, true);
     let (mut out, mut refused) = (Vec::with_capacity(lines.len() * 96), 0);

@@ -10,6 +10,7 @@ use std::{
 };
 
 use axum::{
+    Extension,
     body::{Body, Bytes},
     extract::{Path, State},
     http::{HeaderMap, StatusCode},
@@ -21,9 +22,9 @@ use serde_json::{Value, json};
 
 use crate::{
     app::{App, Role, Shared},
-    batch::{Faults, Wanted, abandoned, finish, predict_checked},
+    arrivals::Sender,
+    batch::{Faults, Wanted, abandoned, answer_batch, predict_checked},
     body, budget,
-    connection::Held,
     csv_rows::Header,
     engine::Engine,
     fields::Given,
@@ -79,6 +80,7 @@ pub(crate) async fn ready(State(app): State<Shared>, Path(path): Path<Vec<String
 pub(crate) async fn infer(
     State(app): State<Shared>,
     Path(path): Path<Vec<String>>,
+    Extension(sender): Extension<Sender>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
@@ -91,18 +93,10 @@ pub(crate) async fn infer(
         (role, engine) = (chosen, by.clone());
     }
     let body = body::whole(body).await?;
-    let memory = app.reserve_tensors(body.len(), engine.fields.fields.len()).await?;
-    let turn = app.turn().await?;
+    let cost = budget::tensors_cost(body.len() as u64, app.limits.rows, engine.fields.fields.len());
+    let memory = app.reserve(cost, sender.address).await?;
     let request_id = id_of(&headers).to_owned();
-    let (work, _stop) = app.start_work();
-    let task = tokio::task::spawn_blocking(move || {
-        let done = answer(app, &engine, role, body, &request_id, &work);
-        done.map(|answer| (answer, (turn, budget::of_answer(memory))))
-    });
-    let (answer, held) = finish(task, app.limits.time).await?;
-    let mut response = answer.into_response("application/json").map_err(|error| spool::refuse(app, &error))?;
-    Held::attach(&mut response, held);
-    Ok(response)
+    answer_batch(app, memory, move |work| answer(app, &engine, role, body, &request_id, work)).await
 }
 
 /// The model that a path names: the champion, or the one of the version that is named, too.
@@ -191,8 +185,7 @@ fn predict(app: &App, engine: &Engine, tensors: &Tensors, work: &Work) -> Result
     let (mut predictions, mut faults) = (Vec::with_capacity(tensors.rows), Faults::default());
     for block in tasks.chunks(tasks_per_block()) {
         let turn = work.begin_block().map_err(|_| abandoned())?;
-        // rows that cannot be answered need no predictions
-        let wanted = if faults.any() { Wanted::Nothing } else { Wanted::Details };
+        let wanted = faults.wanted(Wanted::Details);
         let task = |rows: &Range<usize>| {
             let given: Vec<Vec<Given>> = rows
                 .clone()

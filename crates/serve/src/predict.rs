@@ -19,7 +19,7 @@ use crate::{
     clock::with_now,
     edge::REQUEST_ID,
     engine::Engine,
-    fault::{Fault, FaultKind, Warning},
+    fault::{Fault, FaultDetail, FaultKind, Warning},
     json_rows::{Unreadable, read_row},
     refusal::{Refusal, json_response},
 };
@@ -110,7 +110,7 @@ impl Asked<'_> {
         let Self { app, engine, role, .. } = *self;
         let row = read_row(&engine.fields, body).map_err(unreadable)?;
         let mut faults = row.faults;
-        let cells = engine.fields.judge(&row.given, &engine.predictor, &mut faults);
+        let cells = engine.fields.judge(&row.given, &engine.predictor, FaultDetail::Whole, &mut faults);
         if !faults.is_empty() {
             app.metrics.faults(engine, &faults);
             return Err(Refusal::faults(faults));

@@ -16,10 +16,10 @@ use tokio::{
 
 use crate::{app::Shared, connection::Connection, head::HeadBytes};
 
-/// What is said to a connection that has no place.
-pub(crate) const FULL: &[u8] =
-    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-type: application/json\r\n\
-    content-length: 53\r\n\r\n{\"error\":\"too many connections are open\",\"detail\":[]}";
+/// The reason that a connection without a place gets.
+const FULL: &str = "too many connections are open";
+/// The reason that a connection without a request gets where the server ends.
+const ENDING: &str = "the server is going down";
 /// Bytes a second that a client takes at least, on average, once it has been slow for [`SLOW_TIMES`] times the limit of time.
 const SLOWEST: u64 = 1024;
 const SLOW_TIMES: u32 = 10;
@@ -149,17 +149,25 @@ impl Drop for Socket {
         }
         // a client that has sent no request gets the reason
         if self.connection.is_new() {
-            self.stream.take().into_iter().for_each(turn_away);
+            let reason = if self.app.is_draining() { ENDING } else { FULL };
+            self.stream.take().into_iter().for_each(|stream| answer_unavailable(stream, reason));
         } else if self.stall.is_some() {
             self.reset();
         }
     }
 }
 
-/// Says that there is no place, as far as that goes without waiting, and closes.
+/// Refuses a connection that has no place.
 pub(crate) fn turn_away(stream: TcpStream) {
+    answer_unavailable(stream, FULL);
+}
+
+/// Answers 503, as far as that goes without waiting, and closes.
+fn answer_unavailable(stream: TcpStream, reason: &str) {
+    let body = format!("{{\"error\":\"{reason}\",\"detail\":[]}}");
+    let head = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-type: application/json";
     if let Ok(mut stream) = stream.into_std() {
-        let _ = stream.write_all(FULL);
+        let _ = stream.write_all(format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).as_bytes());
         let _ = stream.shutdown(std::net::Shutdown::Write);
     }
 }

@@ -22,10 +22,11 @@ use tokio_util::io::{StreamReader, SyncIoBridge};
 use crate::{
     app::{Role, Shared},
     arrow_rows, body,
-    budget::{self, MessageMemory, Reservation},
+    budget::{self, Reservation},
     connection::Held,
     csv_rows::{self, Scored},
     engine::Engine,
+    message_memory::MessageMemory,
     ndjson_rows,
     refusal::Refusal,
     spool::{self, Spool},
@@ -84,11 +85,11 @@ impl Format {
 /// If it is too long, comes too slowly, or cannot be read.
 pub(crate) async fn answer(
     app: Shared,
-    engine: Arc<Engine>,
-    role: Role,
+    (role, engine): (Role, Arc<Engine>),
     format: Format,
     headers: &HeaderMap,
     body: Body,
+    messages: MessageMemory,
     (place, memory): (OwnedSemaphorePermit, Reservation),
 ) -> Result<Response, Refusal> {
     let limit = app.limits.stream;
@@ -99,11 +100,10 @@ pub(crate) async fn answer(
     let bytes = Box::pin(impatient(body.into_data_stream().map_err(io::Error::other), app.limits.time));
     let input = SyncIoBridge::new(StreamReader::new(bytes));
     let (work, _stop) = app.start_work();
-    let message_memory = MessageMemory::of(&app.memory);
     let task = tokio::task::spawn_blocking(move || {
         let input = BufReader::with_capacity(CHUNK, Bounded { input, left: limit });
         let mut output = BufWriter::with_capacity(CHUNK, Spool::new(limit));
-        let scored = format.score(&engine, input, &mut output, &work, message_memory)?;
+        let scored = format.score(&engine, input, &mut output, &work, messages)?;
         let output = output.into_inner().map_err(io::IntoInnerError::into_error)?;
         Ok::<_, io::Error>((scored, output, (place, budget::of_answer(memory))))
     });

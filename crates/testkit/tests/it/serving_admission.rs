@@ -18,16 +18,18 @@ use crate::{
 const LIMIT_P99: Duration = Duration::from_millis(100);
 
 /// Lets this process open as many files as it may.
-fn many_files() {
+pub(crate) fn many_files() {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).expect("a limit");
 }
 
-fn head(path: &str, media_type: &str, length: usize) -> String {
+/// The head of a request with a body.
+pub(crate) fn head(path: &str, media_type: &str, length: usize) -> String {
     format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {media_type}\r\ncontent-length: {length}\r\n\r\n")
 }
 
-fn send(address: &str, bytes: &[u8]) -> TcpStream {
+/// Begins a request on a connection of its own.
+pub(crate) fn send(address: &str, bytes: &[u8]) -> TcpStream {
     let mut connection = TcpStream::connect(address).expect("a connection");
     connection.write_all(bytes).expect("bytes are taken");
     connection
@@ -154,6 +156,8 @@ fn the_oldest_body_that_does_not_come_gives_way() {
     let mut first = begin("/predict", "application/json", 1.0);
     let mut second = begin("/batch-predict", "application/json", 2.0);
     let mut third = begin("/batch-predict", "text/csv", 3.0);
+    // the time of work on a table's first bytes does not count
+    sleep(Duration::from_millis(700));
     let mut fourth = begin("/feedback", "application/json", 4.0);
     let mut others = Vec::new();
     let mut paths = [&mut first, &mut second, &mut third].into_iter();
@@ -232,6 +236,53 @@ fn idle_connections_give_way_and_the_probes_have_files_of_their_own() {
     let held: Vec<TcpStream> = (0..100).map(|_| TcpStream::connect(host(&served.metrics)).unwrap()).collect();
     assert_eq!(probe("/health/live").status, 200);
     drop(held);
+}
+
+#[test]
+fn probes_are_answered_where_few_files_may_be_open() {
+    let workspace = packaged(400);
+    for files in [64, 96, 128] {
+        let served = Served::with_files(&workspace, "--log-requests none", files);
+        let idle: Vec<TcpStream> = (0..200).map(|_| send(host(&served.base), b"")).collect();
+        for path in ["/health/live", "/health/ready", "/metrics"] {
+            let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+            let answer = exchange(host(&served.metrics), request.as_bytes());
+            assert_eq!(answer.status, 200, "{path} of {files}");
+        }
+        predict(host(&served.base), Duration::ZERO);
+        drop(idle);
+    }
+}
+
+#[test]
+fn what_never_comes_whole_does_not_hold_a_stop() {
+    let workspace = packaged(400);
+    let served = Served::start(&workspace, "--grace 40 --timeout 60");
+    let address = host(&served.base).to_owned();
+    let mut head_alone = send(&address, b"POST /predict HTTP/1.1\r\nhost: x\r\n");
+    let mut body_begun = send(&address, (head("/predict", "application/json", 900) + "{").as_bytes());
+    let table = send(&address, (head("/batch-predict", "text/csv", 900_000) + "sqft\n900\n").as_bytes());
+    // one that goes on is waited for
+    let rest_of_list = format!("{}]", a_house());
+    let going_on = head("/batch-predict", "application/json", rest_of_list.len() + 8);
+    let mut going_on = send(&address, going_on.replace("host", "connection: close\r\nhost").as_bytes());
+    served.wait("the bodies", |served| served.metric("http_requests_unfinished") == 3.0);
+    let started = Instant::now();
+    let stopped = std::thread::spawn(move || served.stop());
+    for _ in 0..7 {
+        sleep(Duration::from_millis(300));
+        going_on.write_all(b" ").unwrap();
+    }
+    going_on.write_all(format!("[{rest_of_list}").as_bytes()).unwrap();
+    let answer = rest(&mut going_on, Duration::from_secs(10)).expect("an answer");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let answer = rest(&mut head_alone, Duration::from_secs(10)).expect("an answer");
+    assert_eq!((answer.status, answer.text()), (503, "{\"error\":\"the server is going down\",\"detail\":[]}".into()));
+    assert_eq!(rest(&mut body_begun, Duration::from_secs(20)).expect("an answer").status, 408);
+    let (status, said) = stopped.join().expect("the end");
+    assert!(status.success() && said.contains("every request was answered"), "{status}: {said}");
+    assert!(started.elapsed() < Duration::from_secs(25), "{:?}", started.elapsed());
+    drop(table);
 }
 
 #[test]

@@ -118,6 +118,29 @@ fn heads_that_are_not_understood_are_refused_and_logged() {
 }
 
 #[test]
+fn a_request_sent_before_the_last_answer_needs_a_length() {
+    let workspace = packaged(400);
+    let served = Served::start(&workspace, "--log-requests none");
+    let address = host(&served.base).to_owned();
+    let house = a_house().to_string();
+    let length = format!("content-length: {}\r\n", house.len());
+    let chunks = format!("{:x}\r\n{house}\r\n0\r\n\r\n", house.len());
+    let post = "POST /predict HTTP/1.1";
+    // what stands beside transfer-encoding is not known there
+    let pipelined = |lines: &str| {
+        let first = format!("{post}\r\nhost: x\r\n{length}\r\n{house}");
+        exchange(&address, format!("{first}{post}\r\nhost: x\r\nconnection: close\r\n{lines}\r\n").as_bytes()).text()
+    };
+    let refusal = "a request that is sent before the answer to the one before it needs a content-length";
+    for lines in ["transfer-encoding: chunked\r\n", "content-length: 5\r\ntransfer-encoding: chunked\r\n"] {
+        let answers = pipelined(&format!("{lines}\r\n{chunks}"));
+        assert!(answers.contains("HTTP/1.1 400") && answers.contains(refusal), "{answers}");
+    }
+    let answers = pipelined(&format!("{length}\r\n{house}"));
+    assert!(answers.contains("HTTP/1.1 200"), "{answers}");
+}
+
+#[test]
 fn nothing_that_a_client_sends_breaks_a_line_of_the_log() {
     let workspace = packaged(400);
     let served = Served::start(&workspace, "");

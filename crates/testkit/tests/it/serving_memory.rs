@@ -7,9 +7,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use flate2::{Compression, write::GzEncoder};
 use serde_json::json;
+use testkit::Workspace;
 
-use crate::served::{Served, a_house, packaged};
+use crate::{
+    served::{Served, a_house, packaged},
+    server::{NEWEST, python},
+    serving_admission::{head, many_files, send},
+};
 
 const JSON: &str = "application/json";
 const CSV: &str = "text/csv";
@@ -23,6 +29,8 @@ const LENGTH: usize = 64 << 20;
 const ADDRESS_SPACE: u64 = 1 << 20;
 /// The bound in MiB that docs/serving.md states.
 const PEAK_MEMORY: u64 = 700;
+/// The same where bodies of all kinds come at once, with heads and bodies that never end.
+const PEAK_MEMORY_MIXED: u64 = 850;
 /// Seconds that a request may take.
 const TIMEOUT: u64 = 30;
 /// How long a body may take to come and its answer to go, on a machine that is busy with other tests.
@@ -64,6 +72,17 @@ fn lists() -> Vec<Shape> {
             422,
         ),
         ("long escaped texts", LIST, JSON, filled("[", &format!("{{\"location\":\"{long_text}\"}},"), "{}]"), 422),
+        (
+            "unknown levels",
+            LIST,
+            JSON,
+            filled(
+                "[",
+                &format!("{{\"sqft\":900,\"location\":\"Suburbian\",\"condition\":\"{}\"}},", "good".repeat(24)),
+                "{}]",
+            ),
+            422,
+        ),
         ("one row", LIST, JSON, filled("[{\"sqft\":900,\"price\":\"", "\\n", "\"}]"), 413),
         ("one number", LIST, JSON, filled("[", "1", "]"), 413),
         ("no list", LIST, JSON, filled("\"", "\\n", "\""), 422),
@@ -121,7 +140,7 @@ fn streams() -> Vec<Shape> {
 }
 
 /// What the server said to a body; the answer is read and not kept.
-fn send(served: &Served, (_, path, media_type, body, _): &Shape) -> (u16, Duration) {
+fn send_body(served: &Served, (_, path, media_type, body, _): &Shape) -> (u16, Duration) {
     let started = Instant::now();
     let mut response = match served.request(path, media_type, body.clone()).send() {
         Ok(response) => response,
@@ -151,7 +170,7 @@ fn check(shapes: Vec<Shape>) {
     for shape in &shapes {
         let name = shape.0;
         // the memory of bodies before it comes back when the work on them has ended: until then it is to come again
-        let mut attempts = (0..40).map(|_| send(&served, shape)).skip_while(|(status, took)| {
+        let mut attempts = (0..40).map(|_| send_body(&served, shape)).skip_while(|(status, took)| {
             let is_busy = *status == 503 && *took < Duration::from_secs(TIMEOUT);
             if is_busy {
                 thread::sleep(Duration::from_millis(500));
@@ -161,7 +180,7 @@ fn check(shapes: Vec<Shape>) {
         let (status, took) = attempts.next().unwrap_or_else(|| panic!("{name}: the server stays busy"));
         assert!(is_answered(shape, status, took), "{name}: {status} after {took:?}");
         let answers: Vec<(u16, Duration)> = thread::scope(|scope| {
-            let clients: Vec<_> = (0..4).map(|_| scope.spawn(|| send(&served, shape))).collect();
+            let clients: Vec<_> = (0..4).map(|_| scope.spawn(|| send_body(&served, shape))).collect();
             clients.into_iter().map(|client| client.join().expect("an answer")).collect()
         });
         // others may be refused with 503
@@ -238,6 +257,120 @@ fn work_ends_when_the_client_leaves_or_the_time_is_over() {
         served.wait("the turn of another batch", |served| served.post("/batch-predict", &small).0 == 200);
         assert!(idle(&served));
     }
+    assert!(served.peak_memory() < PEAK_MEMORY);
+}
+
+/// An Arrow stream of one batch of 1,000,000 rows: 60 MB.
+fn long_batch(workspace: &Workspace) -> Vec<u8> {
+    workspace.write(
+        "write.py",
+        "import pyarrow as pa\n\
+         columns = {'sqft': [900.0] * 1_000_000, 'location': ['Rural'] * 1_000_000, **{f'x{n}': [1.0] * 1_000_000 for n in range(5)}}\n\
+         table = pa.table(columns)\n\
+         with pa.ipc.new_stream('rows.arrows', table.schema) as out:\n    out.write_table(table)\n",
+    );
+    let output = python(NEWEST).current_dir(workspace.path("")).arg("write.py").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    workspace.bytes("rows.arrows")
+}
+
+#[test]
+fn everything_at_once_is_answered_in_little_memory() {
+    many_files();
+    let workspace = packaged(400);
+    let served = Served::limited(&workspace, "--log-requests none", ADDRESS_SPACE);
+    let address = served.base.strip_prefix("http://").unwrap();
+    let house = a_house().to_string();
+    let batch = long_batch(&workspace);
+    // heads and bodies that do not end, and clients that do not read
+    let long_head = format!("POST /predict HTTP/1.1\r\nhost: x\r\nx: {}", "x".repeat(15_000));
+    let begun = head("/predict", JSON, 250_000) + "{" + &" ".repeat(60_000);
+    let coded = head("/predict", JSON, 250_000).replace("host", "content-encoding: gzip\r\nhost").into_bytes();
+    let coded = [coded, gzip(house.repeat(200).as_bytes())[..100].to_vec()].concat();
+    let unread = head(LIST, JSON, 14 * 26_000 + 1) + "[" + &"{\"sqft\":900},".repeat(25_999) + "{\"sqft\":900}]";
+    let table = [head("/batch-predict", ARROW, batch.len()).as_bytes(), &batch[..batch.len() / 2]].concat();
+    let mut held: Vec<TcpStream> = (0..2500).map(|_| send(address, long_head.as_bytes())).collect();
+    held.extend((0..1000).map(|place| send(address, if place % 2 == 0 { begun.as_bytes() } else { &coded })));
+    held.extend((0..4).map(|_| send(address, &table)));
+    held.extend((0..20).map(|_| send(address, unread.as_bytes())));
+    // and every kind of body beside them
+    let mut shapes = lists();
+    shapes.extend(tensor_bodies());
+    shapes
+        .retain(|(name, ..)| ["given twice", "nested lists", "one long text", "a column that is not needed"].contains(name));
+    shapes.extend([
+        ("a long batch", "/batch-predict", ARROW, batch, 200),
+        ("long rows", LIST, JSON, long_list(300_000), 200),
+        (
+            "long lines",
+            "/batch-predict",
+            NDJSON,
+            filled("", &format!("{{\"location\":\"{}\"}}\n", "x".repeat(4000)), ""),
+            200,
+        ),
+        ("long cells", "/batch-predict", CSV, filled("sqft,location\n", &format!("900,{}\n", "S".repeat(900_000)), ""), 200),
+    ]);
+    let answers: Vec<(&str, u16, u16)> = thread::scope(|scope| {
+        let clients: Vec<_> = shapes
+            .iter()
+            .flat_map(|shape| [shape, shape])
+            .map(|shape| scope.spawn(|| (shape.0, shape.4, send_body(&served, shape).0)))
+            .collect();
+        // single rows are answered all the while
+        while clients.iter().any(|client| !client.is_finished()) {
+            served.predict(&a_house());
+            thread::sleep(Duration::from_millis(50));
+        }
+        clients.into_iter().map(|client| client.join().expect("an answer")).collect()
+    });
+    for (name, expected, status) in &answers {
+        // one that waits for its client gives way to others
+        assert!([*expected, 503, 408].contains(status), "{name}: {status}");
+    }
+    assert!(answers.iter().any(|(_, expected, status)| status == expected), "{answers:?}");
+    let peak = served.peak_memory();
+    assert!(peak < PEAK_MEMORY_MIXED, "{peak} MiB");
+    drop(held);
+    served.wait("memory for another batch", |served| served.post("/batch-predict", &json!([a_house()])).0 == 200);
+    assert!(served.stop().0.success());
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn decoding_ends_when_the_client_leaves() {
+    const MEMBERS: usize = 60;
+    let workspace = packaged(400);
+    let served = Served::limited(&workspace, "--log-requests none", ADDRESS_SPACE);
+    // 600 MB in a few
+    let mut body = gzip(b"sqft,location\n");
+    body.extend(gzip("900,Rural\n".repeat(1_000_000).as_bytes()).repeat(MEMBERS));
+    assert!(body.len() < 4 << 20, "{} bytes", body.len());
+    let head = format!(
+        "POST /batch-predict HTTP/1.1\r\nhost: x\r\ncontent-type: {CSV}\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    for sent in [body.len(), body.len() - 1] {
+        let mut client = TcpStream::connect(served.base.strip_prefix("http://").unwrap()).unwrap();
+        client.write_all(head.as_bytes()).unwrap();
+        client.write_all(&body[..sent]).unwrap();
+        let before = served.processor_time();
+        while served.processor_time() < before + Duration::from_millis(300) {
+            thread::sleep(Duration::from_millis(10));
+        }
+        drop(client);
+        served.wait("the end of the work", |served| {
+            let before = served.processor_time();
+            thread::sleep(Duration::from_millis(300));
+            served.processor_time() < before + Duration::from_millis(50)
+        });
+    }
+    let predicted = served.metric("hpp_predictions_total{role=\"champion\"}");
+    assert!(predicted < (MEMBERS * 1_000_000) as f64, "{predicted}");
     assert!(served.peak_memory() < PEAK_MEMORY);
 }
 
