@@ -58,8 +58,8 @@ pub fn check_file_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The first character of `text` that cannot be printed on one line: controls, line ends, marks of direction, what has no width. Joiners
-/// between letters are part of the spelling of some languages and stay.
+/// The first character of `text` that cannot be printed on one line: controls, line ends, marks of direction, everything that Unicode says is
+/// invisible (`Default_Ignorable_Code_Point`). Joiners between letters are part of the spelling of some languages and stay.
 pub fn unprintable(text: &str) -> Option<char> {
     let mut before = None;
     let mut characters = text.chars().peekable();
@@ -77,12 +77,24 @@ pub fn unprintable(text: &str) -> Option<char> {
 
 fn is_unprintable(character: char) -> bool {
     character.is_control()
+        || is_ignorable(character)
         || matches!(u32::from(character),
-            // soft hyphen, Arabic and Mongolian marks, the widthless, directions, separators of lines and paragraphs
-            0xad | 0x61c | 0x180e | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f
-            // byte order mark, annotations, what could not be decoded, private use, language tags, no characters
-            | 0xfeff | 0xfff9..=0xfffd | 0xe000..=0xf8ff | 0xf_0000..=0x10_ffff | 0xe_0000..=0xe_007f | 0xfdd0..=0xfdef)
+            // separators of lines and paragraphs, annotations, what could not be decoded, private use, no characters
+            0x2028 | 0x2029 | 0xfff9..=0xfffd | 0xe000..=0xf8ff | 0xf_0000..=0x10_ffff | 0xfdd0..=0xfdef)
         || u32::from(character) & 0xfffe == 0xfffe
+}
+
+/// Whether a character has the property `Default_Ignorable_Code_Point` of Unicode 17: nothing is shown of it.
+fn is_ignorable(character: char) -> bool {
+    matches!(u32::from(character),
+        // soft hyphen, combining grapheme joiner, Arabic mark, fillers of Hangul, inherent vowels of Khmer
+        0xad | 0x34f | 0x61c | 0x115f..=0x1160 | 0x17b4..=0x17b5
+        // selectors and separators of Mongolian, joiners and the widthless, directions, invisible operators
+        | 0x180b..=0x180f | 0x200b..=0x200f | 0x202a..=0x202e | 0x2060..=0x206f
+        // filler of Hangul, selectors of variants, byte order mark, half-width filler, not assigned
+        | 0x3164 | 0xfe00..=0xfe0f | 0xfeff | 0xffa0 | 0xfff0..=0xfff8
+        // marks of shorthand and of music, language tags and selectors of variants
+        | 0x1_bca0..=0x1_bca3 | 0x1_d173..=0x1_d17a | 0xe_0000..=0xe_0fff)
 }
 
 /// The text with every character that cannot be printed written as an escape, so that no message moves a terminal's cursor.
@@ -90,8 +102,10 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     if unprintable(text).is_none() {
         return Cow::Borrowed(text);
     }
-    let escaped = |character: char| {
-        if is_unprintable(character) { character.escape_debug().to_string() } else { character.to_string() }
+    let escaped = |character: char| match character {
+        character if character.is_control() => character.escape_debug().to_string(),
+        character if is_unprintable(character) => character.escape_unicode().to_string(),
+        character => character.to_string(),
     };
     Cow::Owned(text.chars().map(escaped).collect())
 }
@@ -161,6 +175,42 @@ mod tests {
             "the name a\\u{202e}b holds U+202E, which cannot be printed; remove it"
         );
         assert_eq!(check_name(&"a".repeat(1_001)).unwrap_err(), "a name of 1001 bytes is too long; 1000 are allowed");
+    }
+
+    #[test]
+    fn names_with_characters_that_nobody_sees_are_refused() {
+        let ranges = [
+            (0xad, 0xad),
+            (0x34f, 0x34f),
+            (0x61c, 0x61c),
+            (0x115f, 0x1160),
+            (0x17b4, 0x17b5),
+            (0x180b, 0x180f),
+            (0x200b, 0x200f),
+            (0x202a, 0x202e),
+            (0x2060, 0x206f),
+            (0x3164, 0x3164),
+            (0xfe00, 0xfe0f),
+            (0xfeff, 0xfeff),
+            (0xffa0, 0xffa0),
+            (0xfff0, 0xfff8),
+            (0x1_bca0, 0x1_bca3),
+            (0x1_d173, 0x1_d17a),
+            (0xe_0000, 0xe_0fff),
+        ];
+        for (first, last) in ranges {
+            for code in [first, last] {
+                let name = format!("a{}b", char::from_u32(code).unwrap());
+                let shown = format!("the name a\\u{{{code:x}}}b holds U+{code:04X}, which cannot be printed; remove it");
+                assert_eq!(check_name(&name), Err(shown.clone()));
+                assert_eq!(check_file_name(&name), Err(shown));
+            }
+            for code in [first - 1, last + 1] {
+                let neighbour = char::from_u32(code).unwrap();
+                let is_seen = ranges.iter().all(|(first, last)| !(*first..=*last).contains(&code));
+                assert!(is_seen && !is_ignorable(neighbour), "U+{code:04X}");
+            }
+        }
     }
 
     #[test]
