@@ -1,7 +1,7 @@
 //! A model beside the champion, on the same rows.
 
 use anyhow::bail;
-use model::{DEFAULT_SEED, METRIC_NAMES, Paired, figure, label, paired_bootstrap};
+use model::{DEFAULT_SEED, METRIC_NAMES, Paired, figure_with, label, more_decimals, paired_bootstrap};
 use schema::ChampionSection;
 use serde::Serialize;
 
@@ -77,19 +77,19 @@ pub fn compare(
         bail!("package.champion.metric: there is no metric \"{metric}\"")
     };
     let margin = section.margin;
-    let passed = if metric == "r2" {
-        figures.first >= figures.second - margin
-    } else {
-        figures.first <= figures.second * (1.0 + margin)
+    let is_no_worse = |first: f64, second: f64| {
+        if metric == "r2" { first >= second - margin } else { first <= second * (1.0 + margin) }
     };
-    let signed = |value: f64| {
-        if value > 0.0 { format!("+{}", figure(&metric, value)) } else { figure(&metric, value) }
-    };
+    let passed = is_no_worse(figures.first, figures.second);
+    // what is shown is as much worse as what was measured
+    let more = more_decimals(&metric, [figures.first, figures.second], |first, second| is_no_worse(first, second) == passed);
+    let figure = |value: f64| figure_with(&metric, value, more);
+    let signed = |value: f64| if value > 0.0 { format!("+{}", figure(value)) } else { figure(value) };
     let text = format!(
         "{} {} against {} of {champion} on {} test rows, difference {} (95 % interval {} to {})",
         label(&metric),
-        figure(&metric, figures.first),
-        figure(&metric, figures.second),
+        figure(figures.first),
+        figure(figures.second),
         y_true.len(),
         signed(figures.first - figures.second),
         signed(figures.low),

@@ -41,7 +41,7 @@ pub use config::{BlendPart, CrossValidationSection, IntervalSection, ModelConfig
 pub use contributions::{Contributions, Explainer};
 pub use cross_validation::{CrossValidation, cross_validate, folds};
 pub use evidence::{COPIED_ROWS, Rows, Suspicion, wants_log};
-pub use figure::{figure, label};
+pub use figure::{figure, figure_with, label, more_decimals};
 pub use fit::{FitError, fit};
 pub use gate::{Decision, decide};
 pub use importance::{Importance, permutation_importance};

@@ -8,7 +8,7 @@ use cli::Progress;
 use evaluation::{Comparison, compare, predict_test_rows};
 use model::{COPIED_ROWS, Decision, decide};
 use predictor::Predictor;
-use schema::{CoverageSection, LeakageSection};
+use schema::{CoverageSection, LeakageSection, decimals};
 
 use crate::{Config, champion::Champion, compatibility::changes, lineage::Lineage};
 
@@ -141,13 +141,20 @@ fn coverage(section: &CoverageSection, record: &RunRecord) -> Finding {
     let (answer, figure) = match (record.metric("interval_coverage"), asked) {
         (Some(held), Some(asked)) if rows > 0 => {
             let (low, high) = share_interval(held, rows as f64);
-            let short = held < asked - section.max_shortfall && high < asked;
+            let is_short = |held: f64, high: f64| held < asked - section.max_shortfall && high < asked;
+            let short = is_short(held, high);
+            let percent = |share: f64| share * 100.0;
+            // what is shown is short if what was measured is
+            let shown = decimals(1, |round| {
+                let rounded = |share: f64| round(percent(share)) / 100.0;
+                is_short(rounded(held), rounded(high)) == short
+            });
             let figure = format!(
-                "intervals for {:.0} % hold {:.1} % of {rows} test rows (95 % interval {:.1} to {:.1} %)",
-                asked * 100.0,
-                held * 100.0,
-                low * 100.0,
-                high * 100.0
+                "intervals for {} % hold {:.shown$} % of {rows} test rows (95 % interval {:.shown$} to {:.shown$} %)",
+                plain(percent(asked)),
+                percent(held),
+                percent(low),
+                percent(high)
             );
             let bound = format!("{figure}: short by more than package.coverage.max_shortfall ({})", section.max_shortfall);
             (passed(!short), if short { bound } else { figure })
@@ -155,6 +162,12 @@ fn coverage(section: &CoverageSection, record: &RunRecord) -> Finding {
         _ => (GateAnswer::NotApplicable, "the model has no intervals".to_owned()),
     };
     Finding { name: GateName::Coverage, answer, figure }
+}
+
+/// A number with the decimals that it has, at most six.
+fn plain(number: f64) -> String {
+    let text = format!("{number:.6}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// Wilson's 95 % interval of a share that was seen in `rows` rows (Wilson, 1927).
@@ -236,6 +249,18 @@ mod tests {
             "intervals for 90 % hold 80.0 % of 400 test rows (95 % interval 75.8 to 83.6 %): short by more than \
              package.coverage.max_shortfall (0.05)"
         );
+        // 84.98 % of 4,000 rows are short by more than 5 %, 85.0 % would not be
+        let close = gate(0.8498, 4000);
+        assert_eq!(close.answer, GateAnswer::Refused);
+        assert!(
+            close.figure.starts_with("intervals for 90 % hold 84.98 % of 4000 test rows (95 % interval "),
+            "{}",
+            close.figure
+        );
+        let mut asked = record(0.9949, 10_000_000);
+        asked.parameters.insert("interval_coverage_asked".into(), serde_json::json!(0.995));
+        let figure = coverage(&CoverageSection { max_shortfall: 0.0 }, &asked).figure;
+        assert!(figure.starts_with("intervals for 99.5 % hold 99.49 % of 10000000 test rows"), "{figure}");
         assert_eq!(coverage(&CoverageSection::default(), &RunRecord::default()).answer, GateAnswer::NotApplicable);
     }
 

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use anyhow::Context;
 use artifact::{FileEntry, FolderLocks, MANIFEST_VERSION, Manifest, lock_to_write, write_atomically};
 use cli::{Clock, No, Outcome, Progress};
+use schema::decimals;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -139,13 +140,13 @@ fn lock_outputs(config: &Config, progress: &Progress) -> anyhow::Result<FolderLo
 /// More rows break the schema than the configuration allows: why, and what to do.
 fn too_many_invalid_rows(config: &Config, balance: &Balance, reasons: &Reasons, file: &Path) -> No {
     let Balance { rows_in, quarantined, .. } = *balance;
+    let (percent, limit) = (quarantined as f64 / rows_in as f64 * 100.0, config.process.max_quarantined.0 * 100.0);
+    let shown = decimals(1, |round| round(percent) > round(limit));
     No(format!(
-        "{}: {quarantined} of {rows_in} rows break the schema ({:.1} %, more than process.max_quarantined allows: {:.1} %). The most \
-         frequent reasons:\n{}\nThe rows are in {}. No output was changed. Correct the table or the configuration, or raise \
-         process.max_quarantined to leave these rows out",
+        "{}: {quarantined} of {rows_in} rows break the schema ({percent:.shown$} %, more than process.max_quarantined allows: \
+         {limit:.shown$} %). The most frequent reasons:\n{}\nThe rows are in {}. No output was changed. Correct the table or the \
+         configuration, or raise process.max_quarantined to leave these rows out",
         config.input.display(),
-        quarantined as f64 / rows_in as f64 * 100.0,
-        config.process.max_quarantined.0 * 100.0,
         most_frequent(reasons),
         file.display()
     ))
