@@ -8,8 +8,10 @@ use std::io::{self, Read};
 use memchr::{memchr, memchr2_iter, memchr3};
 use schema::Rule;
 
-/// The longest record, in bytes. A quoted field that runs over lines for longer was never closed.
+/// The longest record, in bytes. A quote that is open for longer is refused.
 pub(crate) const MAX_RECORD: usize = 1 << 20;
+/// Malformed records of a block at most.
+const MAX_MALFORMED: usize = 10_000;
 /// The longest header, in bytes: ten thousand long names fit.
 const MAX_HEADER: usize = 16 << 20;
 
@@ -23,9 +25,16 @@ pub(crate) struct CsvBlock {
     pub(crate) lines: Vec<u64>,
     /// Records that are not well formed.
     pub(crate) malformed: Vec<Malformed>,
+    /// Bytes of those.
+    malformed_bytes: usize,
 }
 
 impl CsvBlock {
+    /// Whether it holds as much as a block is to hold.
+    fn is_full(&self, block_bytes: usize) -> bool {
+        self.text.len() + self.malformed_bytes >= block_bytes || self.malformed.len() > MAX_MALFORMED
+    }
+
     /// The text of record `index` without its line end.
     pub(crate) fn record(&self, index: usize) -> &[u8] {
         let end = self.starts.get(index + 1).map_or(self.text.len(), |next| *next as usize);
@@ -48,12 +57,14 @@ pub(crate) struct Malformed {
 /// A record that is longer than is read, where the scan of a table ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct TooLong {
-    /// The 1-based line on which it starts.
+    /// The 1-based line on which it starts; if it `is_quoted`, that on which the quote is.
     pub(crate) line: u64,
     /// The field, from 0, in which the limit is passed.
     pub(crate) field: usize,
     /// The limit in bytes.
     pub(crate) limit: usize,
+    /// Whether a quote is open there that runs over lines.
+    pub(crate) is_quoted: bool,
 }
 
 /// Why no more records can be read.
@@ -61,6 +72,8 @@ pub(crate) struct TooLong {
 pub(crate) enum ScanError {
     Io(io::Error),
     TooLong(TooLong),
+    /// The header has quotes that do not match.
+    Header(Malformed),
 }
 
 impl From<io::Error> for ScanError {
@@ -80,6 +93,17 @@ pub(crate) struct CsvScanner<R> {
     block_bytes: usize,
     max_record: usize,
     too_long: Option<TooLong>,
+    /// Whether the input has ended within a quote: one that is open at the end of a later line is never closed either.
+    is_unclosed: bool,
+}
+
+/// What stands at the start of text with quotes.
+enum Found {
+    Record(Record),
+    /// A record that goes on beyond the text.
+    Unended(Record),
+    /// A quoted field that goes on beyond the text.
+    Unclosed,
 }
 
 /// How a record ended.
@@ -105,6 +129,7 @@ impl<R: Read> CsvScanner<R> {
             block_bytes,
             max_record: MAX_RECORD,
             too_long: None,
+            is_unclosed: false,
         };
         scanner.fill()?;
         if scanner.buffer.starts_with(b"\xef\xbb\xbf") {
@@ -119,12 +144,18 @@ impl<R: Read> CsvScanner<R> {
     }
 
     /// The first record that is not blank, and its line: the header.
+    ///
+    /// # Errors
+    /// If the input cannot be read, or the record is longer than is read or has quotes that do not match.
     pub(crate) fn header(&mut self) -> Result<Option<(u64, Vec<u8>)>, ScanError> {
         let limits = (self.block_bytes, self.max_record);
         (self.block_bytes, self.max_record) = (1, MAX_HEADER);
         let found = loop {
             let Some(block) = self.next_block(None)? else { break None };
             if let Some(malformed) = block.malformed.first() {
+                if malformed.rule == Rule::Quotes {
+                    return Err(ScanError::Header(malformed.clone()));
+                }
                 break Some((malformed.line, malformed.record.clone().into_bytes()));
             }
             if !block.lines.is_empty() {
@@ -150,7 +181,7 @@ impl<R: Read> CsvScanner<R> {
                 return Err(ScanError::TooLong(too_long));
             }
             // What is left is the beginning of a record that goes on beyond the buffer.
-            if block.text.len() >= self.block_bytes || block.malformed.len() > 10_000 {
+            if block.is_full(self.block_bytes) {
                 break;
             }
             if self.position < self.buffer.len() && !self.fill()? {
@@ -198,7 +229,7 @@ impl<R: Read> CsvScanner<R> {
             }
             let record = &buffer[self.position..];
             self.take(record, &finish(record, start + at - self.position, fields, 0), block, expected);
-            if self.too_long.is_some() || block.text.len() >= self.block_bytes {
+            if self.too_long.is_some() || block.is_full(self.block_bytes) {
                 return;
             }
             fields = 1;
@@ -210,31 +241,45 @@ impl<R: Read> CsvScanner<R> {
     }
 
     fn scan_quoted(&mut self, buffer: &[u8], block: &mut CsvBlock, expected: Expected) {
-        while self.position < buffer.len() && block.text.len() < self.block_bytes && self.too_long.is_none() {
+        while self.position < buffer.len() && !block.is_full(self.block_bytes) && self.too_long.is_none() {
             let rest = &buffer[self.position..];
-            let record = match quoted_record(rest, self.ended) {
-                Some(record) => record,
-                // a field over several lines was never closed; one on a single line is too long
-                None if rest.len() > self.max_record => match memchr(b'\n', &rest[..self.max_record]) {
-                    Some(_) => unclosed(rest),
-                    None => unended(rest, 1, 0, None),
-                },
-                None => return,
+            let record = match quoted_record(rest, self.ended, self.is_unclosed) {
+                Found::Record(record) => record,
+                Found::Unended(_) | Found::Unclosed if rest.len() > self.max_record => {
+                    self.too_long = Some(self.record_too_long(rest));
+                    return;
+                }
+                Found::Unended(record) if self.ended => record,
+                Found::Unclosed if self.ended => {
+                    self.is_unclosed = true;
+                    unclosed(rest)
+                }
+                Found::Unended(_) | Found::Unclosed => return,
             };
             self.take(rest, &record, block, expected);
         }
+    }
+
+    /// Where the record at the start of `rest` passes the limit. A quoted field that runs over lines until then was never closed, one on a
+    /// single line is too long.
+    fn record_too_long(&self, rest: &[u8]) -> TooLong {
+        let (field, quote) = field_and_quote(rest, self.max_record);
+        let beginning = &rest[..self.max_record];
+        let quote = quote.filter(|quote| memchr(b'\n', &beginning[*quote..]).is_some());
+        let newlines = quote.map_or(0, |quote| memchr::memchr_iter(b'\n', &beginning[..quote]).count() as u64);
+        TooLong { line: self.line + newlines, field, limit: self.max_record, is_quoted: quote.is_some() }
     }
 
     /// Puts the record at the start of `rest` where it belongs and moves on.
     fn take(&mut self, rest: &[u8], record: &Record, block: &mut CsvBlock, expected: Expected) {
         let bytes = &rest[..record.end];
         if record.end > self.max_record {
-            let field = field_at(bytes, self.max_record);
-            self.too_long = Some(TooLong { line: self.line, field, limit: self.max_record });
+            self.too_long = Some(self.record_too_long(bytes));
             return;
         }
         if let Some((rule, field, reason)) = record.fault_in(bytes, expected) {
             let record = String::from_utf8_lossy(bytes).into_owned();
+            block.malformed_bytes += record.len();
             block.malformed.push(Malformed { line: self.line, field, rule, reason, record });
         } else if !is_blank(bytes) {
             block.starts.push(block.text.len() as u32);
@@ -267,42 +312,52 @@ impl Record {
         {
             let at = error.valid_up_to();
             let reason = format!("is not UTF-8 text: its byte {} is 0x{:02X}", at + 1, bytes[at]);
-            return Some((Rule::Utf8, Some(field_at(bytes, at)), reason));
+            return Some((Rule::Utf8, Some(field_and_quote(bytes, at).0), reason));
         }
         let expected = expected.fields.filter(|expected| *expected != self.fields && !is_blank(bytes))?;
         Some((Rule::Fields, None, format!("has {} fields where the header has {expected}", self.fields)))
     }
 }
 
-/// The field, from 0, in which the byte `at` of a record stands.
-fn field_at(record: &[u8], at: usize) -> usize {
-    let mut quoted = false;
-    let mut separates = |byte: &&u8| {
-        quoted ^= **byte == b'"';
-        **byte == b',' && !quoted
-    };
-    record[..at].iter().filter(|byte| separates(byte)).count()
+/// The field, from 0, in which the byte `end` of a record stands, and where its quote is if one is open there.
+fn field_and_quote(record: &[u8], end: usize) -> (usize, Option<usize>) {
+    let (mut field, mut quote, mut is_start) = (0, None, true);
+    let mut bytes = record.iter().enumerate().peekable();
+    while let Some((at, byte)) = bytes.next_if(|(at, _)| *at < end) {
+        match (byte, quote) {
+            (b'"', Some(_)) => {
+                // a quote inside the field is written twice
+                let is_doubled = bytes.next_if(|(_, next)| **next == b'"').is_some();
+                quote = quote.filter(|_| is_doubled);
+            }
+            (b'"', None) if is_start => quote = Some(at),
+            (b',', None) => field += 1,
+            _ => {}
+        }
+        is_start = *byte == b',' && quote.is_none();
+    }
+    (field, quote)
 }
 
 fn is_blank(record: &[u8]) -> bool {
     record.iter().all(u8::is_ascii_whitespace)
 }
 
-/// The first record of text with quotes; `None` if it may go on beyond the text.
-fn quoted_record(text: &[u8], ended: bool) -> Option<Record> {
+/// The first record of text with quotes. If the input `ended`, a quote that ends the text closes its field; if it `is_unclosed`, no quoted
+/// field goes on beyond its line.
+fn quoted_record(text: &[u8], ended: bool, is_unclosed: bool) -> Found {
     let (mut at, mut fields, mut inner, mut fault) = (0, 1, 0, None);
     loop {
         if text.get(at) == Some(&b'"') {
             let opened = at;
             at += 1;
+            let end = if is_unclosed { memchr(b'\n', &text[at..]).map_or(text.len(), |end| at + end) } else { text.len() };
             loop {
-                let Some(quote) = memchr(b'"', &text[at..]) else {
-                    return ended.then(|| unclosed(text));
-                };
+                let Some(quote) = memchr(b'"', &text[at..end]) else { return Found::Unclosed };
                 at += quote + 1;
                 match text.get(at) {
                     Some(b'"') => at += 1,
-                    None if !ended => return None,
+                    None if !ended => return Found::Unclosed,
                     _ => break,
                 }
             }
@@ -313,7 +368,7 @@ fn quoted_record(text: &[u8], ended: bool) -> Option<Record> {
         }
         loop {
             let Some(step) = memchr3(b',', b'\n', b'"', &text[at..]) else {
-                return ended.then(|| unended(text, fields, inner, fault));
+                return Found::Unended(unended(text, fields, inner, fault));
             };
             at += step;
             match text[at] {
@@ -322,7 +377,7 @@ fn quoted_record(text: &[u8], ended: bool) -> Option<Record> {
                     at += 1;
                     break;
                 }
-                b'\n' => return Some(Record { fault, ..finish(text, at, fields, inner) }),
+                b'\n' => return Found::Record(Record { fault, ..finish(text, at, fields, inner) }),
                 _ => {
                     fault = fault.or(Some("has a quote inside a field that does not begin with one"));
                     at += 1;

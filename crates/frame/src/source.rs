@@ -12,7 +12,7 @@ use schema::Rule;
 
 use crate::{
     BLOCK_BYTES, Format, FrameError,
-    csv_blocks::{CsvBlock, CsvScanner, MAX_RECORD, ScanError},
+    csv_blocks::{CsvBlock, CsvScanner, MAX_RECORD, Malformed, ScanError, TooLong},
     header::{check_unique, split_record},
 };
 
@@ -181,30 +181,24 @@ fn open_csv(path: &Path, file: File) -> Result<(Vec<String>, u64, Rows), FrameEr
 
 /// The error of a table whose records cannot be read on; `names` are those of the header, where that was read.
 fn scan_error(path: &Path, error: ScanError, names: Option<&[String]>) -> FrameError {
-    let too_long = match error {
+    let fault = |line, message| FrameError::Header { path: path.to_owned(), line, message };
+    let TooLong { line, field, limit, is_quoted } = match error {
         ScanError::Io(error) => return FrameError::io(path, "read it")(error),
+        ScanError::Header(Malformed { line, rule, reason, .. }) => {
+            return fault(line, format!("the header {reason}. {}", sentence(&rule.advice(""))));
+        }
         ScanError::TooLong(too_long) => too_long,
     };
-    let what = match names {
-        Some(names) => {
-            let name = names.get(too_long.field).map_or(String::new(), |name| format!(" (\"{name}\")"));
-            format!(
-                "the record is longer than {} bytes, the limit, which it passes in column {}{name}",
-                too_long.limit,
-                too_long.field + 1
-            )
-        }
-        None => format!(
-            "the header is longer than {} bytes, the limit, which it passes in column {}",
-            too_long.limit,
-            too_long.field + 1
-        ),
-    };
-    FrameError::Header {
-        path: path.to_owned(),
-        line: too_long.line,
-        message: format!("{what}. Shorten the cell or leave it out"),
+    let what = if names.is_some() { "record" } else { "header" };
+    let name = names.and_then(|names| names.get(field)).map_or(String::new(), |name| format!(" (\"{name}\")"));
+    let column = format!("column {}{name}", field + 1);
+    if is_quoted {
+        let limit = format!("within {limit} bytes, the limit of a {what}");
+        let advice = sentence(&Rule::Quotes.advice(""));
+        return fault(line, format!("the quote that opens {column} is not closed {limit}. {advice}"));
     }
+    let message = format!("the {what} is longer than {limit} bytes, the limit, which it passes in {column}");
+    fault(line, format!("{message}. Shorten the cell or leave it out"))
 }
 
 /// With a capital letter.

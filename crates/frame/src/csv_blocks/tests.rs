@@ -48,12 +48,23 @@ fn records_that_are_not_well_formed_are_set_aside() {
 #[test]
 fn records_longer_than_the_limit_end_the_scan() {
     let long = "x".repeat(3 * MAX_RECORD);
-    for (text, line, field) in [
-        (format!("a,b\n1,{long}\n2,3\n"), 2, 1),
-        (format!("a,b\n1,{long}"), 2, 1),
-        (format!("a,b\n1,2\n1,\"{long}\"\n"), 3, 1),
-        (format!("a,b\n{long},\"y\"\n"), 2, 0),
-        (format!("a,b\n{}\n", ",".repeat(2 * MAX_RECORD)), 2, MAX_RECORD),
+    let lines = "x\n".repeat(MAX_RECORD);
+    for (text, line, field, is_quoted) in [
+        (format!("a,b\n1,{long}\n2,3\n"), 2, 1, false),
+        (format!("a,b\n1,{long}"), 2, 1, false),
+        (format!("a,b\n1,2\n1,\"{long}\"\n"), 3, 1, false),
+        (format!("a,b\n1,\"{long}"), 2, 1, false),
+        (format!("a,b\n1,\"{lines}"), 2, 1, true),
+        (format!("a,b\n1,\"{lines}\"\n"), 2, 1, true),
+        // the limit lies between the two quotes that stand for one
+        (format!("a,b\n1,\"{}", "\"\"\n".repeat(MAX_RECORD)), 2, 1, true),
+        (format!("a,b\n12,\"{}", "\"\"\n".repeat(MAX_RECORD)), 2, 1, true),
+        (format!("a,b\n123,\"{}", "\"\"\n".repeat(MAX_RECORD)), 2, 1, true),
+        // the line is that of the quote, not of the record
+        (format!("a,b\n\"x\n\"\"y\"\"\",\"{lines}"), 3, 1, true),
+        (format!("a,b\nx\"y,{long}"), 2, 1, false),
+        (format!("a,b\n{long},\"y\"\n"), 2, 0, false),
+        (format!("a,b\n{}\n", ",".repeat(2 * MAX_RECORD)), 2, MAX_RECORD, false),
     ] {
         for block_bytes in [4096, 1 << 20] {
             let mut scanner = CsvScanner::new(text.as_bytes(), block_bytes).unwrap();
@@ -64,7 +75,7 @@ fn records_longer_than_the_limit_end_the_scan() {
                 }
             };
             let ScanError::TooLong(found) = error else { panic!("{error:?}") };
-            assert_eq!(found, TooLong { line, field, limit: MAX_RECORD });
+            assert_eq!(found, TooLong { line, field, limit: MAX_RECORD, is_quoted });
         }
     }
     let mut scanner = CsvScanner::new(long.as_bytes(), 4096).unwrap();
@@ -85,7 +96,46 @@ fn a_quote_that_is_never_closed_costs_one_line() {
     let (good, bad) = scan("1,\"2\n3,4\n5,6\n", 4096, Some(2));
     assert_eq!(good, lines(&[(2, "3,4"), (3, "5,6")]));
     assert_eq!(bad, lines(&[(1, "has a quote that is never closed")]));
-    let long = format!("1,\"2\n{}", "3,4\n".repeat(600_000));
+    let long = format!("1,\"2\n{}", "3,4\n".repeat(200_000));
     let (good, bad) = scan(&long, 4 << 20, Some(2));
-    assert_eq!((good.len(), bad.len()), (600_000, 1));
+    assert_eq!((good.len(), bad.len()), (200_000, 1));
+}
+
+/// Every line closes the quote of the one before and opens another: what follows is looked at once, not once a line.
+#[test]
+fn quotes_that_open_on_every_line_are_read_in_one_go() {
+    let count = MAX_RECORD / 8;
+    let begun = std::time::Instant::now();
+    let (good, bad) = scan(&format!("a,\"b\"\n{}", "x\",\"y\n".repeat(count)), 1 << 20, Some(2));
+    assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+    assert_eq!(good, lines(&[(1, "a,\"b\"")]));
+    assert_eq!(bad.len(), count);
+    let last = (1 + count as u64, "has a quote that is never closed".to_owned());
+    assert!(bad.iter().all(|(_, reason)| *reason == last.1) && bad.last() == Some(&last));
+}
+
+#[test]
+fn blocks_hold_few_bytes_of_malformed_records() {
+    let text = format!("1,2\n{}", format!("1,\"2\"{}\n", "x".repeat(100_000)).repeat(50));
+    let mut scanner = CsvScanner::new(text.as_bytes(), 1 << 18).unwrap();
+    let (mut blocks, mut records) = (0, 0);
+    while let Some(block) = scanner.next_block(Some(2)).unwrap() {
+        blocks += 1;
+        records += block.malformed.len();
+        assert!(block.malformed.len() <= 3);
+    }
+    assert!(blocks >= 17 && records == 50, "{blocks} blocks of {records} records");
+}
+
+#[test]
+fn a_header_with_quotes_that_do_not_match_is_an_error() {
+    for (text, reason) in [
+        ("\"a,b\n1,2\n", "has a quote that is never closed"),
+        ("\"a\"x,b\n1,2\n", "has text after a closing quote"),
+        ("\na\"x,b\n1,2\n", "has a quote inside a field that does not begin with one"),
+    ] {
+        let mut scanner = CsvScanner::new(text.as_bytes(), 4096).unwrap();
+        let Err(ScanError::Header(found)) = scanner.header() else { panic!("{text}") };
+        assert_eq!((found.line, found.reason.as_str()), (1 + u64::from(text.starts_with('\n')), reason));
+    }
 }

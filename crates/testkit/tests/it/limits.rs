@@ -118,6 +118,24 @@ fn tables_beyond_the_limits() {
              it out\n",
         ),
         (
+            format!("price,size\n1,2\n\"3\n\",\"4\n{}", "5,6\n".repeat(1 << 20)),
+            PROCESS,
+            "raw.csv:4: the quote that opens column 2 (\"size\") is not closed within 1048576 bytes, the limit of a record. Write a quote \
+             inside a cell twice, and quotes around the whole cell\n",
+        ),
+        // every line closes the quote of the one before and opens another
+        (
+            format!("price,size\n1,2\n{}", "x\",\"y\n".repeat(1 << 20)),
+            init,
+            "raw.csv:3: the record is longer than 1048576 bytes, the limit, which it passes in column 174764. Shorten the cell or leave it \
+             out\n",
+        ),
+        (
+            "price,\"size\n1,2\n3,4\n".to_owned(),
+            init,
+            "raw.csv:1: the header has a quote that is never closed. Write a quote inside a cell twice, and quotes around the whole cell\n",
+        ),
+        (
             format!("price,{long}\n1,2\n"),
             init,
             "raw.csv:1: column 2 of the header: a name of 3145728 bytes is too long; 1000 are allowed\n",
@@ -141,6 +159,11 @@ fn tables_beyond_the_limits() {
             "price,\"si\u{202e}ze\"\n1,2\n".to_owned(),
             init,
             "raw.csv:1: column 2 of the header: the name si\\u{202e}ze holds U+202E, which cannot be printed; remove it\n",
+        ),
+        (
+            "price,si\u{3164}ze\n1,2\n".to_owned(),
+            init,
+            "raw.csv:1: column 2 of the header: the name si\\u{3164}ze holds U+3164, which cannot be printed; remove it\n",
         ),
     ] {
         workspace.write("raw.csv", &text);
