@@ -1,13 +1,13 @@
 //! Judges every cell of a block by the schema.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use polars::prelude::*;
 use rustc_hash::FxHashMap;
 use schema::{Categories, Column, ColumnType, MISSING_LEVEL, Rule, Schema, Table, Values, Violation};
 use serde::{Deserialize, Serialize};
 
-use crate::{Block, FrameError, header::split_record, source::Content};
+use crate::{Block, FrameError, csv_blocks::Malformed, header::split_record, source::Content};
 
 /// How many faults of a row are named behind the first.
 const NAMED_FAULTS: usize = 20;
@@ -171,14 +171,7 @@ impl Block {
         let mut rejected: Vec<Rejected> =
             faults.chunk_by(|a, b| a.row == b.row).map(|faults| self.reject(schema, &frame, faults)).collect();
         if let Content::Csv(block) = &self.content {
-            rejected.extend(block.malformed.iter().map(|malformed| Rejected {
-                line: malformed.line,
-                column: malformed.field.and_then(|field| self.names.get(field)).cloned().unwrap_or_default(),
-                value: String::new(),
-                rule: malformed.rule,
-                reason: format!("the record {}", malformed.reason),
-                record: malformed.record.clone(),
-            }));
+            rejected.extend(block.malformed.iter().map(|malformed| self.reject_malformed(malformed)));
             rejected.sort_by_key(|rejected| rejected.line);
         }
         let lines = (0..frame.height()).map(|row| self.line(row)).collect();
@@ -352,9 +345,33 @@ impl Block {
 
     /// How many records are not well formed.
     pub fn malformed_rows(&self) -> u64 {
+        self.malformed_records().len() as u64
+    }
+
+    /// Per rule how many records of the block break it, and the first of them.
+    pub fn malformed_by_rule(&self) -> BTreeMap<Rule, (u64, Rejected)> {
+        let mut found = BTreeMap::new();
+        for malformed in self.malformed_records() {
+            found.entry(malformed.rule).or_insert_with(|| (0, self.reject_malformed(malformed))).0 += 1;
+        }
+        found
+    }
+
+    fn malformed_records(&self) -> &[Malformed] {
         match &self.content {
-            Content::Csv(block) => block.malformed.len() as u64,
-            Content::Parquet { .. } => 0,
+            Content::Csv(block) => &block.malformed,
+            Content::Parquet { .. } => &[],
+        }
+    }
+
+    fn reject_malformed(&self, malformed: &Malformed) -> Rejected {
+        Rejected {
+            line: malformed.line,
+            column: malformed.field.and_then(|field| self.names.get(field)).cloned().unwrap_or_default(),
+            value: String::new(),
+            rule: malformed.rule,
+            reason: format!("the record {}", malformed.reason),
+            record: malformed.record.clone(),
         }
     }
 }

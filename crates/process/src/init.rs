@@ -5,6 +5,7 @@ mod observe;
 mod render;
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -12,9 +13,9 @@ use std::{
 use anyhow::{bail, ensure};
 use artifact::{RunPaths, resolve_entry};
 use cli::{Outcome, Progress};
-use frame::{Block, Source};
+use frame::{Block, Rejected, Source};
 use rayon::prelude::*;
-use schema::{ColumnType, MAX_COLUMNS, PipelineConfig, Schema};
+use schema::{ColumnType, MAX_COLUMNS, PipelineConfig, Rule, Schema};
 use serde::Serialize;
 
 use crate::args::InitArgs;
@@ -57,7 +58,8 @@ impl InitConfig {
             .output("the model configuration of --output", &model_output)
             .check()?;
         for path in [&output, &model_output] {
-            if fs::symlink_metadata(resolve_entry(path)).is_ok() && !force {
+            let is_taken = fs::symlink_metadata(resolve_entry(path)).is_ok_and(|found| !found.is_file() || found.len() > 0);
+            if is_taken && !force {
                 bail!("{}: is there already; name another file, or replace it with --force", path.display());
             }
         }
@@ -85,17 +87,22 @@ pub fn init(config: &InitConfig, progress: &Progress) -> anyhow::Result<Outcome>
         bail!("{}:{}: there is no column \"{}\"{hint}", config.input.display(), source.header_line(), config.target);
     }
     let mut observed: Vec<Observed> = names.iter().map(|_| Observed::default()).collect();
+    let mut malformed: BTreeMap<Rule, (u64, Rejected)> = BTreeMap::new();
     let bar = progress.bar("reading", source.expected_blocks());
     source.for_each_block(
         |block| observe(block, &names),
         |batches| {
             bar.advance(batches.len() as u64);
-            for batch in batches {
-                observed.iter_mut().zip(batch).for_each(|(all, new)| all.merge(new));
+            for Batch { columns, malformed: new } in batches {
+                observed.iter_mut().zip(columns).for_each(|(all, new)| all.merge(new));
+                for (rule, (rows, first)) in new {
+                    malformed.entry(rule).or_insert((0, first)).0 += rows;
+                }
             }
             Ok(())
         },
     )?;
+    malformed.iter().for_each(|(rule, (rows, first))| progress.warn(warning(&config.input, *rule, *rows, first)));
     let rows = observed.first().map_or(0, |column| column.rows);
     if rows == 0 {
         return Err(frame::FrameError::NoRows { path: config.input.clone() }.into());
@@ -137,16 +144,36 @@ pub fn init(config: &InitConfig, progress: &Progress) -> anyhow::Result<Outcome>
     Ok(Outcome::done(&data, human))
 }
 
-fn observe(block: &Block, names: &[String]) -> anyhow::Result<Vec<Observed>> {
+/// What is seen in a block.
+struct Batch {
+    columns: Vec<Observed>,
+    /// Per rule how many records break it, and the first of them.
+    malformed: BTreeMap<Rule, (u64, Rejected)>,
+}
+
+fn observe(block: &Block, names: &[String]) -> anyhow::Result<Batch> {
     let columns = block.texts()?;
-    let malformed = block.malformed_rows();
-    Ok(names
+    let rows = block.malformed_rows();
+    let columns = names
         .par_iter()
         .zip(columns)
         .map(|(_, cells)| {
-            let mut observed = Observed { rows: malformed, ..Observed::default() };
+            let mut observed = Observed { rows, ..Observed::default() };
             cells.into_iter().for_each(|cell| observed.add(cell.trim()));
             observed
         })
-        .collect())
+        .collect();
+    Ok(Batch { columns, malformed: block.malformed_by_rule() })
+}
+
+/// What is said of records that are not well formed: nothing is guessed from them.
+fn warning(input: &Path, rule: Rule, rows: u64, first: &Rejected) -> String {
+    let column = if first.column.is_empty() { String::new() } else { format!("column \"{}\": ", first.column) };
+    format!(
+        "{}:{}: {column}{}; {}. Nothing is guessed from {rows} such row(s), which `process` quarantines",
+        input.display(),
+        first.line,
+        first.reason,
+        rule.advice(&first.column)
+    )
 }
