@@ -133,6 +133,11 @@ where
     })
 }
 
+/// Whether a file that begins with `head` is an envelope of the kind of this name, of any version.
+pub(crate) fn is_envelope_of(head: &[u8], kind: &str) -> bool {
+    head.len() >= HEADER && head[..8] == MAGIC && head[8..24] == padded(kind)
+}
+
 fn version_of(bytes: &[u8]) -> u32 {
     u32::from_le_bytes(std::array::from_fn(|i| bytes[24 + i]))
 }

@@ -40,6 +40,8 @@ pub enum ArtifactError {
     OutputInOutput { inner: String, outer: String },
     #[error("{input} has the name of a temporary file of {output}, and would be removed; name another output")]
     TemporaryName { input: String, output: String },
+    #[error("{output} is there already and is not {kind}; name another path, or remove the file first")]
+    ForeignOutput { output: String, kind: &'static str },
     #[error("{output} {problem}")]
     UnfitOutput { output: String, problem: &'static str },
 }

@@ -15,6 +15,7 @@ mod envelope;
 mod error;
 mod folder_lock;
 mod manifest;
+mod output_kind;
 mod output_paths;
 mod packed;
 mod place;
@@ -36,6 +37,7 @@ pub use envelope::{
 pub use error::ArtifactError;
 pub use folder_lock::{FolderLocks, Waiting, lock_to_read, lock_to_write};
 pub use manifest::{FileEntry, MANIFEST_VERSION, Manifest, check_input, manifest_path, relative_path};
+pub use output_kind::{Mark, OutputKind};
 pub use output_paths::RunPaths;
 pub use packed::{PackedEntry, PackedLimits, is_too_dense, visit_packed};
 pub use place::resolve_entry;

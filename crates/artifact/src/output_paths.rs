@@ -3,13 +3,15 @@
 //!
 //! Two paths are one file if they have the same name in the same folder, links resolved, or the same device and inode. Where the system
 //! has no inodes, hard links are not seen.
+//!
+//! A file that is there is replaced if it is an earlier output, see [`OutputKind`].
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-use crate::{ArtifactError, Manifest, manifest_path, place::Place};
+use crate::{ArtifactError, Manifest, OutputKind, manifest_path, place::Place};
 
 /// Stages that are walked back from an input at most.
 const MAX_STAGES: usize = 8;
@@ -18,7 +20,7 @@ const MAX_STAGES: usize = 8;
 #[derive(Clone, Debug, Default)]
 pub struct RunPaths {
     inputs: Vec<PathLabel>,
-    outputs: Vec<(PathLabel, Extent)>,
+    outputs: Vec<Output>,
 }
 
 /// A path as it was typed.
@@ -26,6 +28,14 @@ pub struct RunPaths {
 struct PathLabel {
     label: String,
     path: PathBuf,
+}
+
+/// A path that is written.
+#[derive(Clone, Debug)]
+struct Output {
+    path: PathLabel,
+    extent: Extent,
+    kind: OutputKind,
 }
 
 /// What a run writes at a path.
@@ -76,44 +86,54 @@ impl RunPaths {
         self
     }
 
-    /// Adds a file that is written.
+    /// Adds a file that is written, whatever is there.
     #[must_use]
     pub fn output(self, label: &str, path: &Path) -> Self {
-        self.written(label, path, Extent::File)
+        self.output_of_kind(label, path, OutputKind::ANY)
     }
 
-    /// Adds a file that is written with a manifest beside it.
+    /// Adds a file that is written, and replaces none but an earlier one of its kind.
     #[must_use]
-    pub fn stage_output(self, label: &str, path: &Path) -> Self {
+    pub fn output_of_kind(self, label: &str, path: &Path, kind: OutputKind) -> Self {
+        self.written(label, path, Extent::File, kind)
+    }
+
+    /// Adds a file that is written with a manifest beside it, and replaces none but an earlier one of its kind.
+    #[must_use]
+    pub fn stage_output(self, label: &str, path: &Path, kind: OutputKind) -> Self {
         let manifest = format!("the manifest of {label}");
-        self.output(label, path).written(&manifest, &manifest_path(path), Extent::Manifest)
+        let paths = self.output_of_kind(label, path, kind);
+        paths.written(&manifest, &manifest_path(path), Extent::Manifest, OutputKind::REPORT)
     }
 
     /// Adds an SQLite database that is written, with the files that SQLite keeps beside it.
     #[must_use]
-    pub fn database(mut self, label: &str, path: &Path) -> Self {
-        for suffix in ["", "-journal", "-wal", "-shm"] {
-            let mut name = path.as_os_str().to_owned();
-            name.push(suffix);
-            self = self.written(label, Path::new(&name), Extent::Database);
-        }
-        self
+    pub fn database(self, label: &str, path: &Path) -> Self {
+        let add = |paths: Self, file: PathBuf| paths.written(label, &file, Extent::Database, OutputKind::ANY);
+        database_files(path).fold(self, add)
+    }
+
+    /// Adds an SQLite database that is read, with the files that SQLite keeps beside it.
+    #[must_use]
+    pub fn input_database(self, label: &str, path: &Path) -> Self {
+        database_files(path).fold(self, |paths, file| paths.input(label, &file))
     }
 
     /// Adds a folder whose content is replaced.
     #[must_use]
     pub fn output_folder(self, label: &str, path: &Path) -> Self {
-        self.written(label, path, Extent::Folder)
+        self.written(label, path, Extent::Folder, OutputKind::ANY)
     }
 
     /// Adds a folder to which new files are added under names that are not known yet.
     #[must_use]
     pub fn new_files_in(self, label: &str, path: &Path) -> Self {
-        self.written(label, path, Extent::NewFiles)
+        self.written(label, path, Extent::NewFiles, OutputKind::ANY)
     }
 
-    fn written(mut self, label: &str, path: &Path, extent: Extent) -> Self {
-        self.outputs.push((PathLabel { label: label.to_owned(), path: path.to_owned() }, extent));
+    fn written(mut self, label: &str, path: &Path, extent: Extent, kind: OutputKind) -> Self {
+        let path = PathLabel { label: label.to_owned(), path: path.to_owned() };
+        self.outputs.push(Output { path, extent, kind });
         self
     }
 
@@ -121,21 +141,33 @@ impl RunPaths {
     ///
     /// # Errors
     /// If two of them are the same file, an output lies in a folder that is read, or an input in one that is replaced. Both are named as
-    /// typed. If an output exists and cannot be replaced by a file.
+    /// typed. If an output exists and cannot be replaced by a file, or is a file of another kind than the one that would replace it.
     pub fn check(&self) -> Result<(), ArtifactError> {
         let inputs: Vec<Place> = self.inputs.iter().map(|input| Place::of(&input.path)).collect();
-        let outputs: Vec<Place> = self.outputs.iter().map(|(output, _)| Place::of(&output.path)).collect();
-        for (number, ((output, extent), place)) in self.outputs.iter().zip(&outputs).enumerate() {
+        let outputs: Vec<Place> = self.outputs.iter().map(|output| Place::of(&output.path.path)).collect();
+        for (number, (Output { path, extent, .. }, place)) in self.outputs.iter().zip(&outputs).enumerate() {
             for (input, read) in self.inputs.iter().zip(&inputs) {
-                check_input_and_output((input, read), (output, place), *extent)?;
+                check_input_and_output((input, read), (path, place), *extent)?;
             }
-            for ((other, other_extent), written) in self.outputs[..number].iter().zip(&outputs) {
-                check_outputs((other, written, *other_extent), (output, place, *extent))?;
+            for (other, written) in self.outputs[..number].iter().zip(&outputs) {
+                check_outputs((&other.path, written, other.extent), (path, place, *extent))?;
             }
-            check_kind(output, place, *extent)?;
+            check_file_type(path, place, *extent)?;
+        }
+        for (Output { path, kind, .. }, place) in self.outputs.iter().zip(&outputs) {
+            kind.check_replaceable(&path.text(), &place.target)?;
         }
         Ok(())
     }
+}
+
+/// The files of an SQLite database: its own, and those that SQLite keeps beside it.
+fn database_files(path: &Path) -> impl Iterator<Item = PathBuf> {
+    ["", "-journal", "-wal", "-shm"].into_iter().map(|suffix| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        name.into()
+    })
 }
 
 impl PathLabel {
@@ -188,7 +220,7 @@ fn check_outputs(
 }
 
 /// That what is there can be replaced by what is written.
-fn check_kind(output: &PathLabel, place: &Place, extent: Extent) -> Result<(), ArtifactError> {
+fn check_file_type(output: &PathLabel, place: &Place, extent: Extent) -> Result<(), ArtifactError> {
     let refusal = |problem| Err(ArtifactError::UnfitOutput { output: output.text(), problem });
     let is_other = |is_fit: fn(&fs::Metadata) -> bool| fs::metadata(&place.target).is_ok_and(|found| !is_fit(&found));
     match extent {
@@ -283,7 +315,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         let both = |first: &str, second: &str| {
-            let paths = RunPaths::default().stage_output("--output", &at(first)).stage_output("--preprocessor", &at(second));
+            let paths = RunPaths::default().stage_output("--output", &at(first), OutputKind::TABLE).stage_output(
+                "--preprocessor",
+                &at(second),
+                OutputKind::ANY,
+            );
             paths.check().map_err(|error| error.to_string())
         };
         assert!(both("a.csv", "a.csv").unwrap_err().starts_with("--preprocessor "));

@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use artifact::{Digest, FileEntry, RunPaths};
-use features::Plan;
+use artifact::{Digest, FileEntry, Mark, OutputKind, RunPaths};
+use features::{PREPROCESSOR, Plan};
 use frame::Format;
 use schema::{PipelineConfig, Schema, SettingError};
 
 use crate::Args;
+
+const PREPROCESSOR_FILE: OutputKind = OutputKind { name: "a preprocessor", mark: Mark::Envelope(PREPROCESSOR.0) };
 
 /// Everything `engineer` needs to know.
 #[derive(Debug)]
@@ -40,9 +42,9 @@ impl Config {
         RunPaths::default()
             .input("--pipeline-config", path)
             .stage_input("--input", input)
-            .stage_output("--output", output)
-            .stage_output("--preprocessor", preprocessor)
-            .stage_output("the reference of --preprocessor", &reference)
+            .stage_output("--output", output, OutputKind::TABLE)
+            .stage_output("--preprocessor", preprocessor, PREPROCESSOR_FILE)
+            .stage_output("the reference of --preprocessor", &reference, OutputKind::REPORT)
             .check()?;
 
         let text = cli::read_text(path, "--pipeline-config")?;

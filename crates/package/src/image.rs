@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use artifact::{BundleFiles, BundleManifest, Digest, RunPaths, read_bounded, write_atomically};
+use artifact::{BundleFiles, BundleManifest, Digest, Mark, OutputKind, RunPaths, read_bounded, write_atomically};
 use cli::{Outcome, Progress};
 use oci_spec::image::{
     Arch, ConfigBuilder, Descriptor, HistoryBuilder, ImageConfigurationBuilder, ImageManifestBuilder, MediaType, Os,
@@ -138,6 +138,9 @@ pub(crate) fn image(args: &ImageArgs, progress: &Progress) -> anyhow::Result<Out
     Ok(Outcome::done(&summary, human))
 }
 
+const BILL: OutputKind = OutputKind { name: "a CycloneDX bill of materials", mark: Mark::Json("bomFormat") };
+const PROVENANCE: OutputKind = OutputKind { name: "an in-toto statement", mark: Mark::Json("_type") };
+
 /// That nothing which is read is written; returns where the bill of materials and the provenance go.
 fn check_paths(args: &ImageArgs) -> anyhow::Result<(PathBuf, PathBuf)> {
     // `image/` and `image` are one folder; what lies beside it does not lie in it
@@ -153,8 +156,8 @@ fn check_paths(args: &ImageArgs) -> anyhow::Result<(PathBuf, PathBuf)> {
     let paths = args.lock.iter().fold(paths, |paths, lock| paths.input("--lock", lock));
     paths
         .output_folder("--output", &args.output)
-        .output("the bill of materials of --output", &sbom)
-        .output("the provenance of --output", &provenance)
+        .output_of_kind("the bill of materials of --output", &sbom, BILL)
+        .output_of_kind("the provenance of --output", &provenance, PROVENANCE)
         .check()?;
     Ok((sbom, provenance))
 }

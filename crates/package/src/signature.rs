@@ -8,7 +8,7 @@ mod sigstore;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
-use artifact::{RunPaths, read_bounded, write_atomically};
+use artifact::{Mark, OutputKind, RunPaths, read_bounded, write_atomically};
 use cli::Outcome;
 use oci_spec::image::{Descriptor, ImageManifest, MediaType};
 use serde::Serialize;
@@ -109,6 +109,8 @@ pub(crate) fn sign(args: &SignArgs) -> anyhow::Result<Outcome> {
 /// What the name of a signature beside a file ends in.
 const SIGSTORE_BUNDLE: &str = ".sigstore.json";
 const LEGACY: &str = ".sig";
+const BUNDLE: OutputKind = OutputKind { name: "a Sigstore bundle", mark: Mark::Json("mediaType") };
+const SIGNATURE_FILE: OutputKind = OutputKind { name: "a signature of this program", mark: Mark::Base64 };
 
 /// That the key is not written over: by the signature of a file, or as a file in the folder of an image, which is replaced.
 fn check_paths(args: &SignArgs) -> anyhow::Result<()> {
@@ -117,8 +119,9 @@ fn check_paths(args: &SignArgs) -> anyhow::Result<()> {
         paths.output_folder("PATH", &args.what)
     } else {
         let beside = |end| beside(&args.what, end);
-        let paths = paths.input("PATH", &args.what).output("the Sigstore bundle of PATH", &beside(SIGSTORE_BUNDLE));
-        paths.output("the signature of PATH", &beside(LEGACY))
+        let paths = paths.input("PATH", &args.what);
+        let paths = paths.output_of_kind("the Sigstore bundle of PATH", &beside(SIGSTORE_BUNDLE), BUNDLE);
+        paths.output_of_kind("the signature of PATH", &beside(LEGACY), SIGNATURE_FILE)
     };
     Ok(paths.check()?)
 }

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use artifact::{
-    ArtifactError, BUNDLE_MANIFEST, BundleFiles, BundleManifest, Digest, FileEntry, Gate, MANIFEST_VERSION, Manifest,
-    RunRecord, TemporaryFolder, bundle_file_limit, clear_abandoned_bundles, clear_temporary_folders, lock_to_read,
-    read_bounded, read_bundle, write_atomically, write_bundle_archive, write_bundle_folder,
+    ArtifactError, BUNDLE_MANIFEST, BundleFiles, BundleManifest, Digest, FileEntry, Gate, MANIFEST_VERSION, Manifest, Mark,
+    OutputKind, RunRecord, TemporaryFolder, bundle_file_limit, clear_abandoned_bundles, clear_temporary_folders,
+    lock_to_read, read_bounded, read_bundle, write_atomically, write_bundle_archive, write_bundle_folder,
 };
 use cli::{Clock, Outcome, Progress};
 use drift::Reference;
@@ -26,6 +26,8 @@ use crate::{
 
 const STAGE: &str = "package";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+const ARCHIVE: OutputKind = OutputKind { name: "the archive of a bundle", mark: Mark::Bytes(&[0x1f, 0x8b]) };
+const CARD: OutputKind = OutputKind { name: "the card of a model", mark: Mark::Text("# ", "\n\nPredicts ") };
 
 #[derive(Serialize)]
 struct Summary<'a> {
@@ -69,9 +71,9 @@ impl OutputPaths {
             paths = paths.output_folder("the bundle in --output", &self.folder);
         }
         paths
-            .stage_output("the archive in --output", &self.archive)
-            .stage_output("the card in --output", &self.card_page)
-            .stage_output("the card in --output", &self.card_text)
+            .stage_output("the archive in --output", &self.archive, ARCHIVE)
+            .stage_output("the card in --output", &self.card_page, OutputKind::PAGE)
+            .stage_output("the card in --output", &self.card_text, CARD)
             .check()
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use artifact::{Digest, FileEntry, RunPaths};
+use artifact::{Digest, FileEntry, OutputKind, RunPaths};
 use frame::Format;
 use schema::{PipelineConfig, ProcessSection, Schema, SettingError};
 
@@ -50,11 +50,15 @@ impl Config {
         RunPaths::default()
             .input("--input", &input)
             .input("--pipeline-config", path)
-            .stage_output("--output", &output)
-            .stage_output("the quarantine of --output", &quarantine)
-            .output("the quarantine of --output if the table is rejected", &failed_quarantine)
-            .stage_output("the report of --output", &report)
-            .stage_output("the report of --output", &page)
+            .stage_output("--output", &output, OutputKind::TABLE)
+            .stage_output("the quarantine of --output", &quarantine, OutputKind::QUARANTINE)
+            .output_of_kind(
+                "the quarantine of --output if the table is rejected",
+                &failed_quarantine,
+                OutputKind::QUARANTINE,
+            )
+            .stage_output("the report of --output", &report, OutputKind::REPORT)
+            .stage_output("the report of --output", &page, OutputKind::PAGE)
             .check()?;
         let text = cli::read_text(path, "--pipeline-config")?;
         let config = PipelineConfig::parse(&text).map_err(|error| anyhow::anyhow!("{}:{error}", path.display()))?;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
-use artifact::{AtomicFile, RunPaths, lock_to_read};
+use artifact::{AtomicFile, OutputKind, RunPaths, lock_to_read};
 use cli::{No, Outcome, Progress};
 use frame::{Block, Format, Rejected, Source, TableWriter, TargetColumn};
 use model::{Contributions, Explainer, Matrix};
@@ -53,8 +53,8 @@ impl PredictConfig {
         let quarantine = quarantine_path(&args.output);
         let paths = RunPaths::default()
             .input("--input", &args.input)
-            .output("--output", &args.output)
-            .output("the quarantine of --output", &quarantine);
+            .output_of_kind("--output", &args.output, OutputKind::PREDICTIONS)
+            .output_of_kind("the quarantine of --output", &quarantine, OutputKind::QUARANTINE);
         let label = "--models-dir";
         if bundle { paths.input(label, &folder) } else { paths.stage_input(label, &model_path) }.check()?;
         let beside = folder.join(PREPROCESSOR_FILE);

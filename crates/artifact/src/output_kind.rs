@@ -1,0 +1,268 @@
+//! Whether what is at the path of an output may be replaced: nothing, an empty file, an earlier output of the same kind, or a file that a
+//! manifest beside it names.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Read, Seek, SeekFrom},
+    path::Path,
+};
+
+use crate::{ArtifactError, Manifest, bounded::open_regular, envelope::is_envelope_of};
+
+/// Bytes of a file that are looked at for a mark.
+const HEAD: u64 = 4 << 10;
+/// Bytes of the header of a table, or of the footer of a Parquet file, that are looked at.
+const MAX_HEADER: u64 = 16 << 20;
+/// Characters of a signature at least: those of ECDSA over P-256 have 96 or a few less, and a word is Base64 as well.
+const MIN_BASE64: usize = 64;
+/// What a Parquet file begins and ends with.
+const PARQUET: &[u8] = b"PAR1";
+/// Bytes of a Parquet file behind its footer: its length and the magic.
+const PARQUET_END: u64 = 8;
+
+/// What a program writes at a path, as far as a file there shows whether it is an earlier one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct OutputKind {
+    /// What it is, for messages: "a preprocessor".
+    pub name: &'static str,
+    /// How it is recognised.
+    pub mark: Mark,
+}
+
+/// How a kind of file is recognised, cheaply: damage is found where a file is read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Mark {
+    /// An envelope of this kind.
+    Envelope(&'static str),
+    /// Its first bytes.
+    Bytes(&'static [u8]),
+    /// Text that begins with the one and holds the other within its first 4 KiB.
+    Text(&'static str, &'static str),
+    /// A JSON object whose first key this is.
+    Json(&'static str),
+    /// A CSV or Parquet table with one of these columns.
+    Table(&'static [&'static str]),
+    /// One line of Base64 that is long enough for a signature.
+    Base64,
+    /// Any file: replacing it is what was asked for.
+    Any,
+}
+
+impl OutputKind {
+    /// A table that `process` or `engineer` writes: it has the column of the split.
+    pub const TABLE: Self =
+        Self { name: "a table of `process` or `engineer` (it has no column \"split\")", mark: Mark::Table(&["split"]) };
+    /// A table with predictions.
+    pub const PREDICTIONS: Self = Self { name: "a table of predictions", mark: Mark::Table(&["prediction", "problem"]) };
+    /// Rows that break the schema.
+    pub const QUARANTINE: Self =
+        Self { name: "a quarantine file", mark: Mark::Text("line,column,value,reason,record\n", "") };
+    /// A report of a run, a record of it, a reference of drift, a manifest.
+    pub const REPORT: Self =
+        Self { name: "a report, record or manifest of this project", mark: Mark::Json("format_version") };
+    /// A page for people.
+    pub const PAGE: Self = Self {
+        name: "a page of this project",
+        mark: Mark::Text("<!DOCTYPE html>\n<html lang=en>\n<head>\n<meta charset=utf-8>\n", "color-scheme"),
+    };
+    /// Whatever is there.
+    pub const ANY: Self = Self { name: "a file", mark: Mark::Any };
+
+    /// Checks that a file at `path` may be replaced by one of this kind; `output` is what messages call it. Whether a file can be made there at
+    /// all is not looked at.
+    ///
+    /// # Errors
+    /// If it may not, or cannot be read.
+    pub(crate) fn check_replaceable(self, output: &str, path: &Path) -> Result<(), ArtifactError> {
+        if self.mark == Mark::Any {
+            return Ok(());
+        }
+        let file = match open_regular(path) {
+            Ok(file) => file,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(()),
+            Err(error) => return Err(ArtifactError::io(path, "read it")(error)),
+        };
+        let fault = || ArtifactError::io(path, "read it");
+        let bytes = file.metadata().map_err(fault())?.len();
+        if bytes == 0 || self.mark.is_in(file, bytes).map_err(fault())? || is_named_beside(path) {
+            return Ok(());
+        }
+        Err(ArtifactError::ForeignOutput { output: output.to_owned(), kind: self.name })
+    }
+}
+
+/// Whether the manifest beside a file is of an earlier run that wrote it.
+fn is_named_beside(path: &Path) -> bool {
+    Manifest::read_beside(path).ok().flatten().is_some_and(|manifest| manifest.output(path).is_some())
+}
+
+impl Mark {
+    fn is_in(self, mut file: File, bytes: u64) -> io::Result<bool> {
+        if let Self::Table(columns) = self {
+            return has_column(file, bytes, columns);
+        }
+        let mut head = Vec::new();
+        file.by_ref().take(HEAD).read_to_end(&mut head)?;
+        let text = String::from_utf8_lossy(&head);
+        Ok(match self {
+            Self::Envelope(kind) => is_envelope_of(&head, kind),
+            Self::Bytes(start) => head.starts_with(start),
+            Self::Text(start, part) => text.starts_with(start) && text.contains(part),
+            Self::Json(key) => {
+                let inside = text.strip_prefix('{').map(str::trim_start);
+                inside.and_then(|text| text.strip_prefix('"')?.strip_prefix(key)?.strip_prefix('"')).is_some()
+            }
+            Self::Base64 => bytes < HEAD && is_base64(text.strip_suffix('\n').unwrap_or(&text)),
+            Self::Table(_) | Self::Any => true,
+        })
+    }
+}
+
+fn is_base64(text: &str) -> bool {
+    text.len() >= MIN_BASE64
+        && text.len().is_multiple_of(4)
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte))
+}
+
+/// Whether the header of a CSV table or the footer of a Parquet file names one of the columns.
+fn has_column(mut file: File, bytes: u64, columns: &[&str]) -> io::Result<bool> {
+    let mut start = [0; PARQUET.len()];
+    let read = file.by_ref().take(start.len() as u64).read(&mut start)?;
+    if start[..read] == *PARQUET && bytes > 2 * PARQUET_END {
+        return footer_has_column(file, bytes, columns);
+    }
+    file.seek(SeekFrom::Start(0))?;
+    let mut header = Vec::new();
+    BufReader::new(file.take(MAX_HEADER)).read_until(b'\n', &mut header)?;
+    let header = String::from_utf8_lossy(&header);
+    let mut names = header.trim_end().split(',').map(|name| name.trim_matches('"'));
+    Ok(names.any(|name| columns.contains(&name)))
+}
+
+/// Names stand in the footer as Thrift's compact protocol writes text: the length, then the bytes.
+fn footer_has_column(mut file: File, bytes: u64, columns: &[&str]) -> io::Result<bool> {
+    let mut length = [0; 4];
+    file.seek(SeekFrom::Start(bytes - PARQUET_END))?;
+    file.read_exact(&mut length)?;
+    let length = u64::from(u32::from_le_bytes(length));
+    if length > (bytes - PARQUET_END).min(MAX_HEADER) {
+        return Ok(false);
+    }
+    file.seek(SeekFrom::Start(bytes - PARQUET_END - length))?;
+    let mut footer = Vec::new();
+    file.take(length).read_to_end(&mut footer)?;
+    let holds = |name: &str| {
+        let mut written = vec![name.len() as u8];
+        written.extend(name.as_bytes());
+        footer.windows(written.len()).any(|part| part == written)
+    };
+    Ok(columns.iter().any(|name| holds(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::{Digest, FileEntry, MANIFEST_VERSION};
+
+    const PREPROCESSOR: OutputKind = OutputKind { name: "a preprocessor", mark: Mark::Envelope("preprocessor") };
+
+    /// Whether a file with this content may be replaced by one of a kind.
+    fn replaces(kind: OutputKind, content: &[u8]) -> bool {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.csv");
+        fs::write(&path, content).unwrap();
+        match kind.check_replaceable("--output a.csv", &path) {
+            Ok(()) => true,
+            Err(error) => {
+                let message = format!(
+                    "--output a.csv is there already and is not {}; name another path, or remove the file first",
+                    kind.name
+                );
+                assert_eq!(error.to_string(), message);
+                false
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_is_replaced_by_one_of_its_kind_alone() {
+        let envelope = |kind: &'static str| crate::encode_envelope((kind, 1).into(), &1).unwrap();
+        let sig = OutputKind { name: "a signature", mark: Mark::Base64 };
+        let archive = OutputKind { name: "an archive", mark: Mark::Bytes(&[0x1f, 0x8b]) };
+        let config = OutputKind { name: "a configuration", mark: Mark::Text("# Written by `train search`", "") };
+        let page =
+            b"<!DOCTYPE html>\n<html lang=en>\n<head>\n<meta charset=utf-8>\n<meta name=color-scheme content=\"light\">";
+        let samples: [(OutputKind, &[u8]); 8] = [
+            (PREPROCESSOR, &envelope("preprocessor")),
+            (OutputKind::TABLE, b"a,\"split\",b\n1,train,2\n"),
+            (OutputKind::PREDICTIONS, b"a,prediction\r\n1,2\r\n"),
+            (OutputKind::QUARANTINE, b"line,column,value,reason,record\n1,,,x,y\n"),
+            (OutputKind::REPORT, b"{\n  \"format_version\": 1\n}\n"),
+            (OutputKind::PAGE, page),
+            (sig, b"MEQCIAQ4nJJ5y23rKoLzh+XSoldL19qfBThvS/lhx7zR7OgkAiANB3S3dzR8q+aPIc8sb41HrlagTnmx4qzO2bZq8LLRog==\n"),
+            (config, b"# Written by `train search` (1): the best\nmodel:\n"),
+        ];
+        for (place, (kind, _)) in samples.iter().enumerate() {
+            for (other, (_, content)) in samples.iter().enumerate() {
+                assert_eq!(replaces(*kind, content), place == other, "{} over sample {other}", kind.name);
+            }
+            for foreign in [
+                &b"# A README\n"[..],
+                b"-----BEGIN PRIVATE KEY-----\nMIGH\n",
+                b"price,sqft\n1,2\n",
+                b"{\"name\": \"format_version\"}",
+                b"<html></html>",
+                b"PAR1",
+                b"PAR1\0\0\0\0\xff\xff\xff\xffPAR1PAR1PAR1",
+                b"\xff\xfe",
+                &envelope("model"),
+            ] {
+                assert!(!replaces(*kind, foreign), "{} over {}", kind.name, String::from_utf8_lossy(foreign));
+            }
+            assert!(replaces(*kind, b""), "{} over an empty file", kind.name);
+        }
+        assert!(replaces(archive, &[0x1f, 0x8b, 8]) && !replaces(archive, b"PK\x03\x04"));
+        assert!(replaces(OutputKind::ANY, b"# A README\n"));
+        for nowhere in ["nowhere/a.bin", "Cargo.toml/a.bin"] {
+            assert!(PREPROCESSOR.check_replaceable("--output", Path::new(nowhere)).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_parquet_file_is_known_by_the_columns_in_its_footer() {
+        let parquet = |column: &str| {
+            let footer = [&[0x15, 0x02, column.len() as u8][..], column.as_bytes(), &[0]].concat();
+            [PARQUET, &[7; 40], &footer, &(footer.len() as u32).to_le_bytes(), PARQUET].concat()
+        };
+        assert!(replaces(OutputKind::TABLE, &parquet("split")));
+        assert!(!replaces(OutputKind::TABLE, &parquet("splitter")) && !replaces(OutputKind::TABLE, &parquet("price")));
+        assert!(replaces(OutputKind::PREDICTIONS, &parquet("prediction")));
+    }
+
+    #[test]
+    fn a_file_that_a_manifest_beside_it_names_is_replaced_whatever_became_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let manifest = Manifest {
+            format_version: MANIFEST_VERSION,
+            stage: "process".into(),
+            version: "0.1.0".into(),
+            commit: None,
+            schema: "s".into(),
+            settings: Digest::of_bytes(b"settings"),
+            configs: vec![],
+            inputs: vec![],
+            outputs: vec![FileEntry { path: at("a.csv"), digest: Digest::of_bytes(b"as written"), bytes: 10 }],
+            rows: std::collections::BTreeMap::new(),
+            started_at_ms: 0,
+            duration_ms: 0,
+        };
+        manifest.write_beside(&at("a.csv")).unwrap();
+        manifest.write_beside(&at("b.csv")).unwrap();
+        ["a.csv", "b.csv"].iter().for_each(|name| fs::write(at(name), "price\n1\n").unwrap());
+        assert!(OutputKind::TABLE.check_replaceable("--output", &at("a.csv")).is_ok());
+        assert!(OutputKind::TABLE.check_replaceable("--output", &at("b.csv")).is_err());
+    }
+}
