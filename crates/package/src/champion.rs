@@ -6,11 +6,9 @@ use anyhow::Context;
 use artifact::read_bundle;
 use evaluation::load_version;
 use predictor::{Predictor, open_bundle};
-use tracking::{Location, ModelUri, ModelUriError, Tracking};
+use tracking::{ModelUri, ModelUriError, Tracking};
 
-use crate::Config;
-
-const VARIABLE: &str = "MLFLOW_TRACKING_URI";
+use crate::{Config, registry_location};
 
 /// The champion, if there is one.
 pub(crate) enum Champion {
@@ -35,8 +33,7 @@ impl Champion {
 }
 
 fn registered(uri: &ModelUri, config: &Config) -> anyhow::Result<Champion> {
-    let address = config.tracking_uri.clone().or_else(|| cli::variable(VARIABLE));
-    let location = address.map_or_else(|| Ok(Location::default()), |address| Location::parse(&address))?;
+    let location = registry_location::location(config.tracking_uri.as_deref())?;
     let registry = Tracking::new(location.clone(), Path::new("models"), &cli::variable)?.registry()?;
     let version = match uri.resolve(&*registry, &location) {
         Ok(version) => version,

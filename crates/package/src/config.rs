@@ -8,7 +8,7 @@ use evaluation::check_champion;
 use schema::{ConfigError, GateBound, PipelineConfig, Schema};
 use tracking::ModelUri;
 
-use crate::{Args, gates::GateName};
+use crate::{Args, gates::GateName, registry_location};
 
 /// Everything `package` needs to know.
 #[derive(Debug)]
@@ -45,8 +45,13 @@ impl Config {
             .input("--pipeline-config", path)
             .stage_input("--models-dir", &trained.join("model.bin"))
             .new_files_in("--output", output);
-        let bundle = args.gates.champion.as_deref().filter(|named| ModelUri::parse(named).is_none());
-        let paths = bundle.iter().fold(paths, |paths, named| paths.input("--champion", Path::new(named)));
+        let paths = match args.gates.champion.as_deref() {
+            Some(named) if ModelUri::parse(named).is_some() => {
+                registry_location::location(args.gates.mlflow_tracking_uri.as_deref())?.add_inputs(paths, "--champion")
+            }
+            Some(named) => paths.input("--champion", Path::new(named)),
+            None => paths,
+        };
         paths.check()?;
         let text = cli::read_text(path, "--pipeline-config")?;
         let at = |error: ConfigError| anyhow::anyhow!("{}:{error}", path.display());

@@ -10,6 +10,7 @@ mod document;
 mod gates;
 mod image;
 mod lineage;
+mod registry_location;
 mod replay;
 mod signature;
 mod stage;

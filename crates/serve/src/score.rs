@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use artifact::{ArtifactError, AtomicFile, RunPaths};
+use artifact::{ArtifactError, AtomicFile, OutputKind, RunPaths};
 use cli::{No, Outcome, Progress};
 use serde::Serialize;
 
@@ -33,8 +33,12 @@ pub(crate) fn predict(args: &PredictArgs, progress: &Progress) -> anyhow::Result
         ensure!(csv, "{}: is not a .csv file; `train predict` reads and writes Parquet", path.display());
     }
     let source = Source::parse(&args.model, args.mlflow_tracking_uri.as_deref())?;
-    let paths = RunPaths::default().input("--input", input).output("--output", output);
-    source.bundle().iter().fold(paths, |paths, bundle| paths.input("--model", bundle)).check()?;
+    let paths = RunPaths::default().input("--input", input).output_of_kind("--output", output, OutputKind::PREDICTIONS);
+    match &source {
+        Source::Bundle(path) => paths.input("--model", path),
+        Source::Registered { location, .. } => location.add_inputs(paths, "--model"),
+    }
+    .check()?;
     let file = File::open(input).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {
             anyhow::Error::from(ArtifactError::Missing { path: input.clone(), hint: "Name another file".into() })

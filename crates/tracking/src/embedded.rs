@@ -23,6 +23,7 @@ use std::{
     time::Duration,
 };
 
+use artifact::RunPaths;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use crate::{Metric, Owner, Place, Run, RunFile, RunStore, Status, TrackingError, alive::Alive, mlmodel, store::copy_all};
@@ -71,6 +72,27 @@ impl EmbeddedStore {
 
     fn artifacts(&self) -> PathBuf {
         self.folder().join(ARTIFACTS)
+    }
+
+    /// Adds the folders of artifacts to what is read: the one beside the database, and those of its experiments that are elsewhere.
+    #[must_use]
+    pub fn add_artifacts(&self, paths: RunPaths, label: &str) -> RunPaths {
+        let own = self.artifacts();
+        let elsewhere =
+            self.experiment_folders().unwrap_or_default().into_iter().map(|folder| PathBuf::from(plain(&folder)));
+        // a folder that holds the database as well holds other things than artifacts
+        let elsewhere = elsewhere
+            .filter(|folder| folder.is_absolute() && !folder.starts_with(&own) && !self.database.starts_with(folder));
+        elsewhere.fold(paths.input(label, &own), |paths, folder| paths.input(label, &folder))
+    }
+
+    /// Where experiments keep their artifacts. A database that cannot be read has none.
+    fn experiment_folders(&self) -> rusqlite::Result<Vec<String>> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.database, flags)?;
+        connection.busy_timeout(self.patience)?;
+        let sql = "SELECT DISTINCT artifact_location FROM experiments WHERE artifact_location IS NOT NULL";
+        connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
     }
 
     fn marks(&self) -> PathBuf {

@@ -16,6 +16,7 @@ mod registry;
 mod rest;
 mod spool;
 mod store;
+mod store_inputs;
 mod sync;
 mod system;
 mod tracker;

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use artifact::RunPaths;
+use artifact::{Mark, OutputKind, RunPaths};
+use model::MODEL;
 use tracking::{EmbeddedStore, Location, Spool, Tracking};
 
 use crate::{args::TrackingArgs, stopped_training::note_path};
@@ -31,9 +32,17 @@ impl TrainedFiles {
         }
     }
 
-    /// All of them, the model first.
-    pub(crate) fn all(&self) -> [&PathBuf; 5] {
-        [&self.model, &self.metrics, &self.predictions, &self.page, &self.reference]
+    /// All of them with their kinds, the model first.
+    fn of_kinds(&self) -> [(&Path, OutputKind); 5] {
+        let model = OutputKind { name: "a model of `train`", mark: Mark::Envelope(MODEL.0) };
+        let predictions = OutputKind { name: "predictions of `train`", mark: Mark::Text("y_true,y_pred", "") };
+        [
+            (&self.model, model),
+            (&self.metrics, OutputKind::REPORT),
+            (&self.predictions, predictions),
+            (&self.page, OutputKind::PAGE),
+            (&self.reference, OutputKind::REPORT),
+        ]
     }
 }
 
@@ -41,19 +50,26 @@ impl TrainedFiles {
 pub(crate) fn of_training(data: &Path, models_dir: &Path, tracking: &Tracking, args: &TrackingArgs) -> RunPaths {
     let files = TrainedFiles::below(models_dir);
     let paths = RunPaths::default().stage_input("--data", data);
-    let paths = files.all().into_iter().fold(paths, |paths, file| paths.stage_output("--models-dir", file));
-    let others = [Spool::lock_path(&tracking.spool), note_path(&models_dir.join("trained"))];
-    let paths = others.iter().fold(paths, |paths, file| paths.output("--models-dir", file));
-    add_store(paths, tracking, args)
+    let add = |paths: RunPaths, (file, kind)| paths.stage_output("--models-dir", file, kind);
+    let paths = files.of_kinds().into_iter().fold(paths, add);
+    let note = note_path(&models_dir.join("trained"));
+    let paths = paths.output("--models-dir", &Spool::lock_path(&tracking.spool));
+    add_store(paths.output_of_kind("--models-dir", &note, OutputKind::REPORT), tracking, args)
 }
 
-/// Adds the file where runs are recorded.
+/// Adds the file where runs are recorded, and the folders of their artifacts, in which nothing else may be replaced.
 pub(crate) fn add_store(paths: RunPaths, tracking: &Tracking, args: &TrackingArgs) -> RunPaths {
+    let beside = EmbeddedStore::beside_working_directory();
+    let label = "the artifacts of the store of runs";
+    let paths = match &tracking.location {
+        Location::Sqlite { database } => EmbeddedStore::at(database).add_artifacts(paths, label),
+        Location::Server { .. } => beside.add_artifacts(paths, label),
+    };
     match &tracking.location {
         Location::Sqlite { database } if args.mlflow_tracking_uri.is_some() => {
             paths.database("--mlflow-tracking-uri", database)
         }
         Location::Sqlite { database } => paths.database("the store of runs", database),
-        Location::Server { .. } => paths.database("the store of runs", EmbeddedStore::beside_working_directory().database()),
+        Location::Server { .. } => paths.database("the store of runs", beside.database()),
     }
 }

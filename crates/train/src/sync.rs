@@ -1,6 +1,7 @@
 //! `train sync`: sends what was recorded in a file to a server.
 
 use anyhow::{Context, bail, ensure};
+use artifact::RunPaths;
 use cli::{No, Outcome, Progress};
 use serde::Serialize;
 use tracking::{EmbeddedStore, Location, Spool, Synced};
@@ -28,6 +29,8 @@ pub(crate) fn sync(args: &SyncArgs, progress: &Progress) -> anyhow::Result<Outco
             tracking.location
         )
     };
+    let paths = Location::Sqlite { database: database.clone() }.add_inputs(RunPaths::default(), "--from");
+    paths.output("--models-dir", &Spool::lock_path(&tracking.spool)).check()?;
     let from = EmbeddedStore::at(&database);
     deliver_waiting(&from, &tracking.spool, progress)?;
     let mut bar = None;

@@ -293,6 +293,128 @@ fn bundles_images_and_keys_are_never_written_over() {
 }
 
 #[test]
+fn stores_of_registered_models_are_never_written_over() {
+    let workspace = ready();
+    workspace.ok("train --config configs/model_config.yaml --data featured.csv --models-dir models --register --force \
+         --mlflow-tracking-uri sqlite:///kept/store.csv");
+    let uri = "--mlflow-tracking-uri sqlite:///kept/store.csv";
+    let predict = format!("serve predict --model models:/m@challenger --input raw.csv {uri} --output {{}}");
+    check_all(&workspace, &predict, "kept/store.csv", ["the store of --model", "--output"]);
+    for suffix in ["-journal", "-wal"] {
+        let link = format!("kept/alias{suffix}.csv");
+        workspace.write(&format!("kept/store.csv{suffix}"), "");
+        symlink(workspace.path(&format!("kept/store.csv{suffix}")), workspace.path(&link)).unwrap();
+        let stderr = workspace.fails(2, &predict.replace("{}", &link));
+        assert!(stderr.contains("is the same file as the store of --model"), "{stderr}");
+        fs::remove_file(workspace.path(&format!("kept/store.csv{suffix}"))).unwrap();
+    }
+    let champion = format!("package --models-dir models --champion models:/m@challenger {uri} --output");
+    let search = format!(
+        "train search --config configs/search.yaml --data featured.csv --models-dir models {uri} --output kept/mlruns/1/m.yaml"
+    );
+    // another folder of artifacts, as `mlflow server --default-artifact-root` makes one
+    fs::create_dir(workspace.path("elsewhere")).unwrap();
+    let elsewhere = rusqlite::Connection::open(workspace.path("kept/store.csv")).unwrap();
+    let sql = "INSERT INTO experiments (name, artifact_location, lifecycle_stage) VALUES ('other', ?1, 'active')";
+    elsewhere.execute(sql, [format!("file://{}", workspace.path("elsewhere").display())]).unwrap();
+    drop(elsewhere);
+    for (line, of) in [
+        (predict.replace("{}", "kept/mlruns/1/models/out.csv"), "the artifacts of --model"),
+        (predict.replace("{}", "linked/kept/mlruns/out.csv"), "the artifacts of --model"),
+        (predict.replace("{}", "elsewhere/deep/out.csv"), "the artifacts of --model"),
+        (format!("{champion} kept/mlruns/1"), "the artifacts of --champion"),
+        (format!("{champion} configs/../kept/mlruns/new"), "the artifacts of --champion"),
+        (search, "the artifacts of the store of runs"),
+    ] {
+        let before = content(&workspace.path(""));
+        let stderr = workspace.fails(2, &line);
+        assert!(stderr.contains(of), "{line}\n{stderr}");
+        assert!(stderr.ends_with("which is read as a whole; name another output\n"), "{line}\n{stderr}");
+        assert!(content(&workspace.path("")) == before, "{line}");
+    }
+    // the lock of what waits would be emptied
+    let lock = workspace.path("models/spool/.lock");
+    fs::create_dir_all(lock.parent().unwrap()).unwrap();
+    let _ = fs::remove_file(&lock);
+    symlink(workspace.path("kept/store.csv"), &lock).unwrap();
+    let sync = "train sync --from sqlite:///kept/store.csv --models-dir models --mlflow-tracking-uri http://127.0.0.1:9";
+    let stderr = workspace.fails(2, sync);
+    assert!(stderr.contains("is the same file as the store of --from"), "{stderr}");
+}
+
+/// A file of somebody else is never replaced, whichever output leads to it.
+#[test]
+fn foreign_files_are_left_alone() {
+    let workspace = ready();
+    let bundle = bundle(&workspace);
+    let readme = "# Notes\n\nMine.\n";
+    let foreign = |line: &str, name: &str, message: &str| {
+        let kept = fs::read(workspace.path(name)).ok();
+        for content in [readme, "price,sqft\n1,2\n", "-----BEGIN PRIVATE KEY-----\n", "{\"name\": 1}\n"] {
+            let manifest = workspace.path(&format!("{name}.manifest.json"));
+            let beside = fs::read(&manifest).ok();
+            let _ = fs::remove_file(&manifest);
+            workspace.write(name, content);
+            let before = self::content(&workspace.path(""));
+            assert_eq!(
+                workspace.fails(2, line),
+                format!("error: {message}; name another path, or remove the file first\n"),
+                "{line}"
+            );
+            assert!(self::content(&workspace.path("")) == before, "{line}");
+            beside.iter().for_each(|beside| fs::write(&manifest, beside).unwrap());
+        }
+        // what `mktemp` makes is replaced, and what was there before as well
+        workspace.write(name, "");
+        workspace.ok(line);
+        if let Some(kept) = kept {
+            workspace.write(name, kept);
+            workspace.ok(line);
+        }
+    };
+    let is_not = |output: &str, kind: &str| format!("{output} is there already and is not {kind}");
+    let table = "a table of `process` or `engineer` (it has no column \"split\")";
+    foreign("process --input raw.csv --output mine.csv", "mine.csv", &is_not("--output mine.csv", table));
+    for (suffix, label, kind) in [
+        (".quarantine.csv", "the quarantine of --output", "a quarantine file"),
+        (".report.json", "the report of --output", "a report, record or manifest of this project"),
+        (".report.html", "the report of --output", "a page of this project"),
+    ] {
+        let name = format!("mine.csv{suffix}");
+        foreign("process --input raw.csv --output mine.csv --force", &name, &is_not(&format!("{label} {name}"), kind));
+    }
+    let line = "engineer --input cleaned.csv --output f.csv --preprocessor";
+    for name in ["README.md", "p.bin", "models/trained/preprocessor.bin"] {
+        foreign(&format!("{line} {name}"), name, &is_not(&format!("--preprocessor {name}"), "a preprocessor"));
+    }
+    foreign(&format!("{line} p.bin --force"), "f.csv", &is_not("--output f.csv", table));
+    workspace
+        .ok("engineer --input cleaned.csv --output featured.csv --preprocessor models/trained/preprocessor.bin --force");
+    let line = "train search --config configs/search.yaml --data featured.csv --models-dir models --output best.yaml";
+    foreign(line, "best.yaml", &is_not("--output best.yaml", "a configuration that `train search` wrote"));
+    let page = "models/search/leaderboard.html";
+    foreign(line, page, &is_not(&format!("--models-dir {page}"), "a page of this project"));
+    let line = "train predict --models-dir models --input raw.csv --output p.csv";
+    foreign(line, "p.csv", &is_not("--output p.csv", "a table of predictions"));
+    foreign(line, "p.csv.quarantine.csv", &is_not("the quarantine of --output p.csv.quarantine.csv", "a quarantine file"));
+    foreign(
+        &format!("serve predict --model {bundle} --input raw.csv --output q.csv"),
+        "q.csv",
+        &is_not("--output q.csv", "a table of predictions"),
+    );
+    for (name, kind) in [
+        ("model.bin", "a model of `train`"),
+        ("metrics.json", "a report, record or manifest of this project"),
+        ("predictions.csv", "predictions of `train`"),
+        ("report.html", "a page of this project"),
+    ] {
+        let name = format!("models/trained/{name}");
+        let line = "train --config configs/model_config.yaml --data featured.csv --models-dir models --force";
+        foreign(line, &name, &is_not(&format!("--models-dir {name}"), kind));
+    }
+}
+
+#[test]
 fn what_cannot_be_replaced_by_a_file_is_left_alone() {
     let workspace = houses(300);
     workspace.ok(crate::PROCESS);
