@@ -227,6 +227,13 @@ impl RunStore for EmbeddedStore {
         }
     }
 
+    fn resume(&self, run: &Run) -> Result<Place, TrackingError> {
+        if self.is_finished(run)? {
+            return Ok(Place { run_id: run.run_id.clone(), ..Place::default() });
+        }
+        self.begin(run)
+    }
+
     fn measure(&self, run: &Run, metrics: &[Metric]) -> Result<(), TrackingError> {
         let mut connection = self.connect()?;
         self.transact(&mut connection, |transaction| {

@@ -84,6 +84,16 @@ impl RestStore {
         *lock(&self.begun) = Some(begun.clone());
     }
 
+    /// Notes that this program is behind a run.
+    fn under_way(&self, run: &Run, begun: &Begun) -> Place {
+        self.remember(begun);
+        if let Some(folder) = &self.marks {
+            let content = format!("{}\n{}\n", self.connection.base(), begun.run_id);
+            *lock(&self.alive) = Alive::mark(folder, &run.run_id, &content).ok();
+        }
+        self.place(begun)
+    }
+
     /// Says of a run that its program is gone; not if it came to its end in some other way.
     fn mark_killed(&self, run: &str) -> Result<bool, TrackingError> {
         match api::run(&self.connection, run) {
@@ -164,12 +174,19 @@ impl RunStore for RestStore {
         } else {
             self.create_run(&api::experiment(&self.connection, &run.experiment)?, run)?
         };
-        self.remember(&begun);
-        if let Some(folder) = &self.marks {
-            let content = format!("{}\n{}\n", self.connection.base(), begun.run_id);
-            *lock(&self.alive) = Alive::mark(folder, &run.run_id, &content).ok();
+        Ok(self.under_way(run, &begun))
+    }
+
+    fn resume(&self, run: &Run) -> Result<Place, TrackingError> {
+        let begun = self.find_or_create(run)?;
+        let found = api::run(&self.connection, &begun.run_id)?;
+        if found.info.status == Status::Finished.name() {
+            return Ok(self.place(&begun));
         }
-        Ok(self.place(&begun))
+        if found.info.status != Status::Running.name() {
+            self.connection.tell(&api::update_run(&begun.run_id, Status::Running, None))?;
+        }
+        Ok(self.under_way(run, &begun))
     }
 
     fn measure(&self, run: &Run, metrics: &[Metric]) -> Result<(), TrackingError> {

@@ -24,6 +24,13 @@ pub trait RunStore: std::fmt::Debug + Send + Sync {
     /// If the store cannot be written; it is then as it was.
     fn begin(&self, run: &Run) -> Result<Place, TrackingError>;
 
+    /// Goes on with a run that was begun before, perhaps by a program that is gone: as [`begin`](Self::begin), but a run that is there is not
+    /// made again, and one that is finished stays so.
+    ///
+    /// # Errors
+    /// If the store cannot be read or written.
+    fn resume(&self, run: &Run) -> Result<Place, TrackingError>;
+
     /// Adds figures to a run under way.
     ///
     /// # Errors

@@ -222,9 +222,18 @@ impl Tracker {
     /// Notes at once that a run is under way, where others are to be recorded below it: its id in the store, which is its own where that
     /// cannot be written. [`end`](Self::end) it without an [`UnderWay`].
     pub fn begin_now(&self, run: &Run, warn: &Warn) -> String {
-        let place = self.store.begin(run).or_else(|error| {
+        self.place_now(run, warn, &|store| store.begin(run))
+    }
+
+    /// The same for a run that a program which is gone began: it is looked for, and not made again.
+    pub fn resume_now(&self, run: &Run, warn: &Warn) -> String {
+        self.place_now(run, warn, &|store| store.resume(run))
+    }
+
+    fn place_now(&self, run: &Run, warn: &Warn, place_in: &dyn Fn(&dyn RunStore) -> Result<Place, TrackingError>) -> String {
+        let place = place_in(&*self.store).or_else(|error| {
             warn(error.to_string());
-            self.fallback.as_ref().map_or(Err(error), |fallback| fallback.begin(run))
+            self.fallback.as_ref().map_or(Err(error), |fallback| place_in(&**fallback))
         });
         place.map_or_else(|_| run.run_id.clone(), |place| place.run_id)
     }

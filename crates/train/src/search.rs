@@ -6,6 +6,7 @@ mod leaderboard;
 mod ledger;
 mod record;
 mod rounds;
+mod stopped_search;
 mod winner;
 
 use std::{
@@ -17,7 +18,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use artifact::{Digest, FileEntry, RunRecord, RunStatus, lock_to_read, write_atomically};
+use artifact::{Digest, FileEntry, Mark, OutputKind, RunPaths, RunRecord, RunStatus, lock_to_read, write_atomically};
 use cli::{Clock, Outcome, Progress};
 use model::{MAX_MINUTES, SearchConfig, SearchSection, figure, label};
 use serde::Serialize;
@@ -29,6 +30,7 @@ use self::{
     ledger::Recorder,
     record::{parent_record, with_result},
     rounds::{Entry, Rounds},
+    stopped_search::{SearchNote, note_path},
     winner::Winner,
 };
 use crate::{
@@ -44,6 +46,10 @@ const DRAWING: f64 = 0.7;
 const CHOOSING: f64 = 0.95;
 /// Trials that cannot be fitted that are named.
 const FAULTS: usize = 3;
+/// How the configuration of a winner begins.
+const WRITTEN: &str = "# Written by `train search`";
+const CONFIG_FILE: OutputKind =
+    OutputKind { name: "a configuration that `train search` wrote", mark: Mark::Text(WRITTEN, "") };
 /// Digits of a digest that stand for a search.
 const DIGITS: usize = 8;
 
@@ -115,8 +121,8 @@ pub(crate) fn search(args: &SearchArgs, progress: &Progress) -> anyhow::Result<O
     let (tracking, warning) = tracking(&args.tracking, &args.models_dir)?;
     run_paths::of_training(&args.data, &args.models_dir, &tracking, &args.tracking)
         .input("--config", &args.config)
-        .output("--output", &args.output)
-        .output("--models-dir", &leaderboard_path(args))
+        .output_of_kind("--output", &args.output, CONFIG_FILE)
+        .output_of_kind("--models-dir", &leaderboard_path(args), OutputKind::PAGE)
         .check()?;
     let text = cli::read_text(&args.config, "--config")?;
     let mut section =
@@ -140,10 +146,24 @@ pub(crate) fn search(args: &SearchArgs, progress: &Progress) -> anyhow::Result<O
     let known = ledger::known(&tracking, &experiment, &id, progress);
 
     let shard = args.shard.unwrap_or(Shard::WHOLE);
-    let parent = parent_record(&section, &experiment, &id, shard, &clock);
+    let mut parent = parent_record(&section, &experiment, &id, shard, &clock);
     let tracker = Tracker::new(&tracking)?;
+    let note = note_path(&args.models_dir, &id, shard);
+    let paths = RunPaths::default().stage_input("--data", &args.data).input("--config", &args.config);
+    paths.output_of_kind("--models-dir", &note, OutputKind::REPORT).check()?;
+    let mut note = SearchNote::hold(note);
+    let stopped = note.as_mut().and_then(|note| note.stopped(&parent));
+    let is_repeated = stopped.is_some();
     let warn = speaker(progress);
-    let parent_id = tracker.begin_now(&Run::of(&parent), &warn);
+    let parent_id = if let Some(stopped) = stopped {
+        progress.detail(format!("the search was stopped before; its run {} goes on", stopped.identity.run_id));
+        parent = stopped;
+        tracker.resume_now(&Run::of(&parent), &warn)
+    } else {
+        note.as_mut().map_or(Ok(()), |note| note.write(&parent))?;
+        tracker.begin_now(&Run::of(&parent), &warn)
+    };
+    let is_recorded = is_repeated && tracker.is_recorded(&Run::of(&parent));
     let recorder = Recorder::start(&tracking, &experiment, &id, &section.metric, &parent_id, progress)?;
     let rounds = Rounds {
         search: &section,
@@ -166,6 +186,10 @@ pub(crate) fn search(args: &SearchArgs, progress: &Progress) -> anyhow::Result<O
         if shard == Shard::WHOLE { session.choose(board).map(Done::Whole) } else { Ok(Done::Part(board)) }
     });
     let end = |mut record: RunRecord, files: &[RunFile]| {
+        // what is whole in the store stays as it is
+        if is_recorded {
+            return;
+        }
         record.times.ended_at_ms = cli::now_ms();
         if let Err(error) = tracker.end(None, &Run::of(&record), files, &warn) {
             progress.warn(format!("the search is not recorded: {error}"));
@@ -174,16 +198,19 @@ pub(crate) fn search(args: &SearchArgs, progress: &Progress) -> anyhow::Result<O
     match done {
         Err(error) => {
             end(RunRecord { status: RunStatus::Failed, note: format!("{error:#}"), ..parent }, &[]);
+            note.into_iter().for_each(SearchNote::remove);
             Err(error)
         }
         Ok(Done::Part(board)) => {
             end(RunRecord { status: RunStatus::Finished, ..parent }, &[]);
+            note.into_iter().for_each(SearchNote::remove);
             Ok(session.part(&board, shard))
         }
         Ok(Done::Whole(chosen)) => {
             let record = with_result(parent, &section, &chosen.board, &chosen.winner);
             end(RunRecord { status: RunStatus::Finished, ..record }, &chosen.files);
-            let trained = train(args, &parent_id, progress)?;
+            let trained = train(args, &parent_id, is_repeated, progress)?;
+            note.into_iter().for_each(SearchNote::remove);
             Ok(session.whole(&chosen).followed_by(trained))
         }
     }
@@ -336,8 +363,8 @@ fn ground(args: &SearchArgs, section: &SearchSection, deadline: Instant, progres
     Ok(Ground { course, data, target })
 }
 
-/// Trains the winner as any other model: the one time that test rows are scored.
-fn train(args: &SearchArgs, parent: &str, progress: &Progress) -> anyhow::Result<Outcome> {
+/// Trains the winner as any other model: the one time that test rows are scored. It may be trained already if the search `is_repeated`.
+fn train(args: &SearchArgs, parent: &str, is_repeated: bool, progress: &Progress) -> anyhow::Result<Outcome> {
     let args = Args {
         command: None,
         config: Some(args.output.clone()),
@@ -347,7 +374,7 @@ fn train(args: &SearchArgs, parent: &str, progress: &Progress) -> anyhow::Result
         register: args.register,
         parent_run: Some(parent.to_owned()),
         tracking: args.tracking.clone(),
-        global: cli::GlobalArgs { force: true, ..cli::GlobalArgs::default() },
+        global: cli::GlobalArgs { force: !is_repeated, ..cli::GlobalArgs::default() },
     };
     stage::run(&Config::check(&args)?, progress)
 }
@@ -355,7 +382,7 @@ fn train(args: &SearchArgs, parent: &str, progress: &Progress) -> anyhow::Result
 /// What is said above the configuration.
 fn header(section: &SearchSection, course: &Course, board: &[Entry], winner: &Winner, id: &str) -> String {
     format!(
-        "# Written by `train search` ({id}): the best of {} trials by the {} of {} folds of {} training rows, {}.\n",
+        "{WRITTEN} ({id}): the best of {} trials by the {} of {} folds of {} training rows, {}.\n",
         board.len(),
         label(&section.metric),
         section.folds,

@@ -1,7 +1,8 @@
 //! `train search`: the same trials give the same winner, however the work was divided or interrupted.
 
-use std::process::Stdio;
+use std::{fs, process::Stdio};
 
+use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 use testkit::Workspace;
 
@@ -198,4 +199,62 @@ fn a_search_that_is_killed_goes_on_where_it_was() {
     let found = search(&workspace, "--trials 27");
     assert_eq!(found["taken_from_before"].as_u64().unwrap() as usize, before);
     assert!(workspace.path("best.yaml").exists());
+}
+
+/// How many runs are searches themselves, named by eight digits.
+const PARENTS: &str = "SELECT count(*) FROM runs WHERE name LIKE 'search-________'";
+
+/// Killed at any instant from the record of the search to the manifests of its winner, and started again, it is one run with one winner below.
+#[test]
+fn a_search_that_is_killed_before_its_winner_is_trained_is_one_run() {
+    let workspace = prepared(500);
+    let runs = || -> Vec<Value> {
+        let run = workspace.run("train runs --experiment m --limit 1000 --output-format json");
+        let listing: Value = serde_json::from_str(&run.stdout).unwrap_or_default();
+        listing["runs"].as_array().cloned().unwrap_or_default()
+    };
+    let store = workspace.path("mlflow.db");
+    let count = |sql: &str| -> i64 {
+        let opened = Connection::open_with_flags(&store, OpenFlags::SQLITE_OPEN_READ_ONLY);
+        opened.and_then(|connection| connection.query_row(sql, [], |row| row.get(0))).unwrap_or(0)
+    };
+    let mut landed = 0;
+    for attempt in 0..6 {
+        let text = SEARCH.replace("trials: 14", "trials: 3").replace("folds: 3", &format!("folds: 3\n  seed: {attempt}"));
+        workspace.write("search.yaml", text);
+        let mut command = workspace.command("train");
+        command.args("search --config search.yaml --data featured.csv --models-dir models --output best.yaml".split(' '));
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // the run of the search is seen: as under way, or at its end
+        let condition = if attempt % 2 == 0 { " AND status = 'FINISHED'" } else { "" };
+        let sought = format!("{PARENTS}{condition}");
+        while count(&sought) <= attempt && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(std::time::Duration::from_micros(500));
+        }
+        child.kill().unwrap();
+        let status = child.wait().unwrap();
+        assert_eq!(count(PARENTS), attempt + 1);
+        if status.success() {
+            // it was quicker
+            continue;
+        }
+        landed += 1;
+        search(&workspace, "");
+        assert_eq!(count(PARENTS), attempt + 1, "attempt {attempt}");
+        assert_eq!(fs::read_dir(workspace.path("models/search")).unwrap().count(), 1, "the note is gone");
+    }
+    assert!(landed >= 4, "{landed} of 6 searches were killed while they ran");
+    let runs = runs();
+    assert!(runs.iter().all(|run| run["status"] == "FINISHED" || run["status"] == "KILLED"), "{runs:?}");
+    let of_searches: Vec<&Value> =
+        runs.iter().filter(|run| run["run_name"].as_str().unwrap().len() == "search-".len() + 8).collect();
+    assert_eq!(of_searches.len(), 6);
+    assert!(of_searches.iter().all(|run| run["status"] == "FINISHED"), "{of_searches:?}");
+    // each has one winner that was trained to its end
+    let winners = "SELECT count(*) FROM runs JOIN tags USING (run_uuid) WHERE key = 'mlflow.parentRunId' AND status = 'FINISHED' \
+                   AND name NOT LIKE 'search-%'";
+    assert_eq!(count(winners), 6);
+    // one that came to its end is another run when it is asked for again
+    search(&workspace, "");
+    assert_eq!(count(PARENTS), 7);
 }

@@ -198,3 +198,26 @@ fn a_run_is_finished_if_the_server_says_so_of_one_that_has_its_id() {
         assert_eq!((&body["experiment_ids"], &body["filter"]), (&json!(["7"]), &json!("tags.`client.run_id` = 'ours'")));
     }
 }
+
+#[test]
+fn a_run_that_was_begun_before_is_gone_on_with_and_not_made_again() {
+    let run = Run::of(&RunRecord {
+        identity: RunIdentity { run_id: "ours".into(), ..RunIdentity::default() },
+        name: "houses".into(),
+        ..RunRecord::default()
+    });
+    let experiment = answer(200, "", "{\"experiment\": {\"experiment_id\": \"7\", \"lifecycle_stage\": \"active\"}}");
+    for (status, updates) in [("RUNNING", 0), ("KILLED", 1), ("FINISHED", 0)] {
+        let found = json!({"info": {"run_id": "theirs", "experiment_id": "7", "status": status}});
+        let listed = answer(200, "", &json!({"runs": [found]}).to_string());
+        let read = answer(200, "", &json!({"run": found}).to_string());
+        let (base, requests) = server(vec![experiment.clone(), listed, read, answer(200, "", "{}")]);
+        let store = RestStore::at(&base, None, &quick()).unwrap();
+        assert_eq!(store.resume(&run).unwrap().run_id, "theirs");
+        let seen: Vec<Seen> = requests.try_iter().collect();
+        assert!(seen.iter().all(|(head, _)| !head.contains("runs/create")), "{status}: {seen:?}");
+        let updated: Vec<&Seen> = seen.iter().filter(|(head, _)| head.contains("runs/update")).collect();
+        assert_eq!(updated.len(), updates, "{status}: {seen:?}");
+        assert!(updated.iter().all(|(_, body)| body.contains("RUNNING")), "{seen:?}");
+    }
+}
