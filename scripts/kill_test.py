@@ -6,6 +6,8 @@ long, and every output is whole: what it was, or what it is to be. After the nex
 workspace or among the system's temporary files (TMPDIR is a folder of the workspace), and a training that was killed and repeated is exactly
 one finished run in the store.
 
+A kill counts if the program still ran. An attempt that came too late is made again, up to four attempts for each kill.
+
 usage: scripts/kill_test.py [--programs DIR] [--stages package,train] [--kills N] [--check-every N] [--seed N]
 Exit 1 if something was found; a line for each. The last line of stdout is a summary as JSON.
 """
@@ -23,6 +25,8 @@ import tempfile
 import time
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+# attempts for each kill at most: some come after the program has ended
+ATTEMPTS_PER_KILL = 4
 # seconds that a process may take to see that the program that started it is gone
 ORPHAN_SECONDS = 10
 MODEL = """model:
@@ -128,17 +132,36 @@ class Workspace:
             return store.execute("SELECT count(*) FROM runs WHERE status = 'FINISHED'").fetchone()[0]
 
 
+def attempts(workspace, stage, options, kill):
+    """Calls `kill` with the number of each attempt until enough kills have landed; it returns whether its kill landed.
+
+    Yields after each attempt how many have landed, and whether the workspace is to be checked now.
+    """
+    landed, limit = 0, ATTEMPTS_PER_KILL * options.kills
+    for attempt in range(limit):
+        landed += kill(attempt)
+        is_last = landed == options.kills or attempt + 1 == limit
+        yield landed, is_last or (attempt + 1) % options.check_every == 0
+        if is_last:
+            break
+    if landed < options.kills:
+        workspace.fault(f"{landed} of {options.kills} kills of {stage} landed in {limit} attempts")
+
+
 def kill_package(workspace, options, chance):
     """Bundles are named by their content, so that every file of one is the same in each run, but for times in cards and manifests."""
     seconds = max(workspace.run("package", "--force") for _ in range(2))
     before = {name: digest for name, digest in workspace.digests("packaged").items() if is_content(name)}
     killed = 0
-    for kill in range(options.kills):
-        killed += workspace.kill("package", chance.uniform(0, 1.05 * seconds), "--force")
+
+    def kill(_):
+        return workspace.kill("package", chance.uniform(0, 1.05 * seconds), "--force")
+
+    for killed, is_check in attempts(workspace, "package", options, kill):
         for name, digest in workspace.digests("packaged").items():
             if is_content(name) and before.get(name) != digest:
                 workspace.fault(f"package was killed and left another {name}")
-        if (kill + 1) % options.check_every == 0 or kill + 1 == options.kills:
+        if is_check:
             workspace.run("package")
             workspace.check_leftovers("package")
             archive = next((workspace.folder / "packaged").glob("*.tar.gz"))
@@ -153,15 +176,19 @@ def is_content(name):
 def kill_train(workspace, options, chance):
     seconds = max(workspace.run("train", "--force") for _ in range(2))
     killed = 0
-    for kill in range(options.kills):
-        workspace.configure(kill + 2)
+
+    def kill(attempt):
+        workspace.configure(attempt + 2)
         before = workspace.finished_runs()
-        killed += workspace.kill("train", chance.uniform(0, 1.05 * seconds))
+        landed = workspace.kill("train", chance.uniform(0, 1.05 * seconds))
         workspace.run("train")
         found = workspace.finished_runs() - before
         if found != 1:
             workspace.fault(f"train was killed and repeated, and left {found} finished runs")
-        if (kill + 1) % options.check_every == 0 or kill + 1 == options.kills:
+        return landed
+
+    for killed, is_check in attempts(workspace, "train", options, kill):
+        if is_check:
             workspace.check_leftovers("train")
     return killed
 
@@ -173,8 +200,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--programs", type=pathlib.Path, default=REPOSITORY / "target/release")
     parser.add_argument("--stages", default="package,train", help="what is killed, by commas")
-    parser.add_argument("--kills", type=int, default=100, help="of each stage")
-    parser.add_argument("--check-every", type=int, default=10, help="kills between two runs that come to their end, and their check")
+    parser.add_argument("--kills", type=int, default=100, help="that land, of each stage")
+    parser.add_argument("--check-every", type=int, default=10, help="attempts between two runs that come to their end, and their check")
     parser.add_argument("--seed", type=int, default=1, help="of the instants")
     options = parser.parse_args()
     chance = random.Random(options.seed)
