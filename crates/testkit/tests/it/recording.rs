@@ -12,6 +12,8 @@ use testkit::Workspace;
 
 use crate::{ENGINEER, PROCESS, houses, model_config};
 
+/// The note that stands beside the model while its run is recorded and its manifests are not written.
+pub(crate) const NOTE: &str = "models/trained/.recording.manifest.json";
 pub(crate) const TRAIN: &str = "train --config model.yaml --data featured.csv --models-dir models";
 
 /// A workspace ready to train in, with a model that is quick to fit.
@@ -254,11 +256,17 @@ fn a_killed_training_costs_nothing_but_itself() {
         assert!(finished.iter().all(|run| now.contains(run)), "seed {seed}, attempt {attempts}");
         finished = now;
     }
+    // a training that was killed after its run was recorded is finished now, and is no other run
+    let is_noted = workspace.path(NOTE).exists();
+    let last = workspace.json("models/trained/metrics.json")["identity"]["run_id"].as_str().unwrap().to_owned();
+    let is_recorded = is_noted && finished.contains(&last);
     let said = workspace.run(&format!("{TRAIN} --force"));
     assert_eq!(said.code, 0, "{}", said.stderr);
+    let stopped = "warning: the training before was stopped after run ";
+    assert_eq!(said.stderr.lines().any(|line| line.starts_with(stopped)), is_recorded, "{}", said.stderr);
     let runs = runs(&workspace);
     let count = |status: &str| runs.iter().filter(|run| run["status"] == status).count();
-    assert_eq!(whole(&workspace).len(), finished.len() + 1);
+    assert_eq!(whole(&workspace).len(), finished.len() + usize::from(!is_recorded));
     assert_eq!((count("RUNNING"), count("FINISHED") + count("KILLED")), (0, runs.len()));
     assert!(count("KILLED") > 0, "no kill fell between the beginning and the end of a run");
     assert_eq!(fs::read_dir(workspace.path("mlruns/.running")).unwrap().count(), 0);

@@ -6,11 +6,8 @@ use testkit::Workspace;
 
 use crate::{
     model_config,
-    recording::{TRAIN, ready, start, statuses, value},
+    recording::{NOTE, TRAIN, ready, start, statuses, value},
 };
-
-/// The note that stands beside the model while its run is recorded and its manifests are not written.
-const NOTE: &str = "models/trained/.recording.manifest.json";
 
 /// Trains until `stops` says that the instant has come, then calls `stop`.
 fn train_until(
