@@ -3,7 +3,7 @@
 use crate::{ENGINEER, PROCESS, TRAIN, houses, model_config};
 use testkit::Workspace;
 
-const HEADER: &str = "price,sqft,bedrooms,bathrooms,location,year_built,condition";
+pub(crate) const HEADER: &str = "price,sqft,bedrooms,bathrooms,location,year_built,condition";
 const ROW: &str = "300000,1500,3,2,Urban,1990,Good";
 
 /// `process` on a table of `text` fails with `code` and says exactly this.
@@ -21,7 +21,8 @@ fn check_config(text: &str, expected: &str) {
     assert_eq!(workspace.fails(2, PROCESS), format!("error: configs/pipeline.yaml:{expected}\n"));
 }
 
-fn rows(row: impl Fn(usize) -> String) -> String {
+/// A table of forty rows.
+pub(crate) fn rows(row: impl Fn(usize) -> String) -> String {
     format!("{HEADER}\n{}\n", (0..40).map(row).collect::<Vec<_>>().join("\n"))
 }
 
@@ -94,63 +95,6 @@ fn tables_that_nothing_can_be_learned_from() {
         1,
         "raw.csv: 0 row(s) left after cleaning, and at least one to train on and one to test on are needed. Nothing was written. \
          40 rows in = 0 out + 0 quarantined + 0 duplicates + 0 trimmed + 40 without target",
-    );
-}
-
-/// The shares in a message differ as those that were compared do.
-#[test]
-fn shares_are_shown_with_the_digits_that_tell_them_apart() {
-    let of = |bad: usize, all: usize| {
-        let row = |number: usize| {
-            let size = if number < bad { "abc" } else { "1500" };
-            format!("{},{size},3,2,Urban,1990,Good", 300_000 + number)
-        };
-        let workspace = Workspace::new();
-        workspace.write("raw.csv", format!("{HEADER}\n{}\n", (0..all).map(row).collect::<Vec<_>>().join("\n")));
-        workspace.fails(1, PROCESS)
-    };
-    for (bad, all, shown) in [
-        (
-            501,
-            10_000,
-            "501 of 10000 rows break the schema (5.01 %, more than process.max_quarantined allows: 5.00 %). The most",
-        ),
-        (
-            5001,
-            100_000,
-            "5001 of 100000 rows break the schema (5.001 %, more than process.max_quarantined allows: 5.000 %). The",
-        ),
-        (6, 100, "6 of 100 rows break the schema (6.0 %, more than process.max_quarantined allows: 5.0 %). The most"),
-    ] {
-        let stderr = of(bad, all);
-        assert!(stderr.starts_with(&format!("error: raw.csv: {shown}")), "{stderr}");
-    }
-}
-
-#[test]
-fn init_says_which_rows_it_does_not_read() {
-    let workspace = Workspace::new();
-    let mut table = rows(|number| format!("{},1500,3,2,Urban,1990,Good", 300_000 + number)).into_bytes();
-    table.extend(b"1,1500,3,2,K\xf6ln,1990,Good\n2,1500,3,2,M\xfcnchen,1990,Good\n3,1500\n");
-    workspace.write("raw.csv", table);
-    let run = workspace.run("process init --input raw.csv --target price --output new.yaml");
-    assert_eq!(
-        (run.code, run.stdout.lines().next().unwrap()),
-        (0, "init      7 columns, 43 rows → new.yaml and new_model.yaml")
-    );
-    assert_eq!(
-        run.stderr,
-        "warning: raw.csv:42: column \"location\": the record is not UTF-8 text: its byte 13 is 0xF6; the file is probably Windows-1252 or \
-         Latin-1; convert it: iconv -f WINDOWS-1252 -t UTF-8 OLD.csv > NEW.csv. Nothing is guessed from 2 such row(s), which `process` \
-         quarantines\nwarning: raw.csv:44: the record has 2 fields where the header has 7; put cells that hold commas in quotes. Nothing \
-         is guessed from 1 such row(s), which `process` quarantines\n"
-    );
-    // an empty file, as `mktemp` makes it, is replaced, and no other
-    workspace.write("empty.yaml", "");
-    workspace.ok("process init --input raw.csv --target price --output empty.yaml");
-    assert_eq!(
-        workspace.fails(2, "process init --input raw.csv --target price --output new.yaml"),
-        "error: new.yaml: is there already; name another file, or replace it with --force\n"
     );
 }
 
