@@ -6,6 +6,7 @@ best: a process a core, each asked on its own port.
 With --before PROGRAM another `serve` is measured beside ours, in pairs (`compare`).
 """
 import concurrent.futures
+import contextlib
 import http.client
 import json
 import math
@@ -52,6 +53,11 @@ class Server:
                     sys.exit(f"{command}\n{self.log.read().decode()}")
                 time.sleep(0.0005)
         self.ready = time.perf_counter() - started
+
+    def processor_seconds(self):
+        """What the server has used of the processors."""
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def ask(self, method, path, body=None, media_type="application/json"):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
@@ -294,30 +300,42 @@ def reloads(args, model, work):
 def compare(args):
     """Another `serve`, --before, and ours in turn: how many times as long ours takes for a request of one row.
 
-    Each pair has servers of its own, and every second pair begins with the other one. Both load a bundle of version 0.1.0, which every
-    version reads. The interval is that of the mean of the logarithms (Student's t).
+    Both load a bundle of version 0.1.0, which every version reads, and stay up. They share one processor and the client has another one: who
+    runs where would otherwise decide. Every second pair begins with the other server. The first line is of requests a second, the second of the
+    server's processor time for each.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    cores = sorted(os.sched_getaffinity(0))
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as servers:
         work = pathlib.Path(folder)
-        model, lua, ratios = OLDEST_BUNDLE, script(work), []
-        before = work / "before"
+        lua, before = script(work), work / "before"
         before.mkdir()
         (before / "serve").symlink_to(args.before.resolve())
+        os.sched_setaffinity(0, cores[:1])
+        running = {bin: servers.enter_context(start(bin, OLDEST_BUNDLE, "--log-requests", "none", "--workers", "1")) for bin in (before, args.bin)}
+        os.sched_setaffinity(0, cores[-1:])
+        for server in running.values():
+            wrk(server.port, "/predict", lua, seconds=1)
+        slower, dearer = [], []
         for pair in range(args.pairs):
-            rates = {}
+            rates, costs = {}, {}
             for bin in (before, args.bin) if pair % 2 else (args.bin, before):
-                with start(bin, model, "--log-requests", "none") as server:
-                    wrk(server.port, "/predict", lua, seconds=1)
-                    rates[bin], failed = wrk(server.port, "/predict", lua, seconds=args.seconds)
-                    assert failed == 0, f"{failed} requests failed"
-            ratios.append(rates[before] / rates[args.bin])
-            print(f"pair {pair + 1:3}   before {rates[before]:8.0f}   after {rates[args.bin]:8.0f} requests/s   {ratios[-1]:.3f}", flush=True)
+                spent = running[bin].processor_seconds()
+                rates[bin], failed = wrk(running[bin].port, "/predict", lua, seconds=args.seconds)
+                costs[bin] = (running[bin].processor_seconds() - spent) / (rates[bin] * args.seconds)
+                assert failed == 0, f"{failed} requests failed"
+            slower.append(rates[before] / rates[args.bin])
+            dearer.append(costs[args.bin] / costs[before])
+            print(f"pair {pair + 1:3}   before {rates[before]:8.0f}   after {rates[args.bin]:8.0f} requests/s   {slower[-1]:.3f}   processor time {dearer[-1]:.3f}", flush=True)
+        os.sched_setaffinity(0, cores)
+    print(f"time of a request, after / before: {interval(slower)}")
+    print(f"processor time of a request, after / before: {interval(dearer)}")
+
+
+def interval(ratios):
+    """The geometric mean of ratios with its 95 % interval (Student's t of 14 degrees of freedom; more pairs make it smaller)."""
     logs = [math.log(ratio) for ratio in ratios]
-    mean, error = statistics.mean(logs), statistics.stdev(logs) / math.sqrt(len(logs))
-    # of 14 degrees of freedom; more pairs make it smaller
-    half = 2.145 * error
-    print(f"time of a request, after / before: {math.exp(mean):.3f}, 95 % interval {math.exp(mean - half):.3f} to {math.exp(mean + half):.3f}, "
-          f"median {statistics.median(ratios):.3f}, {len(ratios)} pairs")
+    mean, half = statistics.mean(logs), 2.145 * statistics.stdev(logs) / math.sqrt(len(logs))
+    return f"{math.exp(mean):.3f}, 95 % interval {math.exp(mean - half):.3f} to {math.exp(mean + half):.3f}, median {statistics.median(ratios):.3f}, {len(ratios)} pairs"
 
 
 def main(args):

@@ -76,11 +76,29 @@ impl Column {
         self.absent::<()>().map(|_| ())
     }
 
+    /// Whether a number is in range, and whole where the column is an integer.
+    #[inline]
+    pub fn accepts(&self, value: f64) -> bool {
+        let is_whole = value.fract() == 0.0 && value.abs() <= LARGEST_INTEGER;
+        let above = self.spec.min.is_none_or(|min| value >= min);
+        let below = self.spec.max.is_none_or(|max| value <= max);
+        above && below && (is_whole || self.spec.kind != ColumnType::Integer)
+    }
+
+    /// The level that a text is, where it is spelt as a listed level or one of its aliases is.
+    #[inline]
+    pub fn listed_level(&self, text: &str) -> Option<&str> {
+        self.spellings.get(text).map(|code| self.spec.levels[*code as usize].as_str())
+    }
+
     /// Checks a number that is already one: range, and whole where the column is an integer.
     ///
     /// # Errors
     /// If it is out of range or not whole.
     pub fn check_number(&self, value: f64) -> Result<f64, Violation> {
+        if self.accepts(value) {
+            return Ok(value);
+        }
         if self.spec.kind == ColumnType::Integer && (value.fract() != 0.0 || value.abs() > LARGEST_INTEGER) {
             return Err(Violation::new(Rule::Integer, format!("{value} is not an integer")));
         }

@@ -59,14 +59,24 @@ pub fn check_file_name(name: &str) -> Result<(), String> {
 }
 
 /// The first character of `text` that cannot be printed on one line: controls, line ends, marks of direction, everything that Unicode says is
-/// invisible (`Default_Ignorable_Code_Point`). Joiners between letters are part of the spelling of some languages and stay.
+/// invisible (`Default_Ignorable_Code_Point`). Joiners between letters are part of the spelling of some languages and stay;
+/// so do those of emoji, and what says whether a symbol is an emoji.
 pub fn unprintable(text: &str) -> Option<char> {
     let mut before = None;
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {
         let is_letter = |character: Option<char>| character.is_some_and(|c| c.is_alphabetic() && !c.is_ascii());
-        let joins =
-            matches!(character, '\u{200c}' | '\u{200d}') && is_letter(before) && is_letter(characters.peek().copied());
+        let next = characters.peek().copied();
+        let joins = match character {
+            '\u{200c}' => is_letter(before) && is_letter(next),
+            '\u{200d}' => is_letter(before) && is_letter(next) || is_symbol(before) && is_symbol(next),
+            _ => false,
+        };
+        let selects = |character: char| matches!(character, '\u{fe0e}' | '\u{fe0f}');
+        if is_symbol(before) && selects(character) && !next.is_some_and(selects) {
+            // the symbol as text or in colours: what follows stands beside the symbol
+            continue;
+        }
         if is_unprintable(character) && !joins {
             return Some(character);
         }
@@ -82,6 +92,11 @@ fn is_unprintable(character: char) -> bool {
             // separators of lines and paragraphs, annotations, what could not be decoded, private use, no characters
             0x2028 | 0x2029 | 0xfff9..=0xfffd | 0xe000..=0xf8ff | 0xf_0000..=0x10_ffff | 0xfdd0..=0xfdef)
         || u32::from(character) & 0xfffe == 0xfffe
+}
+
+/// Whether a character is a sign beyond ASCII, such as an emoji.
+fn is_symbol(character: Option<char>) -> bool {
+    character.is_some_and(|c| !c.is_ascii() && !c.is_alphanumeric() && !c.is_whitespace() && !is_unprintable(c))
 }
 
 /// Whether a character has the property `Default_Ignorable_Code_Point` of Unicode 17: nothing is shown of it.
@@ -210,6 +225,23 @@ mod tests {
                 let is_seen = ranges.iter().all(|(first, last)| !(*first..=*last).contains(&code));
                 assert!(is_seen && !is_ignorable(neighbour), "U+{code:04X}");
             }
+        }
+    }
+
+    #[test]
+    fn emoji_are_names() {
+        for name in ["\u{2b50}\u{fe0f}", "\u{2764}\u{fe0f}\u{200d}\u{1f525}", "\u{1f469}\u{200d}\u{1f467} home"] {
+            assert_eq!(check_name(name), Ok(()), "{name}");
+        }
+        for name in [
+            "a\u{fe0f}",
+            "\u{fe0f}",
+            "\u{2b50}\u{fe0f}\u{fe0f}",
+            "\u{2b50}\u{200d}",
+            "\u{2b50}\u{200d}a",
+            "a\u{200d}\u{2b50}",
+        ] {
+            assert!(check_name(name).is_err(), "{name:?}");
         }
     }
 

@@ -138,7 +138,13 @@ fn is_preflight(method: &Method, allowed_origin: Option<&HeaderValue>) -> bool {
 
 impl Asked<'_> {
     /// Answers a request for a route, if its caller may ask.
-    async fn answer(self, route: &Route, router: &mut Router, under_way: &mut UnderWay, mut body: RequestBody) -> Answered {
+    async fn answer(
+        &mut self,
+        route: &Route,
+        router: &mut Router,
+        under_way: &mut UnderWay,
+        mut body: RequestBody,
+    ) -> Answered {
         if let Err(refusal) = self.admit(route.endpoint) {
             let unread = self.has_body && !self.drain(body).await;
             return (refusal.into_response(), unread);
@@ -193,7 +199,7 @@ impl Asked<'_> {
 
     /// Whether the caller may ask for an endpoint, and has not asked too often.
     fn admit(&self, endpoint: Endpoint) -> Result<(), Refusal> {
-        let Self { app, client, .. } = *self;
+        let (app, client) = (self.app, self.client);
         let Caller(caller) = self.caller;
         if client.door == Door::Front && app.access.is_guarded() && endpoint.needs_key() && caller.is_none() {
             let message = "a key is needed: send it in x-api-key, or as authorization: Bearer";
@@ -232,7 +238,7 @@ impl Asked<'_> {
     }
 
     /// Answers a table that is read as it comes.
-    async fn stream(self, router: &mut Router, body: RequestBody) -> Answered {
+    async fn stream(&mut self, router: &mut Router, body: RequestBody) -> Answered {
         let arrival = Arc::new(self.app.arrivals.begin(Kind::Stream, self.address()));
         let has_body = self.has_body;
         let body = StreamBody::new(body, arrival.clone());
@@ -246,13 +252,15 @@ impl Asked<'_> {
     }
 
     /// Answers by the router. `table` is the place of a body that is worked on while it comes, and the memory that decoding it takes.
-    async fn route(mut self, router: &mut Router, body: Body, table: Option<(Arc<Arrival>, usize)>) -> Response {
+    async fn route(&mut self, router: &mut Router, body: Body, table: Option<(Arc<Arrival>, usize)>) -> Response {
         let (table, decoder_memory) = table.unzip();
         let sender = Sender { address: self.address(), table, decoder_memory: decoder_memory.unwrap_or_default() };
         self.parts.headers.insert(REQUEST_ID, self.id.clone());
         self.parts.extensions.insert(self.caller);
         self.parts.extensions.insert(sender);
-        let Ok(response) = router.call(Request::from_parts(self.parts, body)).await;
+        let (nothing, ()) = Request::new(()).into_parts();
+        let parts = std::mem::replace(&mut self.parts, nothing);
+        let Ok(response) = router.call(Request::from_parts(parts, body)).await;
         response
     }
 

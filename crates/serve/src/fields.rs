@@ -235,7 +235,26 @@ impl Field {
         self.column.spec.kind == ColumnType::Category && self.column.spec.levels.is_empty()
     }
 
+    #[inline]
     fn judge<'a>(&'a self, given: &'a Given<'a>, rules: Rules) -> Result<Cell<'a>, Box<Fault>> {
+        // what nearly all values are
+        match (given, self.column.spec.kind) {
+            (Given::Number(value), ColumnType::Float | ColumnType::Integer)
+                if !self.column.has_numeric_missing() && self.column.accepts(*value) =>
+            {
+                return Ok(Cell::Number(*value));
+            }
+            (Given::Text(text), ColumnType::Category) => {
+                if let Some(level) = self.column.listed_level(text) {
+                    return Ok(Cell::Level(Cow::Borrowed(level)));
+                }
+            }
+            _ => {}
+        }
+        self.judge_any(given, rules)
+    }
+
+    fn judge_any<'a>(&'a self, given: &'a Given<'a>, rules: Rules) -> Result<Cell<'a>, Box<Fault>> {
         let judged = self.judge_whole(given, rules);
         match given {
             // what is wrong with a long text is said of its ends

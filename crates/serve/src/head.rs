@@ -89,16 +89,17 @@ pub(crate) fn check(parts: &Parts, bytes: &HeadBytes, has_body: bool) -> Result<
     let (mut hosts, mut coding) = (0, Coding::Plain);
     let (mut transfer, mut bytes_of_headers) = (false, 0);
     for (name, value) in &parts.headers {
-        bytes_of_headers += name.as_str().len() + value.len();
-        if name == header::HOST {
-            hosts += 1;
-            check_host(value)?;
-        } else if name == header::TRANSFER_ENCODING {
-            transfer = true;
-        } else if name == header::EXPECT {
-            check_expectation(value)?;
-        } else if name == header::CONTENT_ENCODING && has_body {
-            coding = check_coding(&parts.headers)?;
+        let name = name.as_str();
+        bytes_of_headers += name.len() + value.len();
+        match name {
+            "host" => {
+                hosts += 1;
+                check_host(value)?;
+            }
+            "transfer-encoding" => transfer = true,
+            "expect" => check_expectation(value)?,
+            "content-encoding" if has_body => coding = check_coding(&parts.headers)?,
+            _ => {}
         }
     }
     if transfer {
@@ -135,6 +136,17 @@ pub(crate) fn check(parts: &Parts, bytes: &HeadBytes, has_body: bool) -> Result<
     Ok(coding)
 }
 
+/// Which bytes may stand in a name of a host: those of RFC 3986, section 3.2.2.
+const NAME_BYTES: [bool; 256] = {
+    let (mut allowed, mut byte) = ([false; 256], 0_u8);
+    while byte < 128 {
+        allowed[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&'..=b',' | b';' | b'=');
+        byte += 1;
+    }
+    allowed
+};
+
 /// `host [":" port]`: a name, an IPv4 address, or an IPv6 address in brackets.
 fn check_host(value: &HeaderValue) -> Result<(), Refusal> {
     let bytes = value.as_bytes();
@@ -144,11 +156,9 @@ fn check_host(value: &HeaderValue) -> Result<(), Refusal> {
     };
     let sound = match host {
         [b'[', address @ .., b']'] => {
-            !address.is_empty() && address.iter().all(|byte| byte.is_ascii_hexdigit() || b":.v".contains(byte))
+            !address.is_empty() && address.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.' | b'v'))
         }
-        name => {
-            !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(byte))
-        }
+        name => !name.is_empty() && name.iter().all(|byte| NAME_BYTES[usize::from(*byte)]),
     };
     if sound && port.len() <= 5 && port.iter().all(u8::is_ascii_digit) {
         return Ok(());
