@@ -255,17 +255,20 @@ impl Field {
     }
 
     fn judge_any<'a>(&'a self, given: &'a Given<'a>, rules: Rules) -> Result<Cell<'a>, Box<Fault>> {
-        let judged = self.judge_whole(given, rules);
         match given {
             // what is wrong with a long text is said of its ends
-            Given::Text(text) if judged.is_err() && text.len() > LONGEST_EXCERPT && text.len() <= LONGEST_TEXT => {
+            Given::Text(text) if text.len() > LONGEST_EXCERPT && text.len() <= LONGEST_TEXT => {
+                let judged = self.judge_whole(given, Rules { detail: FaultDetail::Count, ..rules });
                 let short = Given::Text(excerpt(text));
-                match self.judge_whole(&short, rules) {
-                    Err(fault) => Err(fault),
-                    Ok(_) => judged,
+                match (judged, rules.detail) {
+                    (Err(_), FaultDetail::Whole) => match self.judge_whole(&short, rules) {
+                        Err(fault) => Err(fault),
+                        Ok(_) => self.judge_whole(given, rules),
+                    },
+                    (judged, _) => judged,
                 }
             }
-            _ => judged,
+            _ => self.judge_whole(given, rules),
         }
     }
 
