@@ -180,14 +180,23 @@ fn what_is_logged_keeps_to_the_limits_and_to_the_types() {
     assert_eq!(first[1], linked);
 }
 
-#[test]
-fn a_run_is_finished_if_the_server_says_so_of_one_that_has_its_id() {
-    let run = Run::of(&RunRecord {
+/// A run of ours, which is looked for in the experiment of [`experiment_answer`].
+fn our_run() -> Run {
+    Run::of(&RunRecord {
         identity: RunIdentity { run_id: "ours".into(), ..RunIdentity::default() },
         name: "houses".into(),
         ..RunRecord::default()
-    });
-    let experiment = answer(200, "", "{\"experiment\": {\"experiment_id\": \"7\", \"lifecycle_stage\": \"active\"}}");
+    })
+}
+
+/// What the server answers when it is asked for an experiment.
+fn experiment_answer() -> String {
+    answer(200, "", "{\"experiment\": {\"experiment_id\": \"7\", \"lifecycle_stage\": \"active\"}}")
+}
+
+#[test]
+fn a_run_is_finished_if_the_server_says_so_of_one_that_has_its_id() {
+    let (run, experiment) = (our_run(), experiment_answer());
     for (statuses, expected) in [(vec![], false), (vec!["RUNNING"], false), (vec!["KILLED", "FINISHED"], true)] {
         let runs: Vec<Value> =
             statuses.iter().map(|status| json!({"info": {"run_id": "theirs", "status": status}})).collect();
@@ -201,12 +210,7 @@ fn a_run_is_finished_if_the_server_says_so_of_one_that_has_its_id() {
 
 #[test]
 fn a_run_that_was_begun_before_is_gone_on_with_and_not_made_again() {
-    let run = Run::of(&RunRecord {
-        identity: RunIdentity { run_id: "ours".into(), ..RunIdentity::default() },
-        name: "houses".into(),
-        ..RunRecord::default()
-    });
-    let experiment = answer(200, "", "{\"experiment\": {\"experiment_id\": \"7\", \"lifecycle_stage\": \"active\"}}");
+    let (run, experiment) = (our_run(), experiment_answer());
     for (status, updates) in [("RUNNING", 0), ("KILLED", 1), ("FINISHED", 0)] {
         let found = json!({"info": {"run_id": "theirs", "experiment_id": "7", "status": status}});
         let listed = answer(200, "", &json!({"runs": [found]}).to_string());
