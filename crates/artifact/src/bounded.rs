@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use crate::ArtifactError;
+use crate::error::ArtifactError;
 
 /// Reads the regular file at `path`; symbolic links are followed.
 ///

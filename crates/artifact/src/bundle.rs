@@ -3,20 +3,21 @@
 use std::path::Path;
 
 use crate::{
-    ArtifactError, Digest,
-    atomic::clear_abandoned_files,
+    atomic_file::clear_abandoned_files,
     bounded::{open_regular, read_bounded},
     bundle_archive::read_archive,
     bundle_folder::{PREFIX, read_folder},
     bundle_limits::{BUNDLE_MANIFEST, BundleFiles, MAX_ARCHIVE_BYTES, bundle_file_limit},
     bundle_manifest::CONTENT_ID_DIGITS,
+    digest::Digest,
+    error::ArtifactError,
     temporary::clear_abandoned_folders,
 };
 
 /// How the names of files in a folder of bundles go on behind the content id.
 const ENDS: [&str; 3] = [".tar.gz", ".card.html", ".card.md"];
 
-/// Reads the files of a bundle, folder or archive. [`BundleManifest::of`](crate::BundleManifest::of) checks them again.
+/// Reads the files of a bundle, folder or archive. [`BundleManifest::of`](crate::bundle_manifest::BundleManifest::of) checks them again.
 ///
 /// # Errors
 /// If it is absent or cannot be a bundle. Each file has its largest size, and paths must stay inside. Nothing is kept in memory before its

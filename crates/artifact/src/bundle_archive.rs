@@ -9,12 +9,15 @@ use std::{
 use flate2::{Compression, GzBuilder};
 
 use crate::{
-    ArtifactError, AtomicFile, Digest, FileEntry,
+    atomic_file::AtomicFile,
     bounded::open_regular,
     bundle_limits::{
         BUNDLE_MANIFEST, BundleFiles, MAX_ARCHIVE_BYTES, MAX_BUNDLE_BYTES, bundle_file_limit, check_size, check_sizes,
     },
     bundle_manifest::{BundleManifest, Inventory},
+    digest::Digest,
+    error::ArtifactError,
+    file_entry::FileEntry,
     packed::{PackedEntry, PackedLimits, ensure, is_too_dense, visit_packed},
 };
 

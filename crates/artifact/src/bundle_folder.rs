@@ -8,11 +8,13 @@ use std::{
 };
 
 use crate::{
-    ArtifactError, Digest, TemporaryFolder,
     bounded::{open_regular, read_open},
     bundle_limits::{BUNDLE_MANIFEST, BundleFiles, bundle_file_limit, check_size, check_sizes},
     bundle_manifest::{BundleManifest, Inventory},
+    digest::Digest,
+    error::ArtifactError,
     packed::ensure,
+    temporary::TemporaryFolder,
 };
 
 /// More entries than the folder of a bundle has.

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Digest, FileEntry,
     bundle_limits::{BUNDLE_MANIFEST, BundleFiles, bundle_file_limit, check_size},
+    digest::Digest,
+    file_entry::FileEntry,
 };
 
 /// The version of [`BundleManifest`]. In version 1 the content id stood for the files alone: name, schema, lineage and gates could be edited.

@@ -18,7 +18,7 @@ use bincode::config;
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 
-use crate::{ArtifactError, FileEntry, read_bounded, write_atomically};
+use crate::{atomic_file::write_atomically, bounded::read_bounded, error::ArtifactError, file_entry::FileEntry};
 
 const MAGIC: [u8; 8] = *b"\x89HPP\r\n\x1a\n";
 const HEADER: usize = 36;

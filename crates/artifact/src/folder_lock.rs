@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{ArtifactError, Manifest, place::inode};
+use crate::{error::ArtifactError, manifest::Manifest, place::inode};
 
 /// Stages that are walked back from a file at most.
 const MAX_STAGES: usize = 8;

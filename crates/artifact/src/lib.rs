@@ -3,7 +3,7 @@
 //!
 //! To change a stored field, raise the format version, keep a golden file of the old one, and read both.
 
-mod atomic;
+mod atomic_file;
 mod bounded;
 mod bundle;
 mod bundle_archive;
@@ -13,6 +13,7 @@ mod bundle_manifest;
 mod digest;
 mod envelope;
 mod error;
+mod file_entry;
 mod folder_lock;
 mod manifest;
 mod output_kind;
@@ -22,7 +23,7 @@ mod place;
 mod run_record;
 mod temporary;
 
-pub use atomic::{AtomicFile, clear_abandoned_below, clear_abandoned_files, write_atomically};
+pub use atomic_file::{AtomicFile, clear_abandoned_below, clear_abandoned_files, write_atomically};
 pub use bounded::{copy_bounded, copy_file_bounded, read_bounded};
 pub use bundle::{bundle_digest, clear_abandoned_bundles, read_bundle};
 pub use bundle_archive::{BundleEntries, write_bundle_archive};
@@ -35,8 +36,9 @@ pub use envelope::{
     read_envelope_or_older, write_envelope,
 };
 pub use error::ArtifactError;
+pub use file_entry::FileEntry;
 pub use folder_lock::{FolderLocks, Waiting, lock_to_read, lock_to_write};
-pub use manifest::{FileEntry, MANIFEST_VERSION, Manifest, check_input, manifest_path, relative_path};
+pub use manifest::{MANIFEST_VERSION, Manifest, check_input, manifest_path, relative_path};
 pub use output_kind::{Mark, OutputKind};
 pub use output_paths::RunPaths;
 pub use packed::{PackedEntry, PackedLimits, is_too_dense, visit_packed};

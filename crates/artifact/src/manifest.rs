@@ -1,6 +1,7 @@
 //! What a stage did, beside every file it wrote: enough to see whether it must run again, and to walk from a model back
 //! to the raw table.
 
+use crate::file_entry::FileEntry;
 use std::{
     collections::BTreeMap,
     io,
@@ -10,34 +11,12 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ArtifactError, Digest, read_bounded, write_atomically};
+use crate::{atomic_file::write_atomically, bounded::read_bounded, digest::Digest, error::ArtifactError};
 
 /// The manifest's format version.
 pub const MANIFEST_VERSION: u32 = 1;
 /// Bytes of a manifest: it names a few files and numbers.
 const MAX_MANIFEST_BYTES: u64 = 16 << 20;
-
-/// A file and its content. In a stored manifest the path is relative to the manifest's own folder.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct FileEntry {
-    /// Where it is.
-    pub path: PathBuf,
-    /// SHA-256 of its content.
-    pub digest: Digest,
-    /// Its size.
-    pub bytes: u64,
-}
-
-impl FileEntry {
-    /// The entry of the file at `path` as it is now.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    pub fn of(path: &Path) -> Result<Self, ArtifactError> {
-        let (digest, bytes) = Digest::of_file(path)?;
-        Ok(Self { path: path.to_owned(), digest, bytes })
-    }
-}
 
 /// What one run of a stage read, was told and wrote.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]

@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use crate::{ArtifactError, Manifest, bounded::open_regular, envelope::is_envelope_of};
+use crate::{bounded::open_regular, envelope::is_envelope_of, error::ArtifactError, manifest::Manifest};
 
 /// Bytes of a file that are looked at for a mark.
 const HEAD: u64 = 4 << 10;
@@ -164,7 +164,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::{Digest, FileEntry, MANIFEST_VERSION};
+    use crate::{digest::Digest, file_entry::FileEntry, manifest::MANIFEST_VERSION};
 
     const PREPROCESSOR: OutputKind = OutputKind { name: "a preprocessor", mark: Mark::Envelope("preprocessor") };
 
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_file_is_replaced_by_one_of_its_kind_alone() {
-        let envelope = |kind: &'static str| crate::encode_envelope((kind, 1).into(), &1).unwrap();
+        let envelope = |kind: &'static str| crate::envelope::encode_envelope((kind, 1).into(), &1).unwrap();
         let sig = OutputKind { name: "a signature", mark: Mark::Base64 };
         let archive = OutputKind { name: "an archive", mark: Mark::Bytes(&[0x1f, 0x8b]) };
         let config = OutputKind { name: "a configuration", mark: Mark::Text("# Written by `train search`", "") };

@@ -11,7 +11,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{ArtifactError, Manifest, OutputKind, manifest_path, place::Place};
+use crate::{
+    error::ArtifactError,
+    manifest::{Manifest, manifest_path},
+    output_kind::OutputKind,
+    place::Place,
+};
 
 /// Stages that are walked back from an input at most.
 const MAX_STAGES: usize = 8;
@@ -345,14 +350,14 @@ mod tests {
     fn the_raw_table_is_an_input_of_every_later_stage() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        let entry = |name: &str| crate::write_atomically(&at(name), name.as_bytes()).unwrap();
+        let entry = |name: &str| crate::atomic_file::write_atomically(&at(name), name.as_bytes()).unwrap();
         let manifest = |stage: &str, input: &str, output: &str| Manifest {
-            format_version: crate::MANIFEST_VERSION,
+            format_version: crate::manifest::MANIFEST_VERSION,
             stage: stage.into(),
             version: "1".into(),
             commit: None,
             schema: "s".into(),
-            settings: crate::Digest::of_bytes(b"settings"),
+            settings: crate::digest::Digest::of_bytes(b"settings"),
             configs: vec![entry("pipeline.yaml")],
             inputs: vec![entry(input)],
             outputs: vec![entry(output)],

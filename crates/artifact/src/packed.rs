@@ -8,7 +8,7 @@ use std::{
 use flate2::bufread::GzDecoder;
 use tar::EntryType;
 
-use crate::{Digest, digest::Hashing};
+use crate::digest::{Digest, Hashing};
 
 /// Bytes that may be unpacked however few they were packed in.
 const FREE_BYTES: u64 = 16 << 20;

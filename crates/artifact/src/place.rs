@@ -7,7 +7,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use crate::atomic::is_temporary_name;
+use crate::atomic_file::is_temporary_name;
 
 /// Links that are followed at most, as on Linux.
 const MAX_LINKS: usize = 40;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{Digest, FileEntry};
+use crate::{digest::Digest, file_entry::FileEntry};
 
 /// The record's format version. Version 1 had no identity, no note and no places for artifacts, version 2 no importances and no
 /// suspicions.

@@ -11,7 +11,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::ArtifactError;
+use crate::error::ArtifactError;
 
 /// How folders among the system's temporary files are called.
 const PREFIX: &str = "house-price-predictor.";

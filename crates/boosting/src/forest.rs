@@ -4,13 +4,11 @@ use fastrand::Rng;
 use rayon::prelude::*;
 
 use crate::{
-    FitError, Parameters, Trees,
-    bins::Binned,
-    fit::{check_data, count_bits},
-    grow::{Ground, grow},
-    histogram::Input,
-    limits::Scale,
-    shape::Shape,
+    binning::Binned,
+    boosting::{check_data, count_bits},
+    grower::{constraints::Scale, context::Ground, growth_limits::Shape, histogram::Input, tree_grower::grow},
+    parameters::{FitError, Parameters},
+    tree::ensemble::Trees,
 };
 
 /// Settings of a forest; `tree` says how its trees grow and how many there are.
@@ -27,7 +25,7 @@ pub struct Forest {
 /// Fits the trees of a forest, whose mean is the prediction. NaN is a missing value. The same bits at any number of threads.
 ///
 /// # Errors
-/// As [`fit`](crate::fit).
+/// As [`fit`](crate::boosting).
 pub fn fit_forest(columns: &[Vec<f64>], y: &[f64], forest: &Forest) -> Result<Trees, FitError> {
     let parameters = &forest.tree;
     parameters.check(columns.len())?;
@@ -74,7 +72,7 @@ pub fn fit_forest(columns: &[Vec<f64>], y: &[f64], forest: &Forest) -> Result<Tr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Sum;
+    use crate::tree::traversal::Sum;
 
     /// y = 10a + (b > ½), over 400 rows.
     fn rows() -> (Vec<Vec<f64>>, Vec<f64>) {

@@ -1,13 +1,16 @@
 //! Models that other programs have trained: read into our trees, so that they predict here what they predict there.
 
-mod lightgbm;
-mod xgboost;
+pub(crate) mod lightgbm;
+pub(crate) mod xgboost;
 
 use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use crate::{Rule, Sum, Trees};
+use crate::tree::{
+    ensemble::{Rule, Trees},
+    traversal::Sum,
+};
 
 /// A model that was read.
 #[derive(Clone, Debug, PartialEq)]

@@ -2,31 +2,22 @@
 //!
 //! Every sum that a split is chosen by is one of whole numbers, so that the same rows give the same trees at any number of threads.
 
-mod bins;
-mod divide;
-mod explainer;
-mod fit;
+mod binning;
+mod boosting;
+mod explanation;
 mod forest;
-mod grow;
-mod histogram;
+mod grower;
 mod import;
-mod limits;
 mod loss;
-mod outcomes;
 mod parameters;
-mod predict;
-mod search;
-mod shap;
-mod shape;
-mod split;
-mod trees;
+mod tree;
 
-pub use explainer::Explainer;
-pub use fit::{Boosted, fit};
+pub use boosting::{Boosted, fit};
+pub use explanation::explainer::Explainer;
 pub use forest::{Forest, fit_forest};
 pub use import::{CategoryCodes, ImportError, Imported};
 pub use loss::Loss;
-pub use outcomes::Outcomes;
 pub use parameters::{EarlyStopping, FitError, Parameters};
-pub use predict::Sum;
-pub use trees::{MAX_CODE, MAX_FEATURES, Rule, Trees, View};
+pub use tree::ensemble::{MAX_CODE, MAX_FEATURES, Rule, Trees, View};
+pub use tree::quick_scorer::Outcomes;
+pub use tree::traversal::Sum;

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::{Loss, bins::MAX_BINS, trees::MAX_FEATURES};
+use crate::{binning::MAX_BINS, loss::Loss, tree::ensemble::MAX_FEATURES};
 
 /// Settings of gradient boosting. [`check`](Self::check) is the only way to a fit.
 ///

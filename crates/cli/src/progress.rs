@@ -9,7 +9,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::GlobalArgs;
+use crate::args::GlobalArgs;
 
 /// A bar is drawn only once its work has lasted this long.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -4,7 +4,13 @@ use std::{ffi::OsString, io::Write, process::ExitCode};
 
 use clap::{CommandFactory, FromArgMatches};
 
-use crate::{GlobalArgs, No, Outcome, OutputFormat, Progress, generate, misplaced::misplaced_flag};
+use crate::{
+    args::{GlobalArgs, OutputFormat},
+    generate,
+    misplaced::misplaced_flag,
+    outcome::{No, Outcome},
+    progress::Progress,
+};
 
 /// Parses the arguments, runs the program and turns its outcome into output and an exit code. `globals` finds the global
 /// flags among the parsed arguments.

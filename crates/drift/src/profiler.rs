@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 use schema::{Column, ColumnType, MISSING_LEVEL, Quantiles, Table, Values};
 
-use crate::{ColumnReference, Distribution, NumberReference, REFERENCE_VERSION, Reference};
+use crate::reference::{ColumnReference, Distribution, NumberReference, REFERENCE_VERSION, Reference};
 
 /// Counts the values of training rows. Batches may be counted apart and merged; order does not matter.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 
-use crate::{Distribution, NumberReference, Reference};
+use crate::reference::{Distribution, NumberReference, Reference};
 
 /// A window is made of this many slices; the oldest goes when the newest is full.
 const SLICES: usize = 10;
@@ -191,7 +191,7 @@ pub fn psi(expected: &[f64], counts: &[u64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ColumnReference, REFERENCE_VERSION};
+    use crate::reference::{ColumnReference, REFERENCE_VERSION};
 
     fn reference() -> Reference {
         let values: Vec<f64> = (0..1000).map(f64::from).collect();

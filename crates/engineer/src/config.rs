@@ -8,7 +8,7 @@ use features::{PREPROCESSOR, Plan};
 use frame::Format;
 use schema::{PipelineConfig, Schema, SettingError};
 
-use crate::Args;
+use crate::args::Args;
 
 const PREPROCESSOR_FILE: OutputKind = OutputKind { name: "a preprocessor", mark: Mark::Envelope(PREPROCESSOR.0) };
 

@@ -14,7 +14,7 @@ use polars::prelude::*;
 use schema::{SPLIT_COLUMN, SettingError, TEST, TRAIN};
 use serde::Serialize;
 
-use crate::Config;
+use crate::config::Config;
 
 const STAGE: &str = "engineer";
 const VERSION: &str = env!("CARGO_PKG_VERSION");

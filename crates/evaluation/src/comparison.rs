@@ -5,7 +5,7 @@ use model::{DEFAULT_SEED, METRIC_NAMES, Paired, figure_with, label, more_decimal
 use schema::ChampionSection;
 use serde::Serialize;
 
-use crate::TestRow;
+use crate::test_rows::TestRow;
 
 /// A model against the champion.
 #[derive(Clone, Debug, Serialize)]

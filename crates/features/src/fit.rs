@@ -4,7 +4,11 @@ use std::collections::HashMap;
 
 use schema::{MISSING_LEVEL, NumberImpute, Quantiles, SettingError, Table, UnknownCategory, Values};
 
-use crate::{CategoryEncoder, NumberFeature, Plan, Preprocessor, PreprocessorFile, encode::LevelChoice};
+use crate::{
+    encode::{CategoryEncoder, LevelChoice},
+    plan::Plan,
+    preprocessor::{NumberFeature, Preprocessor, PreprocessorFile},
+};
 
 /// Gathers what must be known of the training rows. Batches may be gathered apart and merged; order does not matter.
 #[derive(Clone, Debug)]

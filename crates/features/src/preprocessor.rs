@@ -5,7 +5,11 @@ use schema::{Categories, EngineerSection, Ordered, Schema, SettingError, Table, 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{CategoryEncoder, Encoder, Plan, Program};
+use crate::{
+    encode::{CategoryEncoder, Encoder},
+    expression::Program,
+    plan::Plan,
+};
 
 /// How many features a table may become.
 const MAX_FEATURES: usize = 20_000;
@@ -232,7 +236,7 @@ pub(crate) fn unknown_level(row: usize, category: &CategoryEncoder, level: &str)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Fitter, Plan};
+    use crate::{fit::Fitter, plan::Plan};
     use schema::{MISSING_LEVEL, PipelineConfig};
 
     const ENGINEER: &str =

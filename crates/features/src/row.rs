@@ -4,7 +4,10 @@ use std::borrow::Cow;
 
 use schema::{ColumnType, UnknownCategory};
 
-use crate::{CategoryEncoder, Preprocessor, RowError, preprocessor::unknown_level};
+use crate::{
+    encode::CategoryEncoder,
+    preprocessor::{Preprocessor, RowError, unknown_level},
+};
 
 /// A checked cell.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -85,7 +88,7 @@ mod tests {
     use schema::{Categories, MISSING_LEVEL, PipelineConfig, Schema, Table, Values};
 
     use super::*;
-    use crate::{Fitter, Plan};
+    use crate::{fit::Fitter, plan::Plan};
 
     const CONFIG: &str = "table:
   target: price

@@ -7,7 +7,12 @@ use rustc_hash::FxHashMap;
 use schema::{Categories, Column, ColumnType, MISSING_LEVEL, Rule, Schema, Table, Values, Violation};
 use serde::{Deserialize, Serialize};
 
-use crate::{Block, FrameError, csv_blocks::Malformed, header::split_record, source::Content};
+use crate::{
+    csv_blocks::Malformed,
+    error::FrameError,
+    header::split_record,
+    source::{Block, Content},
+};
 
 /// How many faults of a row are named behind the first.
 const NAMED_FAULTS: usize = 20;
@@ -399,6 +404,6 @@ pub fn rejected_csv(rejected: &[Rejected]) -> Result<Vec<u8>, FrameError> {
     ];
     let frame = DataFrame::new(rejected.len(), columns);
     frame
-        .and_then(|frame| crate::csv_text(&frame))
+        .and_then(|frame| crate::writer::csv_text(&frame))
         .map_err(|error| FrameError::content(std::path::Path::new("quarantine"), error))
 }

@@ -2,7 +2,11 @@
 
 use schema::{ColumnType, SPLIT_COLUMN, Schema, Table, Values};
 
-use crate::{Block, FrameError, Kind, Source};
+use crate::{
+    error::FrameError,
+    source::{Block, Source},
+    typed::Kind,
+};
 
 /// A block of the cleaned table.
 #[derive(Debug)]

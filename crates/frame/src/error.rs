@@ -1,4 +1,4 @@
-//! What can be wrong with a table as a whole. Faults of single rows are [`Rejected`](crate::Rejected) instead.
+//! What can be wrong with a table as a whole. Faults of single rows are [`Rejected`](crate::check::Rejected) instead.
 
 use std::{io, path::PathBuf};
 

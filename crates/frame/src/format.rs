@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::FrameError;
+use crate::error::FrameError;
 
 /// A table's file format.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -5,7 +5,7 @@ use std::path::Path;
 use rustc_hash::{FxHashMap, FxHashSet};
 use schema::{MAX_COLUMNS, Schema, check_name};
 
-use crate::FrameError;
+use crate::error::FrameError;
 
 /// Whether a table must have the target column.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

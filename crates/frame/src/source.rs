@@ -11,8 +11,10 @@ use rayon::prelude::*;
 use schema::Rule;
 
 use crate::{
-    BLOCK_BYTES, Format, FrameError,
+    BLOCK_BYTES,
     csv_blocks::{CsvBlock, CsvScanner, MAX_RECORD, Malformed, ScanError, TooLong},
+    error::FrameError,
+    format::Format,
     header::{check_unique, split_record},
 };
 

@@ -4,7 +4,7 @@ use polars::prelude::*;
 use rustc_hash::FxHashMap;
 use schema::{Categories, MISSING_LEVEL, SPLIT_COLUMN, TEST, TRAIN};
 
-use crate::{Block, FrameError};
+use crate::{error::FrameError, source::Block};
 
 /// What a column of one of our own files holds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -8,7 +8,7 @@ use std::{
 use polars::{io::parquet::write::BatchedWriter, prelude::*};
 use rayon::prelude::*;
 
-use crate::{Format, FrameError};
+use crate::{error::FrameError, format::Format};
 
 /// An open output. The columns of the first batch are the table's.
 pub struct TableWriter<'a> {

@@ -1,17 +1,26 @@
 //! Checked parameters of the algorithms.
 
+pub(crate) mod algorithm;
+pub(crate) mod defaults;
+pub(crate) mod max_features;
+pub(crate) mod reader;
+pub(crate) mod trees;
+
 use std::collections::BTreeMap;
 
 use boosting::Imported;
 use serde_json::{Value, json};
 
 use crate::{
-    Algorithm, KernelSettings, TargetTransform, TreeSettings,
-    parameter_reader::Reader,
-    tree_parameters::{read_boosting, read_forest},
+    estimator::{svr::KernelSettings, target_transform::TargetTransform},
+    parameters::{
+        algorithm::Algorithm,
+        reader::Reader,
+        trees::{TreeSettings, read_boosting, read_forest},
+    },
 };
 
-/// Checked parameters: nothing else reaches [`fit`](crate::fit).
+/// Checked parameters: nothing else reaches [`fit`](crate::estimator::fit).
 ///
 /// | name | of | default | range | purpose |
 /// |---|---|---|---|---|
@@ -116,7 +125,7 @@ impl Parameters {
     }
 
     /// Fills in what depends on the table: which features are categories, which have a direction. A model that was trained elsewhere is put
-    /// in its place by [`place_imported`](crate::place_imported).
+    /// in its place by [`place_imported`](crate::imported::place_imported).
     ///
     /// # Errors
     /// Names a feature that is not there.
@@ -134,6 +143,11 @@ impl Parameters {
             ),
             other => other.clone(),
         })
+    }
+
+    /// The transform that is still to be undone in a prediction of this model: a blend predicts in the unit of the target.
+    pub fn remaining_transform(&self, transform: TargetTransform) -> TargetTransform {
+        if matches!(self, Self::Blend(_)) { TargetTransform::None } else { transform }
     }
 
     /// Whether rows may be fitted in which a feature is missing.

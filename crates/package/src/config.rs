@@ -8,7 +8,7 @@ use evaluation::check_champion;
 use schema::{ConfigError, GateBound, PipelineConfig, Schema};
 use tracking::ModelUri;
 
-use crate::{Args, gates::GateName, registry_location};
+use crate::{args::Args, gates::GateName, registry_location};
 
 /// Everything `package` needs to know.
 #[derive(Debug)]

@@ -1,5 +1,8 @@
 //! The gates on the way into a bundle, each with the figures that it is decided by.
 
+pub(crate) mod champion;
+pub(crate) mod schema_compatibility;
+
 use std::collections::BTreeMap;
 
 use artifact::{Gate, GateAnswer, RunRecord};
@@ -10,7 +13,11 @@ use model::{COPIED_ROWS, Decision, decide};
 use predictor::Predictor;
 use schema::{CoverageSection, LeakageSection, decimals};
 
-use crate::{Config, champion::Champion, compatibility::changes, lineage::Lineage};
+use crate::{
+    bundle::lineage::Lineage,
+    config::Config,
+    gates::{champion::Champion, schema_compatibility::changes},
+};
 
 /// A gate that may be let pass with a reason.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]

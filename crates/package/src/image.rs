@@ -1,10 +1,10 @@
 //! `package image`: a bundle and a static `serve` as a container image, without a container engine.
 
-mod elf;
+pub(crate) mod elf;
 pub(crate) mod layout;
-mod provenance;
-pub(crate) mod registry;
-mod sbom;
+pub(crate) mod oci_registry;
+pub(crate) mod provenance;
+pub(crate) mod sbom;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -23,12 +23,12 @@ use serde::Serialize;
 
 use crate::{
     args::ImageArgs,
+    commands::verify::{TITLE, VERSION, read_sound_bundle},
     signature::{is_legacy, tag_of},
-    verify::{TITLE, VERSION, read_sound_bundle},
 };
 use layout::{Entry, KIND, Layer, Layout, NAME, index_of};
+use oci_registry::Repository;
 use provenance::Material;
-use registry::Repository;
 
 /// Where the bundle is in the image.
 pub(crate) const MODEL_FOLDER: &str = "model";
@@ -60,7 +60,7 @@ struct Summary<'a> {
 /// # Errors
 /// If the bundle is not sound, a program is none that runs in an empty image, or something cannot be written or pushed.
 pub(crate) fn image(args: &ImageArgs, progress: &Progress) -> anyhow::Result<Outcome> {
-    let push = args.push.as_deref().map(registry::parse).transpose()?;
+    let push = args.push.as_deref().map(oci_registry::parse).transpose()?;
     let (sbom_path, provenance_path) = check_paths(args)?;
     layout::clear_abandoned(&args.output);
     let files = read_sound_bundle(&args.bundle)?;
@@ -175,7 +175,7 @@ struct Pushed<'a> {
 /// # Errors
 /// If there is no sound image, or the registry cannot be reached or does not take it.
 pub(crate) fn push(path: &Path, to: &str) -> anyhow::Result<Outcome> {
-    let reference = registry::parse(to)?;
+    let reference = oci_registry::parse(to)?;
     let layout = Layout::read(path)?;
     let digest = layout.image()?.digest().to_string();
     let pushed = send(reference, &layout)?;

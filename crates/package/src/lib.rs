@@ -2,24 +2,21 @@
 //! folder and an archive whose bytes depend on their content alone.
 
 mod args;
+mod bundle;
 mod card;
-mod champion;
-mod compatibility;
+mod commands;
 mod config;
-mod document;
 mod gates;
 mod image;
-mod lineage;
 mod registry_location;
 mod replay;
 mod signature;
 mod stage;
-mod verify;
 
 pub use args::Args;
+pub use commands::verify::verify;
 pub use config::Config;
 pub use stage::run;
-pub use verify::verify;
 
 use cli::{Outcome, Progress};
 

@@ -1,7 +1,7 @@
 //! The served replay: the real server answers every test row over HTTP, and each answer must be the prediction that was measured.
 
-mod rows;
-mod server;
+pub(crate) mod server_process;
+pub(crate) mod test_rows;
 
 use std::{collections::BTreeMap, path::Path, time::Instant};
 
@@ -13,9 +13,9 @@ use model::Metrics;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::lineage::Lineage;
-use rows::{Measured, as_json};
-use server::{Server, shortened};
+use crate::bundle::lineage::Lineage;
+use server_process::{Server, shortened};
+use test_rows::{Measured, as_json};
 
 /// Rows that are asked for one by one, for the time that it takes; all are asked for in lists, too.
 const SINGLE: usize = 1000;
@@ -60,8 +60,8 @@ pub(crate) fn replay(
     progress: &Progress,
 ) -> anyhow::Result<Replay> {
     let running = Server::start(program, bundle).map_err(|fault| match fault {
-        server::Fault::NotStarted(error) => error,
-        server::Fault::Refused(message) => refused(format!("the server does not take the bundle: {message}")),
+        server_process::Fault::NotStarted(error) => error,
+        server_process::Fault::Refused(message) => refused(format!("the server does not take the bundle: {message}")),
     })?;
     let schema = &lineage.schema;
     let mut rehearsal = Rehearsal {

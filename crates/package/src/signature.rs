@@ -1,9 +1,9 @@
 //! `package sign`: signatures that cosign verifies, too, in two forms. One is the Sigstore bundle: `<file>.sigstore.json` beside a file, an artifact
 //! that refers to an image. The other, older one is `<file>.sig`, and for an image the tag where cosign looks for it.
 
-mod cosign_key;
-mod key;
-mod sigstore;
+pub(crate) mod cosign_key;
+pub(crate) mod key;
+pub(crate) mod sigstore;
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ use crate::{
     args::SignArgs,
     image::{
         layout::{KIND, Layout, NAME, clear_abandoned, is_layout},
-        registry, send,
+        oci_registry, send,
     },
 };
 pub(crate) use key::PublicKey;
@@ -76,7 +76,7 @@ pub(crate) fn sign(args: &SignArgs) -> anyhow::Result<Outcome> {
         };
         return Ok(Outcome::done(&summary, format!("sign      done: {} and {LEGACY}", bundle.display())));
     }
-    let push = args.push.as_deref().map(registry::parse).transpose()?;
+    let push = args.push.as_deref().map(oci_registry::parse).transpose()?;
     clear_abandoned(path);
     let mut layout = Layout::read(path)?;
     layout.keep_image_alone()?;

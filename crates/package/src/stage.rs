@@ -16,11 +16,10 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::{
-    Config,
-    card::{self, Facts},
-    champion::Champion,
-    gates::{Judgement, judge},
-    lineage::{Lineage, walk},
+    bundle::lineage::{Lineage, walk},
+    card::model_card::{self, Facts},
+    config::Config,
+    gates::{Judgement, champion::Champion, judge},
     replay::{Replay, replay},
 };
 
@@ -152,7 +151,7 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     if !there {
         write_bundle_folder(folder, &packed.files)?;
     }
-    let card = card::as_served(&facts, &found, &cli::machine());
+    let card = model_card::as_served(&facts, &found, &cli::machine());
     let written = vec![
         write_bundle_archive(archive, &name, &packed.files)?,
         write_atomically(card_page, card.page().as_bytes())?,
@@ -276,7 +275,7 @@ fn assemble(config: &Config, lineage: &Lineage, mut files: BundleFiles, facts: &
     files.insert("pipeline.yaml".into(), config.pipeline_text.clone().into_bytes());
     files.insert("model_config.yaml".into(), read(&lineage.model_config, "model_config.yaml")?);
     files.insert("metrics.json".into(), pretty(&metrics)?);
-    let card = card::draw(facts);
+    let card = model_card::draw(facts);
     files.insert("MODEL_CARD.md".into(), card.markdown().into_bytes());
     files.insert("MODEL_CARD.html".into(), card.page().into_bytes());
     let name = &facts.predictor.model().file().name;

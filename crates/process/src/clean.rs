@@ -8,10 +8,10 @@ use rayon::prelude::*;
 use schema::{Quantiles, SPLIT_COLUMN, TEST, TRAIN};
 
 use crate::{
-    Config,
+    config::Config,
+    outliers::Fence,
     profile::{Batch, Profile},
-    rows::{Rows, Store},
-    trim::Fence,
+    row_store::{Rows, Store},
 };
 
 /// What the second pass wrote.

@@ -7,7 +7,7 @@ use artifact::{Digest, FileEntry, OutputKind, RunPaths};
 use frame::Format;
 use schema::{PipelineConfig, ProcessSection, Schema, SettingError};
 
-use crate::{Args, trim::Fences};
+use crate::{args::Args, outliers::Fences};
 
 /// What the name of the output is followed by, for the rows of a table that is rejected.
 const FAILED_QUARANTINE: &str = ".failed.quarantine.csv";

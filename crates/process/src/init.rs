@@ -1,8 +1,8 @@
 //! `process init`: looks at a table never seen before and writes a configuration for it.
 
-mod guess;
-mod observe;
-mod render;
+pub(crate) mod observation;
+pub(crate) mod type_inference;
+pub(crate) mod yaml;
 
 use std::{
     collections::BTreeMap,
@@ -19,8 +19,8 @@ use schema::{ColumnType, MAX_COLUMNS, PipelineConfig, Rule, Schema};
 use serde::Serialize;
 
 use crate::args::InitArgs;
-use guess::{Guess, guess};
-use observe::Observed;
+use observation::Observed;
+use type_inference::{Guess, guess};
 
 /// What `process init` needs to know.
 #[derive(Debug)]
@@ -119,12 +119,12 @@ pub fn init(config: &InitConfig, progress: &Progress) -> anyhow::Result<Outcome>
     {
         bail!("{}: no column but the target holds numbers or categories to learn from", config.input.display());
     }
-    let text = render::pipeline(&config.input, &config.target, rows, &guesses);
+    let text = yaml::pipeline(&config.input, &config.target, rows, &guesses);
     let parsed =
         PipelineConfig::parse(&text).map_err(|error| anyhow::anyhow!("the configuration does not parse: {error}"))?;
     Schema::check(&parsed.table)?;
     artifact::write_atomically(&config.output, text.as_bytes())?;
-    artifact::write_atomically(&config.model_output, render::model(&config.target, config.output.file_stem()).as_bytes())?;
+    artifact::write_atomically(&config.model_output, yaml::model(&config.target, config.output.file_stem()).as_bytes())?;
     let data = Summary {
         status: if config.force { "replaced" } else { "written" },
         columns: names.len(),

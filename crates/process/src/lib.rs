@@ -4,26 +4,24 @@
 //! disk where there are many. What depends on all rows (duplicates, fences) is decided then, and `clean` writes the rows that stay.
 
 mod args;
-mod balance;
 mod clean;
-mod column_report;
 mod config;
 mod duplicates;
-mod identity;
 mod init;
-mod page;
+mod outliers;
 mod profile;
 mod quarantine;
-mod rows;
+mod report;
+mod row_counts;
+mod row_store;
 mod scan;
+mod split;
 mod stage;
-mod table_report;
-mod trim;
 
 pub use args::Args;
-pub use balance::Balance;
 pub use config::Config;
 pub use init::{InitConfig, init};
+pub use row_counts::Balance;
 pub use stage::run;
 
 use cli::{Outcome, Progress};

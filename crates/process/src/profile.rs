@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 use schema::{ColumnType, MISSING_LEVEL, Quantiles, Schema};
 use serde::Serialize;
 
-use crate::rows::Rows;
+use crate::row_store::Rows;
 
 /// Training rows of which the rank correlation is taken: the first ones.
 const RANKED_ROWS: usize = 5_000;

@@ -7,11 +7,11 @@ use cli::Progress;
 use frame::{Block, CheckedColumn, Rejected, Source, TargetColumn};
 
 use crate::{
-    Config,
+    config::Config,
     duplicates::Duplicates,
-    identity::{Identities, identify},
     quarantine::Quarantine,
-    rows::{Rows, Store},
+    row_store::{Rows, Store},
+    split::{Identities, identify},
 };
 
 /// How many lines without a target are named in the report.

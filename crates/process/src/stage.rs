@@ -9,12 +9,15 @@ use schema::decimals;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Balance, Config,
     clean::{Cleaned, clean},
-    page,
+    config::Config,
     quarantine::{Reasons, most_frequent},
+    report::{
+        page,
+        table::{Findings, Leak, Report},
+    },
+    row_counts::Balance,
     scan::scan,
-    table_report::{Findings, Leak, Report},
 };
 
 const STAGE: &str = "process";

@@ -8,7 +8,7 @@ pub use bars::{Bar, bars, histogram};
 pub use flow::{Flow, balance};
 pub use points::{Guide, Points, points};
 
-use crate::Html;
+use crate::html::Html;
 
 /// Colours, and how lines, bars and texts look.
 pub(crate) const STYLE: &str = include_str!("chart.css");

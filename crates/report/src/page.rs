@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::{Html, chart::STYLE as CHARTS};
+use crate::{chart::STYLE as CHARTS, html::Html};
 
 const STYLE: &str = include_str!("page.css");
 

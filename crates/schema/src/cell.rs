@@ -5,7 +5,12 @@ use std::borrow::Cow;
 use jiff::civil::Date;
 use thiserror::Error;
 
-use crate::{Column, ColumnType, Rule, column::fold, name::unprintable, quoted};
+use crate::{
+    column::{Column, fold},
+    config::pipeline::ColumnType,
+    name::{quoted, unprintable},
+    rule::Rule,
+};
 
 /// Why a cell breaks the schema.
 #[derive(Clone, Debug, Error, PartialEq)]
@@ -148,7 +153,7 @@ impl Column {
                 return Err(Rule::Level);
             }
             let level = tidy(trimmed);
-            return if crate::check_name(&level).is_ok() { Ok(Some(level)) } else { Err(Rule::Printable) };
+            return if crate::name::check_name(&level).is_ok() { Ok(Some(level)) } else { Err(Rule::Printable) };
         }
         if self.is_missing(trimmed) { missing() } else { Ok(Some(Cow::Borrowed(trimmed))) }
     }
@@ -216,7 +221,7 @@ fn missing_value() -> Violation {
 fn unfit_level(level: &str) -> Violation {
     let what = match unprintable(level) {
         Some(character) => format!("holds U+{:04X}, which cannot be printed", u32::from(character)),
-        None => format!("is longer than the {} bytes that a level may have", crate::MAX_NAME_BYTES),
+        None => format!("is longer than the {} bytes that a level may have", crate::name::MAX_NAME_BYTES),
     };
     Violation::new(Rule::Printable, format!("{} {what}", quoted(level)))
 }
@@ -256,7 +261,10 @@ fn tidy(text: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Column, PipelineConfig, Schema};
+    use crate::{
+        column::{Column, Schema},
+        config::pipeline::PipelineConfig,
+    };
 
     fn column(spec: &str) -> Column {
         let text = format!("table:\n  target: price\n  columns:\n    price: {{type: float}}\n    c: {spec}\n");

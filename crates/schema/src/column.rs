@@ -1,10 +1,14 @@
 //! The table's schema after every check.
 
+use crate::config::error::SettingError;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Serialize;
-use thiserror::Error;
 
-use crate::{ColumnSpec, ColumnType, ConfigError, SPLIT_COLUMN, TableSection, check_name};
+use crate::{
+    SPLIT_COLUMN,
+    config::pipeline::{ColumnSpec, ColumnType, TableSection},
+    name::check_name,
+};
 
 /// How many columns a table may have.
 pub const MAX_COLUMNS: usize = 10_000;
@@ -34,33 +38,6 @@ pub struct Schema {
     target: usize,
 }
 
-/// A setting that contradicts another or the table. `path` names the key.
-#[derive(Clone, Debug, Error, PartialEq)]
-#[error("{}: {message}", crate::printable(&path.join(".")))]
-pub struct SettingError {
-    /// The keys that lead to the fault, for example `table`, `columns`, `price`.
-    pub path: Vec<String>,
-    /// What is wrong and what to do.
-    pub message: String,
-}
-
-impl SettingError {
-    /// An error about the key at `path`.
-    pub fn new(path: &[&str], message: impl Into<String>) -> Self {
-        Self { path: path.iter().map(|key| (*key).to_owned()).collect(), message: message.into() }
-    }
-
-    /// The same with the line on which the key stands in `text`, the configuration as written.
-    pub fn locate(&self, text: &str) -> ConfigError {
-        let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
-        ConfigError { line: crate::line_of(text, &path), column: None, message: self.to_string() }
-    }
-
-    fn column(name: &str, message: impl Into<String>) -> Self {
-        Self::new(&["table", "columns", name], message)
-    }
-}
-
 impl Schema {
     /// Checks a table section. The only way to a schema.
     ///
@@ -81,7 +58,10 @@ impl Schema {
         let places: FxHashMap<String, usize> =
             columns.iter().enumerate().map(|(place, column)| (column.name.clone(), place)).collect();
         let target = places.get(&section.target).copied().ok_or_else(|| {
-            SettingError::new(&["table", "target"], format!("{} is not among table.columns", crate::quoted(&section.target)))
+            SettingError::new(
+                &["table", "target"],
+                format!("{} is not among table.columns", crate::name::quoted(&section.target)),
+            )
         })?;
         if !columns[target].spec.kind.is_number() {
             return Err(SettingError::column(&section.target, "the target must be a float or an integer column"));
@@ -195,7 +175,7 @@ pub(crate) fn fold(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::PipelineConfig;
+    use crate::config::pipeline::PipelineConfig;
 
     fn error_of(columns: &str) -> String {
         let text = format!("table:\n  target: price\n  columns:\n    price: {{type: float}}\n{columns}");

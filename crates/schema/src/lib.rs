@@ -6,36 +6,34 @@
 mod cell;
 mod column;
 mod config;
-mod data;
 mod decimals;
-mod lists;
-mod locate;
 mod name;
-mod ordered;
 mod quantiles;
-mod reference;
 mod rule;
-mod sections;
-mod yaml;
+mod table;
 
 pub use cell::{LARGEST_INTEGER, Violation, is_date, iso_date, nearest};
-pub use column::{Column, MAX_COLUMNS, Schema, SettingError};
-pub use config::{ColumnSpec, ColumnType, ConfigError, PipelineConfig, TableSection};
-pub use data::{Categories, MISSING_LEVEL, Table, Values};
-pub use decimals::{decimals, rounded};
-pub use lists::bounded_list;
-pub use locate::line_of;
-pub use name::{MAX_FILE_NAME_BYTES, MAX_NAME_BYTES, check_file_name, check_name, printable, quoted, unprintable};
-pub use ordered::Ordered;
-pub use quantiles::Quantiles;
-pub use reference::render_reference;
-pub use rule::Rule;
-pub use sections::{
-    ChampionSection, CoverageSection, EncodeSection, Encoding, EngineerSection, GateBound, ImputeSection, IqrTrim,
-    LeakageSection, MaxShare, NumberImpute, PackageSection, ProcessSection, QuantileTrim, SplitSection, TrimSection,
-    UnknownCategory,
+pub use column::{Column, MAX_COLUMNS, Schema};
+pub use config::bounded_list::bounded_list;
+pub use config::error::SettingError;
+pub use config::location::line_of;
+pub use config::ordered_map::Ordered;
+pub use config::reference::render_reference;
+pub use config::yaml::{MAX_CONFIG_BYTES, MAX_NESTING, MAX_VALUES, parse_yaml};
+pub use config::{
+    engineer::{EncodeSection, Encoding, EngineerSection, ImputeSection, NumberImpute, UnknownCategory},
+    package::{ChampionSection, CoverageSection, GateBound, LeakageSection, PackageSection},
+    process::{IqrTrim, MaxShare, ProcessSection, QuantileTrim, SplitSection, TrimSection},
 };
-pub use yaml::{MAX_CONFIG_BYTES, MAX_NESTING, MAX_VALUES, parse_yaml};
+pub use config::{
+    error::ConfigError,
+    pipeline::{ColumnSpec, ColumnType, PipelineConfig, TableSection},
+};
+pub use decimals::{decimals, rounded};
+pub use name::{MAX_FILE_NAME_BYTES, MAX_NAME_BYTES, check_file_name, check_name, printable, quoted, unprintable};
+pub use quantiles::Quantiles;
+pub use rule::Rule;
+pub use table::{Categories, MISSING_LEVEL, Table, Values};
 
 /// The column that `process` adds: `train` or `test`.
 pub const SPLIT_COLUMN: &str = "split";

@@ -10,7 +10,7 @@ use std::{
 use arrow_ipc::{Field, Int, Precision, RecordBatch, Type, root_as_message};
 use axum::body::Bytes;
 
-use crate::{budget::LONGEST_MESSAGE, message_memory::MessageMemory};
+use crate::admission::{memory_budget::LONGEST_MESSAGE, message_memory::MessageMemory};
 
 /// Bytes of the head of a message at most.
 const HEAD: usize = 1 << 20;

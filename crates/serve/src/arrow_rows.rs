@@ -16,13 +16,12 @@ use arrow_schema::{ArrowError, DataType, Field, Schema};
 use predictor::Prediction;
 
 use crate::{
+    admission::{message_memory::MessageMemory, work::Work},
     arrow_guard::Guarded,
     csv_rows::{Header, Scored, added, predict, rows_per_block},
     engine::Engine,
     fields::Given,
     json_scan::LONGEST_ROW,
-    message_memory::MessageMemory,
-    work::Work,
 };
 
 /// Bytes of rows that are answered together: fewer rows than otherwise where they are long.

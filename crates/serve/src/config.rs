@@ -6,15 +6,16 @@ use anyhow::{Context, bail, ensure};
 use axum::http::HeaderName;
 
 use crate::{
-    Args,
-    access::Access,
-    address::Proxies,
-    app::Division,
-    args::LogRequests,
-    journal,
-    limits::{Limits, RateLimit},
-    reload::Sources,
+    admission::{
+        address::Proxies,
+        auth::Access,
+        limits::{Limits, RateLimit},
+    },
+    args::{Args, LogRequests},
+    server::reload::Sources,
     source::Source,
+    state::Division,
+    telemetry::prediction_log,
 };
 
 /// Everything that the server needs to know.
@@ -84,7 +85,7 @@ impl Config {
             let keys = args.access.api_keys.as_deref();
             let named = [("--model", champion.bundle()), ("--challenger", challenger.as_ref().and_then(Source::bundle))];
             let read = named.into_iter().chain([("--api-keys", keys)]).filter_map(|(flag, path)| Some((flag, path?)));
-            journal::check_folder(folder, read)?;
+            prediction_log::check_folder(folder, read)?;
         }
         let processors = available_parallelism().map_or(1, usize::from);
         Ok(Self {

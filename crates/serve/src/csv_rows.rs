@@ -13,11 +13,11 @@ use rayon::prelude::*;
 use schema::nearest;
 
 use crate::{
+    admission::work::{Work, rows_per_task, tasks_per_block},
     engine::Engine,
     fault::{Fault, FaultDetail},
     fields::{Field, Fields, Given},
     json_scan::LONGEST_ROW,
-    work::{Work, rows_per_task, tasks_per_block},
 };
 
 /// Rows that are in memory together at most.
@@ -226,7 +226,7 @@ fn write_row(
     let mut text = Vec::with_capacity(24);
     let mut number = |writer: &mut Writer<_>, value: f64| {
         text.clear();
-        crate::predict::push_number(&mut text, value);
+        crate::api::predict::push_number(&mut text, value);
         writer.write_field(&text)
     };
     match told {

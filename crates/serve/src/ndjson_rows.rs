@@ -9,13 +9,13 @@ use rayon::prelude::*;
 use serde_json::json;
 
 use crate::{
+    admission::work::{Work, rows_per_task, tasks_per_block},
+    api::predict::{push_interval, push_number},
     csv_rows::Scored,
     engine::Engine,
     fault::{Fault, FaultDetail},
     json_rows::{Unreadable, read_row},
     json_scan::LONGEST_ROW,
-    predict::{push_interval, push_number},
-    work::{Work, rows_per_task, tasks_per_block},
 };
 
 /// Bytes of lines that are in memory together: one line more is read where there are fewer.

@@ -1,5 +1,14 @@
 //! The server as a whole: models, listeners, signals; up, and down again.
 
+pub(crate) mod connection;
+pub(crate) mod file_limit;
+pub(crate) mod listener;
+pub(crate) mod middleware;
+pub(crate) mod parent_watch;
+pub(crate) mod reload;
+pub(crate) mod routes;
+pub(crate) mod socket;
+
 use std::{net::SocketAddr, sync::atomic::Ordering, time::Duration};
 
 use anyhow::{Context, anyhow};
@@ -15,16 +24,14 @@ use tokio::{
 };
 
 use crate::{
-    Config,
-    app::{App, Parts, STREAMS},
-    descriptors,
-    edge::Door,
-    journal::Journal,
-    listen::{serve, stopped},
-    log::Log,
-    metrics::Metrics,
-    parent::ParentWatch,
-    reload, routes,
+    config::Config,
+    server::{
+        listener::{serve, stopped},
+        middleware::Door,
+        parent_watch::ParentWatch,
+    },
+    state::{App, Parts, STREAMS},
+    telemetry::{log::Log, metrics::Metrics, prediction_log::Journal},
 };
 
 /// How far the threads of batches step back.
@@ -91,9 +98,9 @@ pub fn run(config: Config) -> anyhow::Result<Outcome> {
 
 /// Lets there be as many connections as the limit of open files allows.
 fn fit_connections(mut config: Config, log: &Log) -> Config {
-    let (limit, wanted) = (descriptors::raise(), config.limits.connections);
+    let (limit, wanted) = (file_limit::raise(), config.limits.connections);
     // each batch and each table may have a file for its answer
-    let fitted = descriptors::fit(wanted, config.limits.batches.saturating_mul(STREAMS + 1), limit);
+    let fitted = file_limit::fit(wanted, config.limits.batches.saturating_mul(STREAMS + 1), limit);
     if fitted < wanted {
         let message = "the limit of open files allows fewer connections than --max-connections; raise it (ulimit -n)";
         log.warn(message, json!({"max_connections": wanted, "fitted": fitted, "open_files": limit}));
@@ -109,7 +116,7 @@ fn blocking_threads(batches: usize) -> usize {
 
 async fn listen(
     config: Config,
-    models: crate::app::Models,
+    models: crate::state::Models,
     journal: Option<Journal>,
     metrics: Metrics,
     log: Log,

@@ -2,18 +2,19 @@
 //!
 //! Every call may be made again after a fault: what would be made twice is looked for first, by tags that carry the ids which the
 //! program chose. So a run that was cut off anywhere is completed by recording it once more, here or in
-//! [`sync`](crate::sync()).
+//! [`sync`](crate::sync::sync()).
 
-mod answer;
-mod answers;
-mod api;
-mod artifacts;
-mod connection;
-mod deliver;
-mod list;
-mod registry;
-mod retry;
-mod settings;
+pub(crate) mod api;
+pub(crate) mod artifacts;
+pub(crate) mod connection;
+pub(crate) mod error;
+pub(crate) mod http_config;
+pub(crate) mod list;
+pub(crate) mod registry;
+pub(crate) mod responses;
+pub(crate) mod retry;
+pub(crate) mod upload;
+
 #[cfg(test)]
 mod tests;
 
@@ -23,11 +24,15 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-pub use settings::{HttpSettings, Login, Variables};
+pub use http_config::{HttpSettings, Login, Variables};
 
 use crate::{
-    Metric, Place, RESUMED_TAG, RUN_TAG, Run, RunFile, RunStore, Status, TrackingError,
-    alive::{Alive, KILLED},
+    entities::{
+        run::{Metric, RESUMED_TAG, RUN_TAG, Run, Status},
+        store::{Place, RunFile, RunStore},
+    },
+    error::TrackingError,
+    tracker::run_lock::{Alive, KILLED},
 };
 use connection::Connection;
 pub use connection::{choose_cryptography, loopback_client};
@@ -115,7 +120,7 @@ impl RestStore {
         let request = api::create_run(experiment, run, &tags);
         let mut find = || {
             let found = api::runs_with_tag(&self.connection, experiment, RUN_TAG, &run.run_id)?;
-            Ok(found.into_iter().next().map(|run| answers::RunAnswer { run }))
+            Ok(found.into_iter().next().map(|run| responses::RunAnswer { run }))
         };
         let (made, doubtful) = self.connection.create(&request, &mut find)?;
         Ok(Begun { doubtful, ..Begun::of(run, made.run, true) })
@@ -128,7 +133,7 @@ impl RestStore {
             return Err(TrackingError::DeletedRun { store: self.connection.base().to_owned(), run: run.run_id.clone() });
         }
         self.connection.tell(&api::update_run(&found.info.run_id, Status::Running, None))?;
-        api::log_batch(&self.connection, &found.info.run_id, &[], &deliver::tags_to_send(run), &[], &BTreeMap::new())?;
+        api::log_batch(&self.connection, &found.info.run_id, &[], &upload::tags_to_send(run), &[], &BTreeMap::new())?;
         Ok(Begun::of(run, found, true))
     }
 
@@ -139,7 +144,7 @@ impl RestStore {
         }
         let experiment = api::experiment(&self.connection, &run.experiment)?;
         let found = api::runs_with_tag(&self.connection, &experiment, RUN_TAG, &run.run_id)?;
-        match deliver::best(found) {
+        match upload::best(found) {
             Some(found) => Ok(Begun::of(run, found, false)),
             None => self.create_run(&experiment, run),
         }
@@ -151,7 +156,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Begun {
-    fn of(run: &Run, found: answers::RemoteRun, fresh: bool) -> Self {
+    fn of(run: &Run, found: responses::RemoteRun, fresh: bool) -> Self {
         Self {
             client_id: run.run_id.clone(),
             experiment_id: found.info.experiment_id,

@@ -10,8 +10,14 @@ use artifact::lock_to_write;
 use serde::Serialize;
 
 use crate::{
-    EmbeddedStore, MODEL_TAG, ModelVersion, Move, PARENT_TAG, Registry, RestStore, RunStore, Status, TrackingError,
-    entity::UNSETTLED_TAG, registry::history,
+    entities::{
+        registry::{ModelVersion, Move, Registry, history},
+        run::{MODEL_TAG, PARENT_TAG, Status, UNSETTLED_TAG},
+        store::RunStore,
+    },
+    error::TrackingError,
+    rest::RestStore,
+    sqlite::EmbeddedStore,
 };
 
 /// What was done.

@@ -3,6 +3,10 @@
 //! A server that fails is done without for the rest of the run: the run goes, whole, to the file beside the working directory, and if
 //! that cannot be written either, to the spool. Beginning a run and looking at the machine happen while the training works.
 
+pub(crate) mod run_lock;
+pub(crate) mod spool;
+pub(crate) mod system_metrics;
+
 use std::{
     path::PathBuf,
     sync::{
@@ -14,8 +18,19 @@ use std::{
 };
 
 use crate::{
-    EmbeddedStore, HttpSettings, Location, Metric, Place, Registry, RestStore, Run, RunFile, RunStore, Spool, TrackingError,
-    Variables, entity::UNSETTLED_TAG, system::Sampler,
+    entities::{
+        location::Location,
+        registry::Registry,
+        run::{Metric, Run, UNSETTLED_TAG},
+        store::{Place, RunFile, RunStore},
+    },
+    error::TrackingError,
+    rest::{
+        RestStore,
+        http_config::{HttpSettings, Variables},
+    },
+    sqlite::EmbeddedStore,
+    tracker::{spool::Spool, system_metrics::Sampler},
 };
 
 /// After so many samples of the machine the pause between them doubles.

@@ -11,9 +11,9 @@ use serde_json::Value;
 use tracking::Tracking;
 
 use crate::{
-    Args,
+    args::Args,
     run_paths::{self, TrainedFiles},
-    tracked,
+    tracking::session,
 };
 
 /// Everything `train` needs to know.
@@ -68,7 +68,7 @@ impl Config {
             bail!("--config, --data and --models-dir are required")
         };
         Format::of(data)?;
-        let (tracking, tracking_warning) = tracked::tracking(&args.tracking, models_dir)?;
+        let (tracking, tracking_warning) = session::tracking(&args.tracking, models_dir)?;
         let paths = run_paths::of_training(data, models_dir, &tracking, &args.tracking).input("--config", path);
         args.import.iter().fold(paths, |paths, file| paths.input("--import", file)).check()?;
         let text = cli::read_text(path, "--config")?;
@@ -113,10 +113,10 @@ impl Config {
         }
 
         warnings.extend(tracking_warning);
-        let (resumed, warning) = tracked::resumed();
+        let (resumed, warning) = session::resumed();
         warnings.extend(warning);
         if let Some(parent) = &args.parent_run {
-            ensure!(tracked::is_run_id(parent), "--parent-run {parent}: is not the id of a run; `train runs` lists them");
+            ensure!(session::is_run_id(parent), "--parent-run {parent}: is not the id of a run; `train runs` lists them");
         }
         let settings = Digest::of_json(&Settings {
             algorithm: algorithm.name(),

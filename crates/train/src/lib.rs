@@ -3,39 +3,27 @@
 //! [`predict`] applies a model to a raw table, through the same preprocessor and the same code as the rows it was measured on.
 
 mod args;
-mod calibration;
+mod commands;
 mod config;
-mod coverage;
-mod data;
-mod experiment;
-mod given;
-mod lineage;
-mod logged_model;
-mod page;
-mod plots;
-mod predict;
-mod promote;
-mod record;
-mod registered;
-mod relocate;
-mod rollback;
+mod fitting;
+mod inputs;
+mod report;
 mod run_paths;
-mod runs;
 mod search;
 mod stage;
-mod stopped_training;
-mod sync;
-mod told;
-mod tracked;
-mod versions;
+mod tracking;
 
 pub use args::Args;
+pub use commands::predict::{PredictConfig, predict};
 pub use config::Config;
-pub use predict::{PredictConfig, predict};
 pub use stage::run;
 
-use args::Command;
 use cli::{Outcome, Progress};
+
+use crate::{
+    args::Command,
+    commands::{promote, relocate, rollback, runs, sync, versions},
+};
 
 /// The program after its arguments are parsed.
 ///

@@ -6,7 +6,7 @@ use artifact::{Mark, OutputKind, RunPaths};
 use model::MODEL;
 use tracking::{EmbeddedStore, Location, Spool, Tracking};
 
-use crate::{args::TrackingArgs, stopped_training::note_path};
+use crate::{args::TrackingArgs, tracking::stopped_training::note_path};
 
 /// The files that a training writes into `<models>/trained`.
 #[derive(Clone, Debug)]

@@ -1,13 +1,13 @@
 //! `train search`: tries many models on training rows, writes the configuration of the best, and trains that; the test rows are scored
 //! once, at the end.
 
-mod course;
-mod leaderboard;
-mod ledger;
-mod record;
-mod rounds;
-mod stopped_search;
-mod winner;
+pub(crate) mod leaderboard;
+pub(crate) mod objective;
+pub(crate) mod parent_run;
+pub(crate) mod selection;
+pub(crate) mod stopped_search;
+pub(crate) mod successive_halving;
+pub(crate) mod trial_store;
 
 use std::{
     fmt,
@@ -25,20 +25,23 @@ use serde::Serialize;
 use serde_json::json;
 use tracking::{Content, Run, RunFile, Tracker};
 
-use self::{
-    course::{Course, TOP},
-    ledger::Recorder,
-    record::{parent_record, with_result},
-    rounds::{Entry, Rounds},
+use crate::search::{
+    objective::{Course, TOP},
+    parent_run::{parent_record, with_result},
+    selection::Winner,
     stopped_search::{SearchNote, note_path},
-    winner::Winner,
+    successive_halving::{Entry, Rounds},
+    trial_store::Recorder,
 };
 use crate::{
-    Args, Config,
-    args::SearchArgs,
-    data::{Wanted, read_wanted},
-    given, run_paths, stage,
-    tracked::{speaker, tracking},
+    args::{Args, SearchArgs},
+    config::Config,
+    inputs::{
+        engineer_outputs,
+        featured_table::{Wanted, read_wanted},
+    },
+    run_paths, stage,
+    tracking::session::{speaker, tracking},
 };
 
 /// The share of the time in which trials are drawn; the rest is for fewer features and the blend.
@@ -143,7 +146,7 @@ pub(crate) fn search(args: &SearchArgs, progress: &Progress) -> anyhow::Result<O
         "halving": section.halving, "data": data.digest.hex()});
     let id: String = Digest::of_json(&what).hex().chars().take(DIGITS).collect();
     let experiment = cli::variable("MLFLOW_EXPERIMENT_NAME").unwrap_or_else(|| section.name.clone());
-    let known = ledger::known(&tracking, &experiment, &id, progress);
+    let known = trial_store::known(&tracking, &experiment, &id, progress);
 
     let shard = args.shard.unwrap_or(Shard::WHOLE);
     let mut parent = parent_record(&section, &experiment, &id, shard, &clock);
@@ -248,7 +251,7 @@ impl Session<'_> {
     /// Chooses the winner and writes its configuration and the leaderboard.
     fn choose(&mut self, board: Vec<Entry>) -> anyhow::Result<Chosen> {
         let section = self.section;
-        let winner = winner::choose(&mut self.course, &board, section.eliminate, section.blend)?;
+        let winner = selection::choose(&mut self.course, &board, section.eliminate, section.blend)?;
         let config = header(section, &self.course, &board, &winner, self.id)
             + &winner.render(&section.name, self.target, section.folds, section.seed)?;
         let config_file = write_atomically(&self.args.output, config.as_bytes())?;
@@ -330,8 +333,8 @@ fn warn_of(faults: &[String], progress: &Progress) {
 /// Reads the training rows; the test rows are not kept.
 fn ground(args: &SearchArgs, section: &SearchSection, deadline: Instant, progress: &Progress) -> anyhow::Result<Ground> {
     let _locks = lock_to_read(&args.data, &|folder| progress.waiting(folder));
-    let (_, data, preprocessor) = given::given(&args.data)?;
-    let preprocessor = given::open(&preprocessor)?;
+    let (_, data, preprocessor) = engineer_outputs::given(&args.data)?;
+    let preprocessor = engineer_outputs::open(&preprocessor)?;
     let target = preprocessor.schema().target().name.clone();
     ensure!(
         section.target_variable.as_ref().is_none_or(|named| *named == target),

@@ -14,18 +14,22 @@ use model::{MODEL, Model, ModelFile, figure, label};
 use serde::Serialize;
 
 use crate::{
-    Config,
-    data::{Dataset, read},
-    experiment::{Findings, experiment},
-    given,
-    lineage::Lineage,
-    logged_model::{self, Made},
-    page, plots,
-    record::{Inputs, RunFiles, finished, opening},
-    registered,
-    stopped_training::{self, StoppedTraining},
-    told::told,
-    tracked::{Found, TrackedRun, catch_up},
+    config::Config,
+    fitting::experiment::{Findings, experiment},
+    inputs::{
+        engineer_outputs,
+        featured_table::{Dataset, read},
+        lineage::Lineage,
+    },
+    report::{page, plots},
+    tracking::{
+        logged_model::{self, Made},
+        mlflow_run::told,
+        registry,
+        run_record::{Inputs, RunFiles, finished, opening},
+        session::{Found, TrackedRun, catch_up},
+        stopped_training::{self, StoppedTraining},
+    },
 };
 
 const STAGE: &str = "train";
@@ -61,17 +65,17 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     let stopped = stopped_training::finish(config, progress)?;
     let is_finished = matches!(stopped, StoppedTraining::Finished);
     let reading = lock_to_read(&config.data, &|folder| progress.waiting(folder));
-    let (engineer, data, preprocessor) = given::given(&config.data)?;
-    let reference = given::reference(&engineer)?;
+    let (engineer, data, preprocessor) = engineer_outputs::given(&config.data)?;
+    let reference = engineer_outputs::reference(&engineer)?;
     if (!config.force || is_finished)
         && let Some(record) = unchanged(config, &[data.clone(), preprocessor.clone(), reference.0.clone()])?
-        && !(config.register && registered::version_of(config, &record)?.is_none())
+        && !(config.register && registry::version_of(config, &record)?.is_none())
     {
         catch_up(config, progress)?;
         let status = if is_finished { "done" } else { "unchanged" };
         return Ok(summarise(config, status, &record, &Found::of(&record)));
     }
-    let checked = given::open(&preprocessor)?;
+    let checked = engineer_outputs::open(&preprocessor)?;
     let target = &checked.schema().target().name;
     ensure!(
         config.section.target_variable.as_ref().is_none_or(|named| named == target),
@@ -146,7 +150,7 @@ fn fit_and_write(
         name: config.section.name.clone(),
         algorithm: config.algorithm.name().into(),
         target: target.clone(),
-        target_transform: config.section.target_transform.after(&config.parameters),
+        target_transform: config.parameters.remaining_transform(config.section.target_transform),
         features: dataset.features.clone(),
         preprocessor: preprocessor.digest.hex().to_owned(),
         schema: schema.clone(),

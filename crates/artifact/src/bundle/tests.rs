@@ -10,7 +10,13 @@ use std::{
 use flate2::{Compression, write::GzEncoder};
 use tempfile::TempDir;
 
-use crate::{BUNDLE_MANIFEST, BundleFiles, BundleManifest, read_bundle, write_bundle_archive, write_bundle_folder};
+use crate::{
+    bundle::read_bundle,
+    bundle_archive::write_bundle_archive,
+    bundle_folder::write_bundle_folder,
+    bundle_limits::{BUNDLE_MANIFEST, BundleFiles},
+    bundle_manifest::BundleManifest,
+};
 
 /// The files of a bundle with a model of these bytes.
 fn files(model: Vec<u8>) -> BundleFiles {

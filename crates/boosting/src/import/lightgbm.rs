@@ -11,8 +11,11 @@ use std::{
 
 use serde_json::Value;
 
-use super::{CategoryCodes, Imported, Read, add_tree, check_width};
-use crate::{Rule, Sum, Trees};
+use crate::import::{CategoryCodes, Imported, Read, add_tree, check_width};
+use crate::tree::{
+    ensemble::{Rule, Trees},
+    traversal::Sum,
+};
 
 type Block<'a> = HashMap<&'a str, &'a str>;
 
@@ -71,7 +74,7 @@ fn categories(header: &Block, end: &str, names: &[String]) -> Result<BTreeMap<us
         let seen = info
             .split(':')
             .filter(|code| *code != "-1")
-            .map(|code| code.parse().ok().filter(|code| *code <= crate::MAX_CODE));
+            .map(|code| code.parse().ok().filter(|code| *code <= crate::tree::ensemble::MAX_CODE));
         let seen: Option<Vec<u32>> = seen.collect();
         let mut seen =
             seen.ok_or_else(|| format!("feature_infos: the codes of feature \"{}\" cannot be read", names[feature]))?;
@@ -235,7 +238,7 @@ impl Sets {
             .zip((0_u32..).step_by(32))
             .flat_map(|(word, first)| (0..32).filter(move |bit| word >> bit & 1 == 1).map(move |bit| first + bit));
         let codes: Vec<u32> = codes.collect();
-        if codes.last().is_some_and(|code| *code > crate::MAX_CODE) {
+        if codes.last().is_some_and(|code| *code > crate::tree::ensemble::MAX_CODE) {
             Err("a category's code is too large".into())
         } else {
             Ok(codes)

@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
 
-use super::{CategoryCodes, Imported, Read, add_tree, check_width};
-use crate::{Rule, Sum, Trees};
+use crate::import::{CategoryCodes, Imported, Read, add_tree, check_width};
+use crate::tree::{
+    ensemble::{Rule, Trees},
+    traversal::Sum,
+};
 
 pub(super) fn parse(text: &str) -> Result<Imported, String> {
     let file: Value = serde_json::from_str(text).map_err(|error| format!("is not JSON: {error}"))?;
@@ -83,7 +86,9 @@ fn codes(cats: &Value) -> Result<Vec<Vec<u32>>, String> {
     let mut all = Vec::new();
     for (feature, encoded) in cats["enc"].as_array().into_iter().flatten().enumerate() {
         let values = encoded["values"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let code = |value: &Value| value.as_u64().filter(|code| *code <= u64::from(crate::MAX_CODE)).map(|code| code as u32);
+        let code = |value: &Value| {
+            value.as_u64().filter(|code| *code <= u64::from(crate::tree::ensemble::MAX_CODE)).map(|code| code as u32)
+        };
         let named = encoded["offsets"].as_array().is_some_and(|offsets| !offsets.is_empty());
         let known: Option<Vec<u32>> = values.iter().map(code).collect();
         match known {
@@ -183,7 +188,7 @@ fn sets(tree: &Value) -> Result<HashMap<usize, Vec<u32>>, String> {
         let inside = all.get(start..start.checked_add(size)?)?;
         let codes: Option<Vec<u32>> = inside
             .iter()
-            .map(|code| (*code >= 0.0 && *code <= f64::from(crate::MAX_CODE)).then_some(*code as u32))
+            .map(|code| (*code >= 0.0 && *code <= f64::from(crate::tree::ensemble::MAX_CODE)).then_some(*code as u32))
             .collect();
         Some((*owner as usize, codes?))
     };

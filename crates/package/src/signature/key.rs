@@ -10,7 +10,7 @@ use ring::{
     signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey},
 };
 
-use super::cosign_key;
+use crate::signature::cosign_key;
 
 /// How the SubjectPublicKeyInfo of a P-256 key begins, up to the 65 bytes of the point (RFC 5480).
 const SPKI_P256: [u8; 26] = [

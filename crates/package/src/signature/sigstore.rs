@@ -8,7 +8,7 @@ use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::key::{PrivateKey, PublicKey};
+use crate::signature::key::{PrivateKey, PublicKey};
 
 /// The media type of a bundle.
 pub(crate) const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";

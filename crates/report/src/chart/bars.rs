@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
-use super::{short, svg};
+use crate::chart::{short, svg};
 use crate::{
-    Html, count,
+    html::Html,
+    number::count,
     scale::{Scale, extent, place},
 };
 

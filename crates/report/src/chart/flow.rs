@@ -2,8 +2,12 @@
 
 use std::fmt::Write;
 
-use super::svg;
-use crate::{Html, count, percent, scale::place};
+use crate::chart::svg;
+use crate::{
+    html::Html,
+    number::{count, percent},
+    scale::place,
+};
 
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 200.0;

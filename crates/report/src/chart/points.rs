@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use super::svg;
+use crate::chart::svg;
 use crate::{
-    Html,
+    html::Html,
     scale::{Scale, extent, label, place},
 };
 

@@ -6,11 +6,14 @@ use reqwest::Method;
 use serde::{Serialize, Serializer};
 use serde_json::json;
 
-use super::{
-    answers::{Experiment, ExperimentAnswer, ModelOutput, Page, RemoteModel, RemoteRun, RunAnswer, pairs},
+use crate::rest::{
     connection::{Connection, Request},
+    responses::{Experiment, ExperimentAnswer, ModelOutput, Page, RemoteModel, RemoteRun, RunAnswer, pairs},
 };
-use crate::{Dataset, LoggedModel, Metric, Run, Status, TrackingError};
+use crate::{
+    entities::run::{Dataset, LoggedModel, Metric, Run, Status},
+    error::TrackingError,
+};
 
 /// A metric as it is sent. JSON has no NaN: MLflow takes its name.
 #[derive(Serialize)]

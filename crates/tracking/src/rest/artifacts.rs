@@ -7,8 +7,11 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::connection::{Body, Connection, Request};
-use crate::{Content, RunFile, TrackingError, store::largest};
+use crate::rest::connection::{Body, Connection, Request};
+use crate::{
+    entities::store::{Content, RunFile, largest},
+    error::TrackingError,
+};
 
 /// What needs no encoding in a path.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -226,7 +229,8 @@ mod tests {
 
     #[test]
     fn a_folder_of_another_machine_is_named_with_what_to_do() {
-        let connection = Connection::new("http://mlflow.example:5000", &crate::HttpSettings::default()).unwrap();
+        let connection =
+            Connection::new("http://mlflow.example:5000", &crate::rest::http_config::HttpSettings::default()).unwrap();
         let file = RunFile::of_model("m-1", "model.bin", Content::Bytes(b"model".to_vec()));
         let folder = tempfile::tempdir().unwrap();
         for root in ["/srv/mlruns/1/models/m-1/artifacts".to_owned(), format!("file://{}/a", folder.path().display())] {
@@ -242,7 +246,8 @@ mod tests {
             );
         }
         // this machine's own server
-        let connection = Connection::new("http://127.0.0.1:5000", &crate::HttpSettings::default()).unwrap();
+        let connection =
+            Connection::new("http://127.0.0.1:5000", &crate::rest::http_config::HttpSettings::default()).unwrap();
         let root = folder.path().join("1/models/m-1/artifacts");
         upload(&connection, Holder::Model("m-1"), &root.to_string_lossy(), &[&file]).unwrap();
         assert_eq!(std::fs::read(root.join("model.bin")).unwrap(), b"model");

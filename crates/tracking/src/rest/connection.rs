@@ -17,12 +17,12 @@ use reqwest::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{
-    HttpSettings, Login,
-    answer::{self, Refusal},
+use crate::error::TrackingError;
+use crate::rest::{
+    error::{self, Refusal},
+    http_config::{HttpSettings, Login},
     retry,
 };
-use crate::TrackingError;
 
 /// A server that was never reached is given up sooner than one that answered before: the run is kept elsewhere.
 const RETRIES_AT_FIRST: u32 = 2;
@@ -258,7 +258,7 @@ impl Connection {
         });
         let text = response.text().unwrap_or_default();
         let refusal = Refusal { base: &self.base, what: request.what, status, login: &self.settings.login, text: &text };
-        let (error, hopeless) = answer::explain(&refusal, wait);
+        let (error, hopeless) = error::explain(&refusal, wait);
         Err(Failure {
             error: Box::new(error),
             transient: retry::is_transient(status) && !hopeless,
@@ -274,7 +274,7 @@ impl Connection {
         let mut limited = std::io::Read::take(response, LONGEST_ANSWER);
         std::io::Read::read_to_end(&mut limited, &mut bytes).map_err(|error| self.broken_off(request, &error))?;
         serde_json::from_slice(&bytes)
-            .map_err(|error| Failure::last(answer::not_mlflow(&self.base, request.what, &bytes, &error)))
+            .map_err(|error| Failure::last(error::not_mlflow(&self.base, request.what, &bytes, &error)))
     }
 
     fn broken_off(&self, request: &Request, error: &std::io::Error) -> Failure {
@@ -294,15 +294,15 @@ impl Connection {
     /// Nobody answered, or not to the end.
     fn failure(&self, request: &Request, error: &reqwest::Error) -> Failure {
         let unreached = error.is_connect();
-        let chain = answer::chain(error);
+        let chain = error::chain(error);
         // whoever is reached and cannot be trusted will not be at the next attempt
         let distrusted = unreached && chain.contains("certificate");
         let (server, what) = (self.base.clone(), request.what);
         let error_said = if distrusted {
-            let reason = answer::distrusted(&chain);
+            let reason = error::distrusted(&chain);
             TrackingError::Refused { server, what, reason, code: None, status: 0 }
         } else {
-            TrackingError::Unreachable { server, what, cause: answer::cause(error, self.settings.timeout) }
+            TrackingError::Unreachable { server, what, cause: error::cause(error, self.settings.timeout) }
         };
         Failure {
             error: Box::new(error_said),
@@ -340,7 +340,7 @@ fn client(settings: &HttpSettings) -> Result<Client, TrackingError> {
         let name = name.to_owned();
         move |error: reqwest::Error| TrackingError::Variable {
             name,
-            reason: format!("cannot be used: {}", answer::chain(&error)),
+            reason: format!("cannot be used: {}", error::chain(&error)),
         }
     };
     let read = |name: &str, path: &Path| {

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::{
-    RestStore,
-    answers::{NamedExperiment, RemoteRun},
-    api,
+use crate::rest::{
+    RestStore, api,
+    responses::{NamedExperiment, RemoteRun},
 };
-use crate::{ListedRun, TrackingError};
+use crate::{entities::run::ListedRun, error::TrackingError};
 
 impl RestStore {
     /// The latest `limit` runs that are not in the trash, the newest first; of one experiment if it is named.

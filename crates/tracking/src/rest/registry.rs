@@ -5,15 +5,20 @@ use std::path::Path;
 use reqwest::Method;
 use serde_json::json;
 
-use super::{
+use crate::rest::{
     Begun, RestStore,
-    answers::{Page, RegisteredAnswer, RemoteVersion, VersionAnswer, pairs, texts},
     artifacts::{self, Holder},
     connection::{Connection, Request},
+    responses::{Page, RegisteredAnswer, RemoteVersion, VersionAnswer, pairs, texts},
 };
 use crate::{
-    MODEL_TAG, ModelVersion, Move, Owner, RegisteredModel, Registration, Registry, Run, RunFile, TrackingError, mlmodel,
-    registry::{logged_model_of, move_alias},
+    entities::{
+        mlmodel,
+        registry::{ModelVersion, Move, RegisteredModel, Registry, logged_model_of, move_alias},
+        run::{MODEL_TAG, Registration, Run},
+        store::{Owner, RunFile},
+    },
+    error::TrackingError,
 };
 
 /// Where a model's files lie among the run's when another server registers it: that one can only name runs.
@@ -79,14 +84,18 @@ impl RestStore {
     /// Moves an alias if that was not done before, and nobody has moved it since.
     pub(crate) fn move_once(&self, name: &str, alias: &str, moved: &Move) -> Result<bool, TrackingError> {
         let Some(model) = self.model(name)? else { return Ok(false) };
-        let history = crate::registry::history(&model, alias);
+        let history = crate::entities::registry::history(&model, alias);
         if history.iter().any(|known| known.at == moved.at) {
             return Ok(false);
         }
         let from = moved.from.clone().or_else(|| model.aliases.get(alias).cloned());
         let moved = Move { from: from.filter(|from| *from != moved.version), ..moved.clone() };
         if history.last().is_some_and(|last| last.at > moved.at) {
-            self.tag_model(name, &crate::registry::history_key(alias, moved.at), &crate::registry::history_value(&moved))?;
+            self.tag_model(
+                name,
+                &crate::entities::registry::history_key(alias, moved.at),
+                &crate::entities::registry::history_value(&moved),
+            )?;
         } else {
             move_alias(self, name, alias, &moved)?;
         }

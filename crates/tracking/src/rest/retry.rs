@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::HttpSettings;
+use crate::rest::http_config::HttpSettings;
 
 /// No pause is longer.
 const LONGEST_PAUSE: f64 = 120.0;

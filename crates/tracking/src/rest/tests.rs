@@ -11,13 +11,19 @@ use std::{
 use artifact::{RunIdentity, RunRecord};
 use serde_json::{Value, json};
 
-use super::{
-    HttpSettings, Login, RestStore,
-    answers::Experiment,
-    api,
+use crate::rest::{
+    RestStore, api,
     connection::{Connection, Request},
+    http_config::{HttpSettings, Login},
+    responses::Experiment,
 };
-use crate::{Metric, Run, RunStore, TrackingError};
+use crate::{
+    entities::{
+        run::{Metric, Run},
+        store::RunStore,
+    },
+    error::TrackingError,
+};
 
 /// A request as it came: head and body.
 type Seen = (String, String);

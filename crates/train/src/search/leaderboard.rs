@@ -3,10 +3,10 @@
 use model::{SearchSection, figure, label};
 use report::{Bar, Guide, Html, Page, Points, Table};
 
-use super::{
-    course::{Course, TOP},
-    rounds::Entry,
-    winner::Winner,
+use crate::search::{
+    objective::{Course, TOP},
+    selection::Winner,
+    successive_halving::Entry,
 };
 
 /// Trials that are listed.

@@ -1,0 +1,3 @@
+//! The bundle: what is assembled, and the lineage of its inputs.
+
+pub(crate) mod lineage;

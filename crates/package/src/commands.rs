@@ -1,0 +1,3 @@
+//! The subcommands beside the stage.
+
+pub(crate) mod verify;

@@ -1,0 +1,214 @@
+//! A layout to a registry, byte for byte, so that its digest stays.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use oci_client::{
+    Client, Reference, RegistryOperation,
+    client::{ClientConfig, ClientProtocol},
+    secrets::RegistryAuth,
+};
+use oci_spec::image::{Descriptor, ImageManifest, MediaType};
+use serde_json::json;
+use tracking::choose_cryptography;
+
+use crate::image::layout::Layout;
+
+const TYPES: [&str; 2] = ["application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.index.v1+json"];
+/// Who logs in.
+const USER: &str = "REGISTRY_USER";
+const PASSWORD: &str = "REGISTRY_PASSWORD";
+
+/// A repository in a registry that one has logged in to.
+pub(crate) struct Repository {
+    client: Client,
+    image: Reference,
+}
+
+/// Understands `REGISTRY/NAME:TAG`.
+///
+/// # Errors
+/// If it is something else.
+pub(crate) fn parse(text: &str) -> anyhow::Result<Reference> {
+    let reference: Reference = text.parse().with_context(|| format!("{text}: write REGISTRY/NAME:TAG"))?;
+    ensure!(reference.digest().is_none(), "{text}: a digest comes of the image; write REGISTRY/NAME:TAG");
+    Ok(reference)
+}
+
+impl Repository {
+    /// Logs in.
+    ///
+    /// # Errors
+    /// If the registry cannot be reached, or does not let one in.
+    pub(crate) async fn open(image: Reference) -> anyhow::Result<Self> {
+        choose_cryptography();
+        let registry = image.resolve_registry().to_owned();
+        let plain = is_loopback(&registry).then(|| registry.clone());
+        let config = ClientConfig {
+            protocol: ClientProtocol::HttpsExcept(plain.into_iter().collect()),
+            connect_timeout: Some(Duration::from_secs(10)),
+            read_timeout: Some(Duration::from_mins(2)),
+            user_agent: concat!("house-price-predictor/", env!("CARGO_PKG_VERSION")),
+            ..ClientConfig::default()
+        };
+        let client = Client::try_from(config).context("a client of registries cannot be made")?;
+        // later requests would go on without a login that failed
+        let login = client.auth(&image, &credentials(&registry), RegistryOperation::Push).await;
+        login.with_context(|| format!("{image}: cannot log in to {registry}"))?;
+        Ok(Self { client, image })
+    }
+
+    /// Pushes a manifest, and all that it names, under the tag that was asked for; what is there is not sent again.
+    ///
+    /// # Errors
+    /// If something is not taken, or another content is there afterwards.
+    pub(crate) async fn push_image(&self, layout: &Layout) -> anyhow::Result<()> {
+        let image = layout.image()?;
+        for (descriptor, manifest) in layout.manifests()? {
+            for blob in std::iter::once(manifest.config()).chain(manifest.layers()) {
+                self.push_blob(layout, blob).await?;
+            }
+            if descriptor.digest() != image.digest() {
+                let at = self.image.clone_with_digest(descriptor.digest().to_string());
+                self.push_manifest(&at, &descriptor, layout.blob(&descriptor)?).await?;
+            }
+        }
+        self.push_manifest(&self.image, image, layout.blob(image)?).await
+    }
+
+    /// Pushes a signature under the tag where it is looked for.
+    ///
+    /// # Errors
+    /// If something is not taken.
+    pub(crate) async fn push_signature(&self, layout: &Layout, manifest: &Descriptor, tag: &str) -> anyhow::Result<()> {
+        let bytes = self.push_parts(layout, manifest).await?;
+        self.push_manifest(&self.tagged(tag), manifest, bytes).await
+    }
+
+    /// Pushes an artifact that refers to the image. A registry that does not list what refers to an image (it came with version 1.1 of the
+    /// distribution specification) gets the list under a tag, as the specification has it.
+    ///
+    /// # Errors
+    /// If something is not taken.
+    pub(crate) async fn push_referrer(&self, layout: &Layout, manifest: &Descriptor) -> anyhow::Result<()> {
+        let image = layout.image()?;
+        let found = ImageManifest::from_reader(layout.document(manifest)?)?;
+        if found.subject().as_ref().is_none_or(|subject| subject.digest() != image.digest()) {
+            // another image of the layout
+            return Ok(());
+        }
+        let bytes = self.push_parts(layout, manifest).await?;
+        let at = self.image.clone_with_digest(manifest.digest().to_string());
+        self.push_manifest(&at, manifest, bytes).await?;
+        let subject = self.image.clone_with_digest(image.digest().to_string());
+        let listed = self.client.pull_referrers(&subject, None).await;
+        let listed = listed.with_context(|| format!("{subject}: what refers to it cannot be listed"))?;
+        if listed.manifests.iter().any(|entry| entry.digest == manifest.digest().to_string()) {
+            return Ok(());
+        }
+        let mut entries = listed.manifests.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;
+        let mut entry = manifest.clone();
+        entry.set_annotations(None);
+        entries.push(serde_json::to_value(entry)?);
+        let index = json!({"schemaVersion": 2, "mediaType": MediaType::ImageIndex, "manifests": entries});
+        let mut list = Layout::default();
+        let index = list.put_json(MediaType::ImageIndex, &index)?;
+        let tag = format!("sha256-{}", image.digest().digest());
+        self.push_manifest(&self.tagged(&tag), &index, list.blob(&index)?).await
+    }
+
+    /// Pushes what a manifest names; returns its bytes.
+    async fn push_parts<'a>(&self, layout: &'a Layout, manifest: &Descriptor) -> anyhow::Result<&'a [u8]> {
+        let bytes = layout.document(manifest)?;
+        let found = ImageManifest::from_reader(bytes)?;
+        for blob in std::iter::once(found.config()).chain(found.layers()) {
+            self.push_blob(layout, blob).await?;
+        }
+        Ok(bytes)
+    }
+
+    fn tagged(&self, tag: &str) -> Reference {
+        Reference::with_tag(self.image.registry().into(), self.image.repository().into(), tag.to_owned())
+    }
+
+    async fn push_blob(&self, layout: &Layout, blob: &Descriptor) -> anyhow::Result<()> {
+        let digest = blob.digest().to_string();
+        let fault = || format!("{}: blob {digest}", self.image);
+        if !self.client.blob_exists(&self.image, &digest).await.with_context(fault)? {
+            let bytes = bytes::Bytes::copy_from_slice(layout.blob(blob)?);
+            self.client.push_blob(&self.image, bytes, &digest).await.with_context(fault)?;
+        }
+        Ok(())
+    }
+
+    async fn push_manifest(&self, at: &Reference, manifest: &Descriptor, bytes: &[u8]) -> anyhow::Result<()> {
+        let fault = || format!("pushing {at}");
+        let media_type = manifest.media_type().to_string().parse().context("a media type")?;
+        self.client.push_manifest_raw(at, bytes.to_vec(), media_type).await.with_context(fault)?;
+        // the login is that of the client
+        let (_, there) = self.client.pull_manifest_raw(at, &RegistryAuth::Anonymous, &TYPES).await.with_context(fault)?;
+        let digest = manifest.digest().to_string();
+        ensure!(there == digest, "{at}: the registry holds {there}, {digest} was sent");
+        Ok(())
+    }
+
+    /// `REGISTRY/NAME@DIGEST`.
+    pub(crate) fn pinned(&self, image: &Descriptor) -> String {
+        format!("{}/{}@{}", self.image.registry(), self.image.repository(), image.digest())
+    }
+}
+
+/// Whether a registry is on this machine, where it is asked without TLS.
+fn is_loopback(registry: &str) -> bool {
+    let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
+    host == "localhost" || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+}
+
+/// The login: two variables, or what `docker login` left.
+fn credentials(registry: &str) -> RegistryAuth {
+    if let (Some(user), Some(password)) = (cli::variable(USER), cli::variable(PASSWORD)) {
+        return RegistryAuth::Basic(user, password);
+    }
+    let folder = cli::variable("DOCKER_CONFIG").or_else(|| cli::variable("HOME").map(|home| format!("{home}/.docker")));
+    let Some(text) = folder.and_then(|folder| std::fs::read_to_string(format!("{folder}/config.json")).ok()) else {
+        return RegistryAuth::Anonymous;
+    };
+    docker_login(&text, registry).map_or(RegistryAuth::Anonymous, |(user, password)| RegistryAuth::Basic(user, password))
+}
+
+/// User and password that Docker's configuration holds for a registry. Helpers that keep them elsewhere are not asked.
+fn docker_login(config: &str, registry: &str) -> Option<(String, String)> {
+    let config: serde_json::Value = serde_json::from_str(config).ok()?;
+    let names = [registry.to_owned(), format!("https://{registry}"), format!("https://{registry}/v1/")];
+    let entry = names.iter().find_map(|name| config["auths"].get(name))?;
+    let decoded = String::from_utf8(STANDARD.decode(entry["auth"].as_str()?).ok()?).ok()?;
+    let (user, password) = decoded.split_once(':')?;
+    Some((user.to_owned(), password.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logins_are_those_of_docker() {
+        // "ada:se:cret"
+        let config =
+            r#"{"auths": {"ghcr.io": {"auth": "YWRhOnNlOmNyZXQ="}, "https://index.docker.io/v1/": {"auth": "YWRhOng="}}}"#;
+        assert_eq!(docker_login(config, "ghcr.io"), Some(("ada".into(), "se:cret".into())));
+        assert_eq!(docker_login(config, "index.docker.io"), Some(("ada".into(), "x".into())));
+        assert_eq!(docker_login(config, "quay.io"), None);
+        assert_eq!(docker_login("{}", "ghcr.io"), None);
+        assert!(["localhost:5000", "127.0.0.1:5000"].into_iter().all(is_loopback));
+        assert!(!is_loopback("ghcr.io") && !is_loopback("registry.example:5000"));
+    }
+
+    #[test]
+    fn references_are_understood() {
+        assert_eq!(parse("127.0.0.1:5000/a/b:1").unwrap().tag(), Some("1"));
+        for text in ["", "a b", "x@sha256:0000000000000000000000000000000000000000000000000000000000000000"] {
+            assert!(parse(text).unwrap_err().to_string().contains("write REGISTRY/NAME:TAG"), "{text}");
+        }
+    }
+}

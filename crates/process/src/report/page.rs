@@ -1,0 +1,254 @@
+//! `<output>.report.html`: the report as a page for people.
+
+use report::{Bar, Flow, Guide, Html, Page, Points, Table};
+
+use crate::report::{
+    column::{CategoryReport, ColumnReport, Histogram},
+    table::Report,
+};
+
+/// Columns that are drawn; more would make the page heavy, and are in the table and in the JSON report.
+const DRAWN: usize = 60;
+/// Columns in the table.
+const LISTED: usize = 300;
+/// Levels that are drawn.
+const LEVELS: usize = 8;
+
+/// The page.
+pub(crate) fn render(report: &Report) -> String {
+    let balance = &report.balance;
+    let mut page = Page::new(
+        &format!("{}: what came in and where it went", report.input),
+        &format!("Report of process; the target is {}.", report.target),
+    );
+    page.section("Rows", &rows(report));
+    page.section("Suspected leakage", &leakage(report));
+    if balance.quarantined > 0 {
+        page.section("Quarantine", &quarantine(report));
+    }
+    page.section("Columns", &[overview(report)]);
+    let drawn = report.columns.iter().take(DRAWN);
+    let cards: Vec<(Html, Html)> = drawn.map(|column| (title(column, report), card(column, report))).collect();
+    let mut content = vec![report::cards(&cards)];
+    if let Some(more) = report.columns.len().checked_sub(DRAWN).filter(|more| *more > 0) {
+        content.push(Html::text(&format!("{more} more columns are in the JSON report.")).paragraph());
+    }
+    page.section("Each column", &content);
+    page.render()
+}
+
+fn rows(report: &Report) -> Vec<Html> {
+    let balance = &report.balance;
+    let part = |label, amount, kept| Flow { label, amount, kept };
+    let parts = [
+        part("to train on", balance.train, true),
+        part("to test on", balance.test, true),
+        part("quarantined: break the schema", balance.quarantined, false),
+        part("duplicates of an earlier row", balance.duplicates, false),
+        part("trimmed: beyond a fence", balance.trimmed, false),
+        part("without a target", balance.without_target, false),
+    ];
+    let mut content = vec![report::balance("Where every row went", "rows in", balance.rows_in, &parts)];
+    if !report.without_target_lines.is_empty() {
+        let lines: Vec<String> = report.without_target_lines.iter().map(u64::to_string).collect();
+        let more = if balance.without_target > lines.len() as u64 { ", …" } else { "" };
+        content.push(Html::text(&format!("Lines without a target: {}{more}.", lines.join(", "))).paragraph());
+    }
+    if !report.trim.is_empty() {
+        let mut table = Table::new(["training rows are trimmed by", "#below", "#above"]);
+        for fence in &report.trim {
+            table.row([fence.column.as_str().into(), report::number(fence.low).into(), report::number(fence.high).into()]);
+        }
+        content.push(table.html());
+    }
+    content
+}
+
+fn leakage(report: &Report) -> Vec<Html> {
+    if report.suspected_leakage.is_empty() {
+        let none = format!("None: no column alone tells {} almost exactly.", report.target);
+        return vec![Html::prose(&none).paragraph()];
+    }
+    let lines: Vec<Html> = report
+        .suspected_leakage
+        .iter()
+        .map(|leak| Html::join([&Html::text(&leak.column).code(), &Html::text(&format!(": {}", leak.evidence))]).paragraph())
+        .collect();
+    let advice = "Such a column is often made from the target, or known only after it. If it will not be there when a value is \
+                  asked for, add it to engineer.drop.";
+    vec![report::note(&Html::join(&lines)), Html::prose(advice).paragraph()]
+}
+
+fn quarantine(report: &Report) -> Vec<Html> {
+    let quarantine = &report.quarantine;
+    let bars: Vec<Bar> = quarantine
+        .by_column
+        .iter()
+        .map(|(column, rows)| Bar {
+            label: if column.is_empty() { "not well formed".into() } else { column.clone() },
+            value: *rows as f64,
+            text: report::count(*rows),
+            spread: 0.0,
+        })
+        .collect();
+    let mut samples = Table::new(["#line", "column", "value", "reason"]);
+    for sample in &quarantine.samples {
+        samples.row([
+            sample.line.to_string().into(),
+            sample.column.as_str().into(),
+            Html::text(&sample.value).code(),
+            sample.reason.as_str().into(),
+        ]);
+    }
+    let shown = format!(
+        "The first {} of {}; all are in the quarantine file.",
+        quarantine.samples.len(),
+        report::count(quarantine.rows)
+    );
+    let drawn = &bars[..bars.len().min(DRAWN)];
+    vec![
+        Html::from("Rows by the column at fault").heading(),
+        report::bars("Quarantined rows by the column at fault", drawn),
+        Html::from("Samples").heading(),
+        samples.html(),
+        Html::text(&shown).paragraph(),
+    ]
+}
+
+fn overview(report: &Report) -> Html {
+    let mut table =
+        Table::new(["column", "type", "#missing", "#distinct", "#median or most frequent", "#relation to the target"]);
+    for column in report.columns.iter().take(LISTED) {
+        let median = |quantiles: &[(f64, f64)]| quantiles.iter().find(|(at, _)| *at == 0.5).map(|(_, value)| *value);
+        let (distinct, typical) = if let Some(number) = &column.number {
+            (number.distinct, median(&number.quantiles).map(report::number))
+        } else if let Some(date) = &column.date {
+            (date.distinct, date.quantiles.iter().find(|(at, _)| *at == 0.5).map(|(_, day)| day.clone()))
+        } else if let Some(category) = &column.category {
+            (Some(category.distinct), category.top.first().map(|top| top.level.clone()))
+        } else {
+            (None, None)
+        };
+        table.row([
+            column.name.as_str().into(),
+            column.r#type.into(),
+            missing(column).into(),
+            distinct.map_or("–".to_owned(), |distinct| report::count(distinct as u64)).into(),
+            typical.unwrap_or("–".into()).into(),
+            if column.name == report.target { "target".into() } else { relation(column).into() },
+        ]);
+    }
+    table.html()
+}
+
+fn missing(column: &ColumnReport) -> String {
+    match column.missing {
+        0 => "0".into(),
+        missing => format!("{} ({})", report::count(missing), report::percent(missing as f64 / column.count as f64)),
+    }
+}
+
+/// The strength of a column's relation to the target, in a few words.
+fn relation(column: &ColumnReport) -> String {
+    let relation = &column.relation_to_target;
+    match (relation.correlation, relation.rank_correlation, relation.explained_variance) {
+        (Some(correlation), Some(rank), _) => {
+            format!("r {}, rank {}", report::digits(correlation, 2), report::digits(rank, 2))
+        }
+        (_, _, Some(explained)) => format!("explains {}", report::percent(explained)),
+        _ => "–".into(),
+    }
+}
+
+fn title(column: &ColumnReport, report: &Report) -> Html {
+    let what =
+        if column.name == report.target { format!(" {}, target", column.r#type) } else { format!(" {}", column.r#type) };
+    Html::join([&Html::text(&column.name), &Html::text(&what).small()])
+}
+
+fn card(column: &ColumnReport, report: &Report) -> Html {
+    let mut pieces = Vec::new();
+    let about = |what: String| Html::text(&format!("{what}{} missing", missing(column))).small().paragraph();
+    if let Some(number) = &column.number {
+        let distinct =
+            number.distinct.map_or(String::new(), |distinct| format!("{} distinct, ", report::count(distinct as u64)));
+        let moments = match (number.mean, number.std) {
+            (Some(mean), Some(std)) => format!("mean {} ± {}, ", report::number(mean), report::number(std)),
+            _ => String::new(),
+        };
+        pieces.push(about(format!("{moments}{distinct}")));
+        pieces.push(histogram(column, &number.histogram, &report::short_number));
+        pieces.push(quantiles(number.quantiles.iter().map(|(at, value)| (*at, report::number(*value)))));
+    } else if let Some(date) = &column.date {
+        let distinct =
+            date.distinct.map_or(String::new(), |distinct| format!("{} distinct, ", report::count(distinct as u64)));
+        pieces.push(about(distinct));
+        pieces.push(histogram(column, &date.histogram, &schema::iso_date));
+        pieces.push(quantiles(date.quantiles.iter().map(|(at, day)| (*at, day.clone()))));
+    } else if let Some(category) = &column.category {
+        pieces.push(about(format!("{} levels, ", report::count(category.distinct as u64))));
+        pieces.push(levels(column, category, report));
+    } else {
+        pieces.push(about("Text is carried along and not looked into; ".into()));
+    }
+    let means = &column.relation_to_target.target_means;
+    if means.len() > 1 {
+        pieces.push(Html::text(&format!("Mean {} along it: {}", report.target, relation(column))).small().paragraph());
+        let along: Vec<(f64, f64)> = means.iter().map(|mean| (mean.value, mean.target_mean)).collect();
+        pieces.push(report::points(&Points {
+            title: &format!("Mean {} along {}", report.target, column.name),
+            x_label: "",
+            y_label: "",
+            points: &along,
+            guide: Guide::None,
+            joined: true,
+            small: true,
+            x_tick: if column.date.is_some() { Some(&schema::iso_date) } else { None },
+        }));
+    }
+    Html::join(&pieces)
+}
+
+fn histogram(column: &ColumnReport, histogram: &Histogram, label: &dyn Fn(f64) -> String) -> Html {
+    report::histogram(&format!("Histogram of {}", column.name), &histogram.edges, &histogram.counts, label)
+}
+
+fn quantiles(quantiles: impl Iterator<Item = (f64, String)>) -> Html {
+    let mut table = Table::new(["#min", "#5 %", "#median", "#95 %", "#max"]);
+    let shown = [0.0, 0.05, 0.5, 0.95, 1.0];
+    let found: Vec<Html> = quantiles.filter(|(at, _)| shown.contains(at)).map(|(_, value)| value.into()).collect();
+    if let Ok(cells) = <[Html; 5]>::try_from(found) {
+        table.row(cells);
+        return table.html();
+    }
+    Html::default()
+}
+
+fn levels(column: &ColumnReport, category: &CategoryReport, report: &Report) -> Html {
+    let top = &category.top[..category.top.len().min(LEVELS)];
+    let counts: Vec<Bar> = top
+        .iter()
+        .map(|level| Bar {
+            label: level.level.clone(),
+            value: level.count as f64,
+            text: report::count(level.count),
+            spread: 0.0,
+        })
+        .collect();
+    let means: Vec<Bar> = top
+        .iter()
+        .filter_map(|level| {
+            let value = level.target_mean?;
+            Some(Bar { label: level.level.clone(), value, text: report::number(value), spread: 0.0 })
+        })
+        .collect();
+    let mut pieces = vec![report::bars(&format!("Rows at each level of {}", column.name), &counts)];
+    if category.distinct > top.len() {
+        pieces.push(Html::text(&format!("and {} more levels", category.distinct - top.len())).small().paragraph());
+    }
+    if !means.is_empty() {
+        pieces.push(Html::text(&format!("Mean {} at each: {}", report.target, relation(column))).small().paragraph());
+        pieces.push(report::bars(&format!("Mean {} at each level of {}", report.target, column.name), &means));
+    }
+    Html::join(&pieces)
+}

@@ -1,0 +1,10 @@
+//! Who is let in, and how much of everything is taken on.
+
+pub(crate) mod address;
+pub(crate) mod auth;
+pub(crate) mod eviction;
+pub(crate) mod limits;
+pub(crate) mod memory_budget;
+pub(crate) mod message_memory;
+pub(crate) mod unfinished_bodies;
+pub(crate) mod work;

@@ -1,0 +1,10 @@
+//! The handlers of the API.
+
+pub(crate) mod batch;
+pub(crate) mod metrics;
+pub(crate) mod open_inference;
+pub(crate) mod openapi;
+pub(crate) mod predict;
+pub(crate) mod stream;
+pub(crate) mod tensor_column;
+pub(crate) mod tensors;

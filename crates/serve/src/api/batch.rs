@@ -1,0 +1,322 @@
+//! `POST /batch-predict`: a list of rows, or a stream of them.
+
+use std::{io, time::Duration};
+
+use axum::{
+    Extension,
+    body::Body,
+    extract::{RawQuery, State},
+    http::{HeaderMap, StatusCode},
+    response::Response,
+};
+use features::Cell;
+use predictor::Prediction;
+use rayon::prelude::*;
+use serde_json::json;
+use tokio::time::timeout;
+
+use crate::{
+    admission::{
+        memory_budget::{self, Reservation},
+        message_memory::MessageMemory,
+        unfinished_bodies::Sender,
+        work::{Work, rows_per_task, tasks_per_block},
+    },
+    api::{
+        predict::{failed, id_of, push_interval, push_number, unreadable},
+        stream::{self, Format},
+    },
+    engine::Engine,
+    fault::{Fault, FaultDetail, SHOWN},
+    fields::Given,
+    http::{
+        body,
+        error::Refusal,
+        spooled_body::{self, Spool},
+    },
+    json_rows::{Row, Unreadable, check_list, read_rows, utf8},
+    json_scan::{LONGEST_ROW, List, Segment, cut},
+    server::connection::Held,
+    state::{App, Role, Shared},
+};
+
+/// Of more rows than this at a time, drift counts one of [`ONE_OF`].
+const FEW_ROWS: usize = 256;
+const ONE_OF: usize = 8;
+
+/// `POST /batch-predict`.
+pub(crate) async fn batch(
+    State(app): State<Shared>,
+    RawQuery(query): RawQuery,
+    Extension(sender): Extension<Sender>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let mut body = Some(body);
+    let answer = take(app, query.as_deref(), &sender, &headers, &mut body).await;
+    if let Some(unread) = body {
+        body::drain(unread, body::declared(&headers), app.limits.body).await;
+    }
+    answer
+}
+
+/// Answers a batch; a body that is refused before it is read stays where it is.
+async fn take(
+    app: Shared,
+    query: Option<&str>,
+    sender: &Sender,
+    headers: &HeaderMap,
+    body: &mut Option<Body>,
+) -> Result<Response, Refusal> {
+    let address = sender.address;
+    let details = match query {
+        None | Some("" | "details=false") => false,
+        Some("details=true") => true,
+        Some(other) => return Err(Refusal::bad_request(format!("\"{other}\": the only parameter is details=true"))),
+    };
+    let models = app.models.load_full();
+    let (role, engine) = app.choose(&models, headers, id_of(headers))?;
+    let engine = engine.clone();
+    if let Some(format) = body::media_type(headers).and_then(|named| Format::of(&named)) {
+        let held =
+            (app.stream(address).await?, app.reserve(memory_budget::table_cost(sender.decoder_memory), address).await?);
+        let body = body.take().unwrap_or_default();
+        let messages = MessageMemory::new(app, sender);
+        return stream::answer(app, (role, engine), format, headers, body, messages, held).await;
+    }
+    body::check_json(headers, ", text/csv, application/x-ndjson or application/vnd.apache.arrow.stream")?;
+    let body = body::whole(body.take().unwrap_or_default()).await?;
+    let memory = app.reserve(memory_budget::list_cost(), address).await?;
+    answer_batch(app, memory, move |work| list(app, &engine, role, &body, details, work)).await
+}
+
+/// Answers a batch by work on a thread of its own, as long as a request may take. Its turn and its memory belong to the work: they come back
+/// when it has ended, also after the request was given up.
+///
+/// # Errors
+/// If there is no turn, or the work takes longer, goes wrong, or refuses.
+pub(crate) async fn answer_batch(
+    app: Shared,
+    memory: Reservation,
+    answer: impl FnOnce(&Work) -> Result<Spool, Refusal> + Send + 'static,
+) -> Result<Response, Refusal> {
+    let turn = app.turn().await?;
+    let (work, _stop) = app.start_work();
+    let task =
+        tokio::task::spawn_blocking(move || answer(&work).map(|answer| (answer, (turn, memory_budget::of_answer(memory)))));
+    let time = app.limits.time;
+    let Ok(done) = timeout(time, task).await else {
+        let message = format!("not done within {} seconds; send fewer rows at a time, or a stream", time.as_secs_f64());
+        return Err(Refusal::busy(StatusCode::SERVICE_UNAVAILABLE, message, 1));
+    };
+    let (answer, held) = done.unwrap_or_else(|_| Err(failed()))?;
+    let mut response = answer.into_response("application/json").map_err(|error| spooled_body::refuse(app, &error))?;
+    Held::attach(&mut response, held);
+    Ok(response)
+}
+
+/// What came of a part of a list.
+#[derive(Default)]
+struct Part {
+    rows: usize,
+    faults: Faults,
+    text: Vec<u8>,
+}
+
+/// Some of the faults of rows, and how many there are.
+#[derive(Default)]
+pub(crate) struct Faults {
+    shown: Vec<Fault>,
+    found: usize,
+}
+
+impl Faults {
+    /// Adds the faults of a row.
+    fn add(&mut self, row: usize, faults: Vec<Fault>) {
+        let found = faults.len();
+        self.append(Self { shown: faults.into_iter().map(|fault| Fault { row: Some(0), ..fault }).collect(), found }, row);
+    }
+
+    /// How much the next fault has to say.
+    fn detail(&self) -> FaultDetail {
+        if self.shown.len() >= SHOWN { FaultDetail::Count } else { FaultDetail::Whole }
+    }
+
+    /// Adds faults of rows that are counted from `first`.
+    pub(crate) fn append(&mut self, next: Self, first: usize) {
+        let place = |fault: Fault| Fault { row: fault.row.map(|row| first + row), ..fault };
+        let left = SHOWN.saturating_sub(self.shown.len());
+        self.shown.extend(next.shown.into_iter().take(left).map(place));
+        self.found += next.found;
+    }
+
+    /// Refuses rows that have faults.
+    ///
+    /// # Errors
+    /// If there are any.
+    pub(crate) fn check(self) -> Result<(), Refusal> {
+        if self.found > 0 { Err(Refusal::some_faults(self.shown, self.found)) } else { Ok(()) }
+    }
+
+    /// Whether there are any.
+    fn any(&self) -> bool {
+        self.found > 0
+    }
+
+    /// What is wanted of the rows that follow, where `without` is wanted of rows without faults: those that cannot be answered need no
+    /// predictions.
+    pub(crate) fn wanted(&self, without: Wanted) -> Wanted {
+        if self.any() { Wanted::Faults(self.detail()) } else { without }
+    }
+}
+
+/// Predicts a list of rows, a block of parts after the other; only their answers are kept.
+fn list(app: &App, engine: &Engine, role: Role, body: &[u8], details: bool, work: &Work) -> Result<Spool, Refusal> {
+    let body = utf8(body).map_err(unreadable)?;
+    let segments = match cut(body.as_bytes(), rows_per_task(engine.fields.fields.len()), app.limits.rows) {
+        List::Rows(segments) => segments,
+        List::TooMany(rows) => return Err(too_many_rows(rows, app.limits.rows)),
+        List::LongRow(row) => {
+            let message = format!("row {row} is longer than the {LONGEST_ROW} bytes that a row may have");
+            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message));
+        }
+        List::Foreign if body.len() > LONGEST_ROW => {
+            return Err(unreadable(Unreadable::Form("a list of rows begins with [".into())));
+        }
+        List::Foreign | List::Other => match check_list(&engine.fields, body).map_err(unreadable)? {
+            0 => Vec::new(),
+            _ => return Err(failed()),
+        },
+    };
+    let kept = |error: io::Error| spooled_body::refuse(app, &error);
+    let (mut answer, mut faults, mut rows) = (Spool::new(app.limits.stream), Faults::default(), 0);
+    answer.push(b"[".to_vec()).map_err(kept)?;
+    for block in segments.chunks(tasks_per_block()) {
+        let turn = work.begin_block().map_err(|_| abandoned())?;
+        let wanted = faults.wanted(if details { Wanted::Details } else { Wanted::Values });
+        let read = |segment: &Segment| {
+            let text = ["[", &body[segment.range.clone()], "]"].concat();
+            let rows = read_rows(&engine.fields, &text, wanted.detail()).ok()?;
+            let mut part = predict_part(app, engine, &rows, wanted);
+            if segment.first > 0 && !part.text.is_empty() {
+                part.text.insert(0, b',');
+            }
+            Some(part)
+        };
+        let parts: Option<Vec<Part>> = block.par_iter().map(read).collect();
+        let Some(parts) = parts else {
+            // the list is read once more, for the place of the fault
+            check_list(&engine.fields, body).map_err(unreadable)?;
+            return Err(failed());
+        };
+        for (segment, part) in block.iter().zip(parts) {
+            if !part.text.is_empty() {
+                answer.push(part.text).map_err(kept)?;
+            }
+            faults.append(part.faults, segment.first);
+            rows += part.rows;
+        }
+        drop(turn);
+    }
+    faults.check()?;
+    answer.push(b"]".to_vec()).map_err(kept)?;
+    app.metrics.predicted(role, rows as u64, Duration::ZERO);
+    Ok(answer)
+}
+
+/// The refusal of work that stopped with its request. It is never sent.
+pub(crate) fn abandoned() -> Refusal {
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the request has ended")
+}
+
+fn too_many_rows(rows: usize, limit: usize) -> Refusal {
+    let message = format!("{rows} rows are more than the {limit} that a list may have; send a stream, or fewer at a time");
+    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+}
+
+/// What is wanted of rows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Wanted {
+    /// To know what is wrong with them, in words or as a count.
+    Faults(FaultDetail),
+    /// Predictions.
+    Values,
+    /// Predictions with intervals.
+    Details,
+}
+
+impl Wanted {
+    /// How much the first fault has to say.
+    fn detail(self) -> FaultDetail {
+        match self {
+            Self::Faults(detail) => detail,
+            Self::Values | Self::Details => FaultDetail::Whole,
+        }
+    }
+}
+
+/// The cells and predictions of rows that keep to the schema (none if only faults are wanted), or the faults of those that do not.
+type Checked<'a> = Result<(Vec<Vec<Cell<'a>>>, Vec<Prediction>), Faults>;
+
+/// Predicts rows of values, each with the faults that reading it found: all of them, or none.
+pub(crate) fn predict_checked<'a>(
+    app: &App,
+    engine: &'a Engine,
+    rows: impl Iterator<Item = (&'a [Given<'a>], &'a [Fault])>,
+    wanted: Wanted,
+) -> Checked<'a> {
+    let (mut faults, mut judged) = (Faults::default(), Vec::with_capacity(rows.size_hint().0));
+    for (place, (given, read)) in rows.enumerate() {
+        let mut of_row = read.to_vec();
+        // others than those that are listed are only counted
+        let detail = if wanted.detail() == FaultDetail::Count { FaultDetail::Count } else { faults.detail() };
+        let cells = engine.fields.judge(given, &engine.predictor, detail, &mut of_row);
+        app.metrics.faults(engine, &of_row);
+        faults.add(place, of_row);
+        if !faults.any() && !matches!(wanted, Wanted::Faults(_)) {
+            judged.push(cells);
+        }
+    }
+    if faults.any() {
+        return Err(faults);
+    }
+    if judged.is_empty() {
+        return Ok((judged, Vec::new()));
+    }
+    let predictions = engine.predict_many(&judged, wanted == Wanted::Details);
+    match predictions.iter().position(|prediction| !prediction.value.is_finite()) {
+        Some(place) => Err(Faults { shown: vec![Fault { row: Some(place), ..Fault::no_prediction() }], found: 1 }),
+        None => Ok((judged, predictions)),
+    }
+}
+
+fn predict_part(app: &App, engine: &Engine, rows: &[Row], wanted: Wanted) -> Part {
+    let given = rows.iter().map(|row| (row.given.as_slice(), row.faults.as_slice()));
+    let (judged, predictions) = match predict_checked(app, engine, given, wanted) {
+        Ok(predicted) => predicted,
+        Err(faults) => return Part { rows: rows.len(), faults, text: Vec::new() },
+    };
+    // drift looks at a thousand rows: of many at once a few will do
+    let every = if rows.len() > FEW_ROWS { ONE_OF } else { 1 };
+    let counted = judged.iter().zip(&predictions).step_by(every);
+    engine.count_many(counted.map(|(cells, prediction)| (cells.as_slice(), prediction.value)));
+    let details = wanted == Wanted::Details;
+    let mut text = Vec::with_capacity(predictions.len() * if details { 160 } else { 20 });
+    for (place, (prediction, cells)) in predictions.iter().zip(&judged).enumerate() {
+        if place > 0 {
+            text.push(b',');
+        }
+        if details { push_details(&mut text, engine, prediction, cells) } else { push_number(&mut text, prediction.value) }
+    }
+    Part { rows: rows.len(), faults: Faults::default(), text }
+}
+
+fn push_details(text: &mut Vec<u8>, engine: &Engine, prediction: &Prediction, cells: &[Cell]) {
+    text.extend_from_slice(engine.keys.prediction.as_bytes());
+    push_number(text, prediction.value);
+    text.extend_from_slice(b",\"confidence_interval\":");
+    push_interval(text, prediction.interval);
+    text.extend_from_slice(b",\"warnings\":");
+    text.extend(json!(engine.fields.warnings(cells)).to_string().into_bytes());
+    text.push(b'}');
+}

@@ -1,0 +1,5 @@
+//! The subcommands beside the server.
+
+pub(crate) mod check;
+pub(crate) mod healthcheck;
+pub(crate) mod predict;

@@ -1,0 +1,10 @@
+//! What all requests and answers have: heads, bodies, errors.
+
+pub(crate) mod body;
+pub(crate) mod body_buffer;
+pub(crate) mod clock;
+pub(crate) mod endpoint;
+pub(crate) mod error;
+pub(crate) mod gzip;
+pub(crate) mod head;
+pub(crate) mod spooled_body;

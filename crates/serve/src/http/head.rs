@@ -1,0 +1,297 @@
+//! What is wrong with the head of a request, beyond what cannot be read at all.
+
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header, request::Parts};
+use memchr::memmem;
+
+use crate::http::error::Refusal;
+
+/// Bytes of a target at most.
+const LONGEST_TARGET: usize = 8 << 10;
+/// Bytes of a head at most, and of what is read or written at a time. As many connections as are open may each send a head that does not end.
+pub(crate) const LONGEST_HEAD: usize = 16 << 10;
+/// Bytes that a connection keeps for its next head.
+const KEPT: usize = 4 << 10;
+
+/// How a body is coded.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Coding {
+    Plain,
+    Gzip,
+}
+
+/// The bytes of a head as they came. The parser keeps a `transfer-encoding` and drops a `content-length` beside it.
+#[derive(Debug, Default)]
+pub(crate) struct HeadBytes {
+    /// Whether what comes is no head.
+    ended: AtomicBool,
+    bytes: Mutex<Vec<u8>>,
+}
+
+impl HeadBytes {
+    /// Keeps bytes that come while a head is awaited.
+    pub(crate) fn add(&self, bytes: &[u8]) {
+        if !self.ended.load(Ordering::Relaxed) {
+            let mut kept = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+            let free = LONGEST_HEAD.saturating_sub(kept.len());
+            kept.extend_from_slice(&bytes[..bytes.len().min(free)]);
+        }
+    }
+
+    /// Whether the bytes of the head that was read are known: not those of one that began to come with the request before it.
+    fn is_known(&self, method: &str) -> bool {
+        let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        // empty lines may stand before a head
+        let head = bytes.trim_ascii_start();
+        !self.ended.load(Ordering::Relaxed) && head.starts_with(method.as_bytes())
+    }
+
+    /// Whether the head that was read has a `content-length`.
+    fn has_length(&self) -> bool {
+        let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let head = &bytes[..memmem::find(&bytes, b"\r\n\r\n").unwrap_or(bytes.len())];
+        let named = |line: &[u8]| {
+            let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+            name.eq_ignore_ascii_case(b"content-length")
+        };
+        head.split(|byte| *byte == b'\n').skip(1).any(named)
+    }
+
+    /// Whether the head goes on behind the bytes that are kept.
+    fn is_cut(&self) -> bool {
+        let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        bytes.len() >= LONGEST_HEAD && memmem::find(&bytes, b"\r\n\r\n").is_none()
+    }
+
+    /// What comes next is no head.
+    fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+
+    /// All that was asked for is answered: the next bytes are a head.
+    pub(crate) fn begin(&self) {
+        let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        bytes.clear();
+        bytes.shrink_to(KEPT);
+        self.ended.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Checks a head; returns how its body is coded.
+///
+/// # Errors
+/// If it must not be answered: the connection is of no use then.
+pub(crate) fn check(parts: &Parts, bytes: &HeadBytes, has_body: bool) -> Result<Coding, Refusal> {
+    let (mut hosts, mut coding) = (0, Coding::Plain);
+    let (mut transfer, mut bytes_of_headers) = (false, 0);
+    for (name, value) in &parts.headers {
+        let name = name.as_str();
+        bytes_of_headers += name.len() + value.len();
+        match name {
+            "host" => {
+                hosts += 1;
+                check_host(value)?;
+            }
+            "transfer-encoding" => transfer = true,
+            "expect" => check_expectation(value)?,
+            "content-encoding" if has_body => coding = check_coding(&parts.headers)?,
+            _ => {}
+        }
+    }
+    if transfer {
+        check_transfer(&parts.headers)?;
+        if !bytes.is_known(parts.method.as_str()) {
+            let message =
+                "transfer-encoding: a request that is sent before the answer to the one before it needs a content-length";
+            return Err(Refusal::bad_request(message));
+        }
+        // a content-length behind these bytes would not be seen
+        if bytes.is_cut() {
+            let message = format!("a head with transfer-encoding is longer than the {LONGEST_HEAD} bytes that are taken");
+            return Err(Refusal::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, message));
+        }
+        if bytes.has_length() {
+            return Err(Refusal::bad_request("content-length: stands beside transfer-encoding; send one of them"));
+        }
+    }
+    bytes.end();
+    if bytes_of_headers > LONGEST_HEAD {
+        let message = format!("the headers are longer than the {LONGEST_HEAD} bytes that are taken");
+        return Err(Refusal::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, message));
+    }
+    if hosts == 0 && parts.version >= Version::HTTP_11 {
+        return Err(Refusal::bad_request("host: is missing"));
+    }
+    if hosts > 1 {
+        return Err(Refusal::bad_request("host: is there more than once"));
+    }
+    if parts.uri.path_and_query().is_some_and(|target| target.as_str().len() > LONGEST_TARGET) {
+        let message = format!("the target is longer than the {LONGEST_TARGET} bytes that are taken");
+        return Err(Refusal::new(StatusCode::URI_TOO_LONG, message));
+    }
+    Ok(coding)
+}
+
+/// Which bytes may stand in a name of a host: those of RFC 3986, section 3.2.2.
+const NAME_BYTES: [bool; 256] = {
+    let (mut allowed, mut byte) = ([false; 256], 0_u8);
+    while byte < 128 {
+        allowed[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&'..=b',' | b';' | b'=');
+        byte += 1;
+    }
+    allowed
+};
+
+/// `host [":" port]`: a name, an IPv4 address, or an IPv6 address in brackets.
+fn check_host(value: &HeaderValue) -> Result<(), Refusal> {
+    let bytes = value.as_bytes();
+    let (host, port) = match bytes.iter().rposition(|byte| *byte == b':') {
+        Some(colon) if bytes.last() != Some(&b']') => (&bytes[..colon], &bytes[colon + 1..]),
+        _ => (bytes, &b""[..]),
+    };
+    let sound = match host {
+        [b'[', address @ .., b']'] => {
+            !address.is_empty() && address.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.' | b'v'))
+        }
+        name => !name.is_empty() && name.iter().all(|byte| NAME_BYTES[usize::from(*byte)]),
+    };
+    if sound && port.len() <= 5 && port.iter().all(u8::is_ascii_digit) {
+        return Ok(());
+    }
+    Err(Refusal::bad_request("host: is not HOST or HOST:PORT"))
+}
+
+fn check_expectation(value: &HeaderValue) -> Result<(), Refusal> {
+    if value.as_bytes().eq_ignore_ascii_case(b"100-continue") {
+        return Ok(());
+    }
+    Err(Refusal::new(StatusCode::EXPECTATION_FAILED, "expect: only 100-continue is known here"))
+}
+
+/// The items of a header that is a list, in one value or in several.
+fn items<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    let values = headers.get_all(name).into_iter();
+    values
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|item| !item.is_empty())
+}
+
+fn check_transfer(headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut chunked = 0;
+    for item in items(headers, &header::TRANSFER_ENCODING) {
+        if !item.eq_ignore_ascii_case(b"chunked") {
+            let message = "transfer-encoding: only chunked is known here; a body in gzip has content-encoding: gzip";
+            return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, message));
+        }
+        chunked += 1;
+    }
+    if chunked == 1 { Ok(()) } else { Err(Refusal::bad_request("transfer-encoding: chunked is there more than once")) }
+}
+
+fn check_coding(headers: &HeaderMap) -> Result<Coding, Refusal> {
+    let known = |item: &&[u8]| !item.eq_ignore_ascii_case(b"identity");
+    let codings: Vec<&[u8]> = items(headers, &header::CONTENT_ENCODING).filter(known).collect();
+    match codings.as_slice() {
+        [] => Ok(Coding::Plain),
+        [one] if one.eq_ignore_ascii_case(b"gzip") || one.eq_ignore_ascii_case(b"x-gzip") => Ok(Coding::Gzip),
+        _ => Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-encoding: only gzip is known here, once")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Request;
+
+    use super::*;
+
+    fn checked(version: Version, headers: &[(&str, &str)]) -> Result<Coding, u16> {
+        let mut request = Request::builder().version(version).uri("/predict");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let bytes = HeadBytes::default();
+        bytes.add(b"GET / HTTP/1.1\r\n\r\n");
+        check(&parts, &bytes, true).map_err(|refusal| refusal.status.as_u16())
+    }
+
+    #[test]
+    fn a_request_names_one_host() {
+        let with = |hosts: &[&str]| {
+            let headers: Vec<(&str, &str)> = hosts.iter().map(|host| ("host", *host)).collect();
+            checked(Version::HTTP_11, &headers).map_err(|status| assert_eq!(status, 400)).is_ok()
+        };
+        for good in ["houses.example", "houses.example:8000", "127.0.0.1", "[::1]", "[::1]:80", "x:", "a_b"] {
+            assert!(with(&[good]), "{good}");
+        }
+        for bad in ["", ":80", "a b", "a/b", "user@host", "a:b", "a:123456", "[]", "[::1", "a,b:1:2", "http://x"] {
+            assert!(!with(&[bad]), "{bad}");
+        }
+        assert!(!with(&[]) && !with(&["x", "x"]) && !with(&["x", "y"]));
+        assert_eq!(checked(Version::HTTP_10, &[]), Ok(Coding::Plain));
+        assert_eq!(checked(Version::HTTP_10, &[("host", "x"), ("host", "x")]), Err(400));
+    }
+
+    #[test]
+    fn codings_and_expectations_are_known_or_refused() {
+        for (name, values, expected) in [
+            ("content-encoding", vec!["gzip"], Ok(Coding::Gzip)),
+            ("content-encoding", vec!["X-GZIP"], Ok(Coding::Gzip)),
+            ("content-encoding", vec!["identity, gzip"], Ok(Coding::Gzip)),
+            ("content-encoding", vec!["identity"], Ok(Coding::Plain)),
+            ("content-encoding", vec![""], Ok(Coding::Plain)),
+            ("content-encoding", vec!["br"], Err(415)),
+            ("content-encoding", vec!["gzip, gzip"], Err(415)),
+            ("content-encoding", vec!["gzip", "deflate"], Err(415)),
+            ("transfer-encoding", vec!["chunked"], Ok(Coding::Plain)),
+            ("transfer-encoding", vec!["Chunked"], Ok(Coding::Plain)),
+            ("transfer-encoding", vec!["gzip, chunked"], Err(501)),
+            ("transfer-encoding", vec!["gzip", "chunked"], Err(501)),
+            ("transfer-encoding", vec!["identity, chunked"], Err(501)),
+            ("transfer-encoding", vec!["chunked, chunked"], Err(400)),
+            ("expect", vec!["100-Continue"], Ok(Coding::Plain)),
+            ("expect", vec!["200-ok"], Err(417)),
+            ("expect", vec!["100-continue", "x"], Err(417)),
+            ("expect", vec![""], Err(417)),
+        ] {
+            let headers: Vec<(&str, &str)> = values.iter().map(|value| (name, *value)).chain([("host", "x")]).collect();
+            assert_eq!(checked(Version::HTTP_11, &headers), expected, "{name} {values:?}");
+        }
+    }
+
+    #[test]
+    fn a_length_beside_chunks_is_seen() {
+        let seen = |head: &str| {
+            let bytes = HeadBytes::default();
+            bytes.add(head.as_bytes());
+            bytes.has_length()
+        };
+        assert!(seen("POST / HTTP/1.1\r\nContent-Length: 5\r\ntransfer-encoding: chunked\r\n\r\n"));
+        assert!(seen("POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\ncontent-LENGTH:5\r\n\r\n"));
+        assert!(!seen("POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n5\r\ncontent-length: 5\r\n"));
+        assert!(!seen("POST / HTTP/1.1\r\nx-content-length: 5\r\n\r\n"));
+        let cut = |head: &str| {
+            let bytes = HeadBytes::default();
+            bytes.add(head.as_bytes());
+            bytes.is_cut()
+        };
+        let padding = "x".repeat(LONGEST_HEAD);
+        assert!(cut(&format!("POST / HTTP/1.1\r\nx: {padding}\r\ncontent-length: 5\r\n\r\n")));
+        assert!(!cut(&format!("POST / HTTP/1.1\r\nx: y\r\n\r\n{padding}")) && !cut("POST / HTTP/1.1\r\n"));
+        let bytes = HeadBytes::default();
+        bytes.add(b"POST / HTTP/1.1\r\ncontent-length: 5\r\n\r\n");
+        assert!(bytes.is_known("POST") && !bytes.is_known("GET") && bytes.has_length());
+        bytes.end();
+        assert!(!bytes.is_known("POST"));
+        bytes.begin();
+        assert!(!bytes.is_known("POST") && !bytes.has_length());
+        bytes.add(b"\r\nPOST / HTTP/1.1\r\n");
+        assert!(bytes.is_known("POST"));
+    }
+}

@@ -1,0 +1,191 @@
+//! A long answer: its first bytes wait in memory, all of it on the disk when it is longer.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, Read, Seek, Write},
+};
+
+use axum::{
+    body::{Body, Bytes},
+    http::{HeaderValue, StatusCode, header},
+    response::Response,
+};
+use futures_util::{
+    Stream,
+    stream::{iter, unfold},
+};
+use serde_json::json;
+
+use crate::{http::error::Refusal, state::App};
+
+/// Bytes of an answer that wait in memory.
+pub(crate) const IN_MEMORY: usize = 4 << 20;
+/// Bytes that are written and sent at a time.
+const CHUNK: usize = 1 << 17;
+/// An answer is at most so many times as long as the longest stream.
+const ANSWER_PER_STREAM: u64 = 4;
+
+/// An answer that is written before it is sent.
+#[derive(Debug)]
+pub(crate) struct Spool {
+    chunks: Vec<Vec<u8>>,
+    file: Option<BufWriter<File>>,
+    length: u64,
+    longest: u64,
+}
+
+impl Spool {
+    /// An answer to a request, where streams are as long as `longest_stream` at most.
+    pub(crate) fn new(longest_stream: u64) -> Self {
+        let longest = longest_stream.saturating_mul(ANSWER_PER_STREAM).max(IN_MEMORY as u64);
+        Self { chunks: Vec::new(), file: None, length: 0, longest }
+    }
+
+    /// Adds a text without copying it, as long as it stays in memory.
+    ///
+    /// # Errors
+    /// If the disk does not take it, or the answer is longer than it may be.
+    pub(crate) fn push(&mut self, text: Vec<u8>) -> io::Result<()> {
+        self.grow(text.len())?;
+        if let Some(file) = &mut self.file {
+            return file.write_all(&text);
+        }
+        self.chunks.push(text);
+        Ok(())
+    }
+
+    /// Makes ready for so many bytes more.
+    fn grow(&mut self, bytes: usize) -> io::Result<()> {
+        self.length += bytes as u64;
+        if self.length > self.longest {
+            let message = format!("the answer is longer than {} bytes", self.longest);
+            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, message));
+        }
+        if self.file.is_none() && self.length > IN_MEMORY as u64 {
+            let mut file = BufWriter::with_capacity(CHUNK, tempfile::tempfile()?);
+            for chunk in std::mem::take(&mut self.chunks) {
+                file.write_all(&chunk)?;
+            }
+            self.file = Some(file);
+        }
+        Ok(())
+    }
+
+    /// The answer.
+    ///
+    /// # Errors
+    /// If the disk does not give back what was written.
+    pub(crate) fn into_response(self, media_type: &'static str) -> io::Result<Response> {
+        let length = self.length;
+        let body = match self.file {
+            None => Body::from_stream(in_memory(self.chunks)),
+            Some(file) => {
+                let mut file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+                file.rewind()?;
+                Body::from_stream(on_disk(file))
+            }
+        };
+        let mut response = Response::new(body);
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        Ok(response)
+    }
+}
+
+impl Write for Spool {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.grow(text.len())?;
+        if let Some(file) = &mut self.file {
+            file.write_all(text)?;
+        } else if let Some(last) = self.chunks.last_mut().filter(|last| last.capacity() - last.len() >= text.len()) {
+            last.extend_from_slice(text);
+        } else {
+            let mut chunk = Vec::with_capacity(CHUNK.max(text.len()));
+            chunk.extend_from_slice(text);
+            self.chunks.push(chunk);
+        }
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn in_memory(chunks: Vec<Vec<u8>>) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    iter(chunks.into_iter().map(|chunk| Ok(Bytes::from(chunk))))
+}
+
+/// A file in chunks. No thread waits for the client: one reads the next chunk when it is asked for.
+fn on_disk(file: File) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    unfold(Some(file), |file| async move {
+        let mut file = file?;
+        let read = tokio::task::spawn_blocking(move || {
+            let mut chunk = Vec::with_capacity(CHUNK);
+            Read::take(&mut file, CHUNK as u64).read_to_end(&mut chunk)?;
+            Ok::<_, io::Error>((file, chunk))
+        });
+        match read.await.unwrap_or_else(|error| Err(io::Error::other(error))) {
+            Ok((_, chunk)) if chunk.is_empty() => None,
+            Ok((file, chunk)) => Some((Ok(Bytes::from(chunk)), Some(file))),
+            Err(error) => Some((Err(error), None)),
+        }
+    })
+}
+
+/// Whether an error says that the answer cannot be kept. A client's rows are in no file: it is ours that cannot be written.
+pub(crate) fn cannot_be_kept(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull
+            | io::ErrorKind::FileTooLarge
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::NotFound
+    )
+}
+
+/// The refusal where an answer cannot be kept.
+pub(crate) fn refuse(app: &App, error: &io::Error) -> Refusal {
+    app.log.warn("an answer cannot be kept on the disk", json!({"error": error.to_string()}));
+    let message = "the answer is longer than what can be kept here; send fewer rows at a time";
+    Refusal::new(StatusCode::INSUFFICIENT_STORAGE, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    async fn sent(spool: Spool) -> Vec<u8> {
+        let response = spool.into_response("text/csv").unwrap();
+        let length: usize = response.headers()[header::CONTENT_LENGTH].to_str().unwrap().parse().unwrap();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body.len(), length);
+        body.to_vec()
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_the_same_in_memory_and_on_the_disk() {
+        for pieces in [0_usize, 1, 100, 40_000] {
+            let mut spool = Spool::new(1 << 30);
+            let mut expected = Vec::new();
+            for piece in 0..pieces {
+                let text = format!("{piece},{}\n", "x".repeat(piece % 300)).into_bytes();
+                expected.extend_from_slice(&text);
+                if piece % 3 == 0 { spool.push(text).unwrap() } else { spool.write_all(&text).unwrap() }
+            }
+            assert_eq!(spool.file.is_some(), expected.len() > IN_MEMORY);
+            assert!(sent(spool).await == expected);
+        }
+    }
+
+    #[test]
+    fn an_answer_has_an_end() {
+        let mut spool = Spool::new(2 << 20);
+        let error = (0..100).find_map(|_| spool.push(vec![0; 1 << 20]).err()).unwrap();
+        assert!(cannot_be_kept(&error) && error.to_string() == "the answer is longer than 8388608 bytes");
+    }
+}

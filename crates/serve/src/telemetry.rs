@@ -1,0 +1,8 @@
+//! What is said of the server while it runs: metrics, log, prediction log, realised errors.
+
+pub(crate) mod log;
+pub(crate) mod metrics;
+pub(crate) mod prediction_log;
+pub(crate) mod prediction_log_files;
+pub(crate) mod realised_error;
+pub(crate) mod recent_entries;

@@ -1,0 +1,147 @@
+//! The log: one line of JSON an event, on stderr.
+
+use std::fmt::Write;
+
+use axum::http::{HeaderMap, Method, StatusCode};
+use cli::LogSink;
+use serde_json::{Value, json};
+
+use crate::{
+    args::LogRequests,
+    http::{clock::with_now, endpoint::Endpoint},
+};
+
+/// Letters of a method that are in the log.
+const LONGEST_METHOD: usize = 32;
+
+/// Writes lines of the log.
+#[derive(Clone, Debug)]
+pub(crate) struct Log {
+    sink: LogSink,
+    requests: LogRequests,
+}
+
+/// What is to be said of a request.
+pub(crate) struct Answered<'a> {
+    pub(crate) method: &'a Method,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) status: StatusCode,
+    /// Microseconds.
+    pub(crate) took: u128,
+    pub(crate) request_id: &'a str,
+    pub(crate) trace: Option<Trace>,
+}
+
+impl Log {
+    pub(crate) fn new(requests: LogRequests) -> Self {
+        Self { sink: LogSink::start(), requests }
+    }
+
+    pub(crate) fn info(&self, message: &str, more: Value) {
+        self.event("info", message, more);
+    }
+
+    pub(crate) fn warn(&self, message: &str, more: Value) {
+        self.event("warn", message, more);
+    }
+
+    fn event(&self, level: &str, message: &str, more: Value) {
+        let mut line = json!({"time": with_now(str::to_owned), "level": level, "message": message});
+        if let (Value::Object(line), Value::Object(more)) = (&mut line, more) {
+            line.extend(more);
+        }
+        self.sink.push(line.to_string().as_bytes());
+    }
+
+    /// A line a request, as far as that is wanted.
+    pub(crate) fn request(&self, answered: &Answered) {
+        let failed = answered.status.as_u16() >= 400;
+        match self.requests {
+            LogRequests::All => {}
+            LogRequests::Failed if failed => {}
+            _ => return,
+        }
+        let mut line = String::with_capacity(320);
+        let method = answered.method.as_str();
+        let method = method.get(..LONGEST_METHOD).unwrap_or(method);
+        // methods and ids are made of letters, digits and a few signs: nothing needs escaping
+        with_now(|now| {
+            let _ = write!(
+                line,
+                r#"{{"time":"{now}","level":"{}","message":"request","method":"{}","handler":"{}","status":{},"duration_us":{},"request_id":"{}""#,
+                if answered.status.is_server_error() { "warn" } else { "info" },
+                method,
+                answered.endpoint.path(),
+                answered.status.as_u16(),
+                answered.took,
+                answered.request_id,
+            );
+        });
+        if let Some(trace) = &answered.trace {
+            let _ = write!(line, r#","trace_id":"{}","parent_id":"{}""#, trace.id(), trace.parent());
+        }
+        line.push('}');
+        self.sink.push(line.as_bytes());
+    }
+
+    /// Waits until all is written.
+    pub(crate) fn flush(&self) {
+        self.sink.flush();
+    }
+}
+
+/// A W3C `traceparent`: version, trace, parent, flags.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Trace(String);
+
+impl Trace {
+    /// The header, if it is there and sound (<https://www.w3.org/TR/trace-context/>).
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
+        let text = headers.get("traceparent")?.to_str().ok()?;
+        let parts: Vec<&str> = text.split('-').collect();
+        let [version, trace, parent, flags, ..] = parts.as_slice() else { return None };
+        let hex = |part: &str, length: usize| {
+            part.len() == length && part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+        };
+        let zero = |part: &str| part.bytes().all(|byte| byte == b'0');
+        let sound = hex(version, 2) && *version != "ff" && hex(trace, 32) && hex(parent, 16) && hex(flags, 2);
+        let whole = parts.len() == 4 || *version != "00";
+        (sound && whole && !zero(trace) && !zero(parent)).then(|| Self(text.to_owned()))
+    }
+
+    fn id(&self) -> &str {
+        &self.0[3..35]
+    }
+
+    fn parent(&self) -> &str {
+        &self.0[36..52]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_is_taken_where_it_is_sound() {
+        let of = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("traceparent", text.parse().unwrap());
+            Trace::of(&headers).map(|trace| (trace.id().to_owned(), trace.parent().to_owned()))
+        };
+        let (id, parent) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
+        assert_eq!(of(&format!("00-{id}-{parent}-01")), Some((id.into(), parent.into())));
+        assert_eq!(of(&format!("01-{id}-{parent}-01-more")), Some((id.into(), parent.into())));
+        let zeros = "0".repeat(32);
+        for bad in [
+            format!("00-{id}-{parent}"),
+            format!("ff-{id}-{parent}-01"),
+            format!("00-{id}-{parent}-01-more"),
+            format!("00-{zeros}-{parent}-01"),
+            format!("00-{}-{parent}-01", id.to_uppercase()),
+            "x".into(),
+        ] {
+            assert_eq!(of(&bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The `MLmodel` file of a logged model: the addresses in it are those of the store that it lies in.
+
+use serde_yaml::{Mapping, Value};
+
+use crate::{
+    entities::store::{Content, RunFile},
+    error::TrackingError,
+};
+
+/// Its name among the model's files.
+pub const FILE: &str = "MLmodel";
+
+/// The file with the model's id, its run's and the place of its files, as MLflow writes them; everything else in it stays, as does any
+/// other file.
+pub(crate) fn addressed(file: &RunFile, folder: &str, model_id: &str, run_id: &str) -> Result<RunFile, TrackingError> {
+    if file.place != FILE {
+        return Ok(file.clone());
+    }
+    let unreadable = |reason: String| TrackingError::Unreadable { path: file.place.clone().into(), reason };
+    let text = String::from_utf8(file.read()?).map_err(|error| unreadable(error.to_string()))?;
+    let mut mapping: Mapping = serde_yaml::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
+    for (key, value) in [("artifact_path", folder), ("model_id", model_id), ("model_uuid", model_id), ("run_id", run_id)] {
+        mapping.insert(Value::from(key), Value::from(value));
+    }
+    let text = serde_yaml::to_string(&mapping).map_err(|error| unreadable(error.to_string()))?;
+    Ok(RunFile { content: Content::Bytes(text.into_bytes()), ..file.clone() })
+}

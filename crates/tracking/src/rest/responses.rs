@@ -1,0 +1,160 @@
+//! What MLflow's REST API answers. What a server does not send takes its default; what it sends beyond that is passed over.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::entities::run::Status;
+
+/// A name and its value, as MLflow writes parameters and tags.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct Pair {
+    pub(super) key: String,
+    pub(super) value: String,
+}
+
+/// Pairs in the order in which they are given.
+pub(super) fn pairs<'a>(given: impl IntoIterator<Item = (&'a String, &'a String)>) -> Vec<Pair> {
+    given.into_iter().map(|(key, value)| Pair { key: key.clone(), value: value.clone() }).collect()
+}
+
+/// Pairs by name.
+pub(super) fn texts(pairs: Vec<Pair>) -> BTreeMap<String, String> {
+    pairs.into_iter().map(|pair| (pair.key, pair.value)).collect()
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Experiment {
+    pub(super) experiment_id: String,
+    pub(super) lifecycle_stage: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RemoteRun {
+    pub(super) info: RunInfo,
+    pub(super) data: RunData,
+    pub(super) outputs: Outputs,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RunInfo {
+    pub(super) run_id: String,
+    pub(super) run_name: String,
+    pub(super) experiment_id: String,
+    pub(super) status: String,
+    pub(super) start_time: Option<i64>,
+    pub(super) end_time: Option<i64>,
+    pub(super) artifact_uri: String,
+    pub(super) lifecycle_stage: String,
+}
+
+impl RunInfo {
+    pub(super) fn is_over(&self) -> bool {
+        Status::parse(&self.status).is_some_and(Status::is_over)
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RunData {
+    pub(super) metrics: Vec<MeasuredValue>,
+    pub(super) tags: Vec<Pair>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct MeasuredValue {
+    pub(super) key: String,
+    /// `NaN` and infinity come as text.
+    pub(super) value: serde_json::Value,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Outputs {
+    pub(super) model_outputs: Vec<ModelOutput>,
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct ModelOutput {
+    pub(super) model_id: String,
+    pub(super) step: i64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RemoteModel {
+    pub(super) info: ModelInfo,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ModelInfo {
+    pub(super) model_id: String,
+    pub(super) artifact_uri: String,
+    pub(super) status: serde_json::Value,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RemoteVersion {
+    pub(super) version: String,
+    pub(super) creation_timestamp: i64,
+    pub(super) run_id: String,
+    pub(super) source: String,
+    pub(super) description: String,
+    pub(super) tags: Vec<Pair>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RemoteRegistered {
+    pub(super) tags: Vec<Pair>,
+    pub(super) aliases: Vec<RemoteAlias>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RemoteAlias {
+    pub(super) alias: String,
+    pub(super) version: String,
+}
+
+/// An answer around one thing.
+macro_rules! answer {
+    ($name:ident, $field:ident: $kind:ty) => {
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(default)]
+        pub(super) struct $name {
+            pub(super) $field: $kind,
+        }
+    };
+}
+answer!(ExperimentAnswer, experiment: Experiment);
+answer!(RunAnswer, run: RemoteRun);
+answer!(ModelAnswer, model: RemoteModel);
+answer!(VersionAnswer, model_version: RemoteVersion);
+answer!(RegisteredAnswer, registered_model: RemoteRegistered);
+
+/// A page of something.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Page {
+    pub(super) experiments: Vec<NamedExperiment>,
+    pub(super) runs: Vec<RemoteRun>,
+    pub(super) models: Vec<RemoteModel>,
+    pub(super) model_versions: Vec<RemoteVersion>,
+    pub(super) next_page_token: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct NamedExperiment {
+    pub(super) experiment_id: String,
+    pub(super) name: String,
+}

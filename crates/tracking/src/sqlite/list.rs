@@ -1,0 +1,56 @@
+//! Lists runs.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Row, params};
+
+use crate::sqlite::EmbeddedStore;
+use crate::{entities::run::ListedRun, error::TrackingError};
+
+impl EmbeddedStore {
+    /// The latest `limit` runs that are not in the trash, the newest first; of one experiment if it is named.
+    ///
+    /// # Errors
+    /// If there is no database, it cannot be read, or ([`None`] in it) has no such experiment.
+    pub fn runs(&self, experiment: Option<&str>, limit: u32) -> Result<Option<Vec<ListedRun>>, TrackingError> {
+        let connection = self.connect_existing()?;
+        let fault = TrackingError::sqlite(&self.database);
+        if let Some(name) = experiment {
+            let known = "SELECT EXISTS (SELECT 1 FROM experiments WHERE name = ?1)";
+            if !connection.query_row(known, [name], |row| row.get::<_, bool>(0)).map_err(&fault)? {
+                return Ok(None);
+            }
+        }
+        let mut statement = connection
+            .prepare(
+                "SELECT run_uuid, coalesce(runs.name, ''), experiments.name, experiments.experiment_id, coalesce(status, ''), \
+                 start_time, end_time FROM runs JOIN experiments USING (experiment_id) \
+                 WHERE runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active' \
+                 AND (?1 IS NULL OR experiments.name = ?1) ORDER BY start_time DESC, run_uuid LIMIT ?2",
+            )
+            .map_err(&fault)?;
+        let found = statement.query_map(params![experiment, limit], listed).map_err(&fault)?;
+        let mut runs = found.collect::<Result<Vec<ListedRun>, _>>().map_err(&fault)?;
+        let mut metrics = connection
+            .prepare("SELECT \"key\", value FROM latest_metrics WHERE run_uuid = ?1 AND is_nan = 0")
+            .map_err(&fault)?;
+        for run in &mut runs {
+            let points = metrics.query_map([&run.run_id], |row| Ok((row.get(0)?, row.get(1)?))).map_err(&fault)?;
+            run.metrics = points.collect::<Result<_, _>>().map_err(&fault)?;
+        }
+        Ok(Some(runs))
+    }
+}
+
+fn listed(row: &Row) -> rusqlite::Result<ListedRun> {
+    Ok(ListedRun {
+        run_id: row.get(0)?,
+        run_name: row.get(1)?,
+        experiment: row.get(2)?,
+        experiment_id: row.get::<_, i64>(3)?.to_string(),
+        status: row.get(4)?,
+        started_at_ms: row.get(5)?,
+        ended_at_ms: row.get(6)?,
+        metrics: BTreeMap::new(),
+    })
+}

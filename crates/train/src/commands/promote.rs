@@ -1,0 +1,195 @@
+//! `train promote`: a registered version becomes the champion, if it passes the gate and is no worse than the champion on the same test
+//! rows.
+
+use std::{collections::BTreeMap, path::Path};
+
+use anyhow::Context;
+use artifact::{Manifest, RunPaths, check_input, lock_to_read};
+use cli::{No, Outcome, Progress};
+use evaluation::{Comparison, TestRow, check_champion, compare, figures, load_version, predict_test_rows};
+use model::{Decision, decide, figure, label};
+use predictor::Predictor;
+use schema::{ConfigError, PipelineConfig};
+use serde::Serialize;
+use tracking::{CHALLENGER, CHAMPION, ModelVersion, Move, RegisteredModel, Registry, move_alias};
+
+use crate::{
+    args::PromoteArgs,
+    run_paths,
+    tracking::{logged_model::SPLIT_TAG, registry, session},
+};
+
+#[derive(Serialize)]
+struct Summary<'a> {
+    name: &'a str,
+    status: &'static str,
+    version: &'a str,
+    champion: Option<&'a str>,
+    test_rows: usize,
+    gate: &'a [Decision],
+    comparison: Option<&'a Comparison>,
+}
+
+/// A registered version, ready to predict.
+struct Candidate {
+    version: ModelVersion,
+    predictor: Predictor,
+}
+
+/// Compares, and moves the alias if the answer is yes.
+pub(crate) fn promote(args: &PromoteArgs, progress: &Progress) -> anyhow::Result<Outcome> {
+    let name = &args.name;
+    check_paths(args)?;
+    let pipeline = settings(args)?;
+    let _locks = lock_to_read(&args.data, &|folder| progress.waiting(folder));
+    let (process, _) = check_input(&args.data, "process")?;
+    let (registry, model) = registry::open(&args.tracking, name, progress)?;
+    let version = chosen(args, &model)?;
+    let champion = model.aliases.get(CHAMPION);
+    let mut summary = Summary {
+        name,
+        status: "unchanged",
+        version: &version,
+        champion: champion.map(String::as_str),
+        test_rows: 0,
+        gate: &[],
+        comparison: None,
+    };
+    if champion == Some(&version) {
+        return Ok(Outcome::done(
+            &summary,
+            format!("promote   unchanged: version {version} of {name} is the champion already"),
+        ));
+    }
+    let versions = registry.versions(name)?;
+    let challenger = load(&*registry, find(&versions, &version, name)?)?;
+    let measured = predict(&challenger, &args.data, progress)?;
+    summary.test_rows = measured.len();
+    let figures = figures(&measured).named();
+    let gate = gate(&pipeline, &challenger, &figures, args)?;
+    summary.gate = &gate;
+
+    let held = match champion {
+        Some(held) => Some(load(&*registry, find(&versions, held, name)?)?),
+        None => None,
+    };
+    let comparison = match &held {
+        Some(held) => {
+            warn_of_split(held, &process, progress);
+            let theirs = predict(held, &args.data, progress)?;
+            let name = format!("version {}", held.version.version);
+            let comparison = compare(&pipeline.package.champion, &measured, &theirs, &name)?;
+            comparison.warning().into_iter().for_each(|warning| progress.warn(warning));
+            Some(comparison)
+        }
+        None => None,
+    };
+    summary.comparison = comparison.as_ref();
+    let mut refusals: Vec<String> = gate.iter().filter(|decision| !decision.passed).map(Decision::refusal).collect();
+    refusals.extend(comparison.iter().filter(|comparison| !comparison.passed).map(Comparison::refusal));
+    let shown = shown(&figures, measured.len(), comparison.as_ref());
+    if !refusals.is_empty() {
+        summary.status = "refused";
+        let human = format!("promote   refused: version {version} of {name} does not become the champion{shown}");
+        return Ok(Outcome::done(&summary, human).refused(format!("{}. The champion stays", refusals.join("; "))));
+    }
+    summary.status = "done";
+    let why = match &comparison {
+        Some(comparison) => format!("promoted: {}", comparison.text),
+        None => "promoted: there was no champion".to_owned(),
+    };
+    let moved = Move {
+        at: cli::now_ms().cast_signed(),
+        version: version.clone(),
+        from: champion.cloned(),
+        why: why.clone(),
+        by: cli::user(),
+    };
+    move_alias(&*registry, name, CHAMPION, &moved)?;
+    registry.tag_version(name, &version, "promotion", &why)?;
+    let human = format!("promote   done: version {version} of {name} is the champion{shown}");
+    Ok(Outcome::done(&summary, human))
+}
+
+/// That the store of runs, which is written, is none of the files that are read.
+fn check_paths(args: &PromoteArgs) -> anyhow::Result<()> {
+    let paths = RunPaths::default().stage_input("--data", &args.data).input("--pipeline-config", &args.pipeline_config);
+    let (tracking, _) = session::tracking(&args.tracking, Path::new("models"))?;
+    Ok(run_paths::add_store(paths, &tracking, &args.tracking).check()?)
+}
+
+fn settings(args: &PromoteArgs) -> anyhow::Result<PipelineConfig> {
+    let path = &args.pipeline_config;
+    let text = cli::read_text(path, "--pipeline-config")?;
+    let at = |error: ConfigError| anyhow::anyhow!("{}:{error}", path.display());
+    let pipeline = PipelineConfig::parse(&text).map_err(at)?;
+    if let Err((key, message)) = check_champion(&pipeline.package.champion) {
+        return Err(at(ConfigError::at(&text, &["package", "champion", key], message)));
+    }
+    Ok(pipeline)
+}
+
+fn chosen(args: &PromoteArgs, model: &RegisteredModel) -> anyhow::Result<String> {
+    match (args.version, model.aliases.get(CHALLENGER)) {
+        (Some(version), _) => Ok(version.to_string()),
+        (None, Some(version)) => Ok(version.clone()),
+        (None, None) => Err(No(format!(
+            "{}: no version has the alias `{CHALLENGER}`; name one with --version, or register one with `train --register`",
+            args.name
+        ))
+        .into()),
+    }
+}
+
+fn find(versions: &[ModelVersion], version: &str, name: &str) -> anyhow::Result<ModelVersion> {
+    let found = versions.iter().find(|known| known.version == version).cloned();
+    found.ok_or_else(|| {
+        let known: Vec<&str> = versions.iter().rev().map(|version| version.version.as_str()).collect();
+        No(format!("{name}: there is no version {version}; there are {}", known.join(", "))).into()
+    })
+}
+
+fn load(registry: &dyn Registry, version: ModelVersion) -> anyhow::Result<Candidate> {
+    let predictor = load_version(registry, &version)?;
+    Ok(Candidate { version, predictor })
+}
+
+fn predict(candidate: &Candidate, data: &Path, progress: &Progress) -> anyhow::Result<Vec<TestRow>> {
+    predict_test_rows(&candidate.predictor, data, progress).with_context(|| format!("version {}", candidate.version.version))
+}
+
+/// The gate on what is measured here; what cannot be (cross-validation) is taken from the facts on the version.
+fn gate(
+    pipeline: &PipelineConfig,
+    challenger: &Candidate,
+    measured: &[(&str, f64)],
+    args: &PromoteArgs,
+) -> anyhow::Result<Vec<Decision>> {
+    let facts = challenger.version.tags.iter().filter_map(|(key, value)| Some((key.clone(), value.parse().ok()?)));
+    let mut metrics: BTreeMap<String, f64> = facts.collect();
+    metrics.extend(measured.iter().map(|(name, value)| ((*name).to_owned(), *value)));
+    decide(&pipeline.package.gate, &metrics)
+        .map_err(|message| anyhow::anyhow!("{}: {message}", args.pipeline_config.display()))
+}
+
+/// Where the champion's rows were divided otherwise, some that it learned from may be among the test rows.
+fn warn_of_split(champion: &Candidate, process: &Manifest, progress: &Progress) {
+    let theirs = champion.version.tags.get(SPLIT_TAG);
+    if theirs.is_some_and(|theirs| !process.settings.hex().starts_with(theirs.as_str())) {
+        progress.warn(format!(
+            "version {}, the champion, was trained on rows that `process` cleaned and divided with other settings: some that it learned \
+             from may be among these test rows, which flatters it",
+            champion.version.version
+        ));
+    }
+}
+
+fn shown(measured: &[(&str, f64)], rows: usize, comparison: Option<&Comparison>) -> String {
+    let figures: Vec<String> =
+        measured.iter().take(4).map(|(key, value)| format!("{} {}", label(key), figure(key, *value))).collect();
+    let mut shown = format!("\n          {} on {rows} test rows", figures.join(", "));
+    if let Some(comparison) = comparison {
+        shown.push_str(&format!("\n          {}", comparison.text));
+    }
+    shown
+}

@@ -1,0 +1,31 @@
+//! `train relocate`: lets the paths in a store of runs lead to where it is now.
+
+use std::path::Path;
+
+use anyhow::bail;
+use cli::{Outcome, Progress};
+use tracking::{EmbeddedStore, Location};
+
+use crate::{args::RelocateArgs, tracking::session::tracking};
+
+/// Mends the paths.
+pub(crate) fn relocate(args: &RelocateArgs, progress: &Progress) -> anyhow::Result<Outcome> {
+    let (tracking, warning) = tracking(&args.tracking, Path::new("models"))?;
+    warning.into_iter().for_each(|warning| progress.warn(warning));
+    let Location::Sqlite { database } = &tracking.location else {
+        bail!(
+            "{}: is a server, whose paths are its own; name a file with --mlflow-tracking-uri sqlite:///FILE.db",
+            tracking.location
+        )
+    };
+    let relocated = EmbeddedStore::at(database).relocate(args.from.as_deref())?;
+    let to = relocated.to.display();
+    let human = if relocated.changed.is_empty() {
+        format!("relocate  unchanged: every path leads to a folder that is there; those of this store to {to}")
+    } else {
+        let changed: Vec<String> = relocated.changed.iter().map(|(table, paths)| format!("{paths} in {table}")).collect();
+        let from: Vec<String> = relocated.from.iter().map(|folder| folder.display().to_string()).collect();
+        format!("relocate  done: paths changed: {}\n          {} → {to}", changed.join(", "), from.join(", "))
+    };
+    Ok(Outcome::done(&relocated, human))
+}

@@ -1,0 +1,71 @@
+//! `train runs`: the runs of a store, for the terminal.
+
+use std::path::Path;
+
+use anyhow::Context;
+use cli::{No, Outcome, Progress};
+use model::{figure, label};
+use serde::Serialize;
+use tracking::{EmbeddedStore, ListedRun, Location, RunStore};
+
+use crate::{
+    args::RunsArgs,
+    tracking::{mlflow_run::mlflow_names, session::tracking},
+};
+
+#[derive(Serialize)]
+struct Listing {
+    store: String,
+    runs: Vec<ListedRun>,
+}
+
+/// Lists runs; those of killed programs are marked as such first.
+pub(crate) fn list(args: &RunsArgs, progress: &Progress) -> anyhow::Result<Outcome> {
+    let (tracking, warning) = tracking(&args.tracking, Path::new("models"))?;
+    warning.into_iter().for_each(|warning| progress.warn(warning));
+    let (store, runs) = match &tracking.location {
+        Location::Sqlite { database } => {
+            let store = EmbeddedStore::at(database);
+            // a store that can only be read can still be listed
+            let _ = store.reap();
+            (store.uri(), store.runs(args.experiment.as_deref(), args.limit)?)
+        }
+        Location::Server { .. } => {
+            let store = tracking.server()?.context("a server has an address")?;
+            (store.uri(), store.runs(args.experiment.as_deref(), args.limit)?)
+        }
+    };
+    let name = args.experiment.as_deref().unwrap_or_default();
+    let Some(runs) = runs else {
+        return Err(No(format!("{}: has no experiment \"{name}\"", tracking.location)).into());
+    };
+    let human = if runs.is_empty() { format!("no runs in {}", tracking.location) } else { table(&runs) };
+    Ok(Outcome::done(&Listing { store, runs }, human))
+}
+
+fn table(runs: &[ListedRun]) -> String {
+    // a run of someone else has the names of MLflow's own logging
+    let measured = |run: &ListedRun, key: &'static str| {
+        let found = std::iter::once(key).chain(mlflow_names(key)).find_map(|name| run.metrics.get(name));
+        found.map_or("–".into(), |value| figure(key, *value))
+    };
+    let rows: Vec<[String; 8]> = runs
+        .iter()
+        .map(|run| {
+            [
+                run.run_id.clone(),
+                run.run_name.clone(),
+                run.experiment.clone(),
+                run.status.clone(),
+                run.started_at_ms.map_or("–".into(), cli::utc),
+                measured(run, "r2"),
+                measured(run, "mae"),
+                measured(run, "rmse"),
+            ]
+        })
+        .collect();
+    let headings = ["run id", "name", "experiment", "status", "started (UTC)", label("r2"), label("mae"), label("rmse")]
+        .map(str::to_owned);
+    let lines: Vec<[String; 8]> = std::iter::once(headings).chain(rows).collect();
+    cli::aligned(&lines, &[5, 6, 7])
+}

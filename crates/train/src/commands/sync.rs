@@ -1,0 +1,84 @@
+//! `train sync`: sends what was recorded in a file to a server.
+
+use anyhow::{Context, bail, ensure};
+use artifact::RunPaths;
+use cli::{No, Outcome, Progress};
+use serde::Serialize;
+use tracking::{EmbeddedStore, Location, Spool, Synced};
+
+use crate::{args::SyncArgs, tracking::session::tracking};
+
+#[derive(Serialize)]
+struct Summary<'a> {
+    from: &'a str,
+    to: String,
+    #[serde(flatten)]
+    done: &'a Synced,
+}
+
+/// Sends.
+pub(crate) fn sync(args: &SyncArgs, progress: &Progress) -> anyhow::Result<Outcome> {
+    let (tracking, warning) = tracking(&args.tracking, &args.models_dir)?;
+    warning.into_iter().for_each(|warning| progress.warn(warning));
+    let Location::Sqlite { database } = Location::parse(&args.from)? else {
+        bail!("--from {}: is not a file; write sqlite:///FILE.db", args.from)
+    };
+    let Some(to) = tracking.server()? else {
+        bail!(
+            "there is no server to send to: name one with --mlflow-tracking-uri http://HOST:PORT or MLFLOW_TRACKING_URI (now {})",
+            tracking.location
+        )
+    };
+    let paths = Location::Sqlite { database: database.clone() }.add_inputs(RunPaths::default(), "--from");
+    paths.output("--models-dir", &Spool::lock_path(&tracking.spool)).check()?;
+    let from = EmbeddedStore::at(&database);
+    deliver_waiting(&from, &tracking.spool, progress)?;
+    let mut bar = None;
+    let done = tracking::sync(&from, &to, args.experiment.as_deref(), &mut |runs| {
+        bar.get_or_insert_with(|| progress.bar("sending", runs as u64)).advance(1);
+    });
+    drop(bar);
+    let done =
+        done.with_context(|| format!("{}: what was sent stays; the next `train sync` goes on from there", args.from))?;
+    let summary = Summary { from: &args.from, to: tracking.location.to_string(), done: &done };
+    let outcome = Outcome::done(&summary, human(&done, &summary.to));
+    if done.faults.is_empty() {
+        return Ok(outcome);
+    }
+    done.faults.iter().for_each(|fault| progress.warn(fault));
+    Ok(outcome.refused(format!("{} of the runs could not be sent", done.faults.len())))
+}
+
+/// Runs that wait for the file go into it first.
+fn deliver_waiting(from: &EmbeddedStore, spool: &std::path::Path, progress: &Progress) -> anyhow::Result<()> {
+    let store: &dyn tracking::RunStore = from;
+    let delivered = Spool::at(spool, &store.uri()).deliver(store)?;
+    delivered.faults.iter().for_each(|fault| progress.warn(fault));
+    if delivered.runs == 0 && !from.database().exists() {
+        ensure!(delivered.faults.is_empty(), "{}: the runs that wait could not be read", from.database().display());
+        return Err(No(format!("{}: no such file; nothing has been recorded there", from.database().display())).into());
+    }
+    Ok(())
+}
+
+fn human(done: &Synced, to: &str) -> String {
+    let runs = |count: usize| if count == 1 { "1 run".to_owned() } else { format!("{count} runs") };
+    let status = if done.sent.is_empty() && done.moves == 0 && done.removed == 0 { "unchanged" } else { "done" };
+    let mut human = format!("sync      {status}: {} sent to {to}, {} there already", runs(done.sent.len()), done.there);
+    if done.under_way > 0 {
+        human.push_str(&format!(", {} under way left alone", done.under_way));
+    }
+    for name in &done.sent {
+        human.push_str(&format!("\n          → run {name}"));
+    }
+    for (name, version) in &done.versions {
+        human.push_str(&format!("\n          → version {version} of {name}"));
+    }
+    if done.moves > 0 {
+        human.push_str(&format!("\n          moves of aliases noted: {}", done.moves));
+    }
+    if done.removed > 0 {
+        human.push_str(&format!("\n          made twice, and removed: {}", done.removed));
+    }
+    human
+}

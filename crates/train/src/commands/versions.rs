@@ -1,0 +1,87 @@
+//! `train versions`: the versions of a registered model, and which was in use when.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use cli::{No, Outcome, Progress};
+use model::{figure, label};
+use serde::Serialize;
+use tracking::{CHAMPION, ModelVersion, Move, RegisteredModel, history, version_at};
+
+use crate::{args::VersionsArgs, tracking::registry};
+
+#[derive(Serialize)]
+struct Listing<'a> {
+    name: &'a str,
+    aliases: &'a BTreeMap<String, String>,
+    champions: Vec<Move>,
+    versions: &'a [ModelVersion],
+}
+
+/// Lists.
+pub(crate) fn list(args: &VersionsArgs, progress: &Progress) -> anyhow::Result<Outcome> {
+    let (registry, model) = registry::open(&args.tracking, &args.name, progress)?;
+    if let Some(at) = &args.at {
+        return champion_at(&model, at);
+    }
+    let versions = registry.versions(&args.name)?;
+    let champions = history(&model, CHAMPION);
+    let mut human = table(&versions, &model);
+    if !champions.is_empty() {
+        human.push_str("\n\nchampions");
+    }
+    for moved in &champions {
+        let by = moved.by.as_ref().map_or(String::new(), |by| format!(" by {by}"));
+        human.push_str(&format!("\n  {} UTC  version {}{by}: {}", cli::utc(moved.at), moved.version, moved.why));
+    }
+    if let Some(page) = registry.model_page(&args.name) {
+        human.push_str(&format!("\n→ {page}"));
+    }
+    let listing = Listing { name: &args.name, aliases: &model.aliases, champions, versions: &versions };
+    Ok(Outcome::done(&listing, human))
+}
+
+fn champion_at(model: &RegisteredModel, at: &str) -> anyhow::Result<Outcome> {
+    let end_of_day = |date: jiff::civil::Date| date.at(23, 59, 59, 999_000_000).to_zoned(jiff::tz::TimeZone::UTC);
+    let moment = match at.parse::<jiff::Timestamp>() {
+        Ok(moment) => moment,
+        // a day as a whole: what held when it ended
+        Err(_) => at
+            .parse::<jiff::civil::Date>()
+            .ok()
+            .and_then(|date| end_of_day(date).ok())
+            .with_context(|| format!("--at {at}: is not a time; write 2026-11-24 or 2026-11-24T05:35:13Z"))?
+            .timestamp(),
+    };
+    let Some(found) = version_at(model, CHAMPION, moment.as_millisecond()) else {
+        return Err(No(format!("{}: had no champion then, as far as its history tells", model.name)).into());
+    };
+    let human = format!("version {} since {} UTC: {}", found.version, cli::utc(found.at), found.why);
+    Ok(Outcome::done(&found, human))
+}
+
+fn table(versions: &[ModelVersion], model: &RegisteredModel) -> String {
+    let fact = |version: &ModelVersion, key: &str| version.tags.get(key).cloned();
+    let measured = |version: &ModelVersion, key: &str| {
+        fact(version, key).and_then(|value| value.parse().ok()).map_or("–".to_owned(), |value| figure(key, value))
+    };
+    let mut lines = vec![
+        ["version", "aliases", "registered (UTC)", "algorithm", label("r2"), label("mae"), label("mape"), "run"]
+            .map(str::to_owned),
+    ];
+    lines.extend(versions.iter().map(|version| {
+        let aliases: Vec<&str> =
+            model.aliases.iter().filter(|(_, to)| **to == version.version).map(|(alias, _)| alias.as_str()).collect();
+        [
+            version.version.clone(),
+            aliases.join(", "),
+            cli::utc(version.created),
+            fact(version, "algorithm").unwrap_or_default(),
+            measured(version, "r2"),
+            measured(version, "mae"),
+            measured(version, "mape"),
+            fact(version, "run_name").or_else(|| version.run_id.clone()).unwrap_or_default(),
+        ]
+    }));
+    cli::aligned(&lines, &[4, 5, 6])
+}

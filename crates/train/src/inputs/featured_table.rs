@@ -1,0 +1,143 @@
+//! Reads the featured table.
+
+use std::path::Path;
+
+use anyhow::{Context, bail, ensure};
+use cli::Progress;
+use frame::{Block, Kind, Source};
+use model::Matrix;
+use schema::{SPLIT_COLUMN, TEST, TRAIN};
+
+use crate::config::Config;
+
+/// The rows on one side of the split.
+pub(crate) struct Side {
+    pub(crate) x: Matrix,
+    pub(crate) y: Vec<f64>,
+}
+
+/// The featured table, divided.
+pub(crate) struct Dataset {
+    pub(crate) features: Vec<String>,
+    pub(crate) train: Side,
+    pub(crate) test: Side,
+    /// The lines of the test rows in the featured table.
+    pub(crate) test_lines: Vec<u64>,
+}
+
+/// What is read of a featured table.
+pub(crate) struct Wanted<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) target: &'a str,
+    /// Chooses among the features there are.
+    pub(crate) choose: &'a (dyn Fn(&[String]) -> anyhow::Result<Vec<String>> + Sync),
+    /// The column of weights, if there is one.
+    pub(crate) weight: Option<&'a str>,
+    /// The algorithm that takes no missing value, if it is such a one.
+    pub(crate) refuses_missing: Option<&'static str>,
+}
+
+/// Reads the features that the configuration chooses, and `target`.
+pub(crate) fn read(config: &Config, target: &str, progress: &Progress) -> anyhow::Result<Dataset> {
+    let choose = |available: &[String]| {
+        let chosen = config.section.features(available);
+        chosen.map_err(|message| anyhow::anyhow!("{}: {message}", config.config_path.display()))
+    };
+    let refuses_missing = (!config.parameters.takes_missing()).then(|| config.algorithm.name());
+    let weight = config.section.sample_weight.as_deref();
+    read_wanted(&Wanted { path: &config.data, target, choose: &choose, weight, refuses_missing }, progress)
+}
+
+/// Reads what is wanted.
+pub(crate) fn read_wanted(table: &Wanted, progress: &Progress) -> anyhow::Result<Dataset> {
+    let Wanted { path, target, .. } = *table;
+    let mut source = Source::open(path)?;
+    let names = source.names().to_vec();
+    for required in [target, SPLIT_COLUMN].into_iter().chain(table.weight) {
+        ensure!(
+            names.iter().any(|name| name == required),
+            "{}:1: column \"{required}\" is not in the header",
+            path.display()
+        );
+    }
+    let available: Vec<String> = names
+        .iter()
+        .filter(|name| *name != target && *name != SPLIT_COLUMN && Some(name.as_str()) != table.weight)
+        .cloned()
+        .collect();
+    let features = (table.choose)(&available)?;
+
+    let bar = progress.bar("reading", source.expected_blocks());
+    // the features, a weight if there is one, and the target
+    let width = features.len() + usize::from(table.weight.is_some()) + 1;
+    let mut columns = [vec![Vec::new(); width], vec![Vec::new(); width]];
+    let mut test_lines = Vec::new();
+    let wanted: Vec<&str> = features.iter().map(String::as_str).chain(table.weight).chain([target]).collect();
+    source.for_each_block(
+        |block| Rows::of(block, &wanted, table),
+        |tables| {
+            bar.advance(tables.len() as u64);
+            for rows in tables {
+                test_lines.extend(rows.test_lines);
+                for (place, values) in rows.columns.into_iter().enumerate() {
+                    for (value, train) in values.into_iter().zip(&rows.train) {
+                        columns[usize::from(!train)][place].push(value);
+                    }
+                }
+            }
+            Ok(())
+        },
+    )?;
+    let [train, test] = columns.map(|mut columns| {
+        let y = columns.pop().unwrap_or_default();
+        let weights = table.weight.and_then(|_| columns.pop());
+        Side { x: Matrix::new(columns).weighted(weights), y }
+    });
+    ensure!(!train.y.is_empty(), "{}: has no training row (split = {TRAIN})", path.display());
+    ensure!(!test.y.is_empty(), "{}: has no test row (split = {TEST})", path.display());
+    Ok(Dataset { features, train, test, test_lines })
+}
+
+/// The rows of a block.
+struct Rows {
+    /// Whether each is learned from.
+    train: Vec<bool>,
+    /// The lines of those that are not.
+    test_lines: Vec<u64>,
+    columns: Vec<Vec<f64>>,
+}
+
+impl Rows {
+    /// The `wanted` columns of `block`, the target last. A feature may be missing where the algorithm takes that.
+    fn of(block: &Block, wanted: &[&str], of: &Wanted) -> anyhow::Result<Self> {
+        let (target, path) = (wanted.last(), of.path);
+        let table = block.typed(&|name| if name == SPLIT_COLUMN { Kind::Text } else { Kind::Number })?;
+        let mut columns = Vec::with_capacity(wanted.len());
+        for name in wanted {
+            let values = table.numbers(name).with_context(|| format!("column \"{name}\" cannot be read"))?;
+            let weighs = Some(*name) == of.weight;
+            if let Some(row) = values.iter().position(|value| weighs && !(*value >= 0.0 && value.is_finite())) {
+                bail!(
+                    "{}:{}: column \"{name}\", the sample_weight, is {}; a weight is a number of at least 0",
+                    path.display(),
+                    block.line(row),
+                    values[row]
+                );
+            }
+            let missing = Some(name) != target && of.refuses_missing.is_none();
+            if let Some(row) = values.iter().position(|value| !(value.is_finite() || missing && value.is_nan())) {
+                let advice = match of.refuses_missing {
+                    Some(algorithm) if Some(name) != target => {
+                        format!("{algorithm} takes no missing value: use trees, or another engineer.impute.number than none")
+                    }
+                    _ => "Run `engineer` again".to_owned(),
+                };
+                bail!("{}:{}: column \"{name}\" is missing. {advice}", path.display(), block.line(row));
+            }
+            columns.push(values);
+        }
+        let train = block.train_rows(&table)?;
+        let test_lines = (0..train.len()).filter(|row| !train[*row]).map(|row| block.line(row)).collect();
+        Ok(Self { train, test_lines, columns })
+    }
+}

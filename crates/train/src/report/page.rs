@@ -1,0 +1,348 @@
+//! `models/trained/report.html`: what the run found, as a page for people.
+
+use artifact::{FileEntry, RunRecord};
+use features::Preprocessor;
+use model::{METRIC_NAMES, Regressor, figure, label, mean_and_deviation};
+use report::{Bar, Html, Page, Table};
+
+use crate::{
+    fitting::{
+        experiment::{Findings, TREES},
+        interval_coverage,
+    },
+    inputs::{featured_table::Dataset, lineage::Lineage},
+    report::plots,
+};
+
+const WORST: usize = 10;
+const COEFFICIENTS: usize = 100;
+
+/// The page. `record` has no artifacts yet, and no times: the same run gives the same page.
+pub(crate) fn render(
+    record: &RunRecord,
+    dataset: &Dataset,
+    findings: &Findings,
+    preprocessor: &Preprocessor,
+    lineage: &Lineage,
+) -> String {
+    let target = &preprocessor.schema().target().name;
+    let algorithm = record.parameters.get("algorithm").and_then(|value| value.as_str()).unwrap_or_default();
+    let mut page = Page::new(
+        &format!("{}: how well {target} is predicted", record.name),
+        &format!(
+            "{algorithm} on {} rows and {} features, measured once on {} rows that were set apart before anything was learned.",
+            report::count(dataset.train.y.len() as u64),
+            dataset.features.len(),
+            report::count(dataset.test.y.len() as u64)
+        ),
+    );
+    page.section("Scores", &scores(record, target));
+    if !findings.folds.is_empty() {
+        page.section("Folds", &folds(findings));
+    }
+    if !findings.curve.points.is_empty() {
+        page.section("Learning curve", &learning_curve(findings));
+    }
+    page.section("Predictions", &predictions(dataset, findings, target));
+    if findings.bounds.is_some() {
+        page.section("Intervals", &intervals(record, dataset, findings, target));
+    }
+    page.section("What the model goes by", &reasons(record, dataset, findings, preprocessor, target));
+    page.section("Worst rows", &worst(dataset, findings, preprocessor, target));
+    page.section("Parameters", &[parameters(record)]);
+    page.section("Lineage", &[lineage_table(dataset, lineage)]);
+    page.render()
+}
+
+/// What a figure is called.
+fn named(key: &str) -> &'static str {
+    match key {
+        "mae" => "mean absolute error",
+        "mape" => "mean absolute percentage error",
+        "median_ae" => "median absolute error",
+        other => label(other),
+    }
+}
+
+fn scores(record: &RunRecord, target: &str) -> Vec<Html> {
+    let between = |key: &str| {
+        let found = record.intervals.get(key)?;
+        Some(format!("{} to {}", written(key, found.low), written(key, found.high)))
+    };
+    let interval = |key: &str| between(key).map_or(String::new(), |between| format!("95 % interval {between}"));
+    let tiles: Vec<(String, &str, String)> = ["r2", "mae", "mape", "median_ae"]
+        .into_iter()
+        .filter_map(|key| Some((written(key, record.metric(key)?), named(key), interval(key))))
+        .collect();
+    let mut table = Table::new([
+        "figure",
+        "#test rows",
+        "#95 % interval",
+        "#cross-validated",
+        "#training rows",
+        "#always the mean",
+        "#always the median",
+    ]);
+    for key in METRIC_NAMES {
+        let of = |prefix: &str| -> Html {
+            record.metric(&format!("{prefix}{key}")).map_or("–".to_owned(), |value| written(key, value)).into()
+        };
+        table.row([
+            label(key).into(),
+            of(""),
+            between(key).unwrap_or("–".into()).into(),
+            of("cv_"),
+            of("train_"),
+            of("baseline_"),
+            of("baseline_median_"),
+        ]);
+    }
+    let mut bars = Vec::new();
+    for (name, key) in
+        [("this model", "mae"), ("always the mean", "baseline_mae"), ("always the median", "baseline_median_mae")]
+    {
+        if let Some(value) = record.metric(key) {
+            let spread = record.intervals.get(key).map_or(0.0, |found| (found.high - found.low) / 2.0);
+            bars.push(Bar { label: name.into(), value, text: written("mae", value), spread });
+        }
+    }
+    let mut content = vec![
+        report::tiles(&tiles),
+        Html::from("Mean absolute error beside two baselines").heading(),
+        report::bars("Mean absolute error of the model and of two baselines", &bars),
+        table.html(),
+        Html::prose(&format!(
+            "Errors are in the unit of {target}. Intervals are bootstrap percentiles over test rows; the baselines always predict the \
+             mean or the median of the training rows."
+        ))
+        .small()
+        .paragraph(),
+    ];
+    content.extend(record.warnings.iter().map(|warning| report::note(&Html::text(warning))));
+    content
+}
+
+fn folds(findings: &Findings) -> Vec<Html> {
+    let mut table = Table::new(["fold", "#MAE", "#RMSE", "#R²", "#MAPE", "#median error"]);
+    for (fold, metrics) in findings.folds.iter().enumerate() {
+        let figures = metrics.named().map(|(key, value)| Html::from(written(key, value)));
+        table.row(std::iter::once((fold + 1).to_string().into()).chain(figures));
+    }
+    let bars: Vec<Bar> = findings
+        .folds
+        .iter()
+        .enumerate()
+        .map(|(fold, metrics)| Bar {
+            label: format!("fold {}", fold + 1),
+            value: metrics.mae,
+            text: written("mae", metrics.mae),
+            spread: 0.0,
+        })
+        .collect();
+    vec![
+        Html::from("Each fold of the training rows is predicted by a model fitted on the others.").paragraph(),
+        report::side_by_side(&[report::bars("Mean absolute error in each fold", &bars), table.html()]),
+    ]
+}
+
+fn learning_curve(findings: &Findings) -> Vec<Html> {
+    let Some([held_out, learned]) = plots::learning_curves(findings) else { return Vec::new() };
+    let text = if findings.curve.over == TREES {
+        "The root mean squared error after so many trees, the mean over the folds: where the first curve rises again, there are too \
+         many."
+    } else {
+        "The root mean squared error of a fit to so many rows, measured on a fifth of the training rows that is held out: where both \
+         curves have met, more rows help little."
+    };
+    vec![
+        Html::prose(text).paragraph(),
+        report::side_by_side(&[
+            Html::join([&Html::from("Rows held out").heading(), &held_out]),
+            Html::join([&Html::from("Rows learned from").heading(), &learned]),
+        ]),
+    ]
+}
+
+fn predictions(dataset: &Dataset, findings: &Findings, target: &str) -> Vec<Html> {
+    let (rows, step) = (dataset.test.y.len(), plots::step(dataset));
+    let mut content = vec![report::side_by_side(&[
+        Html::join([
+            &Html::from("Predicted against actual").heading(),
+            &plots::predicted_against_actual(dataset, findings, target),
+        ]),
+        Html::join([&Html::from("Residuals: actual − predicted").heading(), &plots::residuals(dataset, findings, target)]),
+    ])];
+    if step > 1 {
+        let shown = format!("Every {step}th of {} test rows is drawn.", report::count(rows as u64));
+        content.push(Html::text(&shown).small().paragraph());
+    }
+    let (histogram, outside) = plots::spread(dataset, findings);
+    content.push(Html::from("How residuals are spread").heading());
+    content.push(histogram);
+    if outside > 0 {
+        let left_out = format!("{} residuals lie beyond the ends: see the worst rows.", report::count(outside));
+        content.push(Html::text(&left_out).small().paragraph());
+    }
+    content
+}
+
+fn intervals(record: &RunRecord, dataset: &Dataset, findings: &Findings, target: &str) -> Vec<Html> {
+    let Some(all) = interval_coverage::overall(dataset, findings) else { return Vec::new() };
+    let asked = record.parameters.get("interval_coverage_asked").and_then(serde_json::Value::as_f64).unwrap_or_default();
+    let tiles = [
+        (report::percent(all.share), "of test rows within", format!("{} were asked for", report::percent(asked))),
+        (report::amount(all.width), "median width", format!("in the unit of {target}")),
+    ];
+    let parts = interval_coverage::by_height(dataset, findings);
+    let range = |part: &interval_coverage::Coverage| format!("{} to {}", report::amount(part.from), report::amount(part.to));
+    let bars: Vec<Bar> = parts
+        .iter()
+        .map(|part| Bar { label: range(part), value: part.share, text: report::percent(part.share), spread: 0.0 })
+        .collect();
+    let mut table = Table::new(["predicted", "#test rows", "#within", "#median width"]);
+    for part in &parts {
+        table.row([
+            range(part).into(),
+            report::count(part.rows as u64).into(),
+            report::percent(part.share).into(),
+            report::amount(part.width).into(),
+        ]);
+    }
+    vec![
+        Html::prose(
+            "Conformal intervals: from residuals of cross-validation, wider where rows like this one are usually missed by more. Here              they are held against test rows, all of them and by the height of the prediction.",
+        )
+        .paragraph(),
+        report::tiles(&tiles),
+        report::side_by_side(&[report::bars("Test rows within their interval, by the prediction", &bars), table.html()]),
+    ]
+}
+
+fn reasons(
+    record: &RunRecord,
+    dataset: &Dataset,
+    findings: &Findings,
+    preprocessor: &Preprocessor,
+    target: &str,
+) -> Vec<Html> {
+    let mut content = vec![
+        Html::from("Permutation importance of raw columns").heading(),
+        plots::importances(findings),
+        Html::prose(&format!(
+            "By how much the mean absolute error of {target} grows when a raw column, with every feature made of it, is shuffled among \
+             test rows (a thousand at most, evenly from the table); whiskers show the standard deviation of five shuffles. A derived \
+             feature counts for each column it reads."
+        ))
+        .small()
+        .paragraph(),
+    ];
+    if let Regressor::Linear(linear) = &findings.regressor {
+        let features = dataset.features.iter().zip(&linear.coefficients).zip(dataset.train.x.columns());
+        let mut rows: Vec<(&String, f64, f64)> = features
+            .map(|((name, coefficient), values)| (name, *coefficient, coefficient * mean_and_deviation(values).1))
+            .collect();
+        rows.sort_by(|a, b| b.2.abs().total_cmp(&a.2.abs()));
+        let mut table = Table::new(["feature", "raw columns", "#coefficient", "#a standard deviation more adds"]);
+        for (name, coefficient, effect) in rows.iter().take(COEFFICIENTS) {
+            let raw = preprocessor.raw_columns(name).join(", ");
+            table.row([
+                name.as_str().into(),
+                raw.into(),
+                report::amount(*coefficient).into(),
+                report::amount(*effect).into(),
+            ]);
+        }
+        content.push(Html::from("Coefficients").heading());
+        content.push(table.html());
+        let unit = match record.parameters.get("target_transform").and_then(|value| value.as_str()) {
+            Some("log") => format!(" Figures are of the logarithm of {target}: 0.1 more is some 10 % more."),
+            _ => String::new(),
+        };
+        let intercept = report::amount(linear.intercept);
+        content.push(Html::prose(&format!("The intercept is {intercept}.{unit}")).small().paragraph());
+    }
+    content
+}
+
+fn worst(dataset: &Dataset, findings: &Findings, preprocessor: &Preprocessor, target: &str) -> Vec<Html> {
+    let error = |row: usize| findings.predictions[row] - dataset.test.y[row];
+    let mut order: Vec<usize> = (0..dataset.test.y.len()).collect();
+    order.sort_by(|a, b| error(*b).abs().total_cmp(&error(*a).abs()).then(a.cmp(b)));
+    let actual = format!("#actual {target}");
+    let mut table = Table::new(["#line", &actual, "#predicted", "#error", "#error in %", "features"]);
+    for row in order.into_iter().take(WORST) {
+        let (y_true, y_pred) = (dataset.test.y[row], findings.predictions[row]);
+        let features: Vec<String> = dataset
+            .features
+            .iter()
+            .zip(dataset.test.x.columns())
+            .filter_map(|(name, values)| match (preprocessor.is_indicator(name), values[row]) {
+                (true, value) => (value != 0.0).then(|| name.clone()),
+                (false, value) => Some(format!("{name} {}", report::number(value))),
+            })
+            .take(12)
+            .collect();
+        table.row([
+            dataset.test_lines[row].to_string().into(),
+            report::amount(y_true).into(),
+            report::amount(y_pred).into(),
+            report::amount(y_pred - y_true).into(),
+            report::percent((y_pred - y_true) / y_true.abs()).into(),
+            features.join(", ").into(),
+        ]);
+    }
+    let what = "The test rows that are predicted worst, by their line in the featured table.";
+    vec![Html::from(what).paragraph(), table.html()]
+}
+
+fn parameters(record: &RunRecord) -> Html {
+    let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let pairs: Vec<(&str, Html)> =
+        record.parameters.iter().map(|(name, value)| (name.as_str(), Html::text(&text(value)).code())).collect();
+    report::pairs(&pairs)
+}
+
+fn lineage_table(dataset: &Dataset, lineage: &Lineage) -> Html {
+    let names = |files: &[FileEntry]| {
+        let name = |file: &FileEntry| {
+            let name = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            format!("{name} ({})", &file.digest.hex()[..12.min(file.digest.hex().len())])
+        };
+        files.iter().map(name).collect::<Vec<_>>().join(", ")
+    };
+    let mut table = Table::new(["stage", "read", "wrote", "rows"]);
+    for manifest in lineage.manifests() {
+        let rows: Vec<String> = manifest
+            .rows
+            .iter()
+            .map(|(name, rows)| format!("{} {}", report::count(*rows), name.replace('_', " ")))
+            .collect();
+        table.row([
+            format!("{} {}", manifest.stage, manifest.version).into(),
+            names(&manifest.inputs).into(),
+            names(&manifest.outputs).into(),
+            rows.join(", ").into(),
+        ]);
+    }
+    table.row([
+        format!("train {}", env!("CARGO_PKG_VERSION")).into(),
+        names(lineage.engineer.outputs.as_slice()).into(),
+        "model.bin, metrics.json, predictions.csv, report.html".into(),
+        format!(
+            "{} to train on, {} to test on",
+            report::count(dataset.train.y.len() as u64),
+            report::count(dataset.test.y.len() as u64)
+        )
+        .into(),
+    ]);
+    table.html()
+}
+
+/// A figure with thousands apart.
+fn written(key: &str, value: f64) -> String {
+    match key {
+        "r2" => report::digits(value, 4),
+        "mape" => figure(key, value),
+        _ => report::amount(value),
+    }
+}

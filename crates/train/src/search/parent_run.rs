@@ -1,0 +1,58 @@
+//! The search itself as a run: its trials stand below it.
+
+use artifact::{MetricPoint, RUN_RECORD_VERSION, RunIdentity, RunRecord, RunStatus, RunTimes};
+use cli::Clock;
+use model::SearchSection;
+use serde_json::{Value, json};
+
+use crate::search::{Shard, objective::TOP, selection::Winner, successive_halving::Entry};
+
+/// As it begins.
+pub(super) fn parent_record(section: &SearchSection, experiment: &str, id: &str, shard: Shard, clock: &Clock) -> RunRecord {
+    let mut tags: std::collections::BTreeMap<String, String> = [("search".to_owned(), id.to_owned())].into();
+    if shard != Shard::WHOLE {
+        tags.insert("shard".into(), shard.to_string());
+    }
+    let parameters: [(&str, Value); 5] = [
+        ("metric", json!(section.metric)),
+        ("folds", json!(section.folds)),
+        ("random_state", json!(section.seed)),
+        ("minutes", json!(section.minutes)),
+        ("trials", json!(section.trials)),
+    ];
+    RunRecord {
+        format_version: RUN_RECORD_VERSION,
+        identity: RunIdentity {
+            run_id: tracking::new_run_id(),
+            run_name: format!("search-{id}"),
+            user: cli::user(),
+            source: "train search".into(),
+            commit: cli::commit(),
+            branch: cli::branch(),
+        },
+        status: RunStatus::Running,
+        name: experiment.to_owned(),
+        parameters: parameters.map(|(name, value)| (name.to_owned(), value)).into(),
+        tags,
+        times: RunTimes { started_at_ms: clock.started_at_ms, ..RunTimes::default() },
+        ..RunRecord::default()
+    }
+}
+
+/// With what it came to.
+pub(super) fn with_result(mut record: RunRecord, section: &SearchSection, board: &[Entry], winner: &Winner) -> RunRecord {
+    let point = |key: &str, value: f64, step: u32| MetricPoint { key: key.into(), value, step };
+    record.metrics.push(point(&format!("cv_{}", section.metric), winner.score, 0));
+    record.metrics.push(point("trials_measured", board.len() as f64, 0));
+    let mut measured: Vec<&Entry> = board.iter().filter(|entry| entry.rung == TOP).collect();
+    measured.sort_by_key(|entry| entry.trial.number);
+    let mut best = f64::INFINITY;
+    for entry in measured {
+        if entry.measured.score < best {
+            best = entry.measured.score;
+            record.metrics.push(point("best_so_far", best, entry.trial.number as u32 + 1));
+        }
+    }
+    record.note = format!("The winner: {}.\n", winner.kinds());
+    record
+}

@@ -1,0 +1,147 @@
+//! The trials of a search in the store of runs: what was measured before is not measured again, by whichever machine.
+
+use std::{collections::HashMap, sync::mpsc, thread};
+
+use artifact::{MetricPoint, RUN_RECORD_VERSION, RunIdentity, RunRecord, RunStatus, RunTimes};
+use cli::Progress;
+use model::Trial;
+use serde_json::json;
+use tracking::{EmbeddedStore, ListedRun, Location, PARENT_TAG, Recorded, Run, Tracker, Tracking};
+
+use crate::search::objective::Measured;
+use crate::tracking::session::speaker;
+
+/// What was measured before: score and seconds, by trial and rung.
+pub(crate) type Known = HashMap<(usize, usize), (f64, f64)>;
+
+/// Runs that are looked through at most.
+const RUNS: u32 = 1_000_000;
+
+/// A trial's run is found by its name.
+fn run_name(search: &str, trial: usize, rung: usize) -> String {
+    format!("search-{search}-{trial:05}-{rung}")
+}
+
+/// Looks up what other runs of this search have measured.
+pub(crate) fn known(tracking: &Tracking, experiment: &str, search: &str, progress: &Progress) -> Known {
+    let listed = match &tracking.location {
+        Location::Sqlite { database } if !database.exists() => Ok(None),
+        Location::Sqlite { database } => EmbeddedStore::at(database).runs(Some(experiment), RUNS),
+        Location::Server { .. } => match tracking.server() {
+            Ok(Some(server)) => server.runs(Some(experiment), RUNS),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        },
+    };
+    let runs = listed.unwrap_or_else(|error| {
+        progress.warn(format!("trials of before cannot be looked up: {error}"));
+        None
+    });
+    let prefix = format!("search-{search}-");
+    let of = |run: ListedRun| {
+        let (number, step) = run.run_name.strip_prefix(&prefix)?.split_once('-')?;
+        let figure = |key: &str| run.metrics.get(key).copied();
+        let finished = run.status == "FINISHED";
+        let found = (figure("score")?, figure("seconds").unwrap_or(0.0));
+        finished.then_some(((number.parse().ok()?, step.parse().ok()?), found))
+    };
+    runs.unwrap_or_default().into_iter().filter_map(of).collect()
+}
+
+/// Records trials beside the work.
+pub(crate) struct Recorder {
+    sender: Option<mpsc::Sender<RunRecord>>,
+    worker: Option<thread::JoinHandle<usize>>,
+    experiment: String,
+    search: String,
+    metric: String,
+}
+
+impl Recorder {
+    /// Records below the run `parent`.
+    pub(crate) fn start(
+        tracking: &Tracking,
+        experiment: &str,
+        search: &str,
+        metric: &str,
+        parent: &str,
+        progress: &Progress,
+    ) -> anyhow::Result<Self> {
+        let (sender, receiver) = mpsc::channel::<RunRecord>();
+        let mut tracker = Tracker::new(tracking)?;
+        // a server that fails once is done without
+        let beside = Tracking { location: Location::default(), registry: None, ..tracking.clone() };
+        let (parent, warn) = (parent.to_owned(), speaker(progress));
+        let worker = thread::spawn(move || {
+            let mut recorded = 0;
+            for record in receiver {
+                let mut run = Run::of(&record);
+                run.tags.insert(PARENT_TAG.into(), parent.clone());
+                match tracker.end(None, &run, &[], &warn) {
+                    Ok(Recorded::Stored(_)) => recorded += 1,
+                    Ok(Recorded::Fallback(..)) => {
+                        recorded += 1;
+                        if let Ok(other) = Tracker::new(&beside) {
+                            tracker = other;
+                        }
+                    }
+                    Ok(Recorded::Waiting(_)) => {}
+                    Err(error) => warn(format!("a trial is not recorded: {error}")),
+                }
+            }
+            recorded
+        });
+        Ok(Self {
+            sender: Some(sender),
+            worker: Some(worker),
+            experiment: experiment.into(),
+            search: search.into(),
+            metric: metric.into(),
+        })
+    }
+
+    /// Records a trial that was measured.
+    pub(crate) fn record(&self, trial: &Trial, rung: usize, measured: &Measured) {
+        let now = cli::now_ms();
+        let mut parameters = trial.parameters.clone();
+        parameters.insert("algorithm".into(), json!(trial.algorithm));
+        parameters.insert("target_transform".into(), json!(trial.target_transform.name()));
+        let point = |key: &str, value: f64| MetricPoint { key: key.into(), value, step: 0 };
+        let record = RunRecord {
+            format_version: RUN_RECORD_VERSION,
+            identity: RunIdentity {
+                run_id: tracking::new_run_id(),
+                run_name: run_name(&self.search, trial.number, rung),
+                user: cli::user(),
+                source: "train search".into(),
+                commit: cli::commit(),
+                branch: cli::branch(),
+            },
+            status: RunStatus::Finished,
+            name: self.experiment.clone(),
+            parameters,
+            metrics: vec![
+                point("score", measured.score),
+                point(&format!("cv_{}", self.metric), measured.score),
+                point("seconds", measured.seconds),
+                point("rung", rung as f64),
+            ],
+            tags: [("search".to_owned(), self.search.clone()), ("trial".to_owned(), trial.number.to_string())].into(),
+            times: RunTimes {
+                started_at_ms: now.saturating_sub((measured.seconds * 1000.0) as u64),
+                ended_at_ms: now,
+                ..RunTimes::default()
+            },
+            ..RunRecord::default()
+        };
+        if let Some(sender) = &self.sender {
+            let _ = sender.send(record);
+        }
+    }
+
+    /// Waits until all trials are recorded; returns how many are.
+    pub(crate) fn finish(mut self) -> usize {
+        drop(self.sender.take());
+        self.worker.take().map_or(0, |worker| worker.join().unwrap_or(0))
+    }
+}

@@ -1,0 +1,266 @@
+//! Writes a run down as plain data.
+
+use std::{collections::BTreeMap, fmt::Write, path::Path};
+
+use anyhow::Context;
+use artifact::{
+    ColumnImportance, DatasetInput, FileEntry, Interval, Manifest, MetricPoint, RUN_RECORD_VERSION, RunArtifact,
+    RunIdentity, RunRecord, RunStatus, RunTimes, Suspicion,
+};
+use cli::Clock;
+use model::{Metrics, Parameters, figure};
+use schema::{TEST, TRAIN};
+use serde_json::{Value, json};
+use tracking::{Content, RunFile};
+
+use crate::{
+    config::Config,
+    fitting::{experiment::Findings, interval_coverage},
+    inputs::{featured_table::Dataset, lineage::Lineage},
+};
+
+/// The run as it begins: who runs what. A run that is `repeated` because it could not be recorded keeps its id and its times.
+pub(crate) fn opening(config: &Config, target: &str, clock: &Clock, repeated: Option<&RunRecord>) -> RunRecord {
+    let mut parameters: BTreeMap<String, Value> = config.parameters.named(None).into_iter().collect();
+    parameters.insert("algorithm".into(), json!(config.algorithm.name()));
+    parameters.insert("random_state".into(), json!(config.seed));
+    parameters.insert("target_variable".into(), json!(target));
+    parameters.insert("target_transform".into(), json!(config.section.target_transform.name()));
+    parameters.insert("feature_set".into(), json!(config.section.feature_set_in_use().unwrap_or("all")));
+    let mut tags: BTreeMap<String, String> = BTreeMap::new();
+    tags.insert("algorithm".into(), config.algorithm.name().into());
+    tags.insert("version".into(), env!("CARGO_PKG_VERSION").into());
+    tags.insert("engine".into(), engine(&config.parameters).into());
+    let commit = cli::commit();
+    if let Some(commit) = &commit {
+        tags.insert("commit".into(), commit.clone());
+    }
+    let known = config.resumed.clone().or_else(|| Some(repeated?.identity.run_id.clone()));
+    let run_id = known.unwrap_or_else(tracking::new_run_id);
+    let times = RunTimes { started_at_ms: clock.started_at_ms, ..RunTimes::default() };
+    RunRecord {
+        format_version: RUN_RECORD_VERSION,
+        identity: RunIdentity {
+            run_name: format!("{}-{}", config.algorithm.name(), &run_id[..8]),
+            run_id,
+            user: cli::user(),
+            source: "train".into(),
+            commit,
+            branch: cli::branch(),
+        },
+        status: RunStatus::Running,
+        name: config.section.name.clone(),
+        parameters,
+        tags,
+        warnings: config.warnings.clone(),
+        times: repeated.map_or(times, |record| record.times.clone()),
+        ..RunRecord::default()
+    }
+}
+
+/// What fits these.
+fn engine(parameters: &Parameters) -> &'static str {
+    match parameters {
+        Parameters::Forest(_) | Parameters::Boosting(_) => concat!("boosting ", env!("CARGO_PKG_VERSION")),
+        Parameters::Blend(_) => concat!("boosting ", env!("CARGO_PKG_VERSION"), ", smartcore 0.7.0"),
+        Parameters::Imported(imported) => imported.source,
+        _ => "smartcore 0.7.0",
+    }
+}
+
+/// The run as it ended.
+pub(crate) fn finished(
+    opening: RunRecord,
+    config: &Config,
+    dataset: &Dataset,
+    findings: &Findings,
+    inputs: &Inputs,
+) -> RunRecord {
+    let mut record = opening;
+    // with those that go by the size of the table
+    record.parameters.extend(config.parameters.named(Some(dataset.train.y.len())));
+    record.status = RunStatus::Finished;
+    record.parameters.insert("cross_validation_folds".into(), json!(findings.folds.len()));
+    record.parameters.insert("features".into(), json!(dataset.features.len()));
+    if !findings.curve.points.is_empty() {
+        record.parameters.insert("learning_curve_over".into(), json!(findings.curve.over));
+    }
+    record.tags.insert("preprocessor".into(), inputs.preprocessor.digest.to_string());
+    record.metrics = metrics(findings);
+    if let Some(found) = interval_coverage::overall(dataset, findings) {
+        record.parameters.insert("interval_coverage_asked".into(), json!(config.section.intervals.coverage));
+        let point = |key: &str, value: f64| MetricPoint { key: key.into(), value, step: 0 };
+        record.metrics.extend([point("interval_coverage", found.share), point("interval_width", found.width)]);
+    }
+    let finite = findings.intervals.iter().filter(|interval| interval.low.is_finite());
+    record.intervals = finite.map(|found| (found.name.to_owned(), Interval { low: found.low, high: found.high })).collect();
+    let columns: Vec<String> = dataset.features.iter().cloned().chain([inputs.target.clone()]).collect();
+    let input = |context: &str, rows: usize| DatasetInput {
+        context: context.into(),
+        source: inputs.data.clone(),
+        rows: rows as u64,
+        schema: inputs.schema.clone(),
+        columns: columns.clone(),
+    };
+    record.datasets = vec![input(TRAIN, dataset.train.y.len()), input(TEST, dataset.test.y.len())];
+    record.features.clone_from(&dataset.features);
+    record.importances = findings
+        .importances
+        .iter()
+        .map(|(column, found)| ColumnImportance { column: column.clone(), mean: found.mean, deviation: found.deviation })
+        .collect();
+    record.suspicions = findings
+        .suspicions
+        .iter()
+        .map(|found| Suspicion { subject: found.subject.clone(), figure: found.figure, text: found.text.clone() })
+        .collect();
+    record.warnings.extend(findings.warnings.iter().cloned());
+    record.times.fit_ms = findings.fit_ms;
+    record.times.cross_validation_ms = findings.cross_validation_ms;
+    record.note = note(&record);
+    record
+}
+
+/// What a run was made from.
+pub(crate) struct Inputs {
+    pub(crate) target: String,
+    /// The featured table, as seen from the record's folder.
+    pub(crate) data: FileEntry,
+    pub(crate) schema: String,
+    pub(crate) preprocessor: FileEntry,
+}
+
+fn metrics(findings: &Findings) -> Vec<MetricPoint> {
+    let mut metrics = Vec::new();
+    let mut point = |key: String, value: f64, step: u32| {
+        if value.is_finite() {
+            metrics.push(MetricPoint { key, value, step });
+        }
+    };
+    let finals = [
+        ("", findings.test),
+        ("train_", findings.train),
+        ("baseline_", findings.baseline),
+        ("baseline_median_", findings.baseline_median),
+    ];
+    for (prefix, figures) in finals {
+        figures.named().into_iter().for_each(|(name, value)| point(format!("{prefix}{name}"), value, 0));
+    }
+    for (index, (name, _)) in findings.test.named().into_iter().enumerate() {
+        let of = |fold: &Metrics| fold.named()[index].1;
+        // a key of their own: MLflow shows the point of the highest step, and that would be the last fold
+        for (fold, figures) in findings.folds.iter().enumerate() {
+            point(format!("fold/{name}"), of(figures), fold as u32 + 1);
+        }
+        if !findings.folds.is_empty() {
+            let mean = findings.folds.iter().map(of).sum::<f64>() / findings.folds.len() as f64;
+            point(format!("cv_{name}"), mean, 0);
+        }
+    }
+    for curve in &findings.curve.points {
+        point("learning_curve/train_rmse".into(), curve.train_rmse, curve.step);
+        point("learning_curve/validation_rmse".into(), curve.validation_rmse, curve.step);
+    }
+    metrics
+}
+
+/// The run in a few lines of Markdown.
+fn note(record: &RunRecord) -> String {
+    let mut note = String::from(
+        "| figure | test rows | 95 % interval | cross-validated | always the mean | always the median |\n|---|---|---|---|---|---|\n",
+    );
+    for name in model::METRIC_NAMES {
+        let of = |key: String| record.metric(&key).map_or("–".to_owned(), |value| figure(name, value));
+        let interval = record.intervals.get(name).map_or("–".to_owned(), |interval| {
+            format!("{} to {}", figure(name, interval.low), figure(name, interval.high))
+        });
+        let _ = writeln!(
+            note,
+            "| {name} | {} | {interval} | {} | {} | {} |",
+            of(name.into()),
+            of(format!("cv_{name}")),
+            of(format!("baseline_{name}")),
+            of(format!("baseline_median_{name}"))
+        );
+    }
+    let rows: Vec<String> = record.datasets.iter().map(|input| format!("{} {} rows", input.rows, input.context)).collect();
+    let _ = write!(
+        note,
+        "\n{}, {} features. Predicted against actual, residuals, importances and the worst rows are in the artifact \
+         `reports/report.html`.\n",
+        rows.join(", "),
+        record.features.len()
+    );
+    for warning in &record.warnings {
+        let _ = write!(note, "\n> {warning}\n");
+    }
+    note
+}
+
+/// The files of a run, by their place among its artifacts. `metrics.json` and the manifest of `train` say of themselves what they
+/// are and are not in the record.
+pub(crate) struct RunFiles {
+    files: Vec<RunFile>,
+}
+
+impl RunFiles {
+    /// Those that are written when the record is drawn up; `written` are the model, the predictions, the page and what
+    /// training rows look like.
+    pub(crate) fn new(
+        config: &Config,
+        written: [&FileEntry; 4],
+        preprocessor: &FileEntry,
+        lineage: &Lineage,
+    ) -> anyhow::Result<Self> {
+        let mut files = Self { files: Vec::new() };
+        let [model, predictions, page, reference] = written;
+        files.add("model/model.bin", model);
+        files.add("model/preprocessor.bin", preprocessor);
+        files.add("model/reference.json", reference);
+        files.add("predictions.csv", predictions);
+        files.add("reports/report.html", page);
+        files.add("configs/model_config.yaml", &config.config_file);
+        if let Some(import) = &config.import {
+            let name = import.path.file_name().unwrap_or_default().to_string_lossy();
+            files.add(&format!("import/{name}"), import);
+        }
+        if let Some(pipeline) = lineage.pipeline_config() {
+            files.add("configs/pipeline.yaml", &pipeline);
+        }
+        if let Some(page) = lineage.process_page() {
+            files.add("reports/process.report.html", &page);
+        }
+        lineage.manifests().try_for_each(|manifest| files.add_manifest(manifest))?;
+        Ok(files)
+    }
+
+    /// Adds files of no place on the disk.
+    pub(crate) fn extend(&mut self, files: Vec<RunFile>) {
+        self.files.extend(files);
+    }
+
+    /// Their entries in a record that lies in `folder`.
+    pub(crate) fn entries(&self, folder: &Path) -> Vec<RunArtifact> {
+        self.files.iter().map(|file| file.entry(folder)).collect()
+    }
+
+    /// Adds the record and the manifest of `train`; returns all.
+    pub(crate) fn complete(mut self, record: &FileEntry, manifest: &Manifest) -> anyhow::Result<Vec<RunFile>> {
+        self.add("metrics.json", record);
+        self.add_manifest(manifest)?;
+        Ok(self.files)
+    }
+
+    fn add(&mut self, place: &str, file: &FileEntry) {
+        self.files.push(RunFile::of_run(place, Content::File(file.clone())));
+    }
+
+    /// The manifest as it stands beside the main output of its stage.
+    fn add_manifest(&mut self, manifest: &Manifest) -> anyhow::Result<()> {
+        let main = manifest.outputs.first().context("a manifest without outputs")?;
+        let text = manifest.render_beside(&main.path)?;
+        let place = format!("manifests/{}.manifest.json", manifest.stage);
+        self.files.push(RunFile::of_run(place, Content::Bytes(text.into_bytes())));
+        Ok(())
+    }
+}
