@@ -1,8 +1,10 @@
 //! A file and its content, as manifests state it.
 
-use crate::{digest::Digest, error::ArtifactError};
-use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{digest::Digest, error::ArtifactError};
 
 /// A file and its content. In a stored manifest the path is relative to the manifest's own folder.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]

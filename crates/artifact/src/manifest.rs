@@ -1,7 +1,6 @@
 //! What a stage did, beside every file it wrote: enough to see whether it must run again, and to walk from a model back
 //! to the raw table.
 
-use crate::file_entry::FileEntry;
 use std::{
     collections::BTreeMap,
     io,
@@ -11,7 +10,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{atomic_file::write_atomically, bounded::read_bounded, digest::Digest, error::ArtifactError};
+use crate::{
+    atomic_file::write_atomically, bounded::read_bounded, digest::Digest, error::ArtifactError, file_entry::FileEntry,
+};
 
 /// The manifest's format version.
 pub const MANIFEST_VERSION: u32 = 1;

@@ -9,11 +9,10 @@ pub(crate) mod statistics;
 pub(crate) mod svr;
 pub(crate) mod target_transform;
 
-use crate::estimator::linear::Linear;
 use boosting::{Sum, Trees};
 use serde::{Deserialize, Serialize};
 
-use crate::estimator::{matrix::Matrix, svr::Kernel, target_transform::TargetTransform};
+use crate::estimator::{linear::Linear, matrix::Matrix, svr::Kernel, target_transform::TargetTransform};
 
 /// Members of a blend at most.
 const MEMBERS: usize = 64;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use cli::GlobalArgs;
 
-use crate::gates::GateName;
+use crate::gates::gate_name::GateName;
 
 /// Pack a trained model with its preprocessor, schema, configuration, figures and model card into one bundle, if its lineage is
 /// unbroken, it passes the gates, and a server started on it answers every test row as it was measured

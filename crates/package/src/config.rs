@@ -8,7 +8,9 @@ use evaluation::check_champion;
 use schema::{ConfigError, GateBound, PipelineConfig, Schema};
 use tracking::ModelUri;
 
-use crate::{args::Args, gates::GateName, registry_location};
+use model_source::registered;
+
+use crate::{args::Args, gates::gate_name::GateName};
 
 /// Everything `package` needs to know.
 #[derive(Debug)]
@@ -47,7 +49,7 @@ impl Config {
             .new_files_in("--output", output);
         let paths = match args.gates.champion.as_deref() {
             Some(named) if ModelUri::parse(named).is_some() => {
-                registry_location::location(args.gates.mlflow_tracking_uri.as_deref())?.add_inputs(paths, "--champion")
+                registered::location(args.gates.mlflow_tracking_uri.as_deref())?.add_inputs(paths, "--champion")
             }
             Some(named) => paths.input("--champion", Path::new(named)),
             None => paths,

@@ -1,12 +1,12 @@
 //! The gates on the way into a bundle, each with the figures that it is decided by.
 
 pub(crate) mod champion;
+pub(crate) mod gate_name;
 pub(crate) mod schema_compatibility;
 
 use std::collections::BTreeMap;
 
 use artifact::{Gate, GateAnswer, RunRecord};
-use clap::ValueEnum;
 use cli::Progress;
 use evaluation::{Comparison, compare, predict_test_rows};
 use model::{COPIED_ROWS, Decision, decide};
@@ -16,23 +16,8 @@ use schema::{CoverageSection, LeakageSection, decimals};
 use crate::{
     bundle::lineage::Lineage,
     config::Config,
-    gates::{champion::Champion, schema_compatibility::changes},
+    gates::{champion::Champion, gate_name::GateName, schema_compatibility::changes},
 };
-
-/// A gate that may be let pass with a reason.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub(crate) enum GateName {
-    /// Bounds on test metrics: package.gate
-    Thresholds,
-    /// No worse than the champion on the same test rows
-    Champion,
-    /// Intervals hold what they promise on test rows
-    Coverage,
-    /// Nothing that lets the score look better than it is
-    Leakage,
-    /// Whatever the champion took is taken
-    Schema,
-}
 
 /// What the gates found.
 #[derive(Debug)]
@@ -47,18 +32,6 @@ struct Finding {
     name: GateName,
     answer: GateAnswer,
     figure: String,
-}
-
-impl GateName {
-    fn text(self) -> &'static str {
-        match self {
-            Self::Thresholds => "thresholds",
-            Self::Champion => "champion",
-            Self::Coverage => "coverage",
-            Self::Leakage => "leakage",
-            Self::Schema => "schema",
-        }
-    }
 }
 
 impl Judgement {

@@ -8,7 +8,6 @@ mod commands;
 mod config;
 mod gates;
 mod image;
-mod registry_location;
 mod replay;
 mod signature;
 mod stage;
@@ -32,6 +31,6 @@ pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
         Command::Verify { what, key } => verify(what, key.as_deref()),
         Command::Image(args) => image::image(args, progress),
         Command::Sign(args) => signature::sign(args),
-        Command::Push { image, to } => image::push(image, to),
+        Command::Push { image, to } => image::push::push(image, to),
     }
 }

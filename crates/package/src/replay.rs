@@ -13,9 +13,13 @@ use model::Metrics;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::bundle::lineage::Lineage;
-use server_process::{Server, shortened};
-use test_rows::{Measured, as_json};
+use crate::{
+    bundle::lineage::Lineage,
+    replay::{
+        server_process::{Server, shortened},
+        test_rows::{Measured, as_json},
+    },
+};
 
 /// Rows that are asked for one by one, for the time that it takes; all are asked for in lists, too.
 const SINGLE: usize = 1000;

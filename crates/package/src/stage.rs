@@ -4,19 +4,19 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use artifact::{
-    ArtifactError, BUNDLE_MANIFEST, BundleFiles, BundleManifest, Digest, FileEntry, Gate, MANIFEST_VERSION, Manifest, Mark,
-    OutputKind, RunRecord, TemporaryFolder, bundle_file_limit, clear_abandoned_bundles, clear_temporary_folders,
-    lock_to_read, read_bounded, read_bundle, write_atomically, write_bundle_archive, write_bundle_folder,
+    ArtifactError, Digest, FileEntry, Gate, MANIFEST_VERSION, Manifest, Mark, OutputKind, RunRecord, TemporaryFolder,
+    clear_abandoned_bundles, clear_temporary_folders, lock_to_read, read_bundle, write_atomically, write_bundle_archive,
+    write_bundle_folder,
 };
 use cli::{Clock, Outcome, Progress};
-use drift::Reference;
 use evaluation::Comparison;
-use predictor::{MODEL_FILE, PREPROCESSOR_FILE, Predictor, REFERENCE_FILE, open_files};
 use serde::Serialize;
-use serde_json::json;
 
 use crate::{
-    bundle::lineage::{Lineage, walk},
+    bundle::{
+        assemble::{Loaded, Packed, assemble, load},
+        lineage::{Lineage, walk},
+    },
     card::model_card::{self, Facts},
     config::Config,
     gates::{Judgement, champion::Champion, judge},
@@ -40,12 +40,6 @@ struct Summary<'a> {
     comparison: Option<&'a Comparison>,
     replay: Option<&'a Replay>,
     warnings: &'a [String],
-}
-
-/// The model and all that is packed with it.
-struct Packed {
-    files: BundleFiles,
-    manifest: BundleManifest,
 }
 
 /// What is written below `--output`.
@@ -220,67 +214,4 @@ fn split(config: &Config) -> Vec<(String, String)> {
     let mut found = vec![("test".to_owned(), split.test.to_string()), ("seed".to_owned(), split.seed.to_string())];
     found.extend(split.key.iter().map(|key| ("key".to_owned(), key.clone())));
     found
-}
-
-/// What `train` and `engineer` left.
-struct Loaded {
-    files: BundleFiles,
-    predictor: Predictor,
-    reference: Reference,
-}
-
-fn load(config: &Config, lineage: &Lineage) -> anyhow::Result<Loaded> {
-    let mut files = BundleFiles::new();
-    let reference = config.trained.join(REFERENCE_FILE);
-    for (name, path) in [
-        (MODEL_FILE, &config.trained.join("model.bin")),
-        (PREPROCESSOR_FILE, &lineage.preprocessor),
-        (REFERENCE_FILE, &reference),
-    ] {
-        files.insert(name.into(), read(path, name)?);
-    }
-    let predictor =
-        open_files(&files).map_err(|fault| anyhow::anyhow!("{}: {fault}. Run `train` again", config.trained.display()))?;
-    let reference = Reference::parse(&files[REFERENCE_FILE])
-        .map_err(|fault| anyhow::anyhow!("{} {fault}. Run `train` again", reference.display()))?;
-    Ok(Loaded { files, predictor, reference })
-}
-
-/// What will be the file `name` of a bundle.
-fn read(path: &Path, name: &str) -> anyhow::Result<Vec<u8>> {
-    Ok(read_bounded(path, bundle_file_limit(name).unwrap_or(0))?)
-}
-
-fn assemble(config: &Config, lineage: &Lineage, mut files: BundleFiles, facts: &Facts) -> anyhow::Result<Packed> {
-    // what differs between two runs of the same content (times, commit, folders) stays out
-    let record = facts.record;
-    let datasets: Vec<_> = record
-        .datasets
-        .iter()
-        .map(|input| json!({"context": input.context, "rows": input.rows, "digest": input.source.digest, "schema": input.schema}))
-        .collect();
-    let metrics = json!({
-        "name": record.name,
-        "parameters": record.parameters,
-        "metrics": record.metrics,
-        "intervals": record.intervals,
-        "importances": record.importances,
-        "features": record.features,
-        "datasets": datasets,
-        "warnings": record.warnings,
-    });
-    let pretty =
-        |value: &serde_json::Value| serde_json::to_string_pretty(value).map(|text| format!("{text}\n").into_bytes());
-    files.insert("schema.json".into(), pretty(&serde_json::to_value(config.schema.section())?)?);
-    files.insert("pipeline.yaml".into(), config.pipeline_text.clone().into_bytes());
-    files.insert("model_config.yaml".into(), read(&lineage.model_config, "model_config.yaml")?);
-    files.insert("metrics.json".into(), pretty(&metrics)?);
-    let card = model_card::draw(facts);
-    files.insert("MODEL_CARD.md".into(), card.markdown().into_bytes());
-    files.insert("MODEL_CARD.html".into(), card.page().into_bytes());
-    let name = &facts.predictor.model().file().name;
-    let (links, gates) = (lineage.links.clone(), facts.gates.to_vec());
-    let manifest = BundleManifest::new(name, &config.schema.fingerprint(), links, gates, &files);
-    files.insert(BUNDLE_MANIFEST.into(), pretty(&serde_json::to_value(&manifest)?)?);
-    Ok(Packed { files, manifest })
 }

@@ -4,6 +4,7 @@
 
 mod bundle;
 mod error;
+mod model_info;
 mod row;
 
 use std::path::Path;
@@ -15,6 +16,7 @@ use schema::Table;
 
 pub use bundle::{open_bundle, open_files};
 pub use error::PredictorError;
+pub use model_info::{LoadedParts, ModelInfo};
 pub use row::{Prediction, Workbench};
 
 /// The model's file, in a bundle and elsewhere.

@@ -18,9 +18,13 @@ use rayon::prelude::*;
 use schema::{ColumnType, MAX_COLUMNS, PipelineConfig, Rule, Schema};
 use serde::Serialize;
 
-use crate::args::InitArgs;
-use observation::Observed;
-use type_inference::{Guess, guess};
+use crate::{
+    args::InitArgs,
+    init::{
+        observation::Observed,
+        type_inference::{Guess, guess},
+    },
+};
 
 /// What `process init` needs to know.
 #[derive(Debug)]

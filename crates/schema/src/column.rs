@@ -1,12 +1,14 @@
 //! The table's schema after every check.
 
-use crate::config::error::SettingError;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Serialize;
 
 use crate::{
     SPLIT_COLUMN,
-    config::pipeline::{ColumnSpec, ColumnType, TableSection},
+    config::{
+        error::SettingError,
+        pipeline::{ColumnSpec, ColumnType, TableSection},
+    },
     name::check_name,
 };
 

@@ -6,5 +6,6 @@ pub(crate) mod eviction;
 pub(crate) mod limits;
 pub(crate) mod memory_budget;
 pub(crate) mod message_memory;
+pub(crate) mod permits;
 pub(crate) mod unfinished_bodies;
 pub(crate) mod work;

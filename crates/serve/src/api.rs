@@ -1,7 +1,10 @@
 //! The handlers of the API.
 
 pub(crate) mod batch;
+pub(crate) mod feedback;
+pub(crate) mod health;
 pub(crate) mod metrics;
+pub(crate) mod model;
 pub(crate) mod open_inference;
 pub(crate) mod openapi;
 pub(crate) mod predict;

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, thread::available_parallelism, time::D
 
 use anyhow::{Context, bail, ensure};
 use axum::http::HeaderName;
+use model_source::Source;
 
 use crate::{
     admission::{
@@ -12,16 +13,15 @@ use crate::{
         limits::{Limits, RateLimit},
     },
     args::{Args, LogRequests},
+    models::deployed::TrafficSplit,
     server::reload::Sources,
-    source::Source,
-    state::Division,
     telemetry::prediction_log,
 };
 
 /// Everything that the server needs to know.
 pub struct Config {
     pub(crate) sources: Sources,
-    pub(crate) division: Division,
+    pub(crate) traffic_split: TrafficSplit,
     pub(crate) poll: Option<Duration>,
     pub(crate) listen: SocketAddr,
     pub(crate) metrics_listen: Option<SocketAddr>,
@@ -90,7 +90,7 @@ impl Config {
         let processors = available_parallelism().map_or(1, usize::from);
         Ok(Self {
             sources: Sources { champion, challenger, window: records.drift_window, coverage: models.coverage },
-            division: Division { share, key: models.challenger_key.as_ref().map(|key| key.to_ascii_lowercase()) },
+            traffic_split: TrafficSplit { share, key: models.challenger_key.as_ref().map(|key| key.to_ascii_lowercase()) },
             poll: models.poll.map(|period| seconds("--poll", period)).transpose()?,
             listen: args.listen.listen,
             metrics_listen,

@@ -7,4 +7,5 @@ pub(crate) mod endpoint;
 pub(crate) mod error;
 pub(crate) mod gzip;
 pub(crate) mod head;
+pub(crate) mod request_id;
 pub(crate) mod spooled_body;

@@ -1,25 +1,16 @@
 //! A packaged model behind an API, a page and their metrics; and a file at a time.
 //!
-//! A request passes the [`edge`](mod@edge) (id, key, limits), is read into values ([`json_rows`]), judged by the schema ([`fields`]) and
-//! predicted by an [`engine`](mod@engine). Models are put in each other's place as a whole ([`reload`]), so that a request sees one of them.
+//! A request passes the middleware (id, key, limits). Its row is read, validated and predicted by the crate `inference`. A model is
+//! replaced as a whole, so that a request is answered by one model.
 
 mod admission;
 mod api;
 mod args;
-mod arrow_guard;
-mod arrow_rows;
 mod commands;
 mod config;
-mod csv_rows;
-mod engine;
-mod fault;
-mod fields;
 mod http;
-mod json_rows;
-mod json_scan;
-mod ndjson_rows;
+mod models;
 mod server;
-mod source;
 mod state;
 mod telemetry;
 

@@ -24,14 +24,15 @@ use tokio::{
 };
 
 use crate::{
+    admission::permits::STREAMS_PER_BATCH_SLOT,
     config::Config,
+    http::endpoint::Listener,
     server::{
         listener::{serve, stopped},
-        middleware::Door,
         parent_watch::ParentWatch,
     },
-    state::{App, Parts, STREAMS},
-    telemetry::{log::Log, metrics::Metrics, prediction_log::Journal},
+    state::{AppState, AppStateParts},
+    telemetry::{log::Log, metrics::Metrics, prediction_log::PredictionLog},
 };
 
 /// How far the threads of batches step back.
@@ -66,7 +67,8 @@ pub fn run(config: Config) -> anyhow::Result<Outcome> {
     let config = fit_connections(config, &log);
     let metrics = Metrics::new(&models.champion, clock.started_at_ms);
     metrics.expect_fields(&models.champion);
-    let journal = config.journal.as_ref().map(|(folder, keep)| Journal::open(folder, *keep, &log, &metrics.journal_lost));
+    let journal =
+        config.journal.as_ref().map(|(folder, keep)| PredictionLog::open(folder, *keep, &log, &metrics.journal_lost));
     let journal = journal.transpose()?;
     // batches are worked on by threads that give way to those that answer
     let pool = rayon::ThreadPoolBuilder::new().start_handler(|_| {
@@ -100,7 +102,7 @@ pub fn run(config: Config) -> anyhow::Result<Outcome> {
 fn fit_connections(mut config: Config, log: &Log) -> Config {
     let (limit, wanted) = (file_limit::raise(), config.limits.connections);
     // each batch and each table may have a file for its answer
-    let fitted = file_limit::fit(wanted, config.limits.batches.saturating_mul(STREAMS + 1), limit);
+    let fitted = file_limit::fit(wanted, config.limits.batches.saturating_mul(STREAMS_PER_BATCH_SLOT + 1), limit);
     if fitted < wanted {
         let message = "the limit of open files allows fewer connections than --max-connections; raise it (ulimit -n)";
         log.warn(message, json!({"max_connections": wanted, "fitted": fitted, "open_files": limit}));
@@ -111,13 +113,13 @@ fn fit_connections(mut config: Config, log: &Log) -> Config {
 
 /// Threads for what blocks: one for each batch and each table that may be under way, and some for the rest.
 fn blocking_threads(batches: usize) -> usize {
-    batches.saturating_mul(STREAMS + 1).saturating_add(OTHER_THREADS)
+    batches.saturating_mul(STREAMS_PER_BATCH_SLOT + 1).saturating_add(OTHER_THREADS)
 }
 
 async fn listen(
     config: Config,
-    models: crate::state::Models,
-    journal: Option<Journal>,
+    models: crate::models::deployed::DeployedModels,
+    journal: Option<PredictionLog>,
     metrics: Metrics,
     log: Log,
     clock: Clock,
@@ -129,16 +131,16 @@ async fn listen(
         None => None,
     };
     let (address, alone_address) = (listener.local_addr()?, alone.as_ref().map(TcpListener::local_addr).transpose()?);
-    let app = App::start(Parts {
+    let app = AppState::start(AppStateParts {
         models,
-        division: config.division,
+        traffic_split: config.traffic_split,
         metrics,
         log: log.clone(),
         limits: config.limits,
         rate_limit: config.rate_limit,
         access: config.access,
         proxies: config.proxies,
-        journal,
+        prediction_log: journal,
     });
     let (stopping, stop) = watch::channel(false);
     let (ending, end) = watch::channel(false);
@@ -147,9 +149,9 @@ async fn listen(
     // a file that must not grow is an error of the write, not the end of the server
     let _file_limit = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
     let watching = tokio::spawn(reload::watch(app, config.sources, config.poll, stop.clone()));
-    let api = tokio::spawn(serve(listener, app, Door::Front, routes::router(Door::Front, app), stop, config.grace));
+    let api = tokio::spawn(serve(listener, app, Listener::Api, routes::router(Listener::Api, app), stop, config.grace));
     let probes = alone.map(|listener| {
-        tokio::spawn(serve(listener, app, Door::Metrics, routes::router(Door::Metrics, app), end, config.grace))
+        tokio::spawn(serve(listener, app, Listener::Metrics, routes::router(Listener::Metrics, app), end, config.grace))
     });
     let champion = app.models.load().champion.clone();
     log.info(
@@ -158,7 +160,7 @@ async fn listen(
             "address": format!("http://{address}"),
             "metrics": alone_address.map(|address| format!("http://{address}/metrics")),
             "model": champion.name(),
-            "version": champion.about.version,
+            "version": champion.info.version,
             "startup_ms": clock.elapsed().as_secs_f64() * 1000.0,
         }),
     );
@@ -179,7 +181,7 @@ async fn listen(
     app.draining.store(true, Ordering::Relaxed);
     let _ = stopping.send(true);
     let drained = api.await.unwrap_or(false);
-    if let Some(journal) = &app.journal {
+    if let Some(journal) = &app.prediction_log {
         journal.close();
     }
     // probes are answered as long as requests are

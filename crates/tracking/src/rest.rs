@@ -26,6 +26,7 @@ use std::{
 
 pub use http_config::{HttpSettings, Login, Variables};
 
+use crate::rest::connection::Connection;
 use crate::{
     entities::{
         run::{Metric, RESUMED_TAG, RUN_TAG, Run, Status},
@@ -34,7 +35,6 @@ use crate::{
     error::TrackingError,
     tracker::run_lock::{Alive, KILLED},
 };
-use connection::Connection;
 pub use connection::{choose_cryptography, loopback_client};
 
 /// An MLflow server.

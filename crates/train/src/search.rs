@@ -25,14 +25,6 @@ use serde::Serialize;
 use serde_json::json;
 use tracking::{Content, Run, RunFile, Tracker};
 
-use crate::search::{
-    objective::{Course, TOP},
-    parent_run::{parent_record, with_result},
-    selection::Winner,
-    stopped_search::{SearchNote, note_path},
-    successive_halving::{Entry, Rounds},
-    trial_store::Recorder,
-};
 use crate::{
     args::{Args, SearchArgs},
     config::Config,
@@ -40,7 +32,16 @@ use crate::{
         engineer_outputs,
         featured_table::{Wanted, read_wanted},
     },
-    run_paths, stage,
+    run_paths,
+    search::{
+        objective::{Course, TOP},
+        parent_run::{parent_record, with_result},
+        selection::Winner,
+        stopped_search::{SearchNote, note_path},
+        successive_halving::{Entry, Rounds},
+        trial_store::Recorder,
+    },
+    stage,
     tracking::session::{speaker, tracking},
 };
 

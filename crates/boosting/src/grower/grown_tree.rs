@@ -1,7 +1,8 @@
 //! A grown tree: its leaves, their rows, and the order of their values.
 
-use crate::{binning::Binned, grower::partition::BinSplit, tree::ensemble::Trees};
 use std::ops::Range;
+
+use crate::{binning::Binned, grower::partition::BinSplit, tree::ensemble::Trees};
 
 /// A leaf of a grown tree.
 #[derive(Clone, Debug)]

@@ -1,7 +1,5 @@
 //! Grows one tree.
 
-use crate::grower::context::Ground;
-use crate::grower::grown_tree::{Grown, Leaf};
 use std::{cmp::Ordering, collections::BinaryHeap, ops::Range};
 
 use fastrand::Rng;
@@ -11,6 +9,8 @@ use crate::{
     binning::{BinKind, Tile},
     grower::{
         constraints::{Bounds, UNBOUNDED},
+        context::Ground,
+        grown_tree::{Grown, Leaf},
         histogram::{Cell, Input, Sparse, Sums, build, minus},
         partition::{BinSplit, divide},
         split_finder::{Search, better},

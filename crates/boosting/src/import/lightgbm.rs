@@ -11,10 +11,12 @@ use std::{
 
 use serde_json::Value;
 
-use crate::import::{CategoryCodes, Imported, Read, add_tree, check_width};
-use crate::tree::{
-    ensemble::{Rule, Trees},
-    traversal::Sum,
+use crate::{
+    import::{CategoryCodes, Imported, Read, add_tree, check_width},
+    tree::{
+        ensemble::{Rule, Trees},
+        traversal::Sum,
+    },
 };
 
 type Block<'a> = HashMap<&'a str, &'a str>;

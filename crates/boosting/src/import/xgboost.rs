@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
 
-use crate::import::{CategoryCodes, Imported, Read, add_tree, check_width};
-use crate::tree::{
-    ensemble::{Rule, Trees},
-    traversal::Sum,
+use crate::{
+    import::{CategoryCodes, Imported, Read, add_tree, check_width},
+    tree::{
+        ensemble::{Rule, Trees},
+        traversal::Sum,
+    },
 };
 
 pub(super) fn parse(text: &str) -> Result<Imported, String> {

@@ -1,14 +1,16 @@
 //! A candidate of a search, and the trials that are drawn from it.
 
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
 use crate::{
     config::model_config::BlendPart,
     estimator::target_transform::TargetTransform,
     parameters::{Parameters, algorithm::Algorithm},
 };
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use std::collections::BTreeMap;
 
 /// An algorithm with values and ranges for its parameters.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]

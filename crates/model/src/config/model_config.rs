@@ -1,6 +1,5 @@
 //! `configs/model_config.yaml` as typed: the format of the Python system's file.
 
-use crate::estimator::target_transform::TargetTransform;
 use std::collections::BTreeMap;
 
 use schema::{ConfigError, Ordered};
@@ -8,7 +7,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::parameters::{Parameters, Part, algorithm::Algorithm};
+use crate::{
+    estimator::target_transform::TargetTransform,
+    parameters::{Parameters, Part, algorithm::Algorithm},
+};
 
 /// What to train.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]

@@ -1,13 +1,14 @@
 //! A search for the best model: its text, and the trials that are drawn from it.
 
-use crate::config::candidate::{Candidate, Trial};
-
 use fastrand::Rng;
 use schema::ConfigError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::parameters::algorithm::Algorithm;
+use crate::{
+    config::candidate::{Candidate, Trial},
+    parameters::algorithm::Algorithm,
+};
 
 /// What to search.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]

@@ -1,12 +1,12 @@
 //! Fits a regressor.
 
-use crate::estimator::fit_error::FitError;
 use boosting::{Forest, fit as boost, fit_forest};
 use rayon::prelude::*;
 
 use crate::{
     estimator::{
         Ensemble, Member, Plain, Regressor,
+        fit_error::FitError,
         linear::{Penalty, fit_linear},
         matrix::Matrix,
         svr::fit_kernel,

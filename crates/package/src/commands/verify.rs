@@ -6,27 +6,27 @@ use std::{
 };
 
 use artifact::{
-    ArtifactError, BundleEntries, BundleFiles, BundleManifest, FileEntry, Manifest, PackedLimits, bundle_file_limit,
-    read_bundle, visit_packed,
+    BundleEntries, BundleFiles, BundleManifest, FileEntry, Manifest, PackedLimits, bundle_file_limit, visit_packed,
 };
 use cli::{No, Outcome};
+use model_source::bundle;
 use oci_spec::image::{Descriptor, ImageConfiguration};
 use predictor::open_bundle;
 use serde::Serialize;
 
 use crate::{
     image::{
-        MODEL_FOLDER,
+        build::{MODEL_FOLDER, TITLE, VERSION},
         layout::{Layout, is_layout},
     },
-    signature::{Form, check_file, check_layout, key::PublicKey},
+    signature::{
+        key::PublicKey,
+        simple_signing::{Form, check_file, check_layout},
+    },
 };
 
 /// A layer of an image: the server and what little is beside it, or a bundle.
 const LAYER: PackedLimits = PackedLimits { entries: 100, bytes: 2 << 30 };
-/// Labels of an image that say what is in it.
-pub(crate) const TITLE: &str = "org.opencontainers.image.title";
-pub(crate) const VERSION: &str = "org.opencontainers.image.version";
 /// What is said of a bundle whose manifest can be edited without its content id changing.
 const OLDER: &str = "of the older kind (version 0.1.0): its content id stands for its files, and not for the name, schema, lineage and gates in \
                      its manifest";
@@ -62,15 +62,15 @@ pub fn verify(path: &Path, key: Option<&str>) -> anyhow::Result<Outcome> {
 }
 
 fn verify_bundle(path: &Path, key: Option<&PublicKey>) -> anyhow::Result<Outcome> {
-    let unsound = |fault: String| No(format!("{}: is not a sound bundle: {fault}", path.display()));
+    let unsound = |fault: String| bundle::invalid(path, &fault);
     anyhow::ensure!(
         key.is_none() || !path.is_dir(),
         "--key: a bundle is signed as .tar.gz, and {} is a folder",
         path.display()
     );
-    let files = read_sound_bundle(path)?;
+    let files = bundle::read(path)?;
     let forms = key.map(|key| check_file(path, key)).transpose().map_err(unsound)?.unwrap_or_default();
-    let (manifest, _) = open_bundle(&files).map_err(unsound)?;
+    let (manifest, _) = bundle::open(path, &files)?;
     check_beside(path).map_err(unsound)?;
     let human = format!(
         "verify    sound: {} {}, {} files, every digest as listed; model and preprocessor belong together{}{}",
@@ -81,17 +81,6 @@ fn verify_bundle(path: &Path, key: Option<&PublicKey>) -> anyhow::Result<Outcome
         older(&manifest)
     );
     Ok(Outcome::done(&summary(path, &manifest, forms, None, Vec::new()), human))
-}
-
-/// Reads a bundle.
-///
-/// # Errors
-/// If it cannot be read; or ([`No`]) if it is no sound bundle.
-pub(crate) fn read_sound_bundle(path: &Path) -> anyhow::Result<BundleFiles> {
-    read_bundle(path).map_err(|error| match error {
-        ArtifactError::NotABundle { .. } => No(error.to_string()).into(),
-        error => error.into(),
-    })
 }
 
 fn verify_image(path: &Path, key: Option<&PublicKey>) -> anyhow::Result<Outcome> {

@@ -3,12 +3,11 @@
 use std::path::Path;
 
 use anyhow::Context;
-use artifact::read_bundle;
-use evaluation::load_version;
-use predictor::{Predictor, open_bundle};
-use tracking::{ModelUri, ModelUriError, Tracking};
+use model_source::{bundle, registered};
+use predictor::Predictor;
+use tracking::{ModelUri, ModelUriError};
 
-use crate::{config::Config, registry_location};
+use crate::config::Config;
 
 /// The champion, if there is one.
 pub(crate) enum Champion {
@@ -26,27 +25,26 @@ impl Champion {
     pub(crate) fn open(config: &Config) -> anyhow::Result<Self> {
         let Some(named) = &config.champion else { return Ok(Self::None("no --champion was named".into())) };
         match ModelUri::parse(named) {
-            Some(uri) => registered(&uri.map_err(|message| anyhow::anyhow!("--champion {message}"))?, config),
-            None => bundled(Path::new(named)),
+            Some(uri) => load_registered(&uri.map_err(|message| anyhow::anyhow!("--champion {message}"))?, config),
+            None => load_bundled(Path::new(named)),
         }
     }
 }
 
-fn registered(uri: &ModelUri, config: &Config) -> anyhow::Result<Champion> {
-    let location = registry_location::location(config.tracking_uri.as_deref())?;
-    let registry = Tracking::new(location.clone(), Path::new("models"), &cli::variable)?.registry()?;
-    let version = match uri.resolve(&*registry, &location) {
+fn load_registered(uri: &ModelUri, config: &Config) -> anyhow::Result<Champion> {
+    let location = registered::location(config.tracking_uri.as_deref())?;
+    let (registry, version) = match registered::find(uri, &location) {
         Ok(version) => version,
         Err(ModelUriError::Absent(message)) => return Ok(Champion::None(format!("no champion yet: {message}"))),
         Err(ModelUriError::Registry(error)) => return Err(error).with_context(|| format!("--champion {uri}")),
     };
-    let predictor = load_version(&*registry, &version)?;
+    let predictor = registered::load_predictor(&*registry, &version)?;
     Ok(Champion::Found { name: format!("{} version {}", uri.name(), version.version), predictor: Box::new(predictor) })
 }
 
-fn bundled(path: &Path) -> anyhow::Result<Champion> {
-    let files = read_bundle(path).context("--champion")?;
-    let unsound = |fault: String| anyhow::anyhow!("--champion {}: is not a sound bundle: {fault}", path.display());
-    let (manifest, predictor) = open_bundle(&files).map_err(unsound)?;
+fn load_bundled(path: &Path) -> anyhow::Result<Champion> {
+    // an invalid champion is an error, not a failed check
+    let files = bundle::read(path).map_err(|error| anyhow::anyhow!("--champion: {error}"))?;
+    let (manifest, predictor) = bundle::open(path, &files).map_err(|error| anyhow::anyhow!("--champion {error}"))?;
     Ok(Champion::Found { name: manifest.folder(), predictor: Box::new(predictor) })
 }

@@ -187,6 +187,11 @@ fn docker_login(config: &str, registry: &str) -> Option<(String, String)> {
     Some((user.to_owned(), password.to_owned()))
 }
 
+/// The tag under which cosign looks for an image's signature.
+pub(crate) fn tag_of(image: &Descriptor) -> String {
+    format!("sha256-{}.sig", image.digest().digest())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::chart::{short, svg};
 use crate::{
+    chart::{short, svg},
     html::Html,
     number::count,
     scale::{Scale, extent, place},

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::chart::svg;
 use crate::{
+    chart::svg,
     html::Html,
     scale::{Scale, extent, label, place},
 };

@@ -1,8 +1,9 @@
 //! Settings of `package`.
 
-use crate::config::ordered_map::Ordered;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::config::ordered_map::Ordered;
 
 /// Settings of `package`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]

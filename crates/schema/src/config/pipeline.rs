@@ -1,10 +1,11 @@
 //! `configs/pipeline.yaml` as typed: the table, and a section per stage.
 
-use crate::config::error::ConfigError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{engineer::EngineerSection, ordered_map::Ordered, package::PackageSection, process::ProcessSection};
+use crate::config::{
+    engineer::EngineerSection, error::ConfigError, ordered_map::Ordered, package::PackageSection, process::ProcessSection,
+};
 
 /// The table and the settings of every stage but `train`, whose settings are in `model_config.yaml`.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use predictor::Prediction;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::http::spooled_body;
-
 /// Bytes that the work for requests may hold together, or those of the largest request of tensors: 17 tables, or the longest Arrow message and six.
 const BUDGET: u64 = 17 * (TABLE + UNIT);
+/// Bytes of an answer that are kept in memory; the rest of it is on the disk.
+pub(crate) const ANSWER_IN_MEMORY: usize = 4 << 20;
 const UNIT: u64 = 1024;
 /// Bytes of a table under way: blocks of rows, a record of the longest, the answer's first bytes.
 const TABLE: u64 = 12 << 20;
@@ -18,8 +18,6 @@ const ELEMENT: u64 = 9;
 const PREDICTION: u64 = size_of::<Prediction>() as u64;
 /// Bodies of single rows up to this length cost nothing: there are as many as requests may be under way.
 const SMALL_ROW: u64 = 16 << 10;
-/// Bytes of the body of an Arrow message at most.
-pub(crate) const LONGEST_MESSAGE: u64 = 64 << 20;
 /// Copies of an Arrow message that exist at most beside the one that came: as it is read, and aligned.
 const MESSAGE_COPIES: u64 = 2;
 /// Arrow messages up to this length are part of [`TABLE`].
@@ -52,20 +50,20 @@ impl Memory {
 
 /// What is left of a reservation when the work is done: that of the answer.
 pub(crate) fn of_answer(mut whole: Reservation) -> Reservation {
-    let kept = (units(spooled_body::IN_MEMORY as u64) as usize).min(whole.num_permits());
+    let kept = (units(ANSWER_IN_MEMORY as u64) as usize).min(whole.num_permits());
     whole.split(kept).unwrap_or(whole)
 }
 
 /// Bytes for the answer to a list of rows: its beginning. The rows are read a block at a time.
 pub(crate) fn list_cost() -> u64 {
-    spooled_body::IN_MEMORY as u64
+    ANSWER_IN_MEMORY as u64
 }
 
 /// Bytes for the columns of a body of tensors with so many rows of so many fields at most, for their predictions, and for the answer's
 /// beginning. Texts take the length of the body. An element takes at least two bytes of the body.
 pub(crate) fn tensors_cost(body: u64, rows: usize, fields: usize) -> u64 {
     let most = |count: usize| (count as u64).min(body / 2);
-    body + most(rows.saturating_mul(fields)) * ELEMENT + most(rows) * PREDICTION + spooled_body::IN_MEMORY as u64
+    body + most(rows.saturating_mul(fields)) * ELEMENT + most(rows) * PREDICTION + ANSWER_IN_MEMORY as u64
 }
 
 /// Bytes for a table that comes as a stream, of which decoding takes `decoder_memory`.
@@ -89,6 +87,8 @@ fn units(bytes: u64) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use inference::formats::arrow_validation::MAX_MESSAGE_BYTES;
+
     use super::*;
 
     const MIB: u64 = 1 << 20;
@@ -98,13 +98,13 @@ mod tests {
         let memory = Memory::new(1 << 20, 500_000, 6);
         assert_eq!(memory.0.available_permits() as u64 * UNIT, BUDGET + UNIT);
         let cost = tensors_cost(40 * MIB, 1_000_000, 6);
-        assert_eq!(cost, 40 * MIB + 9 * 6_000_000 + 32 * 1_000_000 + spooled_body::IN_MEMORY as u64);
-        assert_eq!(tensors_cost(40 * MIB, usize::MAX, 6), 40 * MIB + 20 * MIB * (9 + 32) + spooled_body::IN_MEMORY as u64);
+        assert_eq!(cost, 40 * MIB + 9 * 6_000_000 + 32 * 1_000_000 + ANSWER_IN_MEMORY as u64);
+        assert_eq!(tensors_cost(40 * MIB, usize::MAX, 6), 40 * MIB + 20 * MIB * (9 + 32) + ANSWER_IN_MEMORY as u64);
         let cost = 110 * MIB;
         let held = memory.reserve(cost).unwrap();
         assert!(memory.reserve(cost).is_none());
         let answer = of_answer(held);
-        assert!(memory.reserve(BUDGET - 2 * spooled_body::IN_MEMORY as u64).is_some());
+        assert!(memory.reserve(BUDGET - 2 * ANSWER_IN_MEMORY as u64).is_some());
         assert!(memory.reserve(BUDGET).is_none());
         drop(answer);
         assert!(memory.reserve(BUDGET).is_some());
@@ -116,7 +116,7 @@ mod tests {
             let memory = Memory::new(longest, usize::MAX, 6);
             assert!(memory.reserve(tensors_cost(longest as u64, usize::MAX, 6)).is_some());
             let table = memory.reserve(table_cost(0));
-            assert!(table.is_some() && memory.reserve(message_cost(LONGEST_MESSAGE)).is_some());
+            assert!(table.is_some() && memory.reserve(message_cost(MAX_MESSAGE_BYTES)).is_some());
         }
     }
 

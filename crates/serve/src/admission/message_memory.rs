@@ -7,16 +7,17 @@ use std::{
 };
 
 use axum::body::Bytes;
+use inference::formats::arrow_validation::{MAX_MESSAGE_BYTES, MessageBuffer};
 use tokio::runtime::Handle;
 
 use crate::{
     admission::{
         address::Address,
-        memory_budget::{LONGEST_MESSAGE, Reservation, SMALL_MESSAGE, message_cost},
+        memory_budget::{Reservation, SMALL_MESSAGE, message_cost},
         unfinished_bodies::{Arrival, Sender},
     },
     http::body_buffer::BodyBuffer,
-    state::Shared,
+    state::AppState,
 };
 
 /// Bytes that are read at a time.
@@ -26,33 +27,30 @@ const CHUNK: usize = 1 << 18;
 #[derive(Default)]
 pub(crate) struct MessageMemory {
     /// The table whose messages are counted; none where nothing is.
-    table: Option<(Shared, Address, Arc<Arrival>)>,
+    table: Option<(&'static AppState, Address, Arc<Arrival>)>,
     reserved: Option<Reservation>,
 }
 
 impl MessageMemory {
     /// Counts the messages of a table that is sent.
-    pub(crate) fn new(app: Shared, sender: &Sender) -> Self {
+    pub(crate) fn new(app: &'static AppState, sender: &Sender) -> Self {
         Self { table: sender.table.clone().map(|arrival| (app, sender.address, arrival)), reserved: None }
     }
+}
 
-    /// Gives back the memory of a message that has been worked on.
-    pub(crate) fn release(&mut self) {
+impl MessageBuffer for MessageMemory {
+    fn release(&mut self) {
         self.reserved = None;
         if let Some((_, _, arrival)) = &self.table {
             arrival.release();
         }
     }
 
-    /// Reads the body of a long message from `input`, on a thread that may block; nothing of a short one, which takes no memory of its own.
-    ///
-    /// # Errors
-    /// If it does not come whole, or other requests hold the memory for it.
-    pub(crate) fn collect(&mut self, input: &mut impl Read, length: u64) -> io::Result<Bytes> {
+    fn collect(&mut self, input: &mut impl Read, length: u64) -> io::Result<Bytes> {
         if length <= SMALL_MESSAGE {
             return Ok(Bytes::new());
         }
-        let mut message = BodyBuffer::new(usize::try_from(LONGEST_MESSAGE).unwrap_or(usize::MAX), Some(length));
+        let mut message = BodyBuffer::new(usize::try_from(MAX_MESSAGE_BYTES).unwrap_or(usize::MAX), Some(length));
         let mut left = length;
         while left > 0 {
             let mut chunk = Vec::with_capacity(CHUNK);
@@ -67,7 +65,7 @@ impl MessageMemory {
             left -= read as u64;
         }
         if let Some((app, address, _)) = &self.table {
-            let reserved = Handle::current().block_on(app.reserve_message(message_cost(length), *address));
+            let reserved = Handle::current().block_on(app.permits.reserve_message(message_cost(length), *address));
             self.reserved = Some(reserved.map_err(|_| held_by_others())?);
         }
         Ok(message.finish())

@@ -18,7 +18,7 @@ use crate::{
         address::Address,
         eviction::{Candidate, Notice, choose},
     },
-    http::error::Refusal,
+    http::error::ApiError,
 };
 
 /// Bytes of unfinished bodies of single rows at most.
@@ -250,7 +250,7 @@ impl Arrival {
     ///
     /// # Errors
     /// If it has to give way, or there is no memory for more.
-    pub(crate) fn add(&self, bytes: usize) -> Result<(), Refusal> {
+    pub(crate) fn add(&self, bytes: usize) -> Result<(), ApiError> {
         let mut state = self.arrivals.state();
         let Some(body) = state.bodies.get_mut(&self.id) else { return Err(gave_way()) };
         body.bytes += bytes as u64;
@@ -266,7 +266,7 @@ impl Arrival {
     ///
     /// # Errors
     /// If it has to give way, or there is no memory for more.
-    pub(crate) fn hold(&self, bytes: usize) -> Result<(), Refusal> {
+    pub(crate) fn hold(&self, bytes: usize) -> Result<(), ApiError> {
         let mut state = self.arrivals.state();
         let Some(body) = state.bodies.get_mut(&self.id) else { return Err(gave_way()) };
         body.held += bytes as u64;
@@ -275,7 +275,7 @@ impl Arrival {
         *state.held(is_row) += bytes as u64;
         if *state.held(is_row) > limit && !state.free(self.id, is_row, address, limit, &self.arrivals.displaced) {
             state.remove(self.id);
-            return Err(Refusal::busy(StatusCode::SERVICE_UNAVAILABLE, "as many batches as can be are under way", 1));
+            return Err(ApiError::busy(StatusCode::SERVICE_UNAVAILABLE, "as many batches as can be are under way", 1));
         }
         Ok(())
     }
@@ -304,7 +304,7 @@ impl Arrival {
     ///
     /// # Errors
     /// If it had to give way just before.
-    pub(crate) fn complete(&self) -> Result<(), Refusal> {
+    pub(crate) fn complete(&self) -> Result<(), ApiError> {
         let mut guard = self.arrivals.state();
         let state = &mut *guard;
         let Some(body) = state.bodies.get_mut(&self.id) else { return Err(gave_way()) };
@@ -328,9 +328,9 @@ impl Drop for Arrival {
 }
 
 /// The refusal of a body that had to give way.
-pub(crate) fn gave_way() -> Refusal {
+pub(crate) fn gave_way() -> ApiError {
     let message = "the body did not come before others needed its place; send head and body together";
-    Refusal::busy(StatusCode::REQUEST_TIMEOUT, message, 1)
+    ApiError::busy(StatusCode::REQUEST_TIMEOUT, message, 1)
 }
 
 #[cfg(test)]

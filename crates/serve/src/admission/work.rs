@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use inference::blocks::BlockGate;
 use tokio::{
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -16,24 +17,6 @@ use tokio::{
 /// Blocks of rows that are worked on at a time, of all requests together. Every thread takes part in every block, so that a second block
 /// only fills the pauses of the first.
 const BLOCKS: usize = 2;
-/// Cells (rows times fields) that one task of a block reads, judges and predicts at most.
-const CELLS_PER_TASK: usize = 8192;
-/// Bounds of the rows of a task: as few as this where a row is wide, as many where it is narrow.
-const ROWS_PER_TASK: (usize, usize) = (16, 1024);
-/// Tasks of a block for each thread: a thread that has none left waits for the others at the end of a block.
-const TASKS_PER_THREAD: usize = 16;
-
-/// Rows of so many fields that one task works on at most.
-pub(crate) fn rows_per_task(fields: usize) -> usize {
-    let (fewest, most) = ROWS_PER_TASK;
-    (CELLS_PER_TASK / fields.max(1)).clamp(fewest, most)
-}
-
-/// Tasks of one block.
-pub(crate) fn tasks_per_block() -> usize {
-    TASKS_PER_THREAD * rayon::current_num_threads()
-}
-
 /// The turns that blocks of rows take.
 #[derive(Clone, Debug)]
 pub(crate) struct Turns(Arc<Semaphore>);
@@ -48,7 +31,7 @@ impl Default for Turns {
 #[derive(Clone, Debug)]
 pub(crate) struct Work {
     stopped: Arc<AtomicBool>,
-    turns: Option<Turns>,
+    turns: Turns,
 }
 
 /// Stops the work when it is dropped. The future of the request holds it, and is dropped when the client leaves or the time is over.
@@ -75,27 +58,7 @@ impl Work {
     /// Work for a request, and what stops it.
     pub(crate) fn start(turns: &Turns) -> (Self, StopOnDrop) {
         let stopped = Arc::new(AtomicBool::new(false));
-        (Self { stopped: stopped.clone(), turns: Some(turns.clone()) }, StopOnDrop(stopped))
-    }
-
-    /// Work that nothing stops and that shares the threads with no other.
-    pub(crate) fn alone() -> Self {
-        Self { stopped: Arc::default(), turns: None }
-    }
-
-    /// Waits for the turn of the next block, on a thread that may block.
-    ///
-    /// # Errors
-    /// If the request has ended.
-    pub(crate) fn begin_block(&self) -> Result<Option<OwnedSemaphorePermit>, Stopped> {
-        self.check()?;
-        let Some(Turns(turns)) = &self.turns else { return Ok(None) };
-        let turn = match turns.clone().try_acquire_owned() {
-            Ok(turn) => turn,
-            Err(_) => Handle::current().block_on(turns.clone().acquire_owned()).map_err(|_| Stopped)?,
-        };
-        self.check()?;
-        Ok(Some(turn))
+        (Self { stopped: stopped.clone(), turns: turns.clone() }, StopOnDrop(stopped))
     }
 
     /// Checks that the request has not ended.
@@ -104,6 +67,21 @@ impl Work {
     /// If it has.
     pub(crate) fn check(&self) -> Result<(), Stopped> {
         if self.stopped.load(Ordering::Relaxed) { Err(Stopped) } else { Ok(()) }
+    }
+}
+
+impl BlockGate for Work {
+    type Permit = OwnedSemaphorePermit;
+
+    fn begin_block(&self) -> io::Result<OwnedSemaphorePermit> {
+        self.check()?;
+        let Turns(turns) = &self.turns;
+        let turn = match turns.clone().try_acquire_owned() {
+            Ok(turn) => turn,
+            Err(_) => Handle::current().block_on(turns.clone().acquire_owned()).map_err(|_| Stopped)?,
+        };
+        self.check()?;
+        Ok(turn)
     }
 }
 
@@ -122,11 +100,5 @@ mod tests {
         drop(request);
         assert!(work.check().is_err() && work.begin_block().is_err());
         assert_eq!(turns.0.available_permits(), BLOCKS);
-        assert!(Work::alone().begin_block().unwrap().is_none());
-    }
-
-    #[test]
-    fn wide_rows_are_taken_in_smaller_tasks() {
-        assert_eq!([1, 6, 8, 64, 512, 100_000].map(rows_per_task), [1024, 1024, 1024, 128, 16, 16]);
     }
 }

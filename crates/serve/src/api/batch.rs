@@ -10,9 +10,19 @@ use axum::{
     response::Response,
 };
 use features::Cell;
+use inference::{
+    blocks::{BlockGate, rows_per_task, tasks_per_block},
+    formats::{
+        json::{Row, Unreadable, check_list, read_rows, utf8},
+        json_scan::{List, MAX_ROW_BYTES, Segment, split_list},
+    },
+    loaded_model::LoadedModel,
+    prediction_json::{push_details, push_number},
+    row_schema::RawValue,
+    validation::{ErrorDetail, FieldError, MAX_ERRORS_LISTED},
+};
 use predictor::Prediction;
 use rayon::prelude::*;
-use serde_json::json;
 use tokio::time::timeout;
 
 use crate::{
@@ -20,24 +30,21 @@ use crate::{
         memory_budget::{self, Reservation},
         message_memory::MessageMemory,
         unfinished_bodies::Sender,
-        work::{Work, rows_per_task, tasks_per_block},
+        work::Work,
     },
     api::{
-        predict::{failed, id_of, push_interval, push_number, unreadable},
+        predict::unreadable,
         stream::{self, Format},
     },
-    engine::Engine,
-    fault::{Fault, FaultDetail, SHOWN},
-    fields::Given,
     http::{
         body,
-        error::Refusal,
+        error::ApiError,
+        request_id::id_of,
         spooled_body::{self, Spool},
     },
-    json_rows::{Row, Unreadable, check_list, read_rows, utf8},
-    json_scan::{LONGEST_ROW, List, Segment, cut},
+    models::role::Role,
     server::connection::Held,
-    state::{App, Role, Shared},
+    state::AppState,
 };
 
 /// Of more rows than this at a time, drift counts one of [`ONE_OF`].
@@ -46,12 +53,12 @@ const ONE_OF: usize = 8;
 
 /// `POST /batch-predict`.
 pub(crate) async fn batch(
-    State(app): State<Shared>,
+    State(app): State<&'static AppState>,
     RawQuery(query): RawQuery,
     Extension(sender): Extension<Sender>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let mut body = Some(body);
     let answer = take(app, query.as_deref(), &sender, &headers, &mut body).await;
     if let Some(unread) = body {
@@ -62,31 +69,33 @@ pub(crate) async fn batch(
 
 /// Answers a batch; a body that is refused before it is read stays where it is.
 async fn take(
-    app: Shared,
+    app: &'static AppState,
     query: Option<&str>,
     sender: &Sender,
     headers: &HeaderMap,
     body: &mut Option<Body>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let address = sender.address;
     let details = match query {
         None | Some("" | "details=false") => false,
         Some("details=true") => true,
-        Some(other) => return Err(Refusal::bad_request(format!("\"{other}\": the only parameter is details=true"))),
+        Some(other) => return Err(ApiError::bad_request(format!("\"{other}\": the only parameter is details=true"))),
     };
     let models = app.models.load_full();
-    let (role, engine) = app.choose(&models, headers, id_of(headers))?;
+    let (role, engine) = models.route(&app.traffic_split, headers, id_of(headers))?;
     let engine = engine.clone();
     if let Some(format) = body::media_type(headers).and_then(|named| Format::of(&named)) {
-        let held =
-            (app.stream(address).await?, app.reserve(memory_budget::table_cost(sender.decoder_memory), address).await?);
+        let held = (
+            app.permits.acquire_stream_slot(address).await?,
+            app.permits.reserve(memory_budget::table_cost(sender.decoder_memory), address).await?,
+        );
         let body = body.take().unwrap_or_default();
         let messages = MessageMemory::new(app, sender);
         return stream::answer(app, (role, engine), format, headers, body, messages, held).await;
     }
     body::check_json(headers, ", text/csv, application/x-ndjson or application/vnd.apache.arrow.stream")?;
     let body = body::whole(body.take().unwrap_or_default()).await?;
-    let memory = app.reserve(memory_budget::list_cost(), address).await?;
+    let memory = app.permits.reserve(memory_budget::list_cost(), address).await?;
     answer_batch(app, memory, move |work| list(app, &engine, role, &body, details, work)).await
 }
 
@@ -96,20 +105,20 @@ async fn take(
 /// # Errors
 /// If there is no turn, or the work takes longer, goes wrong, or refuses.
 pub(crate) async fn answer_batch(
-    app: Shared,
+    app: &'static AppState,
     memory: Reservation,
-    answer: impl FnOnce(&Work) -> Result<Spool, Refusal> + Send + 'static,
-) -> Result<Response, Refusal> {
-    let turn = app.turn().await?;
+    answer: impl FnOnce(&Work) -> Result<Spool, ApiError> + Send + 'static,
+) -> Result<Response, ApiError> {
+    let turn = app.permits.acquire_batch_slot().await?;
     let (work, _stop) = app.start_work();
     let task =
         tokio::task::spawn_blocking(move || answer(&work).map(|answer| (answer, (turn, memory_budget::of_answer(memory)))));
     let time = app.limits.time;
     let Ok(done) = timeout(time, task).await else {
         let message = format!("not done within {} seconds; send fewer rows at a time, or a stream", time.as_secs_f64());
-        return Err(Refusal::busy(StatusCode::SERVICE_UNAVAILABLE, message, 1));
+        return Err(ApiError::busy(StatusCode::SERVICE_UNAVAILABLE, message, 1));
     };
-    let (answer, held) = done.unwrap_or_else(|_| Err(failed()))?;
+    let (answer, held) = done.unwrap_or_else(|_| Err(ApiError::internal()))?;
     let mut response = answer.into_response("application/json").map_err(|error| spooled_body::refuse(app, &error))?;
     Held::attach(&mut response, held);
     Ok(response)
@@ -126,26 +135,29 @@ struct Part {
 /// Some of the faults of rows, and how many there are.
 #[derive(Default)]
 pub(crate) struct Faults {
-    shown: Vec<Fault>,
+    shown: Vec<FieldError>,
     found: usize,
 }
 
 impl Faults {
     /// Adds the faults of a row.
-    fn add(&mut self, row: usize, faults: Vec<Fault>) {
+    fn add(&mut self, row: usize, faults: Vec<FieldError>) {
         let found = faults.len();
-        self.append(Self { shown: faults.into_iter().map(|fault| Fault { row: Some(0), ..fault }).collect(), found }, row);
+        self.append(
+            Self { shown: faults.into_iter().map(|fault| FieldError { row: Some(0), ..fault }).collect(), found },
+            row,
+        );
     }
 
     /// How much the next fault has to say.
-    fn detail(&self) -> FaultDetail {
-        if self.shown.len() >= SHOWN { FaultDetail::Count } else { FaultDetail::Whole }
+    fn detail(&self) -> ErrorDetail {
+        if self.shown.len() >= MAX_ERRORS_LISTED { ErrorDetail::Count } else { ErrorDetail::Whole }
     }
 
     /// Adds faults of rows that are counted from `first`.
     pub(crate) fn append(&mut self, next: Self, first: usize) {
-        let place = |fault: Fault| Fault { row: fault.row.map(|row| first + row), ..fault };
-        let left = SHOWN.saturating_sub(self.shown.len());
+        let place = |fault: FieldError| FieldError { row: fault.row.map(|row| first + row), ..fault };
+        let left = MAX_ERRORS_LISTED.saturating_sub(self.shown.len());
         self.shown.extend(next.shown.into_iter().take(left).map(place));
         self.found += next.found;
     }
@@ -154,8 +166,8 @@ impl Faults {
     ///
     /// # Errors
     /// If there are any.
-    pub(crate) fn check(self) -> Result<(), Refusal> {
-        if self.found > 0 { Err(Refusal::some_faults(self.shown, self.found)) } else { Ok(()) }
+    pub(crate) fn check(self) -> Result<(), ApiError> {
+        if self.found > 0 { Err(ApiError::some_faults(self.shown, self.found)) } else { Ok(()) }
     }
 
     /// Whether there are any.
@@ -171,21 +183,28 @@ impl Faults {
 }
 
 /// Predicts a list of rows, a block of parts after the other; only their answers are kept.
-fn list(app: &App, engine: &Engine, role: Role, body: &[u8], details: bool, work: &Work) -> Result<Spool, Refusal> {
+fn list(
+    app: &AppState,
+    engine: &LoadedModel,
+    role: Role,
+    body: &[u8],
+    details: bool,
+    work: &Work,
+) -> Result<Spool, ApiError> {
     let body = utf8(body).map_err(unreadable)?;
-    let segments = match cut(body.as_bytes(), rows_per_task(engine.fields.fields.len()), app.limits.rows) {
+    let segments = match split_list(body.as_bytes(), rows_per_task(engine.row_schema.fields.len()), app.limits.rows) {
         List::Rows(segments) => segments,
         List::TooMany(rows) => return Err(too_many_rows(rows, app.limits.rows)),
         List::LongRow(row) => {
-            let message = format!("row {row} is longer than the {LONGEST_ROW} bytes that a row may have");
-            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message));
+            let message = format!("row {row} is longer than the {MAX_ROW_BYTES} bytes that a row may have");
+            return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message));
         }
-        List::Foreign if body.len() > LONGEST_ROW => {
+        List::NotAList if body.len() > MAX_ROW_BYTES => {
             return Err(unreadable(Unreadable::Form("a list of rows begins with [".into())));
         }
-        List::Foreign | List::Other => match check_list(&engine.fields, body).map_err(unreadable)? {
+        List::NotAList | List::Other => match check_list(&engine.row_schema, body).map_err(unreadable)? {
             0 => Vec::new(),
-            _ => return Err(failed()),
+            _ => return Err(ApiError::internal()),
         },
     };
     let kept = |error: io::Error| spooled_body::refuse(app, &error);
@@ -196,7 +215,7 @@ fn list(app: &App, engine: &Engine, role: Role, body: &[u8], details: bool, work
         let wanted = faults.wanted(if details { Wanted::Details } else { Wanted::Values });
         let read = |segment: &Segment| {
             let text = ["[", &body[segment.range.clone()], "]"].concat();
-            let rows = read_rows(&engine.fields, &text, wanted.detail()).ok()?;
+            let rows = read_rows(&engine.row_schema, &text, wanted.detail()).ok()?;
             let mut part = predict_part(app, engine, &rows, wanted);
             if segment.first > 0 && !part.text.is_empty() {
                 part.text.insert(0, b',');
@@ -206,8 +225,8 @@ fn list(app: &App, engine: &Engine, role: Role, body: &[u8], details: bool, work
         let parts: Option<Vec<Part>> = block.par_iter().map(read).collect();
         let Some(parts) = parts else {
             // the list is read once more, for the place of the fault
-            check_list(&engine.fields, body).map_err(unreadable)?;
-            return Err(failed());
+            check_list(&engine.row_schema, body).map_err(unreadable)?;
+            return Err(ApiError::internal());
         };
         for (segment, part) in block.iter().zip(parts) {
             if !part.text.is_empty() {
@@ -225,20 +244,20 @@ fn list(app: &App, engine: &Engine, role: Role, body: &[u8], details: bool, work
 }
 
 /// The refusal of work that stopped with its request. It is never sent.
-pub(crate) fn abandoned() -> Refusal {
-    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the request has ended")
+pub(crate) fn abandoned() -> ApiError {
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the request has ended")
 }
 
-fn too_many_rows(rows: usize, limit: usize) -> Refusal {
+fn too_many_rows(rows: usize, limit: usize) -> ApiError {
     let message = format!("{rows} rows are more than the {limit} that a list may have; send a stream, or fewer at a time");
-    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
 }
 
 /// What is wanted of rows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Wanted {
     /// To know what is wrong with them, in words or as a count.
-    Faults(FaultDetail),
+    Faults(ErrorDetail),
     /// Predictions.
     Values,
     /// Predictions with intervals.
@@ -247,10 +266,10 @@ pub(crate) enum Wanted {
 
 impl Wanted {
     /// How much the first fault has to say.
-    fn detail(self) -> FaultDetail {
+    fn detail(self) -> ErrorDetail {
         match self {
             Self::Faults(detail) => detail,
-            Self::Values | Self::Details => FaultDetail::Whole,
+            Self::Values | Self::Details => ErrorDetail::Whole,
         }
     }
 }
@@ -260,17 +279,17 @@ type Checked<'a> = Result<(Vec<Vec<Cell<'a>>>, Vec<Prediction>), Faults>;
 
 /// Predicts rows of values, each with the faults that reading it found: all of them, or none.
 pub(crate) fn predict_checked<'a>(
-    app: &App,
-    engine: &'a Engine,
-    rows: impl Iterator<Item = (&'a [Given<'a>], &'a [Fault])>,
+    app: &AppState,
+    engine: &'a LoadedModel,
+    rows: impl Iterator<Item = (&'a [RawValue<'a>], &'a [FieldError])>,
     wanted: Wanted,
 ) -> Checked<'a> {
     let (mut faults, mut judged) = (Faults::default(), Vec::with_capacity(rows.size_hint().0));
     for (place, (given, read)) in rows.enumerate() {
         let mut of_row = read.to_vec();
         // others than those that are listed are only counted
-        let detail = if wanted.detail() == FaultDetail::Count { FaultDetail::Count } else { faults.detail() };
-        let cells = engine.fields.judge(given, &engine.predictor, detail, &mut of_row);
+        let detail = if wanted.detail() == ErrorDetail::Count { ErrorDetail::Count } else { faults.detail() };
+        let cells = engine.row_schema.validate(given, &engine.predictor, detail, &mut of_row);
         app.metrics.faults(engine, &of_row);
         faults.add(place, of_row);
         if !faults.any() && !matches!(wanted, Wanted::Faults(_)) {
@@ -285,13 +304,13 @@ pub(crate) fn predict_checked<'a>(
     }
     let predictions = engine.predict_many(&judged, wanted == Wanted::Details);
     match predictions.iter().position(|prediction| !prediction.value.is_finite()) {
-        Some(place) => Err(Faults { shown: vec![Fault { row: Some(place), ..Fault::no_prediction() }], found: 1 }),
+        Some(place) => Err(Faults { shown: vec![FieldError { row: Some(place), ..FieldError::no_prediction() }], found: 1 }),
         None => Ok((judged, predictions)),
     }
 }
 
-fn predict_part(app: &App, engine: &Engine, rows: &[Row], wanted: Wanted) -> Part {
-    let given = rows.iter().map(|row| (row.given.as_slice(), row.faults.as_slice()));
+fn predict_part(app: &AppState, engine: &LoadedModel, rows: &[Row], wanted: Wanted) -> Part {
+    let given = rows.iter().map(|row| (row.values.as_slice(), row.faults.as_slice()));
     let (judged, predictions) = match predict_checked(app, engine, given, wanted) {
         Ok(predicted) => predicted,
         Err(faults) => return Part { rows: rows.len(), faults, text: Vec::new() },
@@ -309,14 +328,4 @@ fn predict_part(app: &App, engine: &Engine, rows: &[Row], wanted: Wanted) -> Par
         if details { push_details(&mut text, engine, prediction, cells) } else { push_number(&mut text, prediction.value) }
     }
     Part { rows: rows.len(), faults: Faults::default(), text }
-}
-
-fn push_details(text: &mut Vec<u8>, engine: &Engine, prediction: &Prediction, cells: &[Cell]) {
-    text.extend_from_slice(engine.keys.prediction.as_bytes());
-    push_number(text, prediction.value);
-    text.extend_from_slice(b",\"confidence_interval\":");
-    push_interval(text, prediction.interval);
-    text.extend_from_slice(b",\"warnings\":");
-    text.extend(json!(engine.fields.warnings(cells)).to_string().into_bytes());
-    text.push(b'}');
 }

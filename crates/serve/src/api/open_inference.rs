@@ -16,30 +16,31 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::Response,
 };
+use inference::{
+    blocks::{BlockGate, rows_per_task, tasks_per_block},
+    formats::table::Header,
+    loaded_model::LoadedModel,
+    prediction_json::push_number,
+    row_schema::RawValue,
+};
 use predictor::Prediction;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use crate::{
-    admission::{
-        memory_budget,
-        unfinished_bodies::Sender,
-        work::{Work, rows_per_task, tasks_per_block},
-    },
+    admission::{memory_budget, unfinished_bodies::Sender, work::Work},
     api::{
         batch::{Faults, Wanted, abandoned, answer_batch, predict_checked},
-        predict::{id_of, push_number},
         tensors::{TensorLimits, Tensors, read_tensors},
     },
-    csv_rows::Header,
-    engine::Engine,
-    fields::Given,
     http::{
         body,
-        error::{Refusal, json_response},
+        error::{ApiError, json_response},
+        request_id::id_of,
         spooled_body::{self, Spool},
     },
-    state::{App, Role, Shared},
+    models::{load::DeployedModel, role::Role},
+    state::AppState,
 };
 
 /// Numbers that are written at a time.
@@ -52,10 +53,13 @@ pub(crate) async fn server() -> Response {
 }
 
 /// `GET /v2/models/{name}`.
-pub(crate) async fn metadata(State(app): State<Shared>, Path(path): Path<Vec<String>>) -> Result<Response, Refusal> {
+pub(crate) async fn metadata(
+    State(app): State<&'static AppState>,
+    Path(path): Path<Vec<String>>,
+) -> Result<Response, ApiError> {
     let (_, engine) = engine_of(app, &path)?;
     let inputs: Vec<Value> = engine
-        .fields
+        .row_schema
         .fields
         .iter()
         .map(|field| {
@@ -67,7 +71,7 @@ pub(crate) async fn metadata(State(app): State<Shared>, Path(path): Path<Vec<Str
         output_names(&engine).iter().map(|name| json!({"name": name, "datatype": "FP64", "shape": [-1]})).collect();
     let told = json!({
         "name": engine.name(),
-        "versions": [engine.about.version],
+        "versions": [engine.info.version],
         "platform": "house_price_predictor",
         "inputs": inputs,
         "outputs": outputs,
@@ -76,46 +80,49 @@ pub(crate) async fn metadata(State(app): State<Shared>, Path(path): Path<Vec<Str
 }
 
 /// `GET /v2/models/{name}/ready`.
-pub(crate) async fn ready(State(app): State<Shared>, Path(path): Path<Vec<String>>) -> Result<Response, Refusal> {
+pub(crate) async fn ready(
+    State(app): State<&'static AppState>,
+    Path(path): Path<Vec<String>>,
+) -> Result<Response, ApiError> {
     let (_, engine) = engine_of(app, &path)?;
-    let ready = engine.canary().is_ok() && !app.is_draining();
+    let ready = engine.predict_typical_row().is_ok() && !app.is_draining();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     Ok(json_response(status, json!({"name": engine.name(), "ready": ready}).to_string()))
 }
 
 /// `POST /v2/models/{name}/infer`.
 pub(crate) async fn infer(
-    State(app): State<Shared>,
+    State(app): State<&'static AppState>,
     Path(path): Path<Vec<String>>,
     Extension(sender): Extension<Sender>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let (mut role, mut engine) = engine_of(app, &path)?;
     body::check_json(&headers, "")?;
     if path.len() == 1 {
         // no version is named
         let models = app.models.load();
-        let (chosen, by) = app.choose(&models, &headers, id_of(&headers))?;
+        let (chosen, by) = models.route(&app.traffic_split, &headers, id_of(&headers))?;
         (role, engine) = (chosen, by.clone());
     }
     let body = body::whole(body).await?;
-    let cost = memory_budget::tensors_cost(body.len() as u64, app.limits.rows, engine.fields.fields.len());
-    let memory = app.reserve(cost, sender.address).await?;
+    let cost = memory_budget::tensors_cost(body.len() as u64, app.limits.rows, engine.row_schema.fields.len());
+    let memory = app.permits.reserve(cost, sender.address).await?;
     let request_id = id_of(&headers).to_owned();
     answer_batch(app, memory, move |work| answer(app, &engine, role, body, &request_id, work)).await
 }
 
 /// The model that a path names: the champion, or the one of the version that is named, too.
-fn engine_of(app: &App, path: &[String]) -> Result<(Role, Arc<Engine>), Refusal> {
+fn engine_of(app: &AppState, path: &[String]) -> Result<(Role, Arc<DeployedModel>), ApiError> {
     let models = app.models.load();
-    let absent = |what: String| Err(Refusal::new(StatusCode::NOT_FOUND, what));
+    let absent = |what: String| Err(ApiError::new(StatusCode::NOT_FOUND, what));
     let (champion, challenger) = (&models.champion, models.challenger.as_ref());
     match path {
         [name] if name == champion.name() => Ok((Role::Champion, champion.clone())),
         [name, version] => {
             let all = [Some((Role::Champion, champion)), challenger.map(|engine| (Role::Challenger, engine))];
-            let named = |(_, engine): &(Role, &Arc<Engine>)| engine.name() == name && engine.about.version == *version;
+            let named = |(_, engine): &(Role, &Arc<DeployedModel>)| engine.name() == name && engine.info.version == *version;
             match all.into_iter().flatten().find(named) {
                 Some((role, engine)) => Ok((role, engine.clone())),
                 None => absent(format!("there is no version \"{version}\" of \"{name}\" here")),
@@ -127,20 +134,27 @@ fn engine_of(app: &App, path: &[String]) -> Result<(Role, Arc<Engine>), Refusal>
 }
 
 /// What can be asked for: the prediction, and the ends of its interval where there is one.
-pub(crate) fn output_names(engine: &Engine) -> Vec<String> {
+pub(crate) fn output_names(engine: &LoadedModel) -> Vec<String> {
     let target = engine.target();
     let interval = engine.predictor.model().file().interval.is_some();
     let bounds = ["low", "high"].map(|end| format!("{target}_{end}")).into_iter().filter(|_| interval);
     [target.to_owned()].into_iter().chain(bounds).collect()
 }
 
-fn answer(app: &App, engine: &Engine, role: Role, body: Bytes, request_id: &str, work: &Work) -> Result<Spool, Refusal> {
+fn answer(
+    app: &AppState,
+    engine: &LoadedModel,
+    role: Role,
+    body: Bytes,
+    request_id: &str,
+    work: &Work,
+) -> Result<Spool, ApiError> {
     let known = output_names(engine);
-    let tensors = read_tensors(TensorLimits { fields: &engine.fields, outputs: &known, rows: app.limits.rows }, &body)?;
+    let tensors = read_tensors(TensorLimits { fields: &engine.row_schema, outputs: &known, rows: app.limits.rows }, &body)?;
     drop(body);
-    let came = engine.fields.fields.iter().zip(&tensors.columns).filter(|(_, column)| column.is_some());
+    let came = engine.row_schema.fields.iter().zip(&tensors.columns).filter(|(_, column)| column.is_some());
     let names: Vec<&str> = came.map(|(field, _)| field.name()).collect();
-    Header::find(&engine.fields, &names).map_err(Refusal::bad_request)?;
+    Header::find(&engine.row_schema, &names).map_err(ApiError::bad_request)?;
     let predictions = predict(app, engine, &tensors, work)?;
     app.metrics.predicted(role, tensors.rows as u64, Duration::ZERO);
     let mut answer = Spool::new(app.limits.stream);
@@ -152,14 +166,14 @@ fn answer(app: &App, engine: &Engine, role: Role, body: Bytes, request_id: &str,
 /// Writes the answer.
 fn write(
     answer: &mut Spool,
-    engine: &Engine,
+    engine: &LoadedModel,
     tensors: &Tensors,
     known: &[String],
     predictions: &[Prediction],
     request_id: &str,
 ) -> io::Result<()> {
     let id = json!(tensors.id.as_deref().unwrap_or(request_id));
-    let (name, version) = (json!(engine.name()), json!(engine.about.version));
+    let (name, version) = (json!(engine.name()), json!(engine.info.version));
     write!(answer, "{{\"id\":{id},\"model_name\":{name},\"model_version\":{version},\"outputs\":[")?;
     let target = [engine.target().to_owned()];
     let wanted = if tensors.outputs.is_empty() { &target[..] } else { &tensors.outputs };
@@ -186,8 +200,8 @@ fn write(
 }
 
 /// Predicts all rows, a block of tasks after the other.
-fn predict(app: &App, engine: &Engine, tensors: &Tensors, work: &Work) -> Result<Vec<Prediction>, Refusal> {
-    let per_task = rows_per_task(engine.fields.fields.len());
+fn predict(app: &AppState, engine: &LoadedModel, tensors: &Tensors, work: &Work) -> Result<Vec<Prediction>, ApiError> {
+    let per_task = rows_per_task(engine.row_schema.fields.len());
     let tasks: Vec<Range<usize>> =
         (0..tensors.rows).step_by(per_task).map(|first| first..tensors.rows.min(first + per_task)).collect();
     let (mut predictions, mut faults) = (Vec::with_capacity(tensors.rows), Faults::default());
@@ -195,11 +209,11 @@ fn predict(app: &App, engine: &Engine, tensors: &Tensors, work: &Work) -> Result
         let turn = work.begin_block().map_err(|_| abandoned())?;
         let wanted = faults.wanted(Wanted::Details);
         let task = |rows: &Range<usize>| {
-            let given: Vec<Vec<Given>> = rows
+            let given: Vec<Vec<RawValue>> = rows
                 .clone()
                 .map(|row| {
                     let columns = tensors.columns.iter();
-                    columns.map(|column| column.as_ref().map_or(Given::Absent, |column| column.given(row))).collect()
+                    columns.map(|column| column.as_ref().map_or(RawValue::Absent, |column| column.given(row))).collect()
                 })
                 .collect();
             let given = given.iter().map(|given| (given.as_slice(), &[][..]));

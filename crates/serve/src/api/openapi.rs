@@ -1,9 +1,10 @@
 //! The API's description, made from the model's schema (OpenAPI 3.1).
 
+use inference::{loaded_model::LoadedModel, row_schema::FieldSchema};
 use schema::{Column, ColumnType};
 use serde_json::{Map, Value, json};
 
-use crate::{api::open_inference::output_names, engine::Engine, fields::Field, server::middleware::LONGEST_ID};
+use crate::{api::open_inference::output_names, http::request_id::LONGEST_ID};
 
 /// What a column takes, as JSON Schema.
 pub(crate) fn column_schema(column: &Column) -> Value {
@@ -31,10 +32,10 @@ pub(crate) fn column_schema(column: &Column) -> Value {
 }
 
 /// The description of the API of a model.
-pub(crate) fn render(engine: &Engine, guarded: bool) -> String {
-    let fields = &engine.fields.fields;
+pub(crate) fn render(engine: &LoadedModel, guarded: bool) -> String {
+    let fields = &engine.row_schema.fields;
     let properties: Map<String, Value> = fields.iter().map(|field| (field.name().to_owned(), described(field))).collect();
-    let required: Vec<&str> = fields.iter().filter(|field| field.column.spec.required).map(Field::name).collect();
+    let required: Vec<&str> = fields.iter().filter(|field| field.column.spec.required).map(FieldSchema::name).collect();
     let example: Map<String, Value> = fields.iter().map(|field| (field.name().to_owned(), field.typical.clone())).collect();
     let name = engine.name();
     let key = format!("predicted_{}", engine.target());
@@ -51,7 +52,7 @@ pub(crate) fn render(engine: &Engine, guarded: bool) -> String {
         "openapi": "3.1.0",
         "info": {
             "title": format!("{name} API"),
-            "version": engine.about.version,
+            "version": engine.info.version,
             "description": format!("Predicts {} by {}. What breaks the schema is refused with the field, the value and what is allowed; \
                                     what is allowed but unlike training rows is predicted with a warning.",
                                    engine.target(), engine.predictor.model().file().algorithm),
@@ -95,7 +96,7 @@ pub(crate) fn render(engine: &Engine, guarded: bool) -> String {
     told.to_string()
 }
 
-fn described(field: &Field) -> Value {
+fn described(field: &FieldSchema) -> Value {
     let mut told = column_schema(&field.column);
     if let Some((low, high)) = field.seen_range()
         && field.column.spec.kind.is_number()
@@ -117,7 +118,7 @@ const REFUSALS: [(&str, &str); 8] = [
     ("503", "enough to do already; see retry-after"),
 ];
 
-fn paths(engine: &Engine, example: &Value) -> Value {
+fn paths(engine: &LoadedModel, example: &Value) -> Value {
     let json_of = |schema: Value| json!({"application/json": {"schema": schema}});
     let answer = |description: &str, schema: Value| json!({"description": description, "content": json_of(schema)});
     let refusal = |description: &str| answer(description, json!({"$ref": "#/components/schemas/Refusal"}));
@@ -142,7 +143,7 @@ fn paths(engine: &Engine, example: &Value) -> Value {
     let ready = [("503", "not ready")];
     let key = [("401", "a key is needed")];
     let named = json!([{"name": "name", "in": "path", "required": true, "schema": {"type": "string"}}]);
-    let columns: Vec<&str> = engine.fields.fields.iter().map(Field::name).collect();
+    let columns: Vec<&str> = engine.row_schema.fields.iter().map(FieldSchema::name).collect();
     let tensor = json!({"type": "object", "required": ["name", "shape", "datatype", "data"], "properties": {
         "name": {"enum": columns},
         "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}, "description": "[rows] or [rows, 1]"},
@@ -157,7 +158,7 @@ fn paths(engine: &Engine, example: &Value) -> Value {
     }});
     let feedback = json!({"type": "object", "required": ["request_id", "actual"], "additionalProperties": false, "properties": {
         "request_id": {"type": "string", "maxLength": LONGEST_ID, "description": "the x-request-id of a prediction of the same caller"},
-        "actual": true_value_schema(engine.fields.target()),
+        "actual": true_value_schema(engine.row_schema.target()),
     }});
     let joined = json!({"type": "object", "required": ["request_id", "joined", "duplicate"], "properties": {
         "request_id": {"type": "string"},
@@ -210,9 +211,9 @@ fn true_value_schema(target: &Column) -> Value {
 }
 
 /// A true value that the target's column takes: near the prediction for a typical row.
-fn true_value_example(engine: &Engine) -> Value {
-    let spec = &engine.fields.target().spec;
-    let typical = engine.canary_value().as_f64().unwrap_or_default();
+fn true_value_example(engine: &LoadedModel) -> Value {
+    let spec = &engine.row_schema.target().spec;
+    let typical = engine.typical_prediction().as_f64().unwrap_or_default();
     let whole = if spec.kind == ColumnType::Integer { typical.round() } else { typical };
     json!(whole.max(spec.min.unwrap_or(f64::MIN)).min(spec.max.unwrap_or(f64::MAX)))
 }

@@ -16,6 +16,10 @@ use axum::{
     response::Response,
 };
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use inference::{
+    formats::{arrow, csv, ndjson, table::ScoringSummary},
+    loaded_model::LoadedModel,
+};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
@@ -25,17 +29,14 @@ use crate::{
         message_memory::MessageMemory,
         work::Work,
     },
-    arrow_rows,
-    csv_rows::{self, Scored},
-    engine::Engine,
     http::{
         body,
-        error::Refusal,
+        error::ApiError,
         spooled_body::{self, Spool},
     },
-    ndjson_rows,
+    models::{load::DeployedModel, role::Role},
     server::connection::Held,
-    state::{Role, Shared},
+    state::AppState,
 };
 
 /// What is read and written at a time.
@@ -70,16 +71,16 @@ impl Format {
 
     fn score(
         self,
-        engine: &Engine,
+        engine: &LoadedModel,
         input: impl io::BufRead,
         output: impl Write,
         work: &Work,
         memory: MessageMemory,
-    ) -> io::Result<Scored> {
+    ) -> io::Result<ScoringSummary> {
         match self {
-            Self::Csv => csv_rows::score(engine, input, output, work),
-            Self::Ndjson => ndjson_rows::score(engine, input, output, work),
-            Self::Arrow => arrow_rows::score(engine, input, output, work, memory),
+            Self::Csv => csv::score(engine, input, output, work),
+            Self::Ndjson => ndjson::score(engine, input, output, work),
+            Self::Arrow => arrow::score(engine, input, output, work, memory),
         }
     }
 }
@@ -89,16 +90,16 @@ impl Format {
 /// # Errors
 /// If it is too long, comes too slowly, or cannot be read.
 pub(crate) async fn answer(
-    app: Shared,
-    (role, engine): (Role, Arc<Engine>),
+    app: &'static AppState,
+    (role, engine): (Role, Arc<DeployedModel>),
     format: Format,
     headers: &HeaderMap,
     body: Body,
     messages: MessageMemory,
     (place, memory): (OwnedSemaphorePermit, Reservation),
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let limit = app.limits.stream;
-    let too_long = || Refusal::too_large(usize::try_from(limit).unwrap_or(usize::MAX));
+    let too_long = || ApiError::too_large(usize::try_from(limit).unwrap_or(usize::MAX));
     if body::declared(headers).is_some_and(|length| length > limit) {
         return Err(too_long());
     }
@@ -117,9 +118,9 @@ pub(crate) async fn answer(
     let (scored, output, held) = done.map_err(|error| match error.kind() {
         // of the table; from the system it is said of the file that the answer waits in
         io::ErrorKind::FileTooLarge if error.raw_os_error().is_none() => too_long(),
-        io::ErrorKind::ResourceBusy => app.too_many_batches(),
+        io::ErrorKind::ResourceBusy => app.permits.overloaded(),
         _ if spooled_body::cannot_be_kept(&error) => spooled_body::refuse(app, &error),
-        _ => Refusal::bad_request(error.to_string()),
+        _ => ApiError::bad_request(error.to_string()),
     })?;
     app.metrics.predicted(role, scored.rows, Duration::ZERO);
     let mut response = output.into_response(format.media_type()).map_err(|error| spooled_body::refuse(app, &error))?;

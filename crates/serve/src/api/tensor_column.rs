@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::fields::{Given, LONG_TEXT, LONGEST_TEXT};
+use inference::row_schema::{LONG_TEXT, MAX_TEXT_BYTES, RawValue};
 
 /// Values in one piece of memory; pieces do not move when others come.
 const VALUES: usize = 4096;
@@ -48,22 +48,22 @@ impl Column {
     }
 
     /// The value of a row.
-    pub(crate) fn given(&self, row: usize) -> Given<'_> {
+    pub(crate) fn given(&self, row: usize) -> RawValue<'_> {
         let (piece, place) = (&self.pieces[row / VALUES], row % VALUES);
         let bits = piece.bits[place];
         match piece.kinds[place] {
-            Kind::Null => Given::Null,
-            Kind::Number => Given::Number(f64::from_bits(bits)),
+            Kind::Null => RawValue::Null,
+            Kind::Number => RawValue::Number(f64::from_bits(bits)),
             Kind::Text => {
                 let part = |shift: u32| (bits >> shift) as usize & ((1 << PLACE_BITS) - 1);
                 let (start, length) = (part(PLACE_BITS), part(0));
-                Given::Text(Cow::Borrowed(&self.texts[(bits >> (2 * PLACE_BITS)) as usize][start..start + length]))
+                RawValue::Text(Cow::Borrowed(&self.texts[(bits >> (2 * PLACE_BITS)) as usize][start..start + length]))
             }
-            Kind::LongText => Given::Other(LONG_TEXT),
-            Kind::True => Given::Other("true"),
-            Kind::False => Given::Other("false"),
-            Kind::List => Given::Other("a list"),
-            Kind::Object => Given::Other("an object"),
+            Kind::LongText => RawValue::Other(LONG_TEXT),
+            Kind::True => RawValue::Other("true"),
+            Kind::False => RawValue::Other("false"),
+            Kind::List => RawValue::Other("a list"),
+            Kind::Object => RawValue::Other("an object"),
         }
     }
 
@@ -78,7 +78,7 @@ impl Column {
     }
 
     fn push_text(&mut self, text: &str) {
-        if text.len() > LONGEST_TEXT {
+        if text.len() > MAX_TEXT_BYTES {
             return self.push(Kind::LongText, 0);
         }
         if self.texts.last().is_none_or(|last| last.len() + text.len() >= TEXTS) {
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn values_are_what_they_were() {
-        let long = "x".repeat(LONGEST_TEXT);
+        let long = "x".repeat(MAX_TEXT_BYTES);
         let texts: Vec<String> = (0..9000).map(|row| format!("{}é{row}", &long[..row % 700])).collect();
         let mut rows: Vec<serde_json::Value> = texts.iter().map(|text| serde_json::json!(text)).collect();
         rows.extend([serde_json::json!(null), 1.5.into(), (-7).into(), u64::MAX.into(), true.into(), false.into()]);
@@ -172,15 +172,15 @@ mod tests {
         }
         assert_eq!(column.len(), rows.len());
         for (row, text) in texts.iter().enumerate() {
-            assert_eq!(column.given(row), Given::Text(Cow::Borrowed(text)));
+            assert_eq!(column.given(row), RawValue::Text(Cow::Borrowed(text)));
         }
-        let rest: Vec<Given> = (9000..rows.len()).map(|row| column.given(row)).collect();
-        let number = Given::Number;
-        let other = Given::Other;
+        let rest: Vec<RawValue> = (9000..rows.len()).map(|row| column.given(row)).collect();
+        let number = RawValue::Number;
+        let other = RawValue::Other;
         assert_eq!(
             rest,
             [
-                Given::Null,
+                RawValue::Null,
                 number(1.5),
                 number(-7.0),
                 number(u64::MAX as f64),
@@ -188,7 +188,7 @@ mod tests {
                 other("false"),
                 other("a list"),
                 other("an object"),
-                Given::Text(Cow::Borrowed(&long)),
+                RawValue::Text(Cow::Borrowed(&long)),
                 other(LONG_TEXT)
             ]
         );

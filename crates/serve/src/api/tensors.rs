@@ -6,6 +6,14 @@ use std::{
 };
 
 use axum::http::StatusCode;
+use inference::{
+    formats::{
+        json::TextSeed,
+        json_scan::{Excess, check_values},
+    },
+    row_schema::RowSchema,
+    validation::excerpt,
+};
 use schema::ColumnType;
 use serde::{
     Deserialize,
@@ -15,11 +23,7 @@ use serde_json::Value;
 
 use crate::{
     api::tensor_column::{Column, ValueSeed},
-    fault::excerpt,
-    fields::Fields,
-    http::error::Refusal,
-    json_rows::TextSeed,
-    json_scan::{Excess, check_values},
+    http::error::ApiError,
 };
 
 /// Bytes of the id of a request at most: it is part of the answer.
@@ -43,7 +47,7 @@ pub(crate) struct Tensors {
 /// What a request may have.
 #[derive(Clone, Copy)]
 pub(crate) struct TensorLimits<'a> {
-    pub(crate) fields: &'a Fields,
+    pub(crate) fields: &'a RowSchema,
     /// The names of outputs.
     pub(crate) outputs: &'a [String],
     /// Rows at most.
@@ -54,10 +58,10 @@ pub(crate) struct TensorLimits<'a> {
 ///
 /// # Errors
 /// If it cannot be read, its tensors differ in length, it has too many rows, or it asks for an output that does not exist.
-pub(crate) fn read_tensors(known: TensorLimits, body: &[u8]) -> Result<Tensors, Refusal> {
+pub(crate) fn read_tensors(known: TensorLimits, body: &[u8]) -> Result<Tensors, ApiError> {
     check_values(body).map_err(|excess| match excess {
-        Excess::Long(_) => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, excess.to_string()),
-        Excess::Deep(_) => Refusal::bad_request(excess.to_string()),
+        Excess::Long(_) => ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, excess.to_string()),
+        Excess::Deep(_) => ApiError::bad_request(excess.to_string()),
     })?;
     let reader = Reader {
         known,
@@ -71,10 +75,10 @@ pub(crate) fn read_tensors(known: TensorLimits, body: &[u8]) -> Result<Tensors, 
         (Some(refusal), _) => return Err(refusal),
         (None, Ok(request)) => request,
         (None, Err(error)) => {
-            return Err(Refusal::bad_request(format!("the body is not a request: {}", excerpt(&error.to_string()))));
+            return Err(ApiError::bad_request(format!("the body is not a request: {}", excerpt(&error.to_string()))));
         }
     };
-    let rows = reader.rows.get().ok_or_else(|| Refusal::bad_request("inputs: none of the model's columns is there"))?;
+    let rows = reader.rows.get().ok_or_else(|| ApiError::bad_request("inputs: none of the model's columns is there"))?;
     Ok(Tensors { id, outputs, rows, columns: reader.columns.into_inner() })
 }
 
@@ -82,7 +86,7 @@ pub(crate) fn read_tensors(known: TensorLimits, body: &[u8]) -> Result<Tensors, 
 struct Reader<'a> {
     known: TensorLimits<'a>,
     /// Why reading ended, where it is not the text's syntax.
-    refusal: Cell<Option<Refusal>>,
+    refusal: Cell<Option<ApiError>>,
     /// Rows of the tensors that came.
     rows: Cell<Option<usize>>,
     columns: RefCell<Vec<Option<Column>>>,
@@ -90,13 +94,13 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     /// Ends the reading with a refusal.
-    fn refuse<T, E: Error>(&self, refusal: Refusal) -> Result<T, E> {
+    fn refuse<T, E: Error>(&self, refusal: ApiError) -> Result<T, E> {
         self.refusal.set(Some(refusal));
         Err(E::custom("refused"))
     }
 
     fn fault<T, E: Error>(&self, name: &str, message: impl fmt::Display) -> Result<T, E> {
-        self.refuse(Refusal::bad_request(format!("inputs: \"{}\": {message}", excerpt(name))))
+        self.refuse(ApiError::bad_request(format!("inputs: \"{}\": {message}", excerpt(name))))
     }
 
     /// The field that a tensor is for; none for a column that the model does not need.
@@ -104,7 +108,7 @@ impl Reader<'_> {
         let fields = self.known.fields;
         match fields.place(name) {
             Some(place) if self.columns.borrow()[place].is_some() => {
-                self.refuse(Refusal::bad_request(format!("the column \"{name}\" is there twice")))
+                self.refuse(ApiError::bad_request(format!("the column \"{name}\" is there twice")))
             }
             None if !fields.is_unused(name) => self.fault(name, fields.unknown(name, Value::Null).message),
             place => Ok(place),
@@ -179,7 +183,7 @@ impl<'de> Visitor<'de> for RequestSeed<'_, '_> {
         inputs.ok_or_else(|| A::Error::missing_field("inputs"))?;
         let id = id.flatten();
         if id.as_ref().is_some_and(|id| id.len() > LONGEST_ID) {
-            return self.0.refuse(Refusal::bad_request(format!("id: is longer than {LONGEST_ID} bytes")));
+            return self.0.refuse(ApiError::bad_request(format!("id: is longer than {LONGEST_ID} bytes")));
         }
         Ok((id, outputs.unwrap_or_default()))
     }
@@ -315,7 +319,7 @@ impl<'de> Visitor<'de> for DataSeed<'_, '_> {
             if column.len() > limit {
                 let message =
                     format!("more than the {limit} rows that a request may have; send fewer at a time, or a stream");
-                return self.0.refuse(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message));
+                return self.0.refuse(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message));
             }
         }
         Ok(column)
@@ -355,10 +359,10 @@ impl<'de> Visitor<'de> for OutputsSeed<'_, '_> {
             let shown = excerpt(&name);
             if !known.contains(&name) {
                 let message = format!("there is no output \"{shown}\"; there are {}", known.join(", "));
-                return self.0.refuse(Refusal::bad_request(message));
+                return self.0.refuse(ApiError::bad_request(message));
             }
             if wanted.contains(&name) {
-                return self.0.refuse(Refusal::bad_request(format!("outputs: \"{shown}\" is asked for twice")));
+                return self.0.refuse(ApiError::bad_request(format!("outputs: \"{shown}\" is asked for twice")));
             }
             wanted.push(name);
         }

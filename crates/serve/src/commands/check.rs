@@ -1,9 +1,10 @@
 //! `serve check`: whether a model could be served, before a server is started that would be started again and again without one.
 
 use cli::Outcome;
+use model_source::Source;
 use serde::Serialize;
 
-use crate::{args::CheckArgs, engine::Engine, source::Source};
+use crate::{args::CheckArgs, models::load::DeployedModel};
 
 /// Rows that drift would be measured on; there are none.
 const WINDOW: u64 = 1000;
@@ -22,8 +23,8 @@ struct Summary<'a> {
 /// If it is not there or the registry cannot be asked; or ([`cli::No`]) if it is not sound.
 pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<Outcome> {
     let source = Source::parse(&args.model, args.mlflow_tracking_uri.as_deref())?;
-    let engine = Engine::load(&source, WINDOW, None)?;
-    let (model, version, source) = (engine.name(), engine.about.version.as_str(), engine.about.source.as_str());
+    let engine = DeployedModel::load(&source, WINDOW, None)?;
+    let (model, version, source) = (engine.name(), engine.info.version.as_str(), engine.info.source.as_str());
     let summary = Summary { status: "sound", model, version, source };
     Ok(Outcome::done(&summary, format!("check     sound: {model} {version} of {source} can be served")))
 }

@@ -9,9 +9,11 @@ use std::{
 use anyhow::{Context, ensure};
 use artifact::{ArtifactError, AtomicFile, OutputKind, RunPaths};
 use cli::{No, Outcome, Progress};
+use inference::formats::csv;
+use model_source::Source;
 use serde::Serialize;
 
-use crate::{admission::work::Work, args::PredictArgs, config::check_coverage, csv_rows, engine::Engine, source::Source};
+use crate::{args::PredictArgs, config::check_coverage, models::load::DeployedModel};
 
 #[derive(Serialize)]
 struct Summary<'a> {
@@ -45,9 +47,9 @@ pub(crate) fn predict(args: &PredictArgs, progress: &Progress) -> anyhow::Result
         }
         _ => anyhow::anyhow!("{}: cannot read it: {error}", input.display()),
     })?;
-    let engine = Engine::load(&source, 1000, args.coverage)?;
+    let engine = DeployedModel::load(&source, 1000, args.coverage)?;
     let mut out = BufWriter::new(AtomicFile::create(output)?);
-    let scored = csv_rows::score(&engine, BufReader::new(file), &mut out, &Work::alone())
+    let scored = csv::score(&engine, BufReader::new(file), &mut out, &())
         .map_err(|error| anyhow::anyhow!("{}: {error}", input.display()))?;
     ensure!(scored.rows + scored.refused > 0, "{}: has no row below its header", input.display());
     if scored.rows == 0 {
@@ -65,7 +67,7 @@ pub(crate) fn predict(args: &PredictArgs, progress: &Progress) -> anyhow::Result
         scored.rows,
         scored.refused,
         engine.name(),
-        engine.about.version,
+        engine.info.version,
         written.display()
     );
     let summary = Summary { status: "done", output: &written, rows: scored.rows, refused: scored.refused };

@@ -24,11 +24,11 @@ use crate::{
     },
     http::{
         body_buffer::BodyBuffer,
-        error::Refusal,
+        error::ApiError,
         gzip::{AHEAD, DECODER, GzipBody},
         head::Coding,
     },
-    state::Shared,
+    state::AppState,
 };
 
 /// How long a body is read that nobody looks at.
@@ -84,11 +84,11 @@ pub(crate) struct BodyLimits {
 ///
 /// # Errors
 /// If it is too large, comes too slowly, is cut off, or has to give way to others.
-pub(crate) async fn receive(app: Shared, body: &mut RequestBody, limits: &BodyLimits) -> Result<Bytes, Refusal> {
+pub(crate) async fn receive(app: &'static AppState, body: &mut RequestBody, limits: &BodyLimits) -> Result<Bytes, ApiError> {
     let BodyLimits { kind, address, limit, declared } = *limits;
     // what says that it is too large is not read
     if declared.is_some_and(|length| length > limit as u64) {
-        return Err(Refusal::too_large(limit));
+        return Err(ApiError::too_large(limit));
     }
     let time = app.limits.time;
     let mut received = BodyBuffer::new(limit, declared);
@@ -115,23 +115,23 @@ pub(crate) async fn receive(app: Shared, body: &mut RequestBody, limits: &BodyLi
                     frame = body.frame() => frame,
                     () = end => {
                         let message = format!("the body did not come within {} seconds", time.as_secs_f64());
-                        return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, message));
+                        return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, message));
                     }
                 }
             }
         };
         let Some(frame) = frame else { break };
-        let frame = frame.map_err(|error| Refusal::bad_request(format!("the body could not be read: {error}")))?;
+        let frame = frame.map_err(|error| ApiError::bad_request(format!("the body could not be read: {error}")))?;
         let Ok(part) = frame.into_data() else { continue };
         if part.len() > limit - received.len() {
-            return Err(Refusal::too_large(limit));
+            return Err(ApiError::too_large(limit));
         }
         if let Some(arrival) = &arrival {
             arrival.add(part.len())?;
         }
         received
             .add(part)
-            .map_err(|_| Refusal::busy(StatusCode::SERVICE_UNAVAILABLE, "there is no memory for the body", 1))?;
+            .map_err(|_| ApiError::busy(StatusCode::SERVICE_UNAVAILABLE, "there is no memory for the body", 1))?;
     }
     if let Some(arrival) = &arrival {
         arrival.complete()?;
@@ -166,8 +166,9 @@ async fn notice(arrival: Option<&Arrival>) {
 ///
 /// # Errors
 /// If it was not.
-pub(crate) async fn whole(body: Body) -> Result<Bytes, Refusal> {
-    let body = body.collect().await.map_err(|error| Refusal::bad_request(format!("the body could not be read: {error}")))?;
+pub(crate) async fn whole(body: Body) -> Result<Bytes, ApiError> {
+    let body =
+        body.collect().await.map_err(|error| ApiError::bad_request(format!("the body could not be read: {error}")))?;
     Ok(body.to_bytes())
 }
 
@@ -216,7 +217,12 @@ impl HttpBody for StreamBody {
 
 /// Reads a body that nobody looks at, from a client that is refused: who is still sending does not hear it. False if it was not read to its
 /// end.
-pub(crate) async fn drain_refused(app: Shared, body: RequestBody, declared: Option<u64>, address: Address) -> bool {
+pub(crate) async fn drain_refused(
+    app: &'static AppState,
+    body: RequestBody,
+    declared: Option<u64>,
+    address: Address,
+) -> bool {
     let limit = app.limits.body;
     if !is_drained(declared, limit) {
         return false;
@@ -273,7 +279,7 @@ pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
 ///
 /// # Errors
 /// If it says that it is something else.
-pub(crate) fn check_json(headers: &HeaderMap, others: &str) -> Result<(), Refusal> {
+pub(crate) fn check_json(headers: &HeaderMap, others: &str) -> Result<(), ApiError> {
     match media_type(headers) {
         None => Ok(()),
         // what `curl -d` says when nothing is said to it
@@ -282,7 +288,7 @@ pub(crate) fn check_json(headers: &HeaderMap, others: &str) -> Result<(), Refusa
         {
             Ok(())
         }
-        Some(named) => Err(Refusal::new(
+        Some(named) => Err(ApiError::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             format!("content-type: \"{named}\" is not taken here; send application/json{others}"),
         )),

@@ -76,6 +76,15 @@ impl Endpoint {
     }
 }
 
+/// Where a request comes in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Listener {
+    /// The API and the page.
+    Api,
+    /// Metrics and probes and nothing else: who reaches it needs no key.
+    Metrics,
+}
+
 #[cfg(test)]
 mod tests {
     use super::Endpoint;

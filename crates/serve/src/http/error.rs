@@ -7,21 +7,26 @@ use axum::{
 };
 use serde_json::json;
 
-use crate::fault::{Fault, SHOWN};
+use inference::validation::{FieldError, MAX_ERRORS_LISTED};
 
 /// Why a request is not answered as it was meant.
 #[derive(Debug)]
-pub(crate) struct Refusal {
+pub(crate) struct ApiError {
     pub(crate) status: StatusCode,
     message: String,
-    faults: Vec<Fault>,
+    faults: Vec<FieldError>,
     /// How many there are, of which some are listed.
     found: usize,
     /// Seconds after which it may be tried again.
     retry_after: Option<u32>,
 }
 
-impl Refusal {
+impl ApiError {
+    /// The error where a thread panicked.
+    pub(crate) fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the prediction failed; the log says more")
+    }
+
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self { status, message: message.into(), faults: Vec::new(), found: 0, retry_after: None }
     }
@@ -36,13 +41,13 @@ impl Refusal {
     }
 
     /// Rows that break the schema.
-    pub(crate) fn faults(faults: Vec<Fault>) -> Self {
+    pub(crate) fn faults(faults: Vec<FieldError>) -> Self {
         let found = faults.len();
         Self::some_faults(faults, found)
     }
 
     /// Rows that break the schema in so many places, of which these are some.
-    pub(crate) fn some_faults(faults: Vec<Fault>, found: usize) -> Self {
+    pub(crate) fn some_faults(faults: Vec<FieldError>, found: usize) -> Self {
         let message = match faults.as_slice() {
             [fault] => fault.text(),
             _ => format!("{found} values break the schema"),
@@ -56,9 +61,9 @@ impl Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let shown: Vec<_> = self.faults.iter().take(SHOWN).map(Fault::to_json).collect();
+        let shown: Vec<_> = self.faults.iter().take(MAX_ERRORS_LISTED).map(FieldError::to_json).collect();
         let mut told = json!({"error": self.message, "detail": &shown});
         if self.found > shown.len() {
             told["faults"] = json!(self.found);

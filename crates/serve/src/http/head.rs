@@ -8,7 +8,7 @@ use std::sync::{
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header, request::Parts};
 use memchr::memmem;
 
-use crate::http::error::Refusal;
+use crate::http::error::ApiError;
 
 /// Bytes of a target at most.
 const LONGEST_TARGET: usize = 8 << 10;
@@ -85,7 +85,7 @@ impl HeadBytes {
 ///
 /// # Errors
 /// If it must not be answered: the connection is of no use then.
-pub(crate) fn check(parts: &Parts, bytes: &HeadBytes, has_body: bool) -> Result<Coding, Refusal> {
+pub(crate) fn check(parts: &Parts, bytes: &HeadBytes, has_body: bool) -> Result<Coding, ApiError> {
     let (mut hosts, mut coding) = (0, Coding::Plain);
     let (mut transfer, mut bytes_of_headers) = (false, 0);
     for (name, value) in &parts.headers {
@@ -107,31 +107,31 @@ pub(crate) fn check(parts: &Parts, bytes: &HeadBytes, has_body: bool) -> Result<
         if !bytes.is_known(parts.method.as_str()) {
             let message =
                 "transfer-encoding: a request that is sent before the answer to the one before it needs a content-length";
-            return Err(Refusal::bad_request(message));
+            return Err(ApiError::bad_request(message));
         }
         // a content-length behind these bytes would not be seen
         if bytes.is_cut() {
             let message = format!("a head with transfer-encoding is longer than the {LONGEST_HEAD} bytes that are taken");
-            return Err(Refusal::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, message));
+            return Err(ApiError::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, message));
         }
         if bytes.has_length() {
-            return Err(Refusal::bad_request("content-length: stands beside transfer-encoding; send one of them"));
+            return Err(ApiError::bad_request("content-length: stands beside transfer-encoding; send one of them"));
         }
     }
     bytes.end();
     if bytes_of_headers > LONGEST_HEAD {
         let message = format!("the headers are longer than the {LONGEST_HEAD} bytes that are taken");
-        return Err(Refusal::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, message));
+        return Err(ApiError::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, message));
     }
     if hosts == 0 && parts.version >= Version::HTTP_11 {
-        return Err(Refusal::bad_request("host: is missing"));
+        return Err(ApiError::bad_request("host: is missing"));
     }
     if hosts > 1 {
-        return Err(Refusal::bad_request("host: is there more than once"));
+        return Err(ApiError::bad_request("host: is there more than once"));
     }
     if parts.uri.path_and_query().is_some_and(|target| target.as_str().len() > LONGEST_TARGET) {
         let message = format!("the target is longer than the {LONGEST_TARGET} bytes that are taken");
-        return Err(Refusal::new(StatusCode::URI_TOO_LONG, message));
+        return Err(ApiError::new(StatusCode::URI_TOO_LONG, message));
     }
     Ok(coding)
 }
@@ -148,7 +148,7 @@ const NAME_BYTES: [bool; 256] = {
 };
 
 /// `host [":" port]`: a name, an IPv4 address, or an IPv6 address in brackets.
-fn check_host(value: &HeaderValue) -> Result<(), Refusal> {
+fn check_host(value: &HeaderValue) -> Result<(), ApiError> {
     let bytes = value.as_bytes();
     let (host, port) = match bytes.iter().rposition(|byte| *byte == b':') {
         Some(colon) if bytes.last() != Some(&b']') => (&bytes[..colon], &bytes[colon + 1..]),
@@ -163,14 +163,14 @@ fn check_host(value: &HeaderValue) -> Result<(), Refusal> {
     if sound && port.len() <= 5 && port.iter().all(u8::is_ascii_digit) {
         return Ok(());
     }
-    Err(Refusal::bad_request("host: is not HOST or HOST:PORT"))
+    Err(ApiError::bad_request("host: is not HOST or HOST:PORT"))
 }
 
-fn check_expectation(value: &HeaderValue) -> Result<(), Refusal> {
+fn check_expectation(value: &HeaderValue) -> Result<(), ApiError> {
     if value.as_bytes().eq_ignore_ascii_case(b"100-continue") {
         return Ok(());
     }
-    Err(Refusal::new(StatusCode::EXPECTATION_FAILED, "expect: only 100-continue is known here"))
+    Err(ApiError::new(StatusCode::EXPECTATION_FAILED, "expect: only 100-continue is known here"))
 }
 
 /// The items of a header that is a list, in one value or in several.
@@ -182,25 +182,25 @@ fn items<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = 
         .filter(|item| !item.is_empty())
 }
 
-fn check_transfer(headers: &HeaderMap) -> Result<(), Refusal> {
+fn check_transfer(headers: &HeaderMap) -> Result<(), ApiError> {
     let mut chunked = 0;
     for item in items(headers, &header::TRANSFER_ENCODING) {
         if !item.eq_ignore_ascii_case(b"chunked") {
             let message = "transfer-encoding: only chunked is known here; a body in gzip has content-encoding: gzip";
-            return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, message));
+            return Err(ApiError::new(StatusCode::NOT_IMPLEMENTED, message));
         }
         chunked += 1;
     }
-    if chunked == 1 { Ok(()) } else { Err(Refusal::bad_request("transfer-encoding: chunked is there more than once")) }
+    if chunked == 1 { Ok(()) } else { Err(ApiError::bad_request("transfer-encoding: chunked is there more than once")) }
 }
 
-fn check_coding(headers: &HeaderMap) -> Result<Coding, Refusal> {
+fn check_coding(headers: &HeaderMap) -> Result<Coding, ApiError> {
     let known = |item: &&[u8]| !item.eq_ignore_ascii_case(b"identity");
     let codings: Vec<&[u8]> = items(headers, &header::CONTENT_ENCODING).filter(known).collect();
     match codings.as_slice() {
         [] => Ok(Coding::Plain),
         [one] if one.eq_ignore_ascii_case(b"gzip") || one.eq_ignore_ascii_case(b"x-gzip") => Ok(Coding::Gzip),
-        _ => Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-encoding: only gzip is known here, once")),
+        _ => Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-encoding: only gzip is known here, once")),
     }
 }
 

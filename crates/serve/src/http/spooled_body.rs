@@ -16,10 +16,8 @@ use futures_util::{
 };
 use serde_json::json;
 
-use crate::{http::error::Refusal, state::App};
+use crate::{admission::memory_budget::ANSWER_IN_MEMORY, http::error::ApiError, state::AppState};
 
-/// Bytes of an answer that wait in memory.
-pub(crate) const IN_MEMORY: usize = 4 << 20;
 /// Bytes that are written and sent at a time.
 const CHUNK: usize = 1 << 17;
 /// An answer is at most so many times as long as the longest stream.
@@ -37,7 +35,7 @@ pub(crate) struct Spool {
 impl Spool {
     /// An answer to a request, where streams are as long as `longest_stream` at most.
     pub(crate) fn new(longest_stream: u64) -> Self {
-        let longest = longest_stream.saturating_mul(ANSWER_PER_STREAM).max(IN_MEMORY as u64);
+        let longest = longest_stream.saturating_mul(ANSWER_PER_STREAM).max(ANSWER_IN_MEMORY as u64);
         Self { chunks: Vec::new(), file: None, length: 0, longest }
     }
 
@@ -61,7 +59,7 @@ impl Spool {
             let message = format!("the answer is longer than {} bytes", self.longest);
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, message));
         }
-        if self.file.is_none() && self.length > IN_MEMORY as u64 {
+        if self.file.is_none() && self.length > ANSWER_IN_MEMORY as u64 {
             let mut file = BufWriter::with_capacity(CHUNK, tempfile::tempfile()?);
             for chunk in std::mem::take(&mut self.chunks) {
                 file.write_all(&chunk)?;
@@ -147,10 +145,10 @@ pub(crate) fn cannot_be_kept(error: &io::Error) -> bool {
 }
 
 /// The refusal where an answer cannot be kept.
-pub(crate) fn refuse(app: &App, error: &io::Error) -> Refusal {
+pub(crate) fn refuse(app: &AppState, error: &io::Error) -> ApiError {
     app.log.warn("an answer cannot be kept on the disk", json!({"error": error.to_string()}));
     let message = "the answer is longer than what can be kept here; send fewer rows at a time";
-    Refusal::new(StatusCode::INSUFFICIENT_STORAGE, message)
+    ApiError::new(StatusCode::INSUFFICIENT_STORAGE, message)
 }
 
 #[cfg(test)]
@@ -177,7 +175,7 @@ mod tests {
                 expected.extend_from_slice(&text);
                 if piece % 3 == 0 { spool.push(text).unwrap() } else { spool.write_all(&text).unwrap() }
             }
-            assert_eq!(spool.file.is_some(), expected.len() > IN_MEMORY);
+            assert_eq!(spool.file.is_some(), expected.len() > ANSWER_IN_MEMORY);
             assert!(sent(spool).await == expected);
         }
     }

@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering},
     },
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -21,12 +21,9 @@ use hyper::body::{Frame, SizeHint};
 use rustc_hash::FxBuildHasher;
 use tokio::{task::yield_now, time::sleep};
 
-use crate::{
-    admission::{
-        address::Address,
-        eviction::{Candidate, Notice, Searches, choose},
-    },
-    state::Shared,
+use crate::admission::{
+    address::Address,
+    eviction::{Candidate, Notice, Searches, choose},
 };
 
 /// What a request holds until its answer is sent: permits and memory. It is given back when the last copy is dropped.
@@ -119,12 +116,12 @@ impl Connection {
     }
 
     /// Everything that was handed over is sent: gives back what was held for it. True if that ends an answer.
-    pub(crate) fn sent(&self, app: Shared) -> bool {
+    pub(crate) fn sent(&self, in_flight: &'static AtomicI64) -> bool {
         if self.handed_over.load(Ordering::Relaxed) == 0 {
             return false;
         }
         let ended = self.handed_over.swap(0, Ordering::Relaxed);
-        app.in_flight.fetch_sub(i64::from(self.counted.swap(0, Ordering::Relaxed)), Ordering::Relaxed);
+        in_flight.fetch_sub(i64::from(self.counted.swap(0, Ordering::Relaxed)), Ordering::Relaxed);
         self.under_way.fetch_sub(ended, Ordering::Relaxed);
         let held = {
             let mut state = self.state();
@@ -139,28 +136,28 @@ impl Connection {
 }
 
 /// A request under way: until the last byte of its answer is sent, or the connection is gone.
-pub(crate) struct UnderWay {
-    app: Shared,
+pub(crate) struct InFlightGuard {
+    in_flight: &'static AtomicI64,
     connection: Arc<Connection>,
     counted: bool,
     held: Option<Held>,
 }
 
-impl UnderWay {
+impl InFlightGuard {
     /// Begins a request.
-    pub(crate) fn begin(app: Shared, connection: Arc<Connection>) -> Self {
+    pub(crate) fn begin(in_flight: &'static AtomicI64, connection: Arc<Connection>) -> Self {
         connection.begun.fetch_add(1, Ordering::Relaxed);
         connection.under_way.fetch_add(1, Ordering::Relaxed);
-        Self { app, connection, counted: false, held: None }
+        Self { in_flight, connection, counted: false, held: None }
     }
 
     /// Counts it among the requests that are worked on, once its body has come; returns how many there are.
     pub(crate) fn count(&mut self) -> i64 {
         if self.counted {
-            return self.app.in_flight.load(Ordering::Relaxed);
+            return self.in_flight.load(Ordering::Relaxed);
         }
         self.counted = true;
-        self.app.in_flight.fetch_add(1, Ordering::Relaxed) + 1
+        self.in_flight.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Keeps itself and what the answer holds until the answer is sent.
@@ -173,7 +170,7 @@ impl UnderWay {
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         if let Some(held) = self.held.take() {
             self.connection.state().held.push(held);
@@ -186,7 +183,7 @@ impl Drop for UnderWay {
 /// The body of an answer. It is dropped when its last part was handed over.
 pub(crate) struct Answer {
     body: Body,
-    _under_way: UnderWay,
+    _under_way: InFlightGuard,
 }
 
 impl HttpBody for Answer {
@@ -224,7 +221,7 @@ pub(crate) struct Connections {
 pub(crate) struct Place {
     connections: Arc<Connections>,
     id: u64,
-    app: Shared,
+    in_flight: &'static AtomicI64,
     connection: Arc<Connection>,
 }
 
@@ -234,10 +231,15 @@ impl Connections {
     }
 
     /// Enters a connection.
-    pub(crate) fn enter(self: &Arc<Self>, app: Shared, address: Address, connection: Arc<Connection>) -> Place {
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        in_flight: &'static AtomicI64,
+        address: Address,
+        connection: Arc<Connection>,
+    ) -> Place {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         self.open().insert(id, (address, Instant::now(), connection.clone()));
-        Place { connections: self.clone(), id, app, connection }
+        Place { connections: self.clone(), id, in_flight, connection }
     }
 
     /// Closes connections on which nothing is under way; false if there are none.
@@ -284,6 +286,6 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.connections.open().remove(&self.id);
         // whatever was not sent never will be
-        self.connection.sent(self.app);
+        self.connection.sent(self.in_flight);
     }
 }

@@ -12,15 +12,18 @@ use tokio::{
 };
 
 use crate::{
-    admission::address::Address,
-    http::head::{HeadBytes, LONGEST_HEAD},
+    admission::{address::Address, permits::STALLED},
+    http::{
+        endpoint::Listener,
+        head::{HeadBytes, LONGEST_HEAD},
+    },
     server::{
         connection::{Connection, Connections},
         file_limit::PROBES,
-        middleware::{self, Client, Door},
+        middleware::{self, Client},
         socket::{Socket, turn_away},
     },
-    state::{STALLED, Shared},
+    state::AppState,
 };
 
 /// How long a connection may take to say what it wants; an idle one is closed after that, or twice that.
@@ -36,16 +39,16 @@ const LAST_BODY: Duration = Duration::from_secs(5);
 /// Serves until `stop` says so; then waits for requests under way, `grace` at most. Returns whether all of them were answered.
 pub(crate) async fn serve(
     listener: TcpListener,
-    app: Shared,
-    door: Door,
+    app: &'static AppState,
+    door: Listener,
     router: Router,
     mut stop: watch::Receiver<bool>,
     grace: Duration,
 ) -> bool {
     let (connections, limit) = match door {
-        Door::Front => (app.connections.clone(), app.limits.connections),
+        Listener::Api => (app.connections.clone(), app.limits.connections),
         // probes do not compete with the API for connections
-        Door::Metrics => (Arc::default(), PROBES),
+        Listener::Metrics => (Arc::default(), PROBES),
     };
     let places = Arc::new(Semaphore::new(limit));
     let graceful = GracefulShutdown::new();
@@ -78,7 +81,7 @@ pub(crate) async fn serve(
 }
 
 /// While the server goes down: closes connections without a request, and lets bodies give way of which nothing comes. Never ends.
-async fn close_waiting(app: Shared, connections: &Connections) {
+async fn close_waiting(app: &'static AppState, connections: &Connections) {
     sleep(LAST_HEAD).await;
     loop {
         connections.close_all_idle();
@@ -88,12 +91,17 @@ async fn close_waiting(app: Shared, connections: &Connections) {
 }
 
 /// A place for a new connection: a free one, or that of a connection that waits for its client.
-async fn place(app: Shared, door: Door, connections: &Connections, places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+async fn place(
+    app: &'static AppState,
+    door: Listener,
+    connections: &Connections,
+    places: &Arc<Semaphore>,
+) -> Option<OwnedSemaphorePermit> {
     if let Ok(place) = places.clone().try_acquire_owned() {
         return Some(place);
     }
     let closed = connections.close_idle()
-        || (door == Door::Front && app.arrivals.close_oldest())
+        || (door == Listener::Api && app.arrivals.close_oldest())
         || connections.close_stalled(STALLED, false);
     if !closed {
         return None;
@@ -103,8 +111,8 @@ async fn place(app: Shared, door: Door, connections: &Connections, places: &Arc<
 
 /// Serves a connection.
 fn open(
-    app: Shared,
-    door: Door,
+    app: &'static AppState,
+    door: Listener,
     connections: &Arc<Connections>,
     router: Router,
     graceful: &GracefulShutdown,
@@ -114,7 +122,7 @@ fn open(
     // answers are small: they must not wait for more
     let _ = stream.set_nodelay(true);
     let (connection, head) = (Arc::new(Connection::default()), Arc::new(HeadBytes::default()));
-    let entry = connections.enter(app, Address::of(peer.ip()), connection.clone());
+    let entry = connections.enter(&app.in_flight, Address::of(peer.ip()), connection.clone());
     let socket = Socket::new(stream, app, connection.clone(), head.clone());
     let client = Arc::new(Client { door, peer, connection: connection.clone(), head });
     let service = service_fn(move |request| middleware::answer(app, client.clone(), router.clone(), request));

@@ -5,7 +5,7 @@ use std::{convert::Infallible, hash::BuildHasher, net::SocketAddr, sync::Arc, ti
 use axum::{
     Router,
     body::Body,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use hyper::body::Incoming;
@@ -16,54 +16,43 @@ use crate::{
     admission::{
         address::Address,
         auth::Caller,
+        permits::STALLED,
         unfinished_bodies::{Arrival, Kind, Sender, gave_way},
     },
     api::{
-        metrics::FEEDBACK_BODY,
+        feedback::FEEDBACK_BODY,
         predict::{self, ROW_BODY},
     },
     http::{
         body::{self, BodyLimits, RequestBody, StreamBody},
-        endpoint::Endpoint,
-        error::Refusal,
+        endpoint::{Endpoint, Listener},
+        error::ApiError,
         head::{self, Coding, HeadBytes},
+        request_id::{REQUEST_ID, request_id},
     },
     server::{
-        connection::{Answer, Connection, UnderWay},
+        connection::{Answer, Connection, InFlightGuard},
         routes::{self, Handler, Route},
     },
-    state::{STALLED, Shared},
+    state::AppState,
     telemetry::log::{self, Trace},
 };
 
-/// The header that carries a request's id.
-pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// What a page of ours may load: what comes from here.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-/// Longer ids are replaced.
-pub(crate) const LONGEST_ID: usize = 128;
-
-/// Where a request comes in.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Door {
-    /// The API and the page.
-    Front,
-    /// Metrics and probes and nothing else: who reaches it needs no key.
-    Metrics,
-}
 
 /// What a connection brings to each of its requests.
 pub(crate) struct Client {
-    pub(crate) door: Door,
+    pub(crate) door: Listener,
     pub(crate) peer: SocketAddr,
     pub(crate) connection: Arc<Connection>,
     pub(crate) head: Arc<HeadBytes>,
 }
 
 /// A request whose head is read.
-struct Asked<'a> {
-    app: Shared,
+struct ParsedRequest<'a> {
+    app: &'static AppState,
     client: &'a Client,
     parts: Parts,
     id: &'a HeaderValue,
@@ -79,13 +68,13 @@ type Answered = (Response, bool);
 /// # Errors
 /// Never: whatever goes wrong is an answer.
 pub(crate) async fn answer(
-    app: Shared,
+    app: &'static AppState,
     client: Arc<Client>,
     mut router: Router,
     request: Request<Incoming>,
 ) -> Result<Response<Answer>, Infallible> {
     let started = Instant::now();
-    let mut under_way = UnderWay::begin(app, client.connection.clone());
+    let mut under_way = InFlightGuard::begin(&app.in_flight, client.connection.clone());
     client.connection.take_turn().await;
     let (parts, body) = request.into_parts();
     let route = routes::find(client.door, parts.uri.path());
@@ -94,7 +83,7 @@ pub(crate) async fn answer(
     let id = request_id(&parts.headers);
     let trace = Trace::of(&parts.headers);
     // pages of other origins call the API, and nothing else
-    let origin = app.access.origin(&parts.headers).filter(|_| client.door == Door::Front).cloned();
+    let origin = app.access.origin(&parts.headers).filter(|_| client.door == Listener::Api).cloned();
     let caller = Caller(app.access.caller(&parts.headers));
     let has_body = body::is_there(&parts.headers);
 
@@ -102,7 +91,7 @@ pub(crate) async fn answer(
         Err(refusal) => (refuse_head(refusal), true),
         Ok(coding) => {
             let body = RequestBody::new(body, coding);
-            let mut asked = Asked { app, client: &client, parts, id: &id, caller, has_body };
+            let mut asked = ParsedRequest { app, client: &client, parts, id: &id, caller, has_body };
             if coding != Coding::Plain {
                 // what they say is not true of the decoded body
                 asked.parts.headers.remove(header::CONTENT_ENCODING);
@@ -131,7 +120,7 @@ pub(crate) async fn answer(
 }
 
 /// The answer to a head that is not understood.
-fn refuse_head(refusal: Refusal) -> Response {
+fn refuse_head(refusal: ApiError) -> Response {
     let mut response = refusal.into_response();
     if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
         response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, identity"));
@@ -144,13 +133,13 @@ fn is_preflight(method: &Method, allowed_origin: Option<&HeaderValue>) -> bool {
     *method == Method::OPTIONS && allowed_origin.is_some()
 }
 
-impl Asked<'_> {
+impl ParsedRequest<'_> {
     /// Answers a request for a route, if its caller may ask.
     async fn answer(
         &mut self,
         route: &Route,
         router: &mut Router,
-        under_way: &mut UnderWay,
+        under_way: &mut InFlightGuard,
         mut body: RequestBody,
     ) -> Answered {
         if let Err(refusal) = self.admit(route.endpoint) {
@@ -162,7 +151,7 @@ impl Asked<'_> {
         }
         let Some(kind) = self.kind(route.endpoint) else {
             // it makes no work, and has no body that is read
-            let probe = self.client.door == Door::Metrics || route.endpoint.is_probe();
+            let probe = self.client.door == Listener::Metrics || route.endpoint.is_probe();
             if probe {
                 under_way.count();
             } else if let Err(refusal) = self.count(under_way) {
@@ -206,19 +195,19 @@ impl Asked<'_> {
     }
 
     /// Whether the caller may ask for an endpoint, and has not asked too often.
-    fn admit(&self, endpoint: Endpoint) -> Result<(), Refusal> {
+    fn admit(&self, endpoint: Endpoint) -> Result<(), ApiError> {
         let (app, client) = (self.app, self.client);
         let Caller(caller) = self.caller;
-        if client.door == Door::Front && app.access.is_guarded() && endpoint.needs_key() && caller.is_none() {
+        if client.door == Listener::Api && app.access.is_guarded() && endpoint.needs_key() && caller.is_none() {
             let message = "a key is needed: send it in x-api-key, or as authorization: Bearer";
-            return Err(Refusal::new(StatusCode::UNAUTHORIZED, message));
+            return Err(ApiError::new(StatusCode::UNAUTHORIZED, message));
         }
         if let Some(limit) = app.rate_limit.as_ref().filter(|_| endpoint.is_work()) {
             let address = || FxBuildHasher.hash_one(self.address());
             let caller = caller.map_or_else(address, |name| FxBuildHasher.hash_one(name));
             limit.take(caller, Instant::now()).map_err(|seconds| {
                 app.metrics.shed("rate_limit");
-                Refusal::busy(StatusCode::TOO_MANY_REQUESTS, "more requests than this caller may make", seconds)
+                ApiError::busy(StatusCode::TOO_MANY_REQUESTS, "more requests than this caller may make", seconds)
             })?;
         }
         Ok(())
@@ -236,11 +225,11 @@ impl Asked<'_> {
     }
 
     /// Counts the request as under way, now that its body is there.
-    fn count(&self, under_way: &mut UnderWay) -> Result<(), Refusal> {
+    fn count(&self, under_way: &mut InFlightGuard) -> Result<(), ApiError> {
         let app = self.app;
         if under_way.count() > app.limits.in_flight as i64 && !app.connections.close_stalled(STALLED, false) {
             app.metrics.shed("overload");
-            return Err(Refusal::busy(StatusCode::SERVICE_UNAVAILABLE, "too many requests are under way", 1));
+            return Err(ApiError::busy(StatusCode::SERVICE_UNAVAILABLE, "too many requests are under way", 1));
         }
         Ok(())
     }
@@ -282,20 +271,6 @@ impl Asked<'_> {
         let waits = self.parts.headers.contains_key(header::EXPECT);
         !waits && body::drain_refused(self.app, body, body::declared(&self.parts.headers), self.address()).await
     }
-}
-
-/// The id that came, if it is sound, or a new one.
-fn request_id(headers: &HeaderMap) -> HeaderValue {
-    let sound = |value: &&HeaderValue| {
-        let bytes = value.as_bytes();
-        let visible = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte);
-        !bytes.is_empty() && bytes.len() <= LONGEST_ID && bytes.iter().all(visible)
-    };
-    let new = || {
-        let text = format!("{:032x}", fastrand::u128(..));
-        HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("none"))
-    };
-    headers.get(REQUEST_ID).filter(sound).cloned().unwrap_or_else(new)
 }
 
 /// The headers of every answer.

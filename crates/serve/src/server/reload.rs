@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::ensure;
+use model_source::Source;
 use serde_json::json;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -12,10 +13,9 @@ use tokio::{
 
 use crate::{
     api::openapi,
-    engine::Engine,
+    models::{deployed::DeployedModels, load::DeployedModel},
     server::listener::stopped,
-    source::Source,
-    state::{Models, Shared},
+    state::AppState,
     telemetry::log::Log,
 };
 
@@ -29,40 +29,47 @@ pub(crate) struct Sources {
 }
 
 impl Sources {
-    fn engine(&self, source: &Source) -> anyhow::Result<Arc<Engine>> {
-        Ok(Arc::new(Engine::load(source, self.window, self.coverage)?))
+    fn engine(&self, source: &Source) -> anyhow::Result<Arc<DeployedModel>> {
+        Ok(Arc::new(DeployedModel::load(source, self.window, self.coverage)?))
     }
 
     /// Loads all models.
     ///
     /// # Errors
     /// If one cannot be used, or the two do not predict the same.
-    pub(crate) fn load(&self, guarded: bool) -> anyhow::Result<Models> {
+    pub(crate) fn load(&self, guarded: bool) -> anyhow::Result<DeployedModels> {
         let champion = self.engine(&self.champion)?;
         let challenger = self.challenger.as_ref().map(|source| self.engine(source)).transpose()?;
         Self::combine(champion, challenger, guarded)
     }
 
-    fn combine(champion: Arc<Engine>, challenger: Option<Arc<Engine>>, guarded: bool) -> anyhow::Result<Models> {
+    fn combine(
+        champion: Arc<DeployedModel>,
+        challenger: Option<Arc<DeployedModel>>,
+        guarded: bool,
+    ) -> anyhow::Result<DeployedModels> {
         if let Some(challenger) = &challenger {
-            let columns =
-                |engine: &Engine| engine.fields.fields.iter().map(|field| field.name().to_owned()).collect::<Vec<_>>();
+            let columns = |engine: &DeployedModel| {
+                engine.row_schema.fields.iter().map(|field| field.name().to_owned()).collect::<Vec<_>>()
+            };
             ensure!(
                 columns(&champion) == columns(challenger) && champion.target() == challenger.target(),
                 "{}: takes other columns than {}, or predicts another: the two cannot be compared",
-                challenger.about.source,
-                champion.about.source
+                challenger.info.source,
+                champion.info.source
             );
         }
         let openapi = openapi::render(&champion, guarded);
-        Ok(Models { champion, challenger, openapi })
+        Ok(DeployedModels { champion, challenger, openapi })
     }
 
     /// The models as they should be, where that is another than it was; models that did not change are kept, with the rows they saw.
-    fn look(&self, now: &Models, guarded: bool) -> anyhow::Result<Option<Models>> {
-        let changed = |source: &Source, engine: &Arc<Engine>| Ok::<_, anyhow::Error>(source.mark()? != engine.about.mark);
+    fn look(&self, now: &DeployedModels, guarded: bool) -> anyhow::Result<Option<DeployedModels>> {
+        let changed = |source: &Source, engine: &Arc<DeployedModel>| {
+            Ok::<_, anyhow::Error>(source.fingerprint()? != engine.info.fingerprint)
+        };
         let mut new = false;
-        let mut current = |source: &Source, engine: &Arc<Engine>| {
+        let mut current = |source: &Source, engine: &Arc<DeployedModel>| {
             if !changed(source, engine)? {
                 return Ok::<_, anyhow::Error>(engine.clone());
             }
@@ -86,10 +93,10 @@ impl Sources {
 }
 
 /// Warns of bundles whose manifest is not covered by their content id.
-pub(crate) fn warn_of_older(log: &Log, models: &Models) {
+pub(crate) fn warn_of_older(log: &Log, models: &DeployedModels) {
     for (role, engine) in models.roles() {
-        if engine.about.is_older {
-            let what = json!({"role": role, "source": engine.about.source, "version": engine.about.version});
+        if engine.info.is_older_bundle {
+            let what = json!({"role": role, "source": engine.info.source, "version": engine.info.version});
             log.warn(
                 "the bundle is of the older kind: its content id does not stand for its name, schema, lineage and gates",
                 what,
@@ -100,7 +107,7 @@ pub(crate) fn warn_of_older(log: &Log, models: &Models) {
 
 /// Looks for other models when a signal says so, and every so often.
 pub(crate) async fn watch(
-    app: Shared,
+    app: &'static AppState,
     sources: Sources,
     poll: Option<Duration>,
     mut stop: watch::Receiver<bool>,
@@ -142,12 +149,12 @@ pub(crate) async fn watch(
 }
 
 /// Looks once, and puts what is new in the place of what was; says what stood in the way.
-fn look(app: Shared, sources: &Sources) -> Option<String> {
+fn look(app: &'static AppState, sources: &Sources) -> Option<String> {
     let now = app.models.load_full();
     match sources.look(&now, app.access.is_guarded()) {
         Ok(None) => None,
         Ok(Some(models)) => {
-            let (from, to) = (now.champion.about.version.clone(), models.champion.about.version.clone());
+            let (from, to) = (now.champion.info.version.clone(), models.champion.info.version.clone());
             app.metrics.expect_fields(&models.champion);
             warn_of_older(&app.log, &models);
             app.models.store(Arc::new(models));

@@ -9,13 +9,12 @@ use axum::{
 };
 
 use crate::{
-    api::{batch, metrics, open_inference, predict::Form},
+    api::{batch, feedback, health, metrics, model, open_inference, predict::ResponseKind},
     http::{
-        endpoint::Endpoint,
-        error::{Refusal, json_response},
+        endpoint::{Endpoint, Listener},
+        error::{ApiError, json_response},
     },
-    server::middleware::Door,
-    state::Shared,
+    state::AppState,
 };
 
 /// A path with the one method that it takes.
@@ -31,11 +30,11 @@ pub(crate) struct Route {
 /// What answers a route.
 pub(crate) enum Handler {
     /// `POST`: one row, answered without the router, because it is asked for most.
-    Row(Form),
+    Row(ResponseKind),
     /// `POST` by the router.
-    Post(fn() -> MethodRouter<Shared>),
+    Post(fn() -> MethodRouter<&'static AppState>),
     /// `GET` and `HEAD` by the router.
-    Get(fn() -> MethodRouter<Shared>),
+    Get(fn() -> MethodRouter<&'static AppState>),
 }
 
 impl Handler {
@@ -56,35 +55,35 @@ impl Handler {
     }
 }
 
-const fn row(path: &'static str, endpoint: Endpoint, form: Form) -> Route {
+const fn row(path: &'static str, endpoint: Endpoint, form: ResponseKind) -> Route {
     Route { path, endpoint, on_metrics: false, handler: Handler::Row(form) }
 }
 
-const fn api_post(path: &'static str, endpoint: Endpoint, handler: fn() -> MethodRouter<Shared>) -> Route {
+const fn api_post(path: &'static str, endpoint: Endpoint, handler: fn() -> MethodRouter<&'static AppState>) -> Route {
     Route { path, endpoint, on_metrics: false, handler: Handler::Post(handler) }
 }
 
-const fn api_get(path: &'static str, endpoint: Endpoint, handler: fn() -> MethodRouter<Shared>) -> Route {
+const fn api_get(path: &'static str, endpoint: Endpoint, handler: fn() -> MethodRouter<&'static AppState>) -> Route {
     Route { path, endpoint, on_metrics: false, handler: Handler::Get(handler) }
 }
 
-const fn probe(path: &'static str, endpoint: Endpoint, handler: fn() -> MethodRouter<Shared>) -> Route {
+const fn probe(path: &'static str, endpoint: Endpoint, handler: fn() -> MethodRouter<&'static AppState>) -> Route {
     Route { path, endpoint, on_metrics: true, handler: Handler::Get(handler) }
 }
 
 /// Every route of every listener; what is asked for most stands first.
 pub(crate) static ROUTES: [Route; 24] = [
-    row("/predict", Endpoint::Predict, Form::Prediction),
-    row("/explain", Endpoint::Explain, Form::Explanation),
+    row("/predict", Endpoint::Predict, ResponseKind::Prediction),
+    row("/explain", Endpoint::Explain, ResponseKind::Explanation),
     api_post("/batch-predict", Endpoint::Batch, || post(batch::batch)),
-    api_post("/feedback", Endpoint::Feedback, || post(metrics::feedback)),
-    probe("/health", Endpoint::Health, || get(metrics::health)),
-    probe("/health/live", Endpoint::Live, || get(metrics::live)),
-    probe("/health/ready", Endpoint::Ready, || get(metrics::ready)),
-    probe("/v2/health/live", Endpoint::Live, || get(metrics::live)),
-    probe("/v2/health/ready", Endpoint::Ready, || get(metrics::ready)),
+    api_post("/feedback", Endpoint::Feedback, || post(feedback::feedback)),
+    probe("/health", Endpoint::Health, || get(health::health)),
+    probe("/health/live", Endpoint::Live, || get(health::live)),
+    probe("/health/ready", Endpoint::Ready, || get(health::ready)),
+    probe("/v2/health/live", Endpoint::Live, || get(health::live)),
+    probe("/v2/health/ready", Endpoint::Ready, || get(health::ready)),
     probe("/metrics", Endpoint::Metrics, || get(metrics::metrics)),
-    api_get("/model", Endpoint::Model, || get(metrics::model)),
+    api_get("/model", Endpoint::Model, || get(model::model)),
     api_get("/openapi.json", Endpoint::OpenApi, || get(openapi)),
     api_get("/v2", Endpoint::V2, || get(open_inference::server)),
     api_get("/v2/models/{name}", Endpoint::V2, || get(open_inference::metadata)),
@@ -105,12 +104,12 @@ const STYLE: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// The routes of a listener.
-fn routes(door: Door) -> impl Iterator<Item = &'static Route> {
-    ROUTES.iter().filter(move |route| door == Door::Front || route.on_metrics)
+fn routes(door: Listener) -> impl Iterator<Item = &'static Route> {
+    ROUTES.iter().filter(move |route| door == Listener::Api || route.on_metrics)
 }
 
 /// The route of a path at a listener. Paths are compared byte by byte: nothing is decoded, joined or cut before.
-pub(crate) fn find(door: Door, path: &str) -> Option<&'static Route> {
+pub(crate) fn find(door: Listener, path: &str) -> Option<&'static Route> {
     routes(door).find(|route| matches(route.path, path))
 }
 
@@ -129,7 +128,7 @@ fn matches(pattern: &str, path: &str) -> bool {
 }
 
 /// The router of a listener, which answers its routes but for those of single rows.
-pub(crate) fn router(door: Door, app: Shared) -> Router {
+pub(crate) fn router(door: Listener, app: &'static AppState) -> Router {
     let handlers = routes(door).filter_map(|route| match route.handler {
         Handler::Row(_) => None,
         Handler::Post(handler) | Handler::Get(handler) => Some((route.path, handler())),
@@ -138,7 +137,7 @@ pub(crate) fn router(door: Door, app: Shared) -> Router {
     router.fallback(move || async move { not_found(door) }).with_state(app)
 }
 
-async fn openapi(State(app): State<Shared>) -> Response {
+async fn openapi(State(app): State<&'static AppState>) -> Response {
     json_response(StatusCode::OK, app.models.load().openapi.clone())
 }
 
@@ -151,18 +150,18 @@ fn asset(media_type: &'static str, text: &'static str) -> Response {
 }
 
 /// The answer where a listener has no such path.
-pub(crate) fn not_found(door: Door) -> Refusal {
+pub(crate) fn not_found(door: Listener) -> ApiError {
     let message = match door {
-        Door::Front => "there is nothing here; /docs says what there is",
-        Door::Metrics => "there is nothing here but /metrics, /health, /health/live and /health/ready",
+        Listener::Api => "there is nothing here; /docs says what there is",
+        Listener::Metrics => "there is nothing here but /metrics, /health, /health/live and /health/ready",
     };
-    Refusal::new(StatusCode::NOT_FOUND, message)
+    ApiError::new(StatusCode::NOT_FOUND, message)
 }
 
 /// The answer where a path takes another method.
 pub(crate) fn other_method(route: &Route) -> Response {
     let methods = route.handler.methods();
-    let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, format!("this path takes {methods}; /docs says more"));
+    let refusal = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("this path takes {methods}; /docs says more"));
     let mut response = refusal.into_response();
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
     response
@@ -179,8 +178,8 @@ mod tests {
             let found: Vec<&str> =
                 ROUTES.iter().filter(|other| matches(other.path, &path)).map(|other| other.path).collect();
             assert_eq!(found, [route.path]);
-            assert_eq!(find(Door::Front, &path).unwrap().endpoint, route.endpoint);
-            assert_eq!(find(Door::Metrics, &path).is_some(), route.on_metrics, "{path}");
+            assert_eq!(find(Listener::Api, &path).unwrap().endpoint, route.endpoint);
+            assert_eq!(find(Listener::Metrics, &path).is_some(), route.on_metrics, "{path}");
         }
         for other in [
             "",
@@ -200,14 +199,14 @@ mod tests {
             "/health/",
             "/metrics/x",
         ] {
-            assert!(find(Door::Front, other).is_none(), "{other}");
+            assert!(find(Listener::Api, other).is_none(), "{other}");
         }
     }
 
     #[test]
     fn the_metrics_listener_has_probes_and_metrics_alone() {
         let endpoints = [Endpoint::Health, Endpoint::Live, Endpoint::Ready, Endpoint::Metrics];
-        for route in routes(Door::Metrics) {
+        for route in routes(Listener::Metrics) {
             assert!(endpoints.contains(&route.endpoint), "{}", route.path);
         }
         for open in ROUTES.iter().filter(|route| !route.endpoint.needs_key()) {

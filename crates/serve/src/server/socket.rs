@@ -14,7 +14,7 @@ use tokio::{
     time::{Sleep, sleep_until},
 };
 
-use crate::{http::head::HeadBytes, server::connection::Connection, state::Shared};
+use crate::{http::head::HeadBytes, server::connection::Connection, state::AppState};
 
 /// The reason that a connection without a place gets.
 const FULL: &str = "too many connections are open";
@@ -39,14 +39,14 @@ struct Stall {
 pub(crate) struct Socket {
     /// None once it is dropped.
     stream: Option<TcpStream>,
-    app: Shared,
+    app: &'static AppState,
     connection: Arc<Connection>,
     head: Arc<HeadBytes>,
     stall: Option<Stall>,
 }
 
 impl Socket {
-    pub(crate) fn new(stream: TcpStream, app: Shared, connection: Arc<Connection>, head: Arc<HeadBytes>) -> Self {
+    pub(crate) fn new(stream: TcpStream, app: &'static AppState, connection: Arc<Connection>, head: Arc<HeadBytes>) -> Self {
         Self { stream: Some(stream), app, connection, head, stall: None }
     }
 
@@ -128,7 +128,7 @@ impl AsyncWrite for Socket {
 
     /// Called when nothing is left to be written.
     fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.connection.sent(self.app) {
+        if self.connection.sent(&self.app.in_flight) {
             self.stall = None;
             self.head.begin();
         } else if self.stall.is_some() {

@@ -9,6 +9,10 @@ use std::{
 };
 
 use axum::http::{Method, StatusCode};
+use inference::{
+    loaded_model::LoadedModel,
+    validation::{FieldError, FieldErrorKind, FieldWarning, FieldWarningKind},
+};
 use prometheus_client::{
     encoding::{
         EncodeGaugeValue, EncodeLabelSet,
@@ -24,10 +28,8 @@ use prometheus_client::{
 };
 
 use crate::{
-    engine::Engine,
-    fault::{Fault, FaultKind, Warning, WarningKind},
     http::endpoint::Endpoint,
-    state::{Models, Role},
+    models::{deployed::DeployedModels, role::Role},
     telemetry::realised_error::ErrorSummary,
 };
 
@@ -102,7 +104,7 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     /// `started_at_ms` is when the process began; the model gives the buckets of predictions.
-    pub(crate) fn new(engine: &Engine, started_at_ms: u64) -> Self {
+    pub(crate) fn new(engine: &LoadedModel, started_at_ms: u64) -> Self {
         let durations: fn() -> Histogram = || Histogram::new(DURATIONS);
         let known = engine.reference.as_ref().and_then(|reference| reference.prediction.as_ref());
         let edges: Vec<f64> = match known {
@@ -224,12 +226,12 @@ impl Metrics {
     }
 
     /// What is wrong with rows, where it is a field of the schema.
-    pub(crate) fn faults(&self, engine: &Engine, faults: &[Fault]) {
-        for fault in faults.iter().filter(|fault| engine.fields.place(&fault.field).is_some()) {
+    pub(crate) fn faults(&self, engine: &LoadedModel, faults: &[FieldError]) {
+        for fault in faults.iter().filter(|fault| engine.row_schema.place(&fault.field).is_some()) {
             let problem = match fault.kind {
-                FaultKind::Missing => "missing",
-                FaultKind::OutOfRange => "out_of_range",
-                FaultKind::UnknownLevel => "unknown_level",
+                FieldErrorKind::Missing => "missing",
+                FieldErrorKind::OutOfRange => "out_of_range",
+                FieldErrorKind::UnknownLevel => "unknown_level",
                 _ => "wrong_type",
             };
             self.problem(&fault.field, problem);
@@ -237,12 +239,12 @@ impl Metrics {
     }
 
     /// What is odd about rows that were predicted.
-    pub(crate) fn warnings(&self, warnings: &[Warning]) {
+    pub(crate) fn warnings(&self, warnings: &[FieldWarning]) {
         for warning in warnings {
             let problem = match warning.kind {
-                WarningKind::Imputed => "imputed",
-                WarningKind::OutsideTraining => "outside_training",
-                WarningKind::UnseenLevel => "unseen_level",
+                FieldWarningKind::Imputed => "imputed",
+                FieldWarningKind::OutsideTraining => "outside_training",
+                FieldWarningKind::UnseenLevel => "unseen_level",
             };
             self.problem(&warning.field, problem);
         }
@@ -253,8 +255,8 @@ impl Metrics {
     }
 
     /// A champion takes its place: what never happened to its fields is 0, not absent.
-    pub(crate) fn expect_fields(&self, champion: &Engine) {
-        for field in &champion.fields.fields {
+    pub(crate) fn expect_fields(&self, champion: &LoadedModel) {
+        for field in &champion.row_schema.fields {
             for problem in ["out_of_range", "unknown_level", "outside_training"] {
                 self.fields.get_or_create(&FieldLabels { feature: field.name().to_owned(), problem }).inc_by(0);
             }
@@ -262,7 +264,7 @@ impl Metrics {
     }
 
     /// The text that is scraped.
-    pub(crate) fn render(&self, models: &Models, errors: &ErrorSummary) -> String {
+    pub(crate) fn render(&self, models: &DeployedModels, errors: &ErrorSummary) -> String {
         let mut gauges = Registry::default();
         model_gauges(&mut gauges, models);
         feedback_gauges(&mut gauges, errors);
@@ -287,14 +289,14 @@ where
 }
 
 /// Which models answer, and how far the champion's last rows are from those of training.
-fn model_gauges(registry: &mut Registry, models: &Models) {
+fn model_gauges(registry: &mut Registry, models: &DeployedModels) {
     let hpp = registry.sub_registry_with_prefix(PREFIX);
     let info: Family<ModelLabels, Gauge> = Family::default();
     for (role, engine) in models.roles() {
         let file = engine.predictor.model().file();
         let labels = ModelLabels {
             name: file.name.clone(),
-            version: engine.about.version.clone(),
+            version: engine.info.version.clone(),
             algorithm: file.algorithm.clone(),
             role,
         };

@@ -20,7 +20,8 @@ use serde_json::json;
 
 use crate::telemetry::{
     log::Log,
-    prediction_log_files::{JournalFiles, is_ours},
+    prediction_log_files::{PredictionLogFiles, is_ours},
+    prediction_record::Record,
 };
 
 /// Records that wait in the queue at most.
@@ -48,31 +49,16 @@ pub(crate) fn check_folder<'a>(folder: &Path, read: impl Iterator<Item = (&'a st
     paths.check()
 }
 
-/// A record: a line of JSON with its end. One that is dropped before it was written counts as lost.
-pub(crate) struct Record {
-    pub(crate) line: Vec<u8>,
-    pub(crate) is_written: bool,
-    lost: Counter,
-}
-
-impl Drop for Record {
-    fn drop(&mut self) {
-        if !self.is_written {
-            self.lost.inc();
-        }
-    }
-}
-
 /// Where records go.
 #[derive(Debug)]
-pub(crate) struct Journal {
+pub(crate) struct PredictionLog {
     /// `None` is the end.
     queue: SyncSender<Option<Record>>,
     writer: Mutex<Option<JoinHandle<()>>>,
     lost: Counter,
 }
 
-impl Journal {
+impl PredictionLog {
     /// Opens a file in `folder`; of closed ones the newest `keep` stay. Records that are not on the disk are added to `lost`.
     ///
     /// # Errors
@@ -82,7 +68,7 @@ impl Journal {
     }
 
     fn with_limit(folder: &Path, keep: usize, limit: u64, log: &Log, lost: &Counter) -> anyhow::Result<Self> {
-        let mut files = JournalFiles::new(folder, keep, limit, lost.clone());
+        let mut files = PredictionLogFiles::new(folder, keep, limit, lost.clone());
         files.begin().with_context(|| format!("{}: cannot write a file of predictions there", folder.display()))?;
         let (queue, records) = sync_channel(QUEUED);
         let log = log.clone();
@@ -108,7 +94,7 @@ impl Journal {
 }
 
 /// Writes records until the end comes, and those that came behind it.
-fn write_all(files: &mut JournalFiles, records: &Receiver<Option<Record>>, log: &Log) {
+fn write_all(files: &mut PredictionLogFiles, records: &Receiver<Option<Record>>, log: &Log) {
     let (mut batch, mut bytes) = (Vec::new(), 0);
     let mut due = Instant::now() + DELAY;
     let (mut is_open, mut is_failing) = (true, false);
@@ -164,7 +150,7 @@ mod tests {
     /// A journal in a folder of its own.
     struct Folder {
         folder: tempfile::TempDir,
-        journal: Journal,
+        journal: PredictionLog,
         lost: Counter,
     }
 
@@ -172,7 +158,7 @@ mod tests {
         fn new(keep: usize, limit: u64) -> Self {
             let (folder, lost) = (tempfile::tempdir().unwrap(), Counter::default());
             let log = Log::new(LogRequests::None);
-            let journal = Journal::with_limit(&folder.path().join("kept"), keep, limit, &log, &lost).unwrap();
+            let journal = PredictionLog::with_limit(&folder.path().join("kept"), keep, limit, &log, &lost).unwrap();
             Self { folder, journal, lost }
         }
 
@@ -226,7 +212,7 @@ mod tests {
     fn a_file_that_is_in_use_is_not_removed() {
         let folder = Folder::new(0, 100);
         let log = Log::new(LogRequests::None);
-        let other = Journal::with_limit(&folder.path(), 0, 100, &log, &folder.lost).unwrap();
+        let other = PredictionLog::with_limit(&folder.path(), 0, 100, &log, &folder.lost).unwrap();
         folder.add(0..50);
         folder.journal.close();
         other.add(b"{\"number\":50}".to_vec());
@@ -274,7 +260,7 @@ mod tests {
         let path = folder.path().join("file");
         fs::write(&path, "").unwrap();
         let log = Log::new(LogRequests::None);
-        let error = Journal::open(&path, 1, &log, &Counter::default()).unwrap_err();
+        let error = PredictionLog::open(&path, 1, &log, &Counter::default()).unwrap_err();
         let expected = format!("{}: cannot write a file of predictions there: File exists (os error 17)", path.display());
         assert_eq!(format!("{error:#}"), expected);
     }

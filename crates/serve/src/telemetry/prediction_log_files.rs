@@ -9,13 +9,13 @@ use std::{
 
 use prometheus_client::metrics::counter::Counter;
 
-use crate::telemetry::prediction_log::Record;
+use crate::telemetry::prediction_record::Record;
 
 /// Names that are tried for a new file, where another server in the same folder was quicker.
 const NAMES: u32 = 100;
 
 /// The files of a folder, one of them open.
-pub(crate) struct JournalFiles {
+pub(crate) struct PredictionLogFiles {
     folder: PathBuf,
     /// Closed files that stay.
     keep: usize,
@@ -50,7 +50,7 @@ enum Change {
     Truncation,
 }
 
-impl JournalFiles {
+impl PredictionLogFiles {
     pub(crate) fn new(folder: &Path, keep: usize, limit: u64, lost: Counter) -> Self {
         Self { folder: folder.to_owned(), keep, limit, open: None, names: 0, line_count: 0, lost }
     }

@@ -22,7 +22,7 @@ const MEASURED: usize = 1000;
 
 /// The last predictions, and how far the last ones with a true value were off.
 #[derive(Debug)]
-pub(crate) struct Feedback {
+pub(crate) struct RealisedErrors {
     hasher: KeyHasher,
     predictions: Mutex<RecentEntries<Entry>>,
     /// True values of request ids under which no prediction is known.
@@ -71,7 +71,7 @@ pub(crate) enum JoinOutcome {
     Conflict { recorded: f64 },
 }
 
-impl Feedback {
+impl RealisedErrors {
     /// An empty memory; `joined` counts true values that belong to a prediction.
     pub(crate) fn new(joined: Counter) -> Self {
         Self {
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_prediction_is_joined_once() {
-        let feedback = Feedback::new(Counter::default());
+        let feedback = RealisedErrors::new(Counter::default());
         feedback.remember(SHOP, "17", of(100.0));
         let joined = |duplicate| JoinOutcome::Prediction { prediction: of(100.0), duplicate };
         assert_eq!(feedback.join(SHOP, "17", 90.0, false), joined(false));
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn callers_do_not_see_the_ids_of_others() {
-        let feedback = Feedback::new(Counter::default());
+        let feedback = RealisedErrors::new(Counter::default());
         let unknown = JoinOutcome::Unknown { duplicate: false };
         feedback.remember(SHOP, "17", of(100.0));
         for other in [BANK, Caller(None)] {
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_true_value_without_a_prediction_is_taken_once() {
-        let feedback = Feedback::new(Counter::default());
+        let feedback = RealisedErrors::new(Counter::default());
         let unknown = |duplicate| JoinOutcome::Unknown { duplicate };
         assert_eq!(feedback.join(SHOP, "17", 5.0, false), unknown(false));
         assert_eq!(feedback.join(SHOP, "17", 6.0, true), unknown(false));
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn the_last_predictions_are_remembered() {
-        let feedback = Feedback::new(Counter::default());
+        let feedback = RealisedErrors::new(Counter::default());
         for number in 0..MAX_PREDICTIONS + 10 {
             feedback.remember(SHOP, &format!("id-{number}"), of(number as f64));
         }
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn errors_are_finite_and_unknown_where_nothing_tells_them() {
-        let feedback = Feedback::new(Counter::default());
+        let feedback = RealisedErrors::new(Counter::default());
         assert_eq!(feedback.errors(), ErrorSummary::default());
         let point = Prediction { value: 3.0, interval: None };
         feedback.remember(SHOP, "zero", point);

@@ -1,4 +1,4 @@
-//! The house rules that a compiler does not check.
+//! Rules of the architecture that a compiler does not check.
 
 use std::{
     collections::BTreeMap,
@@ -9,8 +9,8 @@ use std::{
 
 use testkit::repository;
 
-/// Which crates of ours a crate may use.
-const ARROWS: [(&str, &[&str]); 19] = [
+/// The crates of this workspace that a crate may depend on.
+const DEPENDENCIES: [(&str, &[&str]); 21] = [
     ("schema", &[]),
     ("boosting", &[]),
     ("drift", &["schema"]),
@@ -20,11 +20,13 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("features", &["schema"]),
     ("model", &["boosting", "schema"]),
     ("frame", &["schema"]),
-    ("predictor", &["artifact", "features", "model", "schema"]),
+    ("predictor", &["artifact", "drift", "features", "model", "schema"]),
+    ("model_source", &["artifact", "cli", "drift", "model", "predictor", "tracking"]),
+    ("inference", &["drift", "features", "model", "predictor", "schema"]),
     ("onnx", &["features", "model", "schema"]),
     ("report", &[]),
     ("tracking", &["artifact"]),
-    ("evaluation", &["schema", "frame", "model", "predictor", "artifact", "tracking", "cli"]),
+    ("evaluation", &["schema", "frame", "model", "predictor", "cli"]),
     ("process", &["schema", "frame", "artifact", "report", "cli"]),
     ("engineer", &["schema", "frame", "features", "drift", "artifact", "cli"]),
     (
@@ -36,6 +38,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
             "drift",
             "model",
             "predictor",
+            "model_source",
             "evaluation",
             "onnx",
             "artifact",
@@ -53,6 +56,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
             "drift",
             "model",
             "predictor",
+            "model_source",
             "evaluation",
             "artifact",
             "tracking",
@@ -61,10 +65,13 @@ const ARROWS: [(&str, &[&str]); 19] = [
             "testkit",
         ],
     ),
-    ("serve", &["schema", "features", "model", "predictor", "drift", "artifact", "tracking", "cli"]),
+    (
+        "serve",
+        &["schema", "features", "model", "predictor", "inference", "model_source", "drift", "artifact", "tracking", "cli"],
+    ),
 ];
 
-/// Which crates may use polars.
+/// The crates that may depend on polars.
 const POLARS: [&str; 4] = ["frame", "process", "engineer", "train"];
 
 fn dependencies() -> BTreeMap<String, Vec<String>> {
@@ -83,20 +90,39 @@ fn dependencies() -> BTreeMap<String, Vec<String>> {
 }
 
 #[test]
-fn crates_use_each_other_along_the_arrows() {
+fn crates_depend_on_each_other_as_stated() {
     let found = dependencies();
-    let ours: Vec<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
+    let ours: Vec<&str> = DEPENDENCIES.iter().map(|(name, _)| *name).collect();
     assert_eq!(found.keys().map(String::as_str).collect::<Vec<_>>(), {
         let mut sorted = ours.clone();
         sorted.sort_unstable();
         sorted
     });
-    for (name, allowed) in ARROWS {
+    for (name, allowed) in DEPENDENCIES {
         for dependency in found[name].iter().filter(|dependency| ours.contains(&dependency.as_str())) {
             assert!(allowed.contains(&dependency.as_str()), "{name} must not use {dependency}");
         }
         let polars = found[name].iter().any(|dependency| dependency.starts_with("polars"));
         assert!(!polars || POLARS.contains(&name), "{name} must not use polars");
+    }
+}
+
+/// Crates that `inference` must not depend on, directly or by another crate: it reads rows for any program.
+const NOT_IN_INFERENCE: [&str; 6] = ["axum", "tokio", "hyper", "reqwest", "rusqlite", "polars"];
+
+#[test]
+fn inference_depends_on_no_server_and_no_store() {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--offline", "--package", "inference", "--edges", "normal", "--prefix", "none", "--format", "{p}"])
+        .current_dir(repository())
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let tree = String::from_utf8(output.stdout).expect("text from cargo tree");
+    let names: Vec<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert!(names.contains(&"predictor"), "{tree}");
+    for name in NOT_IN_INFERENCE {
+        assert!(!names.iter().any(|found| *found == name || found.starts_with(&format!("{name}-"))), "{name}");
     }
 }
 
@@ -119,7 +145,7 @@ fn every_file_says_what_it_is_for_and_stays_small() {
     for file in files {
         let text = fs::read_to_string(&file).expect("text");
         assert!(text.starts_with("//! "), "{} does not open with a //! line", file.display());
-        assert!(text.lines().count() <= 420, "{} has grown past 420 lines: is it still one room?", file.display());
+        assert!(text.lines().count() <= 420, "{} has grown past 420 lines: split it", file.display());
     }
 }
 
@@ -127,7 +153,7 @@ fn every_file_says_what_it_is_for_and_stays_small() {
 fn pure_crates_have_no_clock_environment_file_or_network() {
     let forbidden =
         ["std::fs", "std::net", "std::env", "SystemTime", "Instant::now", "fs::File", "env::var", "thread_rng", "println!"];
-    for name in ["schema", "features", "boosting", "model", "drift", "onnx", "report"] {
+    for name in ["schema", "features", "boosting", "model", "drift", "inference", "onnx", "report"] {
         let mut files = Vec::new();
         sources(&repository().join("crates").join(name).join("src"), &mut files);
         for file in files {

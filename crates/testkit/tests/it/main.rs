@@ -10,6 +10,7 @@ mod faults;
 mod golden;
 mod hostile_bundles;
 mod images;
+mod import_circles;
 mod interruption;
 mod limits;
 mod messages;

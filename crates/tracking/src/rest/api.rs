@@ -6,13 +6,13 @@ use reqwest::Method;
 use serde::{Serialize, Serializer};
 use serde_json::json;
 
-use crate::rest::{
-    connection::{Connection, Request},
-    responses::{Experiment, ExperimentAnswer, ModelOutput, Page, RemoteModel, RemoteRun, RunAnswer, pairs},
-};
 use crate::{
     entities::run::{Dataset, LoggedModel, Metric, Run, Status},
     error::TrackingError,
+    rest::{
+        connection::{Connection, Request},
+        responses::{Experiment, ExperimentAnswer, ModelOutput, Page, RemoteModel, RemoteRun, RunAnswer, pairs},
+    },
 };
 
 /// A metric as it is sent. JSON has no NaN: MLflow takes its name.

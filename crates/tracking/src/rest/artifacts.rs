@@ -7,10 +7,10 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::rest::connection::{Body, Connection, Request};
 use crate::{
     entities::store::{Content, RunFile, largest},
     error::TrackingError,
+    rest::connection::{Body, Connection, Request},
 };
 
 /// What needs no encoding in a path.

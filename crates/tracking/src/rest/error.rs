@@ -4,8 +4,7 @@ use std::{error::Error, time::Duration};
 
 use serde::Deserialize;
 
-use crate::error::TrackingError;
-use crate::rest::http_config::Login;
+use crate::{error::TrackingError, rest::http_config::Login};
 
 /// Longer answers are cut in messages.
 const LONGEST: usize = 300;

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::rest::{
-    RestStore, api,
-    responses::{NamedExperiment, RemoteRun},
+use crate::{
+    entities::run::ListedRun,
+    error::TrackingError,
+    rest::{
+        RestStore, api,
+        responses::{NamedExperiment, RemoteRun},
+    },
 };
-use crate::{entities::run::ListedRun, error::TrackingError};
 
 impl RestStore {
     /// The latest `limit` runs that are not in the trash, the newest first; of one experiment if it is named.

@@ -5,12 +5,6 @@ use std::path::Path;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::rest::{
-    Begun, RestStore,
-    artifacts::{self, Holder},
-    connection::{Connection, Request},
-    responses::{Page, RegisteredAnswer, RemoteVersion, VersionAnswer, pairs, texts},
-};
 use crate::{
     entities::{
         mlmodel,
@@ -19,6 +13,12 @@ use crate::{
         store::{Owner, RunFile},
     },
     error::TrackingError,
+    rest::{
+        Begun, RestStore,
+        artifacts::{self, Holder},
+        connection::{Connection, Request},
+        responses::{Page, RegisteredAnswer, RemoteVersion, VersionAnswer, pairs, texts},
+    },
 };
 
 /// Where a model's files lie among the run's when another server registers it: that one can only name runs.

@@ -11,18 +11,18 @@ use std::{
 use artifact::{RunIdentity, RunRecord};
 use serde_json::{Value, json};
 
-use crate::rest::{
-    RestStore, api,
-    connection::{Connection, Request},
-    http_config::{HttpSettings, Login},
-    responses::Experiment,
-};
 use crate::{
     entities::{
         run::{Metric, Run},
         store::RunStore,
     },
     error::TrackingError,
+    rest::{
+        RestStore, api,
+        connection::{Connection, Request},
+        http_config::{HttpSettings, Login},
+        responses::Experiment,
+    },
 };
 
 /// A request as it came: head and body.

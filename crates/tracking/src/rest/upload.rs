@@ -4,12 +4,6 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::rest::{
-    Begun, RestStore, api,
-    artifacts::{self, Holder},
-    connection::Request,
-    responses::{ModelAnswer, ModelOutput, RemoteRun},
-};
 use crate::{
     entities::{
         mlmodel,
@@ -17,6 +11,12 @@ use crate::{
         store::{Owner, Place, RunFile},
     },
     error::TrackingError,
+    rest::{
+        Begun, RestStore, api,
+        artifacts::{self, Holder},
+        connection::Request,
+        responses::{ModelAnswer, ModelOutput, RemoteRun},
+    },
 };
 
 /// A logged model on the server.

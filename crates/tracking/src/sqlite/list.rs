@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Row, params};
 
-use crate::sqlite::EmbeddedStore;
-use crate::{entities::run::ListedRun, error::TrackingError};
+use crate::{entities::run::ListedRun, error::TrackingError, sqlite::EmbeddedStore};
 
 impl EmbeddedStore {
     /// The latest `limit` runs that are not in the trash, the newest first; of one experiment if it is named.

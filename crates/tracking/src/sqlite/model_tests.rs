@@ -4,15 +4,15 @@ use std::fs;
 
 use artifact::RunStatus;
 
-use crate::sqlite::{
-    tests::{record, rows, store},
-    *,
-};
 use crate::{
     entities::{
         registry::{CHALLENGER, Move, Registry, history, move_alias, previous},
         run::{LoggedModel, Registration},
         store::Content,
+    },
+    sqlite::{
+        tests::{record, rows, store},
+        *,
     },
     tracker::spool::Spool,
 };

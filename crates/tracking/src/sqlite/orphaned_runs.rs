@@ -3,9 +3,9 @@
 use artifact::clear_abandoned_below;
 use rusqlite::params;
 
-use crate::sqlite::{EmbeddedStore, MODELS};
 use crate::{
     error::TrackingError,
+    sqlite::{EmbeddedStore, MODELS},
     tracker::run_lock::{Alive, KILLED},
 };
 

@@ -9,17 +9,17 @@ use std::{
 use artifact::FileEntry;
 use rusqlite::{Connection, params};
 
-use crate::sqlite::{
-    EmbeddedStore, plain,
-    registry::{DELETED, VERSIONS_TAG, version_tags},
-    texts,
-};
 use crate::{
     entities::{
         run::{Dataset, LoggedModel, Metric, Registration, Run, Status},
         store::{Content, Owner, RunFile},
     },
     error::TrackingError,
+    sqlite::{
+        EmbeddedStore, plain,
+        registry::{DELETED, VERSIONS_TAG, version_tags},
+        texts,
+    },
 };
 
 /// A run as it is kept, and where its files are.

@@ -5,13 +5,13 @@ use std::{collections::BTreeMap, path::Path};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 
-use crate::sqlite::{EmbeddedStore, texts, write};
 use crate::{
     entities::{
         registry::{ModelVersion, Move, RegisteredModel, Registry, history_key, history_value, logged_model_of},
         run::Registration,
     },
     error::TrackingError,
+    sqlite::{EmbeddedStore, texts, write},
 };
 
 /// What MLflow calls the stage of a version that was deleted; its row stays.

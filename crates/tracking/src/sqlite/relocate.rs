@@ -9,8 +9,10 @@ use rusqlite::Transaction;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::error::TrackingError;
-use crate::sqlite::{ARTIFACTS, EmbeddedStore, plain};
+use crate::{
+    error::TrackingError,
+    sqlite::{ARTIFACTS, EmbeddedStore, plain},
+};
 
 /// Where MLflow keeps paths of artifacts. A table that an older database does not have is passed over.
 const PLACES: [(&str, &str); 4] = [

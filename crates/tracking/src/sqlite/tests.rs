@@ -10,10 +10,10 @@ use artifact::{DatasetInput, Digest, FileEntry, MetricPoint, RunIdentity, RunRec
 use rusqlite::types::Value;
 use tempfile::TempDir;
 
-use crate::sqlite::*;
 use crate::{
     entities::{location::Location, store::Content},
     rest::http_config::HttpSettings,
+    sqlite::*,
     tracker::{Recorded, Tracker, Tracking, Warn, spool::Spool},
 };
 

@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, path::Path};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::sqlite::{EmbeddedStore, schema_check};
 use crate::{
     entities::run::{Dataset, LoggedModel, Metric, RUN_NAME_TAG, Run, new_run_id},
     error::TrackingError,
+    sqlite::{EmbeddedStore, schema_check},
 };
 
 /// What MLflow's status of a logged model is called in its tables.

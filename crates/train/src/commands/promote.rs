@@ -6,8 +6,9 @@ use std::{collections::BTreeMap, path::Path};
 use anyhow::Context;
 use artifact::{Manifest, RunPaths, check_input, lock_to_read};
 use cli::{No, Outcome, Progress};
-use evaluation::{Comparison, TestRow, check_champion, compare, figures, load_version, predict_test_rows};
+use evaluation::{Comparison, TestRow, check_champion, compare, figures, predict_test_rows};
 use model::{Decision, decide, figure, label};
+use model_source::registered::load_predictor;
 use predictor::Predictor;
 use schema::{ConfigError, PipelineConfig};
 use serde::Serialize;
@@ -150,7 +151,7 @@ fn find(versions: &[ModelVersion], version: &str, name: &str) -> anyhow::Result<
 }
 
 fn load(registry: &dyn Registry, version: ModelVersion) -> anyhow::Result<Candidate> {
-    let predictor = load_version(registry, &version)?;
+    let predictor = load_predictor(registry, &version)?;
     Ok(Candidate { version, predictor })
 }
 

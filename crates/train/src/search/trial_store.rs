@@ -8,8 +8,7 @@ use model::Trial;
 use serde_json::json;
 use tracking::{EmbeddedStore, ListedRun, Location, PARENT_TAG, Recorded, Run, Tracker, Tracking};
 
-use crate::search::objective::Measured;
-use crate::tracking::session::speaker;
+use crate::{search::objective::Measured, tracking::session::speaker};
 
 /// What was measured before: score and seconds, by trial and rung.
 pub(crate) type Known = HashMap<(usize, usize), (f64, f64)>;

@@ -8,22 +8,43 @@ use std::{
 };
 
 use arrow_ipc::{Field, Int, Precision, RecordBatch, Type, root_as_message};
-use axum::body::Bytes;
-
-use crate::admission::{memory_budget::LONGEST_MESSAGE, message_memory::MessageMemory};
+use bytes::Bytes;
 
 /// Bytes of the head of a message at most.
-const HEAD: usize = 1 << 20;
+const MAX_HEAD_BYTES: usize = 1 << 20;
+/// Bytes of the body of a message at most.
+pub const MAX_MESSAGE_BYTES: u64 = 64 << 20;
 /// Bytes of all dictionaries of a stream at most: they stay until its end.
-const DICTIONARIES: u64 = 8 << 20;
+const MAX_DICTIONARY_BYTES: u64 = 8 << 20;
 
 /// Rows of a batch at most.
-const ROWS: u64 = 1 << 20;
+const MAX_BATCH_ROWS: u64 = 1 << 20;
 /// What a message begins with.
 const CONTINUATION: [u8; 4] = [0xff; 4];
 
+/// Receives the body of each message before the reader does. A server reserves memory for long ones.
+pub trait MessageBuffer {
+    /// Gives back the memory of the last message, which was worked on.
+    fn release(&mut self);
+
+    /// Reads the body of a message of `length` bytes from `input`, or nothing of it: then the reader reads it.
+    ///
+    /// # Errors
+    /// If it does not come whole, or there is no memory for it.
+    fn collect(&mut self, input: &mut impl Read, length: u64) -> io::Result<Bytes>;
+}
+
+/// For programs: the reader reads every message.
+impl MessageBuffer for () {
+    fn release(&mut self) {}
+
+    fn collect(&mut self, _input: &mut impl Read, _length: u64) -> io::Result<Bytes> {
+        Ok(Bytes::new())
+    }
+}
+
 /// A stream whose messages are no larger than what is taken.
-pub(crate) struct Guarded<R> {
+pub struct ValidatingReader<R, M> {
     input: R,
     /// The head of a message, and how much of it was passed on.
     head: Vec<u8>,
@@ -37,7 +58,7 @@ pub(crate) struct Guarded<R> {
     /// Bytes of each dictionary that came.
     dictionaries: BTreeMap<i64, u64>,
     /// The memory that the message needs.
-    memory: MessageMemory,
+    memory: M,
 }
 
 /// What a column is made of.
@@ -57,8 +78,9 @@ enum Buffers {
     Text(u64),
 }
 
-impl<R: Read> Guarded<R> {
-    pub(crate) fn new(input: R, memory: MessageMemory) -> Self {
+impl<R: Read, M: MessageBuffer> ValidatingReader<R, M> {
+    /// A validating reader of `input`, which holds each message in `memory`.
+    pub fn new(input: R, memory: M) -> Self {
         let (head, collected, dictionaries) = (Vec::new(), Bytes::new(), BTreeMap::new());
         Self { input, head, passed: 0, collected, body: 0, columns: None, dictionaries, memory }
     }
@@ -84,9 +106,10 @@ impl<R: Read> Guarded<R> {
             return Err(io::Error::other("is not an Arrow stream of version 1 or newer"));
         }
         let length = i32::from_le_bytes([start[4], start[5], start[6], start[7]]);
-        let length = usize::try_from(length).ok().filter(|length| *length <= HEAD);
-        let length =
-            length.ok_or_else(|| io::Error::other(format!("the head of an Arrow message is longer than {HEAD} bytes")))?;
+        let length = usize::try_from(length).ok().filter(|length| *length <= MAX_HEAD_BYTES);
+        let length = length.ok_or_else(|| {
+            io::Error::other(format!("the head of an Arrow message is longer than {MAX_HEAD_BYTES} bytes"))
+        })?;
         if length == 0 {
             return Ok(());
         }
@@ -94,9 +117,9 @@ impl<R: Read> Guarded<R> {
         self.input.read_exact(&mut self.head[start.len()..])?;
         let message = root_as_message(&self.head[start.len()..]);
         let message = message.map_err(|error| io::Error::other(format!("an Arrow message cannot be read: {error}")))?;
-        let body = u64::try_from(message.bodyLength()).ok().filter(|body| *body <= LONGEST_MESSAGE);
+        let body = u64::try_from(message.bodyLength()).ok().filter(|body| *body <= MAX_MESSAGE_BYTES);
         let body = body.ok_or_else(|| {
-            io::Error::other(format!("an Arrow message is longer than {LONGEST_MESSAGE} bytes; send smaller batches"))
+            io::Error::other(format!("an Arrow message is longer than {MAX_MESSAGE_BYTES} bytes; send smaller batches"))
         })?;
         if let Some(schema) = message.header_as_schema() {
             let columns: Result<_, String> = schema.fields().into_iter().flatten().map(column).collect();
@@ -114,8 +137,9 @@ impl<R: Read> Guarded<R> {
             check_batch(&data, body, &[Buffers::Text(4)]).map_err(io::Error::other)?;
             let length = self.dictionaries.entry(dictionary.id()).or_default();
             *length = if dictionary.isDelta() { *length + body } else { body };
-            if self.dictionaries.values().sum::<u64>() > DICTIONARIES {
-                let message = format!("the dictionaries are longer than {DICTIONARIES} bytes; send such columns as text");
+            if self.dictionaries.values().sum::<u64>() > MAX_DICTIONARY_BYTES {
+                let message =
+                    format!("the dictionaries are longer than {MAX_DICTIONARY_BYTES} bytes; send such columns as text");
                 return Err(io::Error::other(message));
             }
         }
@@ -156,8 +180,8 @@ fn column(field: Field) -> Result<Column, String> {
 fn check_batch(batch: &RecordBatch, body: u64, columns: &[Buffers]) -> Result<(), String> {
     let fault = |what: &str| Err(format!("an Arrow batch is not sound: {what}"));
     let Ok(rows) = u64::try_from(batch.length()) else { return fault("its length is below 0") };
-    if rows > ROWS {
-        return fault(&format!("it has more than {ROWS} rows; send smaller ones"));
+    if rows > MAX_BATCH_ROWS {
+        return fault(&format!("it has more than {MAX_BATCH_ROWS} rows; send smaller ones"));
     }
     if batch.compression().is_some() {
         return fault("it is compressed; send it as it is");
@@ -207,7 +231,7 @@ fn check_batch(batch: &RecordBatch, body: u64, columns: &[Buffers]) -> Result<()
     if lengths.next().is_some() { fault("it has more buffers than its columns need") } else { Ok(()) }
 }
 
-impl<R: Read> Read for Guarded<R> {
+impl<R: Read, M: MessageBuffer> Read for ValidatingReader<R, M> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.passed == self.head.len() && !self.collected.is_empty() {
             let read = self.collected.len().min(buffer.len());
@@ -259,8 +283,7 @@ mod tests {
     }
 
     fn rows(bytes: &[u8]) -> Result<usize, String> {
-        let reader =
-            StreamReader::try_new(Guarded::new(bytes, MessageMemory::default()), None).map_err(|error| error.to_string())?;
+        let reader = StreamReader::try_new(ValidatingReader::new(bytes, ()), None).map_err(|error| error.to_string())?;
         let batches: Result<Vec<_>, _> = reader.collect();
         Ok(batches.map_err(|error| error.to_string())?.iter().map(RecordBatch::num_rows).sum())
     }

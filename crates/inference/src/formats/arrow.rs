@@ -1,4 +1,4 @@
-//! Rows as an Arrow stream: the same columns, with the prediction beside them.
+//! Predicts the rows of an Arrow stream: the batches are written with the prediction after their columns.
 
 use std::{
     borrow::Cow,
@@ -16,12 +16,14 @@ use arrow_schema::{ArrowError, DataType, Field, Schema};
 use predictor::Prediction;
 
 use crate::{
-    admission::{message_memory::MessageMemory, work::Work},
-    arrow_guard::Guarded,
-    csv_rows::{Header, Scored, added, predict, rows_per_block},
-    engine::Engine,
-    fields::Given,
-    json_scan::LONGEST_ROW,
+    blocks::BlockGate,
+    formats::{
+        arrow_validation::{MessageBuffer, ValidatingReader},
+        json_scan::MAX_ROW_BYTES,
+        table::{Header, ScoringSummary, output_columns, predict_rows, rows_per_block},
+    },
+    loaded_model::LoadedModel,
+    row_schema::RawValue,
 };
 
 /// Bytes of rows that are answered together: fewer rows than otherwise where they are long.
@@ -31,44 +33,44 @@ const BLOCK_BYTES: usize = 1 << 20;
 ///
 /// # Errors
 /// If it cannot be read or written, its columns do not fit, or its request has ended.
-pub(crate) fn score(
-    engine: &Engine,
+pub fn score(
+    model: &LoadedModel,
     input: impl Read,
     output: impl Write,
-    work: &Work,
-    memory: MessageMemory,
-) -> io::Result<Scored> {
-    let reader = StreamReader::try_new(Guarded::new(input, memory), None).map_err(failed)?;
+    gate: &impl BlockGate,
+    messages: impl MessageBuffer,
+) -> io::Result<ScoringSummary> {
+    let reader = StreamReader::try_new(ValidatingReader::new(input, messages), None).map_err(failed)?;
     let schema = reader.schema();
     let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-    let header = Header::find(&engine.fields, &names).map_err(io::Error::other)?;
-    let added = added(engine);
-    if let Some(name) = added.iter().find(|name| names.contains(&name.as_str())) {
+    let header = Header::find(&model.row_schema, &names).map_err(io::Error::other)?;
+    let output_columns = output_columns(model);
+    if let Some(name) = output_columns.iter().find(|name| names.contains(&name.as_str())) {
         return Err(io::Error::other(format!("has a column \"{name}\" already; rename it")));
     }
-    let last = added.len() - 1;
-    let new = added.iter().enumerate().map(|(place, name)| {
+    let last = output_columns.len() - 1;
+    let new = output_columns.iter().enumerate().map(|(place, name)| {
         Arc::new(Field::new(name, if place == last { DataType::Utf8 } else { DataType::Float64 }, true))
     });
-    let told_schema = Arc::new(Schema::new(schema.fields().iter().cloned().chain(new).collect::<Vec<_>>()));
-    let mut writer = StreamWriter::try_new(output, &told_schema).map_err(failed)?;
-    let mut scored = Scored::default();
-    let most = rows_per_block(engine.fields.fields.len());
+    let output_schema = Arc::new(Schema::new(schema.fields().iter().cloned().chain(new).collect::<Vec<_>>()));
+    let mut writer = StreamWriter::try_new(output, &output_schema).map_err(failed)?;
+    let mut scored = ScoringSummary::default();
+    let most = rows_per_block(model.row_schema.fields.len());
     for batch in reader {
         let batch = batch.map_err(failed)?;
         let (mut first, mut is_begun) = (0, false);
         // a batch without rows is answered by one
         while first < batch.num_rows() || !is_begun {
-            let turn = work.begin_block()?;
+            let turn = gate.begin_block()?;
             let row = scored.rows + scored.refused;
             let block = block(&batch, first, most).ok_or_else(|| too_long(row))?;
             (first, is_begun) = (first + block.num_rows(), true);
-            let told = predict_block(engine, &header, &names, &block)?;
-            let refused = told.iter().filter(|told| told.is_err()).count() as u64;
+            let results = predict_block(model, &header, &names, &block)?;
+            let refused = results.iter().filter(|results| results.is_err()).count() as u64;
             scored.refused += refused;
-            scored.rows += told.len() as u64 - refused;
-            let columns: Vec<ArrayRef> = block.columns().iter().cloned().chain(new_columns(&told, last > 1)).collect();
-            let block = RecordBatch::try_new(told_schema.clone(), columns).map_err(failed)?;
+            scored.rows += results.len() as u64 - refused;
+            let columns: Vec<ArrayRef> = block.columns().iter().cloned().chain(new_columns(&results, last > 1)).collect();
+            let block = RecordBatch::try_new(output_schema.clone(), columns).map_err(failed)?;
             writer.write(&block).map_err(failed)?;
             drop(turn);
         }
@@ -77,7 +79,7 @@ pub(crate) fn score(
     Ok(scored)
 }
 
-/// Up to `most` rows of a batch, as many as have [`BLOCK_BYTES`]; none where the first is longer than [`LONGEST_ROW`].
+/// Up to `most` rows of a batch, as many as have [`BLOCK_BYTES`]; none where the first is longer than [`MAX_ROW_BYTES`].
 fn block(batch: &RecordBatch, first: usize, most: usize) -> Option<RecordBatch> {
     let mut rows = most.min(batch.num_rows() - first);
     loop {
@@ -89,7 +91,7 @@ fn block(batch: &RecordBatch, first: usize, most: usize) -> Option<RecordBatch> 
             .fold(0, usize::saturating_add);
         match rows {
             0 => return Some(block),
-            1 => return (bytes <= LONGEST_ROW).then_some(block),
+            1 => return (bytes <= MAX_ROW_BYTES).then_some(block),
             _ if bytes <= BLOCK_BYTES => return Some(block),
             _ => rows = rows.div_ceil(2),
         }
@@ -97,12 +99,12 @@ fn block(batch: &RecordBatch, first: usize, most: usize) -> Option<RecordBatch> 
 }
 
 fn too_long(rows_before: u64) -> io::Error {
-    io::Error::other(format!("row {}: is longer than {LONGEST_ROW} bytes", rows_before + 1))
+    io::Error::other(format!("row {}: is longer than {MAX_ROW_BYTES} bytes", rows_before + 1))
 }
 
 /// Predicts the rows of a block.
 fn predict_block(
-    engine: &Engine,
+    model: &LoadedModel,
     header: &Header,
     names: &[&str],
     block: &RecordBatch,
@@ -111,22 +113,23 @@ fn predict_block(
     for (place, (column, name)) in block.columns().iter().zip(names).enumerate() {
         columns.push(if header.is_used(place) { Some(Values::of(column, name)?) } else { None });
     }
-    let given = |row: usize| header.given(|place| columns[place].as_ref().map_or(Given::Absent, |values| values.given(row)));
-    let rows: Vec<Vec<Given>> = (0..block.num_rows()).map(given).collect();
-    Ok(predict(engine, &rows))
+    let row_values =
+        |row: usize| header.values(|place| columns[place].as_ref().map_or(RawValue::Absent, |values| values.value(row)));
+    let rows: Vec<Vec<RawValue>> = (0..block.num_rows()).map(row_values).collect();
+    Ok(predict_rows(model, &rows))
 }
 
 /// The columns of predictions, their intervals if there are any, and problems.
-fn new_columns(told: &[Result<Prediction, String>], intervals: bool) -> Vec<ArrayRef> {
+fn new_columns(results: &[Result<Prediction, String>], intervals: bool) -> Vec<ArrayRef> {
     let number = |of: &dyn Fn(&Prediction) -> Option<f64>| -> ArrayRef {
-        Arc::new(told.iter().map(|told| told.as_ref().ok().and_then(of)).collect::<Float64Array>())
+        Arc::new(results.iter().map(|results| results.as_ref().ok().and_then(of)).collect::<Float64Array>())
     };
     let mut columns = vec![number(&|prediction| Some(prediction.value))];
     if intervals {
         columns.push(number(&|prediction| prediction.interval.map(|(low, _)| low)));
         columns.push(number(&|prediction| prediction.interval.map(|(_, high)| high)));
     }
-    columns.push(Arc::new(told.iter().map(|told| told.as_ref().err()).collect::<StringArray>()));
+    columns.push(Arc::new(results.iter().map(|results| results.as_ref().err()).collect::<StringArray>()));
     columns
 }
 
@@ -196,13 +199,13 @@ impl<'a> Values<'a> {
         })
     }
 
-    fn given(&self, row: usize) -> Given<'a> {
-        let number = |value: Option<f64>| value.filter(|value| !value.is_nan()).map_or(Given::Null, Given::Number);
+    fn value(&self, row: usize) -> RawValue<'a> {
+        let number = |value: Option<f64>| value.filter(|value| !value.is_nan()).map_or(RawValue::Null, RawValue::Number);
         match self {
             Self::Float(values) => number(values.is_valid(row).then(|| values.value(row))),
             Self::Numbers(values) => number(values[row]),
-            Self::Texts(values) => values[row].map_or(Given::Null, |text| Given::Text(Cow::Borrowed(text))),
-            Self::Other(what) => Given::Other(what),
+            Self::Texts(values) => values[row].map_or(RawValue::Null, |text| RawValue::Text(Cow::Borrowed(text))),
+            Self::Other(what) => RawValue::Other(what),
         }
     }
 }

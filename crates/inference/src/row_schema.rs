@@ -1,4 +1,4 @@
-//! The fields of a request: what came, judged by the schema, as cells for the model.
+//! The fields of a row: raw values are validated by the schema and become cells for the model.
 
 use std::borrow::Cow;
 
@@ -9,32 +9,36 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use schema::{Column, ColumnType, Rule, UnknownCategory, iso_date, nearest};
 use serde_json::{Value, json};
 
-use crate::fault::{Fault, FaultDetail, FaultKind, LONGEST_EXCERPT, Warning, WarningKind, excerpt};
+use crate::validation::{
+    ErrorDetail, FieldError, FieldErrorKind, FieldWarning, FieldWarningKind, MAX_EXCERPT_BYTES, excerpt,
+};
 
 /// Levels that a message lists at most.
-const LEVELS: usize = 100;
-/// Bytes of a text that is taken for a value at most; a number, a date and a level are shorter.
-pub(crate) const LONGEST_TEXT: usize = 4096;
-/// What a longer text is called.
-pub(crate) const LONG_TEXT: &str = "a text of more than 4096 bytes";
-/// 2000-01-01, where nothing is known.
-const A_DATE: f64 = 10_957.0;
+const MAX_LEVELS_LISTED: usize = 100;
+/// Bytes of the text of a value at most. Numbers, dates and levels are shorter.
+pub const MAX_TEXT_BYTES: usize = 4096;
+/// The name of a longer text in messages.
+pub const LONG_TEXT: &str = "a text of more than 4096 bytes";
+/// The typical date where none is known, in days since 1970: 2000-01-01.
+const DEFAULT_DATE: f64 = 10_957.0;
 
-/// A value as it came.
+/// The value of a field before validation.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) enum Given<'a> {
-    /// The field is not there.
+pub enum RawValue<'a> {
+    /// The row does not have the field.
     #[default]
     Absent,
     /// `null`.
     Null,
+    /// A number.
     Number(f64),
+    /// A text.
     Text(Cow<'a, str>),
-    /// What no field takes: true or false, a list, an object.
+    /// A value of a type that no field has: a boolean, a list, an object.
     Other(&'static str),
 }
 
-impl Given<'_> {
+impl RawValue<'_> {
     fn to_json(&self) -> Value {
         match self {
             Self::Absent | Self::Null => Value::Null,
@@ -45,108 +49,111 @@ impl Given<'_> {
     }
 }
 
-/// How cells are judged.
+/// How values are validated.
 #[derive(Clone, Copy)]
 struct Rules {
-    /// Whether levels that nobody knows share a bucket.
+    /// Whether unknown levels share a bucket.
     bucket: bool,
-    detail: FaultDetail,
+    detail: ErrorDetail,
 }
 
-/// One field.
+/// A field of a row.
 #[derive(Debug)]
-pub(crate) struct Field {
-    pub(crate) column: Column,
-    /// What training saw, if that is known.
+pub struct FieldSchema {
+    /// Its column in the schema.
+    pub column: Column,
+    /// The range of the training rows, where it is known.
     range: Option<(f64, f64)>,
     levels: Option<FxHashSet<String>>,
-    /// A value that training saw often: the median, or the most frequent level.
-    pub(crate) typical: Value,
-    /// Its place in the reference.
+    /// The median of the training rows, or their most frequent level.
+    pub typical: Value,
+    /// Its index in the reference of drift.
     reference: Option<usize>,
 }
 
-/// All fields, in the order of the schema.
+/// The fields of a row, in the order of the schema.
 #[derive(Debug)]
-pub(crate) struct Fields {
-    pub(crate) fields: Vec<Field>,
+pub struct RowSchema {
+    /// The columns that the model uses.
+    pub fields: Vec<FieldSchema>,
     places: FxHashMap<String, usize>,
-    /// Columns of the table that the model does not need: the target, ids, texts.
+    /// Columns of the table that the model does not use: the target, ids, texts.
     unused: FxHashSet<String>,
-    /// What judges true values.
-    target: Field,
+    /// Validates actual values.
+    target: FieldSchema,
     /// Whether levels that nobody knows share a bucket.
     bucket: bool,
 }
 
-impl Fields {
-    pub(crate) fn new(predictor: &Predictor, reference: Option<&Reference>) -> Self {
+impl RowSchema {
+    /// The fields that `predictor` needs, with the ranges and levels of `reference`.
+    pub fn new(predictor: &Predictor, reference: Option<&Reference>) -> Self {
         let preprocessor = predictor.preprocessor();
-        let fields: Vec<Field> = preprocessor.columns().map(|column| field(column, predictor, reference)).collect();
+        let fields: Vec<FieldSchema> = preprocessor.columns().map(|column| field(column, predictor, reference)).collect();
         let places = fields.iter().enumerate().map(|(place, field)| (field.column.name.clone(), place)).collect();
         let all = preprocessor.schema().columns().iter().map(|column| column.name.clone());
         let unused = all.filter(|name| !fields.iter().any(|field| field.column.name == *name)).collect();
         let column = preprocessor.schema().target().clone();
-        let target = Field { column, range: None, levels: None, typical: Value::Null, reference: None };
+        let target = FieldSchema { column, range: None, levels: None, typical: Value::Null, reference: None };
         Self { fields, places, unused, target, bucket: preprocessor.file().unknown == UnknownCategory::Other }
     }
 
-    pub(crate) fn place(&self, name: &str) -> Option<usize> {
+    /// The index of the field `name`.
+    pub fn place(&self, name: &str) -> Option<usize> {
         self.places.get(name).copied()
     }
 
-    /// Whether a column of the table that the model does not need is called so.
-    pub(crate) fn is_unused(&self, name: &str) -> bool {
+    /// Whether the table has a column `name` that the model does not use.
+    pub fn is_unused(&self, name: &str) -> bool {
         self.unused.contains(name)
     }
 
-    /// What is said of a field that there is not.
-    pub(crate) fn unknown(&self, name: &str, input: Value) -> Fault {
+    /// The error of an unknown field.
+    pub fn unknown(&self, name: &str, input: Value) -> FieldError {
         let name = &*excerpt(name);
         let near = nearest(name, self.fields.iter().map(|field| field.column.name.as_str())).map(str::to_owned);
         let hint = near.as_ref().map_or(String::new(), |near| format!(" (did you mean \"{near}\"?)"));
         let message = format!("there is no field \"{name}\"{hint}");
-        Fault { nearest: near, ..Fault::new(name, FaultKind::UnknownField, message, input) }
+        FieldError { nearest: near, ..FieldError::new(name, FieldErrorKind::UnknownField, message, input) }
     }
 
-    /// The target's column.
-    pub(crate) fn target(&self) -> &Column {
+    /// The column of the target.
+    pub fn target(&self) -> &Column {
         &self.target.column
     }
 
-    /// Checks a true value as `process` checks a cell of the target: type, range, and that it does not stand for a missing value. `field`
-    /// is the name that it was sent under.
+    /// Validates an actual value as `process` validates a cell of the target. `field` is its name in the request.
     ///
     /// # Errors
-    /// With what is wrong with it.
-    pub(crate) fn check_true_value(&self, field: &str, y_true: f64) -> Result<(), Box<Fault>> {
-        let given = Given::Number(y_true);
-        match self.target.judge(&given, self.rules(FaultDetail::Whole)) {
+    /// If it has the wrong type, is out of range, or stands for a missing value.
+    pub fn check_actual(&self, field: &str, y_true: f64) -> Result<(), Box<FieldError>> {
+        let values = RawValue::Number(y_true);
+        match self.target.validate(&values, self.rules(ErrorDetail::Whole)) {
             Ok(Cell::Missing) => {
                 let message = format!("{y_true} stands for a missing value in the column {}", self.target.name());
-                Err(Box::new(Fault::new(field, FaultKind::Missing, message, given.to_json())))
+                Err(Box::new(FieldError::new(field, FieldErrorKind::Missing, message, values.to_json())))
             }
             Ok(_) => Ok(()),
-            Err(fault) => Err(Box::new(Fault { field: field.to_owned(), ..*fault })),
+            Err(fault) => Err(Box::new(FieldError { field: field.to_owned(), ..*fault })),
         }
     }
 
-    fn rules(&self, detail: FaultDetail) -> Rules {
+    fn rules(&self, detail: ErrorDetail) -> Rules {
         Rules { bucket: self.bucket, detail }
     }
 
     /// The cells of a row: one a field, in their order. Faults are added to those that are known.
-    pub(crate) fn judge<'a>(
+    pub fn validate<'a>(
         &'a self,
-        given: &'a [Given<'a>],
+        values: &'a [RawValue<'a>],
         predictor: &Predictor,
-        detail: FaultDetail,
-        faults: &mut Vec<Fault>,
+        detail: ErrorDetail,
+        faults: &mut Vec<FieldError>,
     ) -> Vec<Cell<'a>> {
         let (before, rules) = (faults.len(), self.rules(detail));
         let mut cells = Vec::with_capacity(self.fields.len());
-        for (field, given) in self.fields.iter().zip(given) {
-            cells.push(match field.judge(given, rules) {
+        for (field, values) in self.fields.iter().zip(values) {
+            cells.push(match field.validate(values, rules) {
                 Ok(cell) => cell,
                 Err(fault) => {
                     faults.push(*fault);
@@ -154,15 +161,17 @@ impl Fields {
                 }
             });
         }
-        if !self.bucket && faults.len() == before && self.fields.iter().any(Field::levels_are_open) {
+        if !self.bucket && faults.len() == before && self.fields.iter().any(FieldSchema::levels_are_open) {
             let preprocessor = predictor.preprocessor();
-            if detail == FaultDetail::Count {
+            if detail == ErrorDetail::Count {
                 let places = preprocessor.unknown_places_of_row(&cells).into_iter();
-                faults.extend(places.map(|place| Fault::counted(self.fields[place].name(), FaultKind::UnknownLevel)));
+                faults.extend(
+                    places.map(|place| FieldError::counted(self.fields[place].name(), FieldErrorKind::UnknownLevel)),
+                );
             } else {
                 faults.extend(preprocessor.unknown_levels_of_row(&cells).into_iter().map(|(place, unknown)| {
                     let reason = excerpt(&unknown.reason);
-                    Fault::new(&unknown.column, FaultKind::UnknownLevel, reason, given[place].to_json())
+                    FieldError::new(&unknown.column, FieldErrorKind::UnknownLevel, reason, values[place].to_json())
                 }));
             }
         }
@@ -170,12 +179,12 @@ impl Fields {
     }
 
     /// What should be known of a row that keeps to the schema.
-    pub(crate) fn warnings(&self, cells: &[Cell]) -> Vec<Warning> {
+    pub fn warnings(&self, cells: &[Cell]) -> Vec<FieldWarning> {
         self.fields.iter().zip(cells).filter_map(|(field, cell)| field.warning(cell)).collect()
     }
 
     /// The bins of a row in the reference.
-    pub(crate) fn bins(&self, cells: &[Cell], layout: &Layout, bins: &mut Vec<u32>) {
+    pub fn bins(&self, cells: &[Cell], layout: &Layout, bins: &mut Vec<u32>) {
         for (field, cell) in self.fields.iter().zip(cells) {
             let Some(place) = field.reference else { continue };
             let seen = match cell {
@@ -188,7 +197,7 @@ impl Fields {
     }
 }
 
-fn field(column: &Column, predictor: &Predictor, reference: Option<&Reference>) -> Field {
+fn field(column: &Column, predictor: &Predictor, reference: Option<&Reference>) -> FieldSchema {
     let known = reference.and_then(|reference| reference.column(&column.name));
     let range = known.and_then(|known| known.number()).map(|number| (number.min, number.max));
     let levels = known.and_then(|known| match &known.distribution {
@@ -210,23 +219,24 @@ fn field(column: &Column, predictor: &Predictor, reference: Option<&Reference>) 
             let usual = median.or(usual_fill).filter(|value| value.is_finite());
             match kind {
                 // in ISO 8601, which every date column understands
-                ColumnType::Date => json!(iso_date(usual.unwrap_or(A_DATE).floor())),
+                ColumnType::Date => json!(iso_date(usual.unwrap_or(DEFAULT_DATE).floor())),
                 ColumnType::Integer => json!(usual.unwrap_or(1.0).round().clamp(min, max)),
                 _ => json!(usual.unwrap_or(1.0).clamp(min, max)),
             }
         }
     };
     let reference = reference.and_then(|reference| reference.columns.iter().position(|known| known.name == column.name));
-    Field { column: column.clone(), range, levels, typical, reference }
+    FieldSchema { column: column.clone(), range, levels, typical, reference }
 }
 
-impl Field {
-    pub(crate) fn name(&self) -> &str {
+impl FieldSchema {
+    /// The name of its column.
+    pub fn name(&self) -> &str {
         &self.column.name
     }
 
     /// The range of training rows, if it is known.
-    pub(crate) fn seen_range(&self) -> Option<(f64, f64)> {
+    pub fn seen_range(&self) -> Option<(f64, f64)> {
         self.range
     }
 
@@ -236,47 +246,47 @@ impl Field {
     }
 
     #[inline]
-    fn judge<'a>(&'a self, given: &'a Given<'a>, rules: Rules) -> Result<Cell<'a>, Box<Fault>> {
+    fn validate<'a>(&'a self, values: &'a RawValue<'a>, rules: Rules) -> Result<Cell<'a>, Box<FieldError>> {
         // what nearly all values are
-        match (given, self.column.spec.kind) {
-            (Given::Number(value), ColumnType::Float | ColumnType::Integer)
+        match (values, self.column.spec.kind) {
+            (RawValue::Number(value), ColumnType::Float | ColumnType::Integer)
                 if !self.column.has_numeric_missing() && self.column.accepts(*value) =>
             {
                 return Ok(Cell::Number(*value));
             }
-            (Given::Text(text), ColumnType::Category) => {
+            (RawValue::Text(text), ColumnType::Category) => {
                 if let Some(level) = self.column.listed_level(text) {
                     return Ok(Cell::Level(Cow::Borrowed(level)));
                 }
             }
             _ => {}
         }
-        self.judge_any(given, rules)
+        self.validate_any(values, rules)
     }
 
-    fn judge_any<'a>(&'a self, given: &'a Given<'a>, rules: Rules) -> Result<Cell<'a>, Box<Fault>> {
-        match given {
+    fn validate_any<'a>(&'a self, values: &'a RawValue<'a>, rules: Rules) -> Result<Cell<'a>, Box<FieldError>> {
+        match values {
             // what is wrong with a long text is said of its ends
-            Given::Text(text) if text.len() > LONGEST_EXCERPT && text.len() <= LONGEST_TEXT => {
-                let judged = self.judge_whole(given, Rules { detail: FaultDetail::Count, ..rules });
-                let short = Given::Text(excerpt(text));
+            RawValue::Text(text) if text.len() > MAX_EXCERPT_BYTES && text.len() <= MAX_TEXT_BYTES => {
+                let judged = self.validate_value(values, Rules { detail: ErrorDetail::Count, ..rules });
+                let short = RawValue::Text(excerpt(text));
                 match (judged, rules.detail) {
-                    (Err(_), FaultDetail::Whole) => match self.judge_whole(&short, rules) {
+                    (Err(_), ErrorDetail::Whole) => match self.validate_value(&short, rules) {
                         Err(fault) => Err(fault),
-                        Ok(_) => self.judge_whole(given, rules),
+                        Ok(_) => self.validate_value(values, rules),
                     },
                     (judged, _) => judged,
                 }
             }
-            _ => self.judge_whole(given, rules),
+            _ => self.validate_value(values, rules),
         }
     }
 
-    fn judge_whole<'a>(&'a self, given: &'a Given<'a>, rules: Rules) -> Result<Cell<'a>, Box<Fault>> {
+    fn validate_value<'a>(&'a self, values: &'a RawValue<'a>, rules: Rules) -> Result<Cell<'a>, Box<FieldError>> {
         let column = &self.column;
-        let fault = |kind, reason: String| self.fault(kind, reason, given, rules.detail);
+        let fault = |kind, reason: String| self.fault(kind, reason, values, rules.detail);
         let missing =
-            || column.check_missing().map(|()| Cell::Missing).map_err(|found| fault(FaultKind::Missing, found.reason));
+            || column.check_missing().map(|()| Cell::Missing).map_err(|found| fault(FieldErrorKind::Missing, found.reason));
         let wrong = |what: &str| {
             let wanted = match column.spec.kind {
                 ColumnType::Category => "text".to_owned(),
@@ -284,34 +294,38 @@ impl Field {
                 ColumnType::Integer => "an integer".to_owned(),
                 _ => "a number".to_owned(),
             };
-            Err(fault(FaultKind::WrongType, format!("{what} is not {wanted}")))
+            Err(fault(FieldErrorKind::WrongType, format!("{what} is not {wanted}")))
         };
-        match (given, column.spec.kind) {
-            (Given::Absent | Given::Null, _) => missing(),
-            (Given::Other(what), _) => wrong(what),
-            (Given::Number(value), ColumnType::Float | ColumnType::Integer) if !column.has_numeric_missing() => {
+        match (values, column.spec.kind) {
+            (RawValue::Absent | RawValue::Null, _) => missing(),
+            (RawValue::Other(what), _) => wrong(what),
+            (RawValue::Number(value), ColumnType::Float | ColumnType::Integer) if !column.has_numeric_missing() => {
                 match column.check_number(*value) {
                     Ok(value) => Ok(Cell::Number(value)),
                     Err(found) => Err(fault(self.number_fault(*value), found.reason)),
                 }
             }
-            (Given::Number(value), ColumnType::Category) => self.level(&value.to_string(), rules, fault).map(owned),
-            (Given::Number(value), _) => self.number(&value.to_string(), fault),
-            (Given::Text(text), _) if text.len() > LONGEST_TEXT => wrong(LONG_TEXT),
-            (Given::Text(text), ColumnType::Category) => self.level(text, rules, fault),
-            (Given::Text(text), _) => self.number(text, fault),
+            (RawValue::Number(value), ColumnType::Category) => self.level(&value.to_string(), rules, fault).map(owned),
+            (RawValue::Number(value), _) => self.number(&value.to_string(), fault),
+            (RawValue::Text(text), _) if text.len() > MAX_TEXT_BYTES => wrong(LONG_TEXT),
+            (RawValue::Text(text), ColumnType::Category) => self.level(text, rules, fault),
+            (RawValue::Text(text), _) => self.number(text, fault),
         }
     }
 
-    fn number<'a>(&self, text: &str, fault: impl Fn(FaultKind, String) -> Box<Fault>) -> Result<Cell<'a>, Box<Fault>> {
+    fn number<'a>(
+        &self,
+        text: &str,
+        fault: impl Fn(FieldErrorKind, String) -> Box<FieldError>,
+    ) -> Result<Cell<'a>, Box<FieldError>> {
         match self.column.number(text) {
             Ok(value) => Ok(value.map_or(Cell::Missing, Cell::Number)),
             Err(found) => match text.trim().parse::<f64>() {
                 Ok(value) if value.is_finite() && self.column.spec.kind != ColumnType::Date => {
                     Err(fault(self.number_fault(value), found.reason))
                 }
-                _ if self.column.is_missing(text.trim()) => Err(fault(FaultKind::Missing, found.reason)),
-                _ => Err(fault(FaultKind::WrongType, found.reason)),
+                _ if self.column.is_missing(text.trim()) => Err(fault(FieldErrorKind::Missing, found.reason)),
+                _ => Err(fault(FieldErrorKind::WrongType, found.reason)),
             },
         }
     }
@@ -320,32 +334,32 @@ impl Field {
         &'a self,
         text: &'a str,
         rules: Rules,
-        fault: impl Fn(FaultKind, String) -> Box<Fault>,
-    ) -> Result<Cell<'a>, Box<Fault>> {
+        fault: impl Fn(FieldErrorKind, String) -> Box<FieldError>,
+    ) -> Result<Cell<'a>, Box<FieldError>> {
         match self.column.check_text(text) {
             Ok(level) => Ok(level.map_or(Cell::Missing, Cell::Level)),
-            Err(Rule::Required) => Err(fault(FaultKind::Missing, "is missing, and the column is required".into())),
+            Err(Rule::Required) => Err(fault(FieldErrorKind::Missing, "is missing, and the column is required".into())),
             Err(_) if rules.bucket => Ok(Cell::Level(Cow::Borrowed(text.trim()))),
-            Err(_) if rules.detail == FaultDetail::Count => Err(fault(FaultKind::UnknownLevel, String::new())),
+            Err(_) if rules.detail == ErrorDetail::Count => Err(fault(FieldErrorKind::UnknownLevel, String::new())),
             Err(_) => {
                 let reason = self.column.text(text).err().map_or_else(String::new, |found| found.reason);
                 let levels = self.column.spec.levels.iter().map(String::as_str);
                 let near = nearest(text, levels).map(str::to_owned);
-                Err(Box::new(Fault { nearest: near, ..*fault(FaultKind::UnknownLevel, reason) }))
+                Err(Box::new(FieldError { nearest: near, ..*fault(FieldErrorKind::UnknownLevel, reason) }))
             }
         }
     }
 
     /// What kind of fault it is that the column does not take a number.
-    fn number_fault(&self, value: f64) -> FaultKind {
+    fn number_fault(&self, value: f64) -> FieldErrorKind {
         let spec = &self.column.spec;
         let outside = spec.min.is_some_and(|min| value < min) || spec.max.is_some_and(|max| value > max);
-        if outside { FaultKind::OutOfRange } else { FaultKind::WrongType }
+        if outside { FieldErrorKind::OutOfRange } else { FieldErrorKind::WrongType }
     }
 
-    fn fault(&self, kind: FaultKind, reason: String, given: &Given, detail: FaultDetail) -> Box<Fault> {
-        if detail == FaultDetail::Count {
-            return Box::new(Fault::counted(self.name(), kind));
+    fn fault(&self, kind: FieldErrorKind, reason: String, values: &RawValue, detail: ErrorDetail) -> Box<FieldError> {
+        if detail == ErrorDetail::Count {
+            return Box::new(FieldError::counted(self.name(), kind));
         }
         let spec = &self.column.spec;
         let mut allowed = serde_json::Map::new();
@@ -355,15 +369,17 @@ impl Field {
             }
         }
         if !spec.levels.is_empty() {
-            allowed.insert("levels".into(), json!(spec.levels.iter().take(LEVELS).collect::<Vec<_>>()));
+            allowed.insert("levels".into(), json!(spec.levels.iter().take(MAX_LEVELS_LISTED).collect::<Vec<_>>()));
         }
         let allowed = (!allowed.is_empty()).then_some(Value::Object(allowed));
-        Box::new(Fault { allowed, ..Fault::new(self.name(), kind, reason, given.to_json()) })
+        Box::new(FieldError { allowed, ..FieldError::new(self.name(), kind, reason, values.to_json()) })
     }
 
-    fn warning(&self, cell: &Cell) -> Option<Warning> {
+    fn warning(&self, cell: &Cell) -> Option<FieldWarning> {
         let (kind, message) = match cell {
-            Cell::Missing => (WarningKind::Imputed, "is missing: what is usual in training rows takes its place".to_owned()),
+            Cell::Missing => {
+                (FieldWarningKind::Imputed, "is missing: what is usual in training rows takes its place".to_owned())
+            }
             Cell::Number(value) => {
                 let (low, high) = self.range.filter(|(low, high)| value < low || value > high)?;
                 let show = |value: f64| match self.column.spec.kind {
@@ -376,14 +392,14 @@ impl Field {
                     show(low),
                     show(high)
                 );
-                (WarningKind::OutsideTraining, message)
+                (FieldWarningKind::OutsideTraining, message)
             }
             Cell::Level(level) => {
                 self.levels.as_ref().filter(|levels| !levels.contains(level.as_ref()))?;
-                (WarningKind::UnseenLevel, format!("\"{level}\" did not occur in training rows"))
+                (FieldWarningKind::UnseenLevel, format!("\"{level}\" did not occur in training rows"))
             }
         };
-        Some(Warning { field: self.name().to_owned(), kind, message })
+        Some(FieldWarning { field: self.name().to_owned(), kind, message })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Reads rows from JSON without a tree in between.
+//! Reads rows from JSON directly, without a tree of values in memory.
 
 use std::{borrow::Cow, fmt};
 
@@ -6,20 +6,22 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde_json::Value;
 
 use crate::{
-    fault::{Fault, FaultDetail, FaultKind, SHOWN, excerpt},
-    fields::{Fields, Given},
+    row_schema::{RawValue, RowSchema},
+    validation::{ErrorDetail, FieldError, FieldErrorKind, MAX_ERRORS_LISTED, excerpt},
 };
 
-const A_LIST: &str = "a list of rows";
+const LIST_EXPECTED: &str = "a list of rows";
 
-/// A row as it came: a value a field, and what is wrong with its names.
-pub(crate) struct Row<'a> {
-    pub(crate) given: Vec<Given<'a>>,
-    pub(crate) faults: Vec<Fault>,
+/// A row before validation.
+pub struct Row<'a> {
+    /// A value for each field, in the order of the schema.
+    pub values: Vec<RawValue<'a>>,
+    /// Errors of its names: unknown and duplicate fields.
+    pub faults: Vec<FieldError>,
 }
 
 /// Why a text cannot be read as rows.
-pub(crate) enum Unreadable {
+pub enum Unreadable {
     /// It is not JSON.
     Syntax(String),
     /// It is JSON of another form.
@@ -33,54 +35,66 @@ impl From<serde_json::Error> for Unreadable {
     }
 }
 
-/// A text that is one: looked through once, so that its strings need not be.
-pub(crate) fn utf8(text: &[u8]) -> Result<&str, Unreadable> {
+/// Checks once that a text is UTF-8, so that its strings need no check of their own.
+///
+/// # Errors
+/// If it is not UTF-8.
+pub fn utf8(text: &[u8]) -> Result<&str, Unreadable> {
     std::str::from_utf8(text).map_err(|error| Unreadable::Syntax(error.to_string()))
 }
 
 /// Reads one row.
-pub(crate) fn read_row<'a>(fields: &Fields, text: &'a [u8]) -> Result<Row<'a>, Unreadable> {
+///
+/// # Errors
+/// If the text is not JSON, or not an object.
+pub fn read_row<'a>(fields: &RowSchema, text: &'a [u8]) -> Result<Row<'a>, Unreadable> {
     let mut json = serde_json::Deserializer::from_str(utf8(text)?);
-    let row = RowSeed(fields, FaultDetail::Whole).deserialize(&mut json)?;
+    let row = RowSeed(fields, ErrorDetail::Whole).deserialize(&mut json)?;
     json.end()?;
     Ok(row)
 }
 
 /// Reads a list of rows.
-pub(crate) fn read_rows<'a>(fields: &Fields, text: &'a str, detail: FaultDetail) -> Result<Vec<Row<'a>>, Unreadable> {
+///
+/// # Errors
+/// If the text is not JSON, or not a list of objects.
+pub fn read_rows<'a>(fields: &RowSchema, text: &'a str, detail: ErrorDetail) -> Result<Vec<Row<'a>>, Unreadable> {
     let mut json = serde_json::Deserializer::from_str(text);
     let rows = ListSeed(fields, detail).deserialize(&mut json)?;
     json.end()?;
     Ok(rows)
 }
 
-/// Reads a list and keeps nothing of it: how many rows it has, or what is wrong with it, and where.
-pub(crate) fn check_list(fields: &Fields, text: &str) -> Result<usize, Unreadable> {
+/// Reads a list and keeps nothing of it; returns the number of its rows.
+///
+/// # Errors
+/// If the text is not JSON, or not a list of objects. The message says where.
+pub fn check_list(fields: &RowSchema, text: &str) -> Result<usize, Unreadable> {
     let mut json = serde_json::Deserializer::from_str(text);
     let rows = json.deserialize_seq(SkimVisitor(fields))?;
     json.end()?;
     Ok(rows)
 }
 
-struct SkimVisitor<'f>(&'f Fields);
+struct SkimVisitor<'f>(&'f RowSchema);
 
 impl<'de> Visitor<'de> for SkimVisitor<'_> {
     type Value = usize;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(A_LIST)
+        f.write_str(LIST_EXPECTED)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<usize, A::Error> {
         let mut rows = 0;
-        while list.next_element_seed(RowSeed(self.0, FaultDetail::Count))?.is_some() {
+        while list.next_element_seed(RowSeed(self.0, ErrorDetail::Count))?.is_some() {
             rows += 1;
         }
         Ok(rows)
     }
 }
 
-struct RowSeed<'f>(&'f Fields, FaultDetail);
+struct RowSeed<'f>(&'f RowSchema, ErrorDetail);
 
 impl<'de> DeserializeSeed<'de> for RowSeed<'_> {
     type Value = Row<'de>;
@@ -99,7 +113,7 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Row<'de>, A::Error> {
         let fields = self.0;
-        let mut given = vec![Given::Absent; fields.fields.len()];
+        let mut values = vec![RawValue::Absent; fields.fields.len()];
         let mut faults = Vec::new();
         let mut expected = 0;
         while let Some(name) = map.next_key_seed(TextSeed)? {
@@ -109,31 +123,31 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
             expected = place.map_or(expected, |place| place + 1);
             match place {
                 Some(place) => {
-                    let value = map.next_value_seed(GivenSeed)?;
-                    if given[place] != Given::Absent && faults.len() < SHOWN {
-                        faults.push(Fault::new(&name, FaultKind::DuplicateField, "is given twice", Value::Null));
+                    let value = map.next_value_seed(ValueSeed)?;
+                    if values[place] != RawValue::Absent && faults.len() < MAX_ERRORS_LISTED {
+                        faults.push(FieldError::new(&name, FieldErrorKind::DuplicateField, "is given twice", Value::Null));
                     }
-                    given[place] = value;
+                    values[place] = value;
                 }
                 None if fields.is_unused(&name) => {
                     map.next_value::<IgnoredAny>()?;
                 }
                 None => {
                     map.next_value::<IgnoredAny>()?;
-                    if faults.len() < SHOWN {
+                    if faults.len() < MAX_ERRORS_LISTED {
                         faults.push(match self.1 {
-                            FaultDetail::Whole => fields.unknown(&name, Value::Null),
-                            FaultDetail::Count => Fault::counted("", FaultKind::UnknownField),
+                            ErrorDetail::Whole => fields.unknown(&name, Value::Null),
+                            ErrorDetail::Count => FieldError::counted("", FieldErrorKind::UnknownField),
                         });
                     }
                 }
             }
         }
-        Ok(Row { given, faults })
+        Ok(Row { values, faults })
     }
 }
 
-struct ListSeed<'f>(&'f Fields, FaultDetail);
+struct ListSeed<'f>(&'f RowSchema, ErrorDetail);
 
 impl<'de> DeserializeSeed<'de> for ListSeed<'_> {
     type Value = Vec<Row<'de>>;
@@ -147,14 +161,14 @@ impl<'de> Visitor<'de> for ListSeed<'_> {
     type Value = Vec<Row<'de>>;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(A_LIST)
+        f.write_str(LIST_EXPECTED)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<Row<'de>>, A::Error> {
         let (mut rows, mut faults) = (Vec::new(), 0);
         loop {
             // others than those that an answer lists are only counted
-            let detail = if faults >= SHOWN { FaultDetail::Count } else { self.1 };
+            let detail = if faults >= MAX_ERRORS_LISTED { ErrorDetail::Count } else { self.1 };
             let Some(row) = list.next_element_seed(RowSeed(self.0, detail))? else { break };
             faults += row.faults.len();
             rows.push(row);
@@ -164,7 +178,7 @@ impl<'de> Visitor<'de> for ListSeed<'_> {
 }
 
 /// A text, borrowed where it has no escapes.
-pub(crate) struct TextSeed;
+pub struct TextSeed;
 
 impl<'de> DeserializeSeed<'de> for TextSeed {
     type Value = Cow<'de, str>;
@@ -190,58 +204,58 @@ impl<'de> Visitor<'de> for TextSeed {
     }
 }
 
-struct GivenSeed;
+struct ValueSeed;
 
-impl<'de> DeserializeSeed<'de> for GivenSeed {
-    type Value = Given<'de>;
+impl<'de> DeserializeSeed<'de> for ValueSeed {
+    type Value = RawValue<'de>;
 
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Given<'de>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<RawValue<'de>, D::Error> {
         json.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for GivenSeed {
-    type Value = Given<'de>;
+impl<'de> Visitor<'de> for ValueSeed {
+    type Value = RawValue<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str("a value")
     }
 
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Given<'de>, E> {
-        Ok(Given::Number(value))
+    fn visit_f64<E: Error>(self, value: f64) -> Result<RawValue<'de>, E> {
+        Ok(RawValue::Number(value))
     }
 
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Given<'de>, E> {
-        Ok(Given::Number(value as f64))
+    fn visit_u64<E: Error>(self, value: u64) -> Result<RawValue<'de>, E> {
+        Ok(RawValue::Number(value as f64))
     }
 
-    fn visit_i64<E: Error>(self, value: i64) -> Result<Given<'de>, E> {
-        Ok(Given::Number(value as f64))
+    fn visit_i64<E: Error>(self, value: i64) -> Result<RawValue<'de>, E> {
+        Ok(RawValue::Number(value as f64))
     }
 
-    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Given<'de>, E> {
-        Ok(Given::Text(Cow::Borrowed(text)))
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<RawValue<'de>, E> {
+        Ok(RawValue::Text(Cow::Borrowed(text)))
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<Given<'de>, E> {
-        Ok(Given::Text(Cow::Owned(text.to_owned())))
+    fn visit_str<E: Error>(self, text: &str) -> Result<RawValue<'de>, E> {
+        Ok(RawValue::Text(Cow::Owned(text.to_owned())))
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Given<'de>, E> {
-        Ok(Given::Null)
+    fn visit_unit<E: Error>(self) -> Result<RawValue<'de>, E> {
+        Ok(RawValue::Null)
     }
 
-    fn visit_bool<E: Error>(self, value: bool) -> Result<Given<'de>, E> {
-        Ok(Given::Other(if value { "true" } else { "false" }))
+    fn visit_bool<E: Error>(self, value: bool) -> Result<RawValue<'de>, E> {
+        Ok(RawValue::Other(if value { "true" } else { "false" }))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Given<'de>, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<RawValue<'de>, A::Error> {
         while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Given::Other("a list"))
+        Ok(RawValue::Other("a list"))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Given<'de>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawValue<'de>, A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Given::Other("an object"))
+        Ok(RawValue::Other("an object"))
     }
 }

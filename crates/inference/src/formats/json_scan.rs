@@ -1,56 +1,56 @@
-//! Scans JSON text before anything is read from it: counts and cuts the rows of a list, and refuses what would take too much memory.
+//! Scans JSON text before it is read: splits a list into parts, and rejects text that would need too much memory.
 
 use std::{fmt, ops::Range};
 
 use memchr::memchr2;
 
 /// Bytes of a row at most, in every format.
-pub(crate) const LONGEST_ROW: usize = 1 << 20;
+pub const MAX_ROW_BYTES: usize = 1 << 20;
 /// A part of a list that one task reads is at least this long, unless it has enough rows.
-const SEGMENT: usize = 1 << 16;
+const MIN_SEGMENT_BYTES: usize = 1 << 16;
 /// Levels of lists and objects in one another at most, as the parser has it.
-const DEEPEST: usize = 128;
+const MAX_DEPTH: usize = 128;
 
 /// Rows of a list that one task reads.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Segment {
+pub struct Segment {
     /// Where they are in the text, without brackets.
-    pub(crate) range: Range<usize>,
+    pub range: Range<usize>,
     /// The first of them, from 0.
-    pub(crate) first: usize,
+    pub first: usize,
 }
 
-/// What a list looks like from afar.
+/// The result of scanning a list.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum List {
+pub enum List {
     /// Rows in parts. What is wrong inside of a row is for the reader to find.
     Rows(Vec<Segment>),
     /// More rows than there may be: so many.
     TooMany(usize),
-    /// This row, from 0, is longer than [`LONGEST_ROW`].
+    /// This row, from 0, is longer than [`MAX_ROW_BYTES`].
     LongRow(usize),
     /// Something else than a list.
-    Foreign,
+    NotAList,
     /// A list without rows, without an end, or with something behind it.
     Other,
 }
 
 /// Counts the rows of a list and cuts it between them, into parts of `rows_per_segment` at most.
-pub(crate) fn cut(text: &[u8], rows_per_segment: usize, most_rows: usize) -> List {
+pub fn split_list(text: &[u8], rows_per_segment: usize, most_rows: usize) -> List {
     let Some(start) = text.iter().position(|byte| !is_blank(*byte)).filter(|start| text[*start] == b'[') else {
-        return List::Foreign;
+        return List::NotAList;
     };
     let (mut segments, mut begin, mut first) = (Vec::new(), start + 1, 0);
     let (mut rows, mut row_begin) = (0, start + 1);
     let (mut depth, mut at) = (1_usize, start + 1);
     loop {
         let Some(byte) = text.get(at) else {
-            return if at - row_begin > LONGEST_ROW { List::LongRow(rows) } else { List::Other };
+            return if at - row_begin > MAX_ROW_BYTES { List::LongRow(rows) } else { List::Other };
         };
         match byte {
             b'"' => {
                 at = end_of_string(text, at);
-                if at - row_begin > LONGEST_ROW {
+                if at - row_begin > MAX_ROW_BYTES {
                     return List::LongRow(rows);
                 }
             }
@@ -62,12 +62,12 @@ pub(crate) fn cut(text: &[u8], rows_per_segment: usize, most_rows: usize) -> Lis
                 }
             }
             b',' if depth == 1 => {
-                if at - row_begin > LONGEST_ROW {
+                if at - row_begin > MAX_ROW_BYTES {
                     return List::LongRow(rows);
                 }
                 rows += 1;
                 row_begin = at + 1;
-                if rows <= most_rows && (at - begin >= SEGMENT || rows - first >= rows_per_segment) {
+                if rows <= most_rows && (at - begin >= MIN_SEGMENT_BYTES || rows - first >= rows_per_segment) {
                     segments.push(Segment { range: begin..at, first });
                     (begin, first) = (at + 1, rows);
                 }
@@ -76,7 +76,7 @@ pub(crate) fn cut(text: &[u8], rows_per_segment: usize, most_rows: usize) -> Lis
         }
         at += 1;
     }
-    if at - row_begin > LONGEST_ROW {
+    if at - row_begin > MAX_ROW_BYTES {
         return List::LongRow(rows);
     }
     segments.push(Segment { range: begin..at, first });
@@ -91,10 +91,10 @@ pub(crate) fn cut(text: &[u8], rows_per_segment: usize, most_rows: usize) -> Lis
 
 /// Why a JSON text is not read, and at which byte.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Excess {
-    /// A text, number or blank is longer than [`LONGEST_ROW`].
+pub enum Excess {
+    /// A text, number or blank is longer than [`MAX_ROW_BYTES`].
     Long(usize),
-    /// Lists and objects are nested deeper than [`DEEPEST`].
+    /// Lists and objects are nested deeper than [`MAX_DEPTH`].
     Deep(usize),
 }
 
@@ -102,25 +102,25 @@ impl fmt::Display for Excess {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Self::Long(at) => {
-                write!(f, "the value at byte {at} is longer than the {LONGEST_ROW} bytes that a value may have")
+                write!(f, "the value at byte {at} is longer than the {MAX_ROW_BYTES} bytes that a value may have")
             }
-            Self::Deep(at) => write!(f, "the body is nested deeper than {DEEPEST} levels at byte {at}"),
+            Self::Deep(at) => write!(f, "the body is nested deeper than {MAX_DEPTH} levels at byte {at}"),
         }
     }
 }
 
-/// Checks that no text, number or blank of a JSON text is longer than [`LONGEST_ROW`], and that it is not nested too deep. A reader then
+/// Checks that no text, number or blank of a JSON text is longer than [`MAX_ROW_BYTES`], and that it is not nested too deep. A reader then
 /// needs little memory beside what it keeps.
 ///
 /// # Errors
 /// If one is.
-pub(crate) fn check_values(text: &[u8]) -> Result<(), Excess> {
+pub fn check_values(text: &[u8]) -> Result<(), Excess> {
     let (mut depth, mut at, mut last) = (0_usize, 0, 0);
     while let Some(byte) = text.get(at) {
         match byte {
             b'"' => {
                 let end = end_of_string(text, at);
-                if end - at > LONGEST_ROW {
+                if end - at > MAX_ROW_BYTES {
                     return Err(Excess::Long(at));
                 }
                 (at, last) = (end, end);
@@ -128,7 +128,7 @@ pub(crate) fn check_values(text: &[u8]) -> Result<(), Excess> {
             b'[' | b'{' => {
                 depth += 1;
                 last = at;
-                if depth > DEEPEST {
+                if depth > MAX_DEPTH {
                     return Err(Excess::Deep(at));
                 }
             }
@@ -138,7 +138,7 @@ pub(crate) fn check_values(text: &[u8]) -> Result<(), Excess> {
             }
             b',' | b':' => last = at,
             _ => {
-                if at - last > LONGEST_ROW {
+                if at - last > MAX_ROW_BYTES {
                     return Err(Excess::Long(last + 1));
                 }
             }
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     fn parts(text: &str) -> Option<Vec<Value>> {
-        let List::Rows(segments) = cut(text.as_bytes(), 1000, usize::MAX) else { return None };
+        let List::Rows(segments) = split_list(text.as_bytes(), 1000, usize::MAX) else { return None };
         let read = |range: Range<usize>| serde_json::from_str::<Vec<Value>>(&format!("[{}]", &text[range])).ok();
         let mut rows = Vec::new();
         for segment in segments {
@@ -192,10 +192,19 @@ mod tests {
         let short = format!("[{element}]");
         assert_eq!(parts(&short), Some(serde_json::from_str(&short).unwrap()));
         // what is no list, or none that is whole, is for the reader of the whole
-        let cut = &text[..text.len() - 4];
-        for other in
-            [cut, &format!("[{list},]"), &format!("[{list}] x"), &format!("{{{list}}}"), &list, "[]", " [ ] ", "", "[", "\""]
-        {
+        let split_list = &text[..text.len() - 4];
+        for other in [
+            split_list,
+            &format!("[{list},]"),
+            &format!("[{list}] x"),
+            &format!("{{{list}}}"),
+            &list,
+            "[]",
+            " [ ] ",
+            "",
+            "[",
+            "\"",
+        ] {
             assert!(parts(other).is_none(), "{}", &other[other.len().saturating_sub(20)..]);
         }
     }
@@ -203,27 +212,27 @@ mod tests {
     #[test]
     fn rows_are_counted_and_long_ones_found_before_anything_is_read() {
         let rows = |rows: usize| format!("[{}]", vec!["{}"; rows].join(","));
-        assert!(matches!(cut(rows(5000).as_bytes(), 1000, 5000), List::Rows(segments) if segments.len() == 5));
-        assert_eq!(cut(rows(5001).as_bytes(), 1000, 5000), List::TooMany(5001));
-        let long = "x".repeat(LONGEST_ROW);
-        for row in [format!("{{\"a\": \"{long}\"}}"), format!("\"{long}"), "1".repeat(LONGEST_ROW + 1)] {
+        assert!(matches!(split_list(rows(5000).as_bytes(), 1000, 5000), List::Rows(segments) if segments.len() == 5));
+        assert_eq!(split_list(rows(5001).as_bytes(), 1000, 5000), List::TooMany(5001));
+        let long = "x".repeat(MAX_ROW_BYTES);
+        for row in [format!("{{\"a\": \"{long}\"}}"), format!("\"{long}"), "1".repeat(MAX_ROW_BYTES + 1)] {
             for text in [format!("[{{}},{row}]"), format!("[{{}},{row},{{}}]"), format!("[{{}},{row}")] {
-                assert_eq!(cut(text.as_bytes(), 1000, 5000), List::LongRow(1), "{}", &text[..20]);
+                assert_eq!(split_list(text.as_bytes(), 1000, 5000), List::LongRow(1), "{}", &text[..20]);
             }
         }
     }
 
     #[test]
     fn values_that_would_take_memory_are_found_before_anything_is_read() {
-        let long = "\\n".repeat(LONGEST_ROW);
+        let long = "\\n".repeat(MAX_ROW_BYTES);
         assert_eq!(check_values(b"{\"a\": [1, \"x\\\"\", {\"b\": null}]}"), Ok(()));
         for text in
-            [format!("{{\"a\": \"{long}\"}}"), format!("{{\"a\": \"{long}"), format!("[{}]", "1".repeat(LONGEST_ROW + 9))]
+            [format!("{{\"a\": \"{long}\"}}"), format!("{{\"a\": \"{long}"), format!("[{}]", "1".repeat(MAX_ROW_BYTES + 9))]
         {
             let message = check_values(text.as_bytes()).unwrap_err().to_string();
             assert!(message.contains(" is longer than the 1048576 bytes "), "{message}");
         }
-        let deep = "[".repeat(DEEPEST + 1);
+        let deep = "[".repeat(MAX_DEPTH + 1);
         let message = check_values(deep.as_bytes()).unwrap_err().to_string();
         assert_eq!(message, "the body is nested deeper than 128 levels at byte 128");
     }

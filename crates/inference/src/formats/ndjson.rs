@@ -1,4 +1,4 @@
-//! Rows as lines of JSON: an answer a line, in the same order.
+//! Predicts rows that are lines of JSON: one line of output for each row, in the same order.
 
 use std::{
     io::{self, BufRead, Write},
@@ -9,13 +9,16 @@ use rayon::prelude::*;
 use serde_json::json;
 
 use crate::{
-    admission::work::{Work, rows_per_task, tasks_per_block},
-    api::predict::{push_interval, push_number},
-    csv_rows::Scored,
-    engine::Engine,
-    fault::{Fault, FaultDetail},
-    json_rows::{Unreadable, read_row},
-    json_scan::LONGEST_ROW,
+    blocks::BlockGate,
+    blocks::{rows_per_task, tasks_per_block},
+    formats::{
+        json::{Unreadable, read_row},
+        json_scan::MAX_ROW_BYTES,
+        table::ScoringSummary,
+    },
+    loaded_model::LoadedModel,
+    prediction_json::{push_interval, push_number},
+    validation::{ErrorDetail, FieldError},
 };
 
 /// Bytes of lines that are in memory together: one line more is read where there are fewer.
@@ -27,9 +30,14 @@ const TASK_BYTES: usize = 1 << 16;
 ///
 /// # Errors
 /// If it cannot be read or written, a line is too long, or its request has ended.
-pub(crate) fn score(engine: &Engine, mut input: impl BufRead, mut output: impl Write, work: &Work) -> io::Result<Scored> {
-    let mut scored = Scored::default();
-    let rows_per_task = rows_per_task(engine.fields.fields.len());
+pub fn score(
+    model: &LoadedModel,
+    mut input: impl BufRead,
+    mut output: impl Write,
+    gate: &impl BlockGate,
+) -> io::Result<ScoringSummary> {
+    let mut scored = ScoringSummary::default();
+    let rows_per_task = rows_per_task(model.row_schema.fields.len());
     let most_rows = rows_per_task * tasks_per_block();
     let (mut text, mut lines) = (Vec::new(), Vec::new());
     loop {
@@ -38,21 +46,21 @@ pub(crate) fn score(engine: &Engine, mut input: impl BufRead, mut output: impl W
         let mut blank = 0;
         while lines.len() < most_rows && text.len() < BLOCK_BYTES {
             let start = text.len();
-            let read = io::Read::take(&mut input, LONGEST_ROW as u64).read_until(b'\n', &mut text)?;
+            let read = io::Read::take(&mut input, MAX_ROW_BYTES as u64).read_until(b'\n', &mut text)?;
             if read == 0 {
                 break;
             }
-            if read >= LONGEST_ROW {
+            if read >= MAX_ROW_BYTES {
                 let line = scored.rows + scored.refused + lines.len() as u64 + 1;
-                return Err(io::Error::other(format!("row {line}: is longer than {LONGEST_ROW} bytes")));
+                return Err(io::Error::other(format!("row {line}: is longer than {MAX_ROW_BYTES} bytes")));
             }
             if text[start..].iter().all(u8::is_ascii_whitespace) {
                 text.truncate(start);
                 blank += read;
-                if blank > LONGEST_ROW {
+                if blank > MAX_ROW_BYTES {
                     let line = scored.rows + scored.refused + lines.len() as u64 + 1;
                     return Err(io::Error::other(format!(
-                        "row {line}: more than {LONGEST_ROW} bytes of blank lines before it"
+                        "row {line}: more than {MAX_ROW_BYTES} bytes of blank lines before it"
                     )));
                 }
             } else {
@@ -62,9 +70,9 @@ pub(crate) fn score(engine: &Engine, mut input: impl BufRead, mut output: impl W
         if lines.is_empty() {
             break;
         }
-        let turn = work.begin_block()?;
+        let turn = gate.begin_block()?;
         let tasks: Vec<&[Range<usize>]> = tasks(&lines, rows_per_task);
-        let parts: Vec<(Vec<u8>, u64)> = tasks.par_iter().map(|lines| answer(engine, &text, lines)).collect();
+        let parts: Vec<(Vec<u8>, u64)> = tasks.par_iter().map(|lines| answer(model, &text, lines)).collect();
         for (answers, refused) in parts {
             scored.refused += refused;
             output.write_all(&answers)?;
@@ -91,37 +99,38 @@ fn tasks(mut lines: &[Range<usize>], rows_per_task: usize) -> Vec<&[Range<usize>
 }
 
 /// The answers to some lines, and how many of them have no prediction.
-fn answer(engine: &Engine, text: &[u8], lines: &[Range<usize>]) -> (Vec<u8>, u64) {
-    let mut faults: Vec<Vec<Fault>> = Vec::with_capacity(lines.len());
-    let mut given = Vec::with_capacity(lines.len());
+fn answer(model: &LoadedModel, text: &[u8], lines: &[Range<usize>]) -> (Vec<u8>, u64) {
+    let mut faults: Vec<Vec<FieldError>> = Vec::with_capacity(lines.len());
+    let mut values = Vec::with_capacity(lines.len());
     let mut unreadable: Vec<Option<String>> = Vec::with_capacity(lines.len());
     for line in lines {
-        match read_row(&engine.fields, &text[line.clone()]) {
+        match read_row(&model.row_schema, &text[line.clone()]) {
             Ok(row) => {
-                given.push(row.given);
+                values.push(row.values);
                 faults.push(row.faults);
                 unreadable.push(None);
             }
             Err(Unreadable::Syntax(message) | Unreadable::Form(message)) => {
-                given.push(vec![crate::fields::Given::Absent; engine.fields.fields.len()]);
+                values.push(vec![crate::row_schema::RawValue::Absent; model.row_schema.fields.len()]);
                 faults.push(Vec::new());
                 unreadable.push(Some(message));
             }
         }
     }
-    let judge =
-        |(given, faults): (_, &mut Vec<Fault>)| engine.fields.judge(given, &engine.predictor, FaultDetail::Whole, faults);
-    let judged: Vec<_> = given.iter().map(Vec::as_slice).zip(&mut faults).map(judge).collect();
-    let predictions = engine.predict_many(&judged, true);
+    let validate = |(values, faults): (_, &mut Vec<FieldError>)| {
+        model.row_schema.validate(values, &model.predictor, ErrorDetail::Whole, faults)
+    };
+    let judged: Vec<_> = values.iter().map(Vec::as_slice).zip(&mut faults).map(validate).collect();
+    let predictions = model.predict_many(&judged, true);
     let (mut out, mut refused) = (Vec::with_capacity(lines.len() * 96), 0);
     for (place, prediction) in predictions.iter().enumerate() {
         let error = if let Some(message) = &unreadable[place] {
             Some(json!({"error": message, "detail": []}))
         } else if !faults[place].is_empty() {
-            let told: Vec<_> = faults[place].iter().map(Fault::to_json).collect();
-            Some(json!({"error": faults[place][0].text(), "detail": told}))
+            let results: Vec<_> = faults[place].iter().map(FieldError::to_json).collect();
+            Some(json!({"error": faults[place][0].text(), "detail": results}))
         } else if !prediction.value.is_finite() {
-            Some(json!({"error": Fault::no_prediction().text(), "detail": []}))
+            Some(json!({"error": FieldError::no_prediction().text(), "detail": []}))
         } else {
             None
         };
@@ -129,8 +138,8 @@ fn answer(engine: &Engine, text: &[u8], lines: &[Range<usize>]) -> (Vec<u8>, u64
             refused += 1;
             out.extend(error.to_string().into_bytes());
         } else {
-            engine.count(&judged[place], prediction.value);
-            out.extend_from_slice(engine.keys.prediction.as_bytes());
+            model.count(&judged[place], prediction.value);
+            out.extend_from_slice(model.keys.prediction.as_bytes());
             push_number(&mut out, prediction.value);
             out.extend_from_slice(b",\"confidence_interval\":");
             push_interval(&mut out, prediction.interval);

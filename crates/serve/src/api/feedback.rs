@@ -1,0 +1,84 @@
+//! `POST /feedback`: actual values of what was predicted.
+
+use axum::{
+    Extension,
+    body::Body,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::Response,
+};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::{
+    admission::auth::Caller,
+    http::{
+        body,
+        error::{ApiError, json_response},
+        request_id::LONGEST_ID,
+    },
+    state::AppState,
+    telemetry::realised_error::JoinOutcome,
+};
+
+/// Bytes of a true value's message at most.
+pub(crate) const FEEDBACK_BODY: usize = 16 << 10;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Actual {
+    pub(crate) request_id: String,
+    pub(crate) actual: f64,
+}
+
+/// `POST /feedback`: the true value of what was predicted under a request's id for the same caller.
+pub(crate) async fn feedback(
+    State(app): State<&'static AppState>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    body::check_json(&headers, "")?;
+    let body = body::whole(body).await?;
+    let told: Actual = serde_json::from_slice(&body).map_err(|error| {
+        let message = format!("{error}; send {{\"request_id\": \"…\", \"actual\": 350000}}");
+        let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
+        ApiError::new(status, message)
+    })?;
+    let Actual { request_id, actual } = told;
+    if request_id.len() > LONGEST_ID {
+        let message = format!("request_id: has {} bytes; the ids of requests have {LONGEST_ID} at most", request_id.len());
+        return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message));
+    }
+    let checked = app.models.load().champion.row_schema.check_actual("actual", actual);
+    checked.map_err(|fault| ApiError::faults(vec![*fault]))?;
+    let joined = app.realised_errors.join(caller, &request_id, actual, app.prediction_log.is_some());
+    let (prediction, duplicate) = match joined {
+        JoinOutcome::Prediction { prediction, duplicate } => (Some(prediction), duplicate),
+        JoinOutcome::Unknown { duplicate } if app.prediction_log.is_some() => (None, duplicate),
+        JoinOutcome::Unknown { .. } => {
+            let message = format!("no prediction is known under the request id \"{request_id}\"");
+            return Err(ApiError::new(StatusCode::NOT_FOUND, message));
+        }
+        JoinOutcome::Conflict { recorded } => {
+            let message =
+                format!("the request id \"{request_id}\" has the true value {recorded} already; {actual} is not recorded");
+            return Err(ApiError::new(StatusCode::CONFLICT, message));
+        }
+    };
+    if let Some(journal) = app.prediction_log.as_ref().filter(|_| !duplicate) {
+        let time = cli::rfc3339(cli::now_ms());
+        let record = json!({"time": time, "caller": caller.0, "request_id": request_id, "actual": actual});
+        journal.add(record.to_string().into_bytes());
+    }
+    let answer = json!({
+        "request_id": request_id,
+        "joined": prediction.is_some(),
+        "duplicate": duplicate,
+        "prediction": prediction.map(|prediction| prediction.value),
+        "error": prediction.map(|prediction| prediction.value - actual),
+    });
+    // what is joined later, from the journal, is only recorded
+    let status = if prediction.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    Ok(json_response(status, answer.to_string()))
+}

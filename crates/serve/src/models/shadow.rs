@@ -1,0 +1,72 @@
+//! The challenger in the background: it predicts the champion's rows, and no request waits for it.
+
+use std::{
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    thread,
+    time::Instant,
+};
+
+use arc_swap::ArcSwap;
+use features::Cell;
+use predictor::Workbench;
+
+use crate::{
+    models::{deployed::DeployedModels, role::Role},
+    telemetry::metrics::Metrics,
+};
+
+/// Rows that wait for the challenger at most; later ones are not compared.
+const QUEUE_ROWS: usize = 1000;
+
+/// A row that the champion predicted, and that the challenger is to predict, too.
+struct ShadowRequest {
+    cells: Vec<Cell<'static>>,
+    prediction: f64,
+}
+
+/// The rows that wait for the challenger.
+pub(crate) struct ShadowQueue(SyncSender<ShadowRequest>);
+
+/// The rows that come out of a queue.
+pub(crate) struct ShadowRows(Receiver<ShadowRequest>);
+
+impl ShadowQueue {
+    /// Adds a row, unless the queue is full.
+    pub(crate) fn add(&self, cells: &[Cell], prediction: f64) {
+        let _ = self.0.try_send(ShadowRequest { cells: cells.iter().map(to_owned).collect(), prediction });
+    }
+}
+
+/// A queue, and the rows that come out of it.
+pub(crate) fn queue() -> (ShadowQueue, ShadowRows) {
+    let (queue, rows) = sync_channel(QUEUE_ROWS);
+    (ShadowQueue(queue), ShadowRows(rows))
+}
+
+impl ShadowRows {
+    /// Predicts the rows on a thread of their own, as long as the process lives.
+    pub(crate) fn predict(self, models: &'static ArcSwap<DeployedModels>, metrics: &'static Metrics) {
+        thread::spawn(move || predict_rows(models, metrics, &self.0));
+    }
+}
+
+fn predict_rows(deployed: &ArcSwap<DeployedModels>, metrics: &Metrics, rows: &Receiver<ShadowRequest>) {
+    let mut scratch = Workbench::default();
+    while let Ok(row) = rows.recv() {
+        let models = deployed.load_full();
+        let Some(challenger) = &models.challenger else { continue };
+        let started = Instant::now();
+        if let Ok(prediction) = challenger.predictor.predict_row(&row.cells, challenger.info.coverage, &mut scratch) {
+            metrics.predicted(Role::Shadow, 1, started.elapsed());
+            metrics.shadow_difference.observe((prediction.value - row.prediction).abs());
+        }
+    }
+}
+
+fn to_owned(cell: &Cell) -> Cell<'static> {
+    match cell {
+        Cell::Missing => Cell::Missing,
+        Cell::Number(value) => Cell::Number(*value),
+        Cell::Level(level) => Cell::Level(level.clone().into_owned().into()),
+    }
+}
