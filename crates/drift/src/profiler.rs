@@ -1,7 +1,7 @@
 //! Learns a reference from training rows, batch by batch.
 
-use rustc_hash::FxHashMap;
-use schema::{Column, ColumnType, MISSING_LEVEL, Quantiles, Table, Values};
+use schema::{Column, ColumnType, Table, Values};
+use summary::{Frequencies, Quantiles};
 
 use crate::reference::{ColumnReference, Distribution, NumberReference, REFERENCE_VERSION, Reference};
 
@@ -22,7 +22,7 @@ struct Counted {
 #[derive(Clone, Debug)]
 enum Count {
     Numbers(Quantiles),
-    Levels(FxHashMap<String, u64>),
+    Levels(Frequencies),
 }
 
 impl Profiler {
@@ -32,7 +32,7 @@ impl Profiler {
             name: column.name.clone(),
             missing: 0,
             values: match column.spec.kind {
-                ColumnType::Category => Count::Levels(FxHashMap::default()),
+                ColumnType::Category => Count::Levels(Frequencies::default()),
                 _ => Count::Numbers(Quantiles::default()),
             },
         };
@@ -51,13 +51,8 @@ impl Profiler {
                     }
                 }
                 (Some(Values::Category(values)), Count::Levels(levels)) => {
-                    let mut by_code = vec![0; values.levels.len()];
-                    for code in counted.iter().map(|row| values.codes[*row]) {
-                        if code == MISSING_LEVEL { column.missing += 1 } else { by_code[code as usize] += 1 }
-                    }
-                    for (level, count) in values.levels.iter().zip(by_code).filter(|(_, count)| *count > 0) {
-                        *levels.entry(level.clone()).or_default() += count;
-                    }
+                    let codes = counted.iter().map(|row| values.codes[*row]);
+                    column.missing += levels.add_codes(&values.levels, codes);
                 }
                 _ => column.missing += counted.len() as u64,
             }
@@ -71,9 +66,7 @@ impl Profiler {
             mine.missing += theirs.missing;
             match (&mut mine.values, &theirs.values) {
                 (Count::Numbers(mine), Count::Numbers(theirs)) => mine.merge(theirs),
-                (Count::Levels(mine), Count::Levels(theirs)) => {
-                    theirs.iter().for_each(|(level, count)| *mine.entry(level.clone()).or_default() += count);
-                }
+                (Count::Levels(mine), Count::Levels(theirs)) => mine.merge(theirs),
                 _ => {}
             }
         }
@@ -89,9 +82,8 @@ impl Profiler {
                 Count::Numbers(quantiles) => Distribution::Number(NumberReference::of_quantiles(&quantiles)),
                 Count::Levels(levels) => {
                     let present = rows - column.missing;
-                    let mut levels: Vec<(String, u64)> = levels.into_iter().collect();
-                    levels.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-                    Distribution::Levels(levels.into_iter().map(|(level, count)| (level, share(count, present))).collect())
+                    let levels = levels.most_frequent().into_iter();
+                    Distribution::Levels(levels.map(|(level, count)| (level.to_owned(), share(count, present))).collect())
                 }
             },
             name: column.name,
@@ -107,7 +99,7 @@ impl Profiler {
 
 #[cfg(test)]
 mod tests {
-    use schema::{Categories, PipelineConfig, Schema};
+    use schema::{Categories, MISSING_LEVEL, PipelineConfig, Schema};
 
     use super::*;
 

@@ -1,7 +1,7 @@
 //! The distribution of training rows, as stored.
 
-use schema::Quantiles;
 use serde::{Deserialize, Serialize};
+use summary::Quantiles;
 
 /// The version of [`Reference`].
 pub const REFERENCE_VERSION: u32 = 1;

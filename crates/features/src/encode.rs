@@ -1,10 +1,9 @@
 //! How one category column becomes features.
 
-use std::collections::HashMap;
-
 use rustc_hash::{FxHashMap, FxHashSet};
 use schema::{Categories, Encoding, MISSING_LEVEL};
 use serde::{Deserialize, Serialize};
+use summary::Frequencies;
 
 /// The name of the bucket for rare and unknown levels.
 const OTHER: &str = "other";
@@ -50,17 +49,12 @@ impl CategoryEncoder {
         column: &str,
         encoding: Encoding,
         listed: &[String],
-        counts: &HashMap<String, u64>,
+        counts: &Frequencies,
         choice: &LevelChoice,
     ) -> Result<Self, String> {
-        let known: Vec<String> = if listed.is_empty() {
-            let mut learned: Vec<String> = counts.keys().cloned().collect();
-            learned.sort();
-            learned
-        } else {
-            listed.to_vec()
-        };
-        let count = |level: &String| counts.get(level).copied().unwrap_or(0);
+        let known: Vec<String> =
+            if listed.is_empty() { counts.levels().into_iter().map(str::to_owned).collect() } else { listed.to_vec() };
+        let count = |level: &String| counts.count(level);
         let mut by_count: Vec<&String> = known.iter().collect();
         by_count.sort_by_key(|level| std::cmp::Reverse(count(level)));
         let most_frequent = by_count.first().filter(|level| count(level) > 0).map(|level| (*level).clone());
@@ -216,11 +210,16 @@ fn position(levels: &[String], level: &str) -> Option<u32> {
 mod tests {
     use super::*;
 
+    fn counts() -> Frequencies {
+        let mut counts = Frequencies::default();
+        [("b", 5), ("c", 3), ("a", 1)].into_iter().for_each(|(level, count)| counts.add(level, count));
+        counts
+    }
+
     fn fit(listed: &[&str], max_levels: usize, unknown_to_other: bool) -> CategoryEncoder {
-        let counts = [("b", 5), ("c", 3), ("a", 1)].map(|(level, count)| (level.to_owned(), count)).into();
         let listed: Vec<String> = listed.iter().map(|level| (*level).to_owned()).collect();
         let choice = LevelChoice { fill: None, max_levels, unknown_to_other };
-        CategoryEncoder::fit("x", Encoding::OneHot, &listed, &counts, &choice).unwrap()
+        CategoryEncoder::fit("x", Encoding::OneHot, &listed, &counts(), &choice).unwrap()
     }
 
     fn encode(encoder: &CategoryEncoder, level: &str) -> Result<Vec<f64>, String> {
@@ -248,9 +247,8 @@ mod tests {
 
     #[test]
     fn places_of_levels_stand_as_they_are_and_the_unknown_behind_them() {
-        let counts = [("b", 5), ("c", 3), ("a", 1)].map(|(level, count)| (level.to_owned(), count)).into();
         let choice = LevelChoice { fill: None, max_levels: 2, unknown_to_other: true };
-        let encoder = CategoryEncoder::fit("x", Encoding::Native, &[], &counts, &choice).unwrap();
+        let encoder = CategoryEncoder::fit("x", Encoding::Native, &[], &counts(), &choice).unwrap();
         assert_eq!(encoder.names(), ["x"]);
         let values = Categories { codes: vec![0, 1, MISSING_LEVEL], levels: vec!["c".into(), "ATLANTIS".into()] };
         assert_eq!(encoder.encode(&values, true, |row, _| row), Ok(vec![vec![2.0, 3.0, 1.0]]));

@@ -1,8 +1,7 @@
 //! Learns a preprocessor from training rows, batch by batch.
 
-use std::collections::HashMap;
-
-use schema::{MISSING_LEVEL, NumberImpute, Quantiles, SettingError, Table, UnknownCategory, Values};
+use schema::{NumberImpute, SettingError, Table, UnknownCategory, Values};
+use summary::{Frequencies, Quantiles};
 
 use crate::{
     encode::{CategoryEncoder, LevelChoice},
@@ -16,14 +15,14 @@ pub struct Fitter<'a> {
     plan: &'a Plan,
     rows: u64,
     numbers: Vec<Quantiles>,
-    levels: Vec<HashMap<String, u64>>,
+    levels: Vec<Frequencies>,
 }
 
 impl<'a> Fitter<'a> {
     /// A fitter that has seen nothing.
     pub fn new(plan: &'a Plan) -> Self {
         let numbers = vec![Quantiles::default(); plan.numbers.len()];
-        Self { plan, rows: 0, numbers, levels: vec![HashMap::new(); plan.categories.len()] }
+        Self { plan, rows: 0, numbers, levels: vec![Frequencies::default(); plan.categories.len()] }
     }
 
     /// Learns from those rows of a batch that are for training.
@@ -37,12 +36,7 @@ impl<'a> Fitter<'a> {
         }
         for (counts, (column, _)) in self.levels.iter_mut().zip(&self.plan.categories) {
             let Some(Values::Category(values)) = table.get(column) else { continue };
-            let mut by_code = vec![0; values.levels.len()];
-            let codes = learned.iter().map(|row| values.codes[*row]);
-            codes.filter(|code| *code != MISSING_LEVEL).for_each(|code| by_code[code as usize] += 1);
-            for (level, count) in values.levels.iter().zip(by_code).filter(|(_, count)| *count > 0) {
-                *counts.entry(level.clone()).or_default() += count;
-            }
+            counts.add_codes(&values.levels, learned.iter().map(|row| values.codes[*row]));
         }
     }
 
@@ -50,9 +44,7 @@ impl<'a> Fitter<'a> {
     pub fn merge(&mut self, other: &Self) {
         self.rows += other.rows;
         self.numbers.iter_mut().zip(&other.numbers).for_each(|(mine, theirs)| mine.merge(theirs));
-        for (mine, theirs) in self.levels.iter_mut().zip(&other.levels) {
-            theirs.iter().for_each(|(level, count)| *mine.entry(level.clone()).or_default() += count);
-        }
+        self.levels.iter_mut().zip(&other.levels).for_each(|(mine, theirs)| mine.merge(theirs));
     }
 
     /// How many training rows it learned from.

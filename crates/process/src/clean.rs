@@ -5,7 +5,8 @@ use cli::Progress;
 use frame::TableWriter;
 use polars::prelude::*;
 use rayon::prelude::*;
-use schema::{Quantiles, SPLIT_COLUMN, TEST, TRAIN};
+use schema::{SPLIT_COLUMN, TEST, TRAIN};
+use summary::Quantiles;
 
 use crate::{
     config::Config,

@@ -1,7 +1,8 @@
 //! Fences beyond which a training row is left out.
 
-use schema::{Quantiles, Schema, SettingError, TrimSection};
+use schema::{Schema, SettingError, TrimSection};
 use serde::Serialize;
+use summary::Quantiles;
 
 /// A checked trim rule and the columns it looks at.
 #[derive(Clone, Debug)]

@@ -3,8 +3,9 @@
 use frame::CheckedColumn;
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
-use schema::{ColumnType, MISSING_LEVEL, Quantiles, Schema};
+use schema::{ColumnType, MISSING_LEVEL, Schema};
 use serde::Serialize;
+use summary::{Frequencies, Moments, Quantiles};
 
 use crate::row_store::Rows;
 
@@ -39,30 +40,20 @@ pub(crate) struct ColumnProfile {
     pub(crate) relation: Moments,
     /// The first training rows: this column and the target.
     pub(crate) ranked: Vec<(f64, f64)>,
-    pub(crate) levels: FxHashMap<String, Level>,
+    /// The levels of a category over all rows.
+    pub(crate) levels: Frequencies,
+    /// The target by level, over training rows.
+    pub(crate) level_targets: FxHashMap<String, TargetSum>,
     /// The target over training rows in which this category is present.
     pub(crate) target: Moments,
 }
 
-/// A level's rows.
+/// The target over the training rows of a level.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Level {
-    pub(crate) count: u64,
-    pub(crate) train: u64,
-    /// The sum of the target (less its first value) over training rows.
+pub(crate) struct TargetSum {
+    rows: u64,
+    /// The sum of the target minus its first value.
     sum: f64,
-}
-
-/// Sums for mean, variance and correlation, shifted by the first pair so that large values keep their digits.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Moments {
-    n: f64,
-    shift: (f64, f64),
-    x: f64,
-    y: f64,
-    xx: f64,
-    yy: f64,
-    xy: f64,
 }
 
 /// The target in a group of rows that are alike in a column.
@@ -83,61 +74,6 @@ impl TargetMean {
     }
 }
 
-impl Moments {
-    fn add(&mut self, x: f64, y: f64) {
-        if self.n == 0.0 {
-            self.shift = (x, y);
-        }
-        let (x, y) = (x - self.shift.0, y - self.shift.1);
-        self.n += 1.0;
-        self.x += x;
-        self.y += y;
-        self.xx += x * x;
-        self.yy += y * y;
-        self.xy += x * y;
-    }
-
-    /// What was added to this and to `other`.
-    fn with(&self, other: &Self) -> Self {
-        if self.n == 0.0 || other.n == 0.0 {
-            return if self.n == 0.0 { other.clone() } else { self.clone() };
-        }
-        let (dx, dy, n) = (other.shift.0 - self.shift.0, other.shift.1 - self.shift.1, other.n);
-        Self {
-            n: self.n + n,
-            shift: self.shift,
-            x: self.x + other.x + n * dx,
-            y: self.y + other.y + n * dy,
-            xx: self.xx + other.xx + 2.0 * dx * other.x + n * dx * dx,
-            yy: self.yy + other.yy + 2.0 * dy * other.y + n * dy * dy,
-            xy: self.xy + other.xy + dx * other.y + dy * other.x + n * dx * dy,
-        }
-    }
-
-    /// How many values were added.
-    pub(crate) fn rows(&self) -> u64 {
-        self.n as u64
-    }
-
-    /// The mean of x.
-    pub(crate) fn mean(&self) -> Option<f64> {
-        (self.n > 0.0).then(|| self.shift.0 + self.x / self.n)
-    }
-
-    /// The standard deviation of x, n - 1 in the denominator.
-    pub(crate) fn deviation(&self) -> Option<f64> {
-        (self.n > 1.0).then(|| ((self.xx - self.x * self.x / self.n) / (self.n - 1.0)).max(0.0).sqrt())
-    }
-
-    /// Pearson's correlation of x and y.
-    pub(crate) fn correlation(&self) -> Option<f64> {
-        let spread_x = self.xx - self.x * self.x / self.n;
-        let spread_y = self.yy - self.y * self.y / self.n;
-        let shared = self.xy - self.x * self.y / self.n;
-        (self.n > 2.0 && spread_x > 0.0 && spread_y > 0.0).then(|| (shared / (spread_x * spread_y).sqrt()).clamp(-1.0, 1.0))
-    }
-}
-
 impl Profile {
     /// Nothing seen yet.
     pub(crate) fn new(schema: &Schema) -> Self {
@@ -150,7 +86,8 @@ impl Profile {
             test: Moments::default(),
             relation: Moments::default(),
             ranked: Vec::new(),
-            levels: FxHashMap::default(),
+            levels: Frequencies::default(),
+            level_targets: FxHashMap::default(),
             target: Moments::default(),
         });
         Self { target: schema.target_index(), columns: columns.collect() }
@@ -174,26 +111,21 @@ impl ColumnProfile {
         match &rows.columns[place] {
             Some(CheckedColumn::Number(values)) => self.update_numbers(chosen, values, target, &rows.test),
             Some(CheckedColumn::Category(values)) => {
-                let mut levels: Vec<Level> = vec![Level::default(); values.levels.len()];
-                for row in *chosen {
+                let codes = chosen.iter().map(|row| values.codes[*row]);
+                self.missing += self.levels.add_codes(&values.levels, codes);
+                let mut sums: Vec<TargetSum> = vec![TargetSum::default(); values.levels.len()];
+                for row in chosen.iter().filter(|row| !rows.test[**row]) {
                     let code = values.codes[*row];
-                    if code == MISSING_LEVEL {
-                        self.missing += 1;
-                        continue;
-                    }
-                    let level = &mut levels[code as usize];
-                    level.count += 1;
-                    if !rows.test[*row] {
+                    if code != MISSING_LEVEL {
                         self.target.add(target[*row], 0.0);
-                        level.train += 1;
-                        level.sum += target[*row] - self.target.shift.0;
+                        sums[code as usize].rows += 1;
+                        sums[code as usize].sum += target[*row] - self.target.shift_x();
                     }
                 }
-                for (name, seen) in values.levels.iter().zip(levels).filter(|(_, seen)| seen.count > 0) {
-                    let level = self.levels.entry(name.clone()).or_default();
-                    level.count += seen.count;
-                    level.train += seen.train;
-                    level.sum += seen.sum;
+                for (name, batch) in values.levels.iter().zip(sums).filter(|(_, batch)| batch.rows > 0) {
+                    let level = self.level_targets.entry(name.clone()).or_default();
+                    level.rows += batch.rows;
+                    level.sum += batch.sum;
                 }
             }
             Some(CheckedColumn::Text(values)) => {
@@ -224,7 +156,7 @@ impl ColumnProfile {
 
     /// Over all rows, against the target.
     pub(crate) fn moments(&self) -> Moments {
-        self.relation.with(&self.test)
+        self.relation.merged(&self.test)
     }
 
     /// Pearson's correlation with the target over training rows.
@@ -241,8 +173,9 @@ impl ColumnProfile {
     }
 
     /// The mean of the target at a level of a category, over training rows.
-    pub(crate) fn target_mean(&self, level: &Level) -> Option<f64> {
-        (level.train > 0).then(|| self.target.shift.0 + level.sum / level.train as f64)
+    pub(crate) fn target_mean(&self, level: &str) -> Option<f64> {
+        let TargetSum { rows, sum } = self.level_targets.get(level)?;
+        Some(self.target.shift_x() + sum / *rows as f64)
     }
 
     /// The mean of the target along the column: at each value where there are few, else in tenths of the first training rows.
@@ -264,13 +197,10 @@ impl ColumnProfile {
 
     /// The share of the target's variance that the levels explain (eta squared), over training rows.
     pub(crate) fn explained(&self) -> Option<f64> {
-        let total = &self.target;
-        let spread = total.xx - total.x * total.x / total.n;
-        // in a fixed order, so that the sum does not depend on the map's
-        let mut levels: Vec<(&String, &Level)> = self.levels.iter().filter(|(_, level)| level.train > 0).collect();
-        levels.sort_by_key(|(name, _)| *name);
-        let between: f64 = levels.iter().map(|(_, level)| level.sum * level.sum / level.train as f64).sum();
-        (total.n > 2.0 && spread > 0.0).then(|| ((between - total.x * total.x / total.n) / spread).clamp(0.0, 1.0))
+        // in a fixed order, so that the last digits do not depend on the map
+        let levels = self.levels.levels();
+        let sums = levels.into_iter().filter_map(|level| self.level_targets.get(level));
+        self.target.explained_variance(sums.map(|level| (level.sum, level.rows)))
     }
 }
 
@@ -309,17 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn correlation_and_ranks_are_as_by_hand() {
-        // by hand: 12 / sqrt(10 * 21.2)
-        let (x, y) = ([1.0, 2.0, 3.0, 4.0, 5.0], [2.0, 1.0, 4.0, 3.0, 7.0]);
-        let mut moments = Moments::default();
-        x.iter().zip(y).for_each(|(x, y)| moments.add(*x, y));
-        assert!((moments.correlation().unwrap() - 12.0 / 212f64.sqrt()).abs() < 1e-12);
+    fn equal_values_share_the_mean_of_their_ranks() {
         assert_eq!(ranks(&[3.0, 1.0, 3.0]), [2.5, 1.0, 2.5]);
-        assert!((moments.deviation().unwrap() - 2.5f64.sqrt()).abs() < 1e-12);
-        let (mut first, mut second) = (Moments::default(), Moments::default());
-        x[..2].iter().zip(y).for_each(|(x, y)| first.add(*x, y));
-        x[2..].iter().zip(&y[2..]).for_each(|(x, y)| second.add(*x, *y));
-        assert!((first.with(&second).correlation().unwrap() - moments.correlation().unwrap()).abs() < 1e-12);
     }
 }

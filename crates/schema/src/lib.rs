@@ -8,7 +8,6 @@ mod column;
 mod config;
 mod decimals;
 mod name;
-mod quantiles;
 mod rule;
 mod table;
 
@@ -31,7 +30,6 @@ pub use config::{
 };
 pub use decimals::{decimals, rounded};
 pub use name::{MAX_FILE_NAME_BYTES, MAX_NAME_BYTES, check_file_name, check_name, printable, quoted, unprintable};
-pub use quantiles::Quantiles;
 pub use rule::Rule;
 pub use table::{Categories, MISSING_LEVEL, Table, Values};
 

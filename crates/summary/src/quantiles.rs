@@ -1,20 +1,20 @@
-//! Quantiles of a stream of numbers in bounded memory, the same for any order of the numbers.
+//! Quantiles of a stream of numbers in bounded memory, independent of the order of the numbers.
 
 use rustc_hash::FxHashMap;
 
-/// While a column has at most this many distinct values its quantiles are exact.
-const EXACT_DISTINCT: usize = 1 << 17;
-/// After that, values that agree in sign, exponent and the leading 13 bits of the mantissa share a bin, so that a
-/// quantile is off by less than 1/8192 of itself.
-const BIN_SHIFT: u32 = 52 - 13;
+/// Largest number of distinct values that are counted exactly.
+const MAX_EXACT_VALUES: usize = 1 << 17;
+/// Bits of a mantissa that a bin ignores. Values share a bin if sign, exponent and 13 leading bits of the mantissa agree, so the relative
+/// error of a quantile is below 1/8192.
+const IGNORED_BITS: u32 = 52 - 13;
 
-/// Whole numbers below this are counted without hashing.
-const SMALL: usize = 1 << 16;
+/// Whole numbers below this are counted in an array, without hashing.
+const WHOLE_NUMBERS_END: usize = 1 << 16;
 
-/// Counts values, exactly while few are distinct and in narrow logarithmic bins afterwards.
+/// Counts of values: exact while few values are distinct, in narrow logarithmic bins afterwards.
 #[derive(Clone, Debug, Default)]
 pub struct Quantiles {
-    /// Counts of the whole numbers 0, 1, 2, ... below [`SMALL`], as far as any was seen: most columns hold little else.
+    /// Counts of the whole numbers 0, 1, 2, ... below [`WHOLE_NUMBERS_END`]; most columns hold little else.
     small: Vec<u64>,
     small_distinct: usize,
     counts: FxHashMap<u64, u64>,
@@ -27,14 +27,14 @@ impl Quantiles {
     #[inline]
     pub fn add(&mut self, value: f64) {
         let whole = value as usize;
-        if !self.binned && whole < SMALL && whole as f64 == value {
+        if !self.binned && whole < WHOLE_NUMBERS_END && whole as f64 == value {
             self.add_small(whole, 1);
         } else {
             self.add_key(order_key(value), 1);
         }
     }
 
-    /// Counts everything that `other` counted.
+    /// Counts all values that `other` counted.
     pub fn merge(&mut self, other: &Self) {
         if other.binned {
             self.bin();
@@ -47,18 +47,18 @@ impl Quantiles {
         }
     }
 
-    /// How many values were counted.
+    /// The number of values.
     pub fn count(&self) -> u64 {
         self.total
     }
 
-    /// How many different values were counted; `None` once there are more than are kept apart.
+    /// The number of different values; `None` if there are too many to count exactly (more than 131,072).
     pub fn distinct(&self) -> Option<usize> {
         (!self.binned).then_some(self.counts.len() + self.small_distinct)
     }
 
     /// The quantiles at `probabilities` (each in 0..=1), interpolated linearly between neighbours as NumPy does by
-    /// default (Hyndman and Fan's type 7). `None` where nothing was counted.
+    /// default (Hyndman and Fan's type 7). `None` without values.
     pub fn at(&self, probabilities: &[f64]) -> Option<Vec<f64>> {
         if self.total == 0 {
             return None;
@@ -94,7 +94,7 @@ impl Quantiles {
     }
 
     fn bin_if_many(&mut self) {
-        if !self.binned && self.counts.len() + self.small_distinct > EXACT_DISTINCT {
+        if !self.binned && self.counts.len() + self.small_distinct > MAX_EXACT_VALUES {
             self.bin();
         }
     }
@@ -120,10 +120,10 @@ fn quantile(sorted: &[(f64, u64)], total: u64, probability: f64) -> f64 {
 }
 
 fn value_at(sorted: &[(f64, u64)], rank: u64) -> f64 {
-    let mut seen = 0;
+    let mut cumulative = 0;
     for (value, count) in sorted {
-        seen += count;
-        if seen > rank {
+        cumulative += count;
+        if cumulative > rank {
             return *value;
         }
     }
@@ -140,25 +140,25 @@ fn value_of(key: u64) -> f64 {
     f64::from_bits(if key >> 63 == 1 { key & !(1 << 63) } else { !key })
 }
 
-/// The middle of the bin a key falls into.
+/// The middle of the bin of a key.
 fn bin_of(key: u64) -> u64 {
-    (key >> BIN_SHIFT << BIN_SHIFT) | (1 << (BIN_SHIFT - 1))
+    (key >> IGNORED_BITS << IGNORED_BITS) | (1 << (IGNORED_BITS - 1))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn of(values: impl IntoIterator<Item = f64>) -> Quantiles {
+    fn collect(values: impl IntoIterator<Item = f64>) -> Quantiles {
         let mut quantiles = Quantiles::default();
         values.into_iter().for_each(|value| quantiles.add(value));
         quantiles
     }
 
     #[test]
-    fn agrees_with_numpy_on_a_short_list() {
+    fn quantiles_of_a_short_list_agree_with_numpy() {
         // numpy 2.4.6: np.quantile([3, -1, 10, 2.5, 2.5], [0, .25, .5, .9, 1])
-        let found = of([3.0, -1.0, 10.0, 2.5, 2.5]).at(&[0.0, 0.25, 0.5, 0.9, 1.0]).unwrap();
+        let found = collect([3.0, -1.0, 10.0, 2.5, 2.5]).at(&[0.0, 0.25, 0.5, 0.9, 1.0]).unwrap();
         let expected = [-1.0, 2.5, 2.5, 7.2, 10.0];
         for (found, expected) in found.iter().zip(expected) {
             assert!((found - expected).abs() < 1e-12, "{found} is not {expected}");
@@ -166,8 +166,8 @@ mod tests {
     }
 
     #[test]
-    fn is_within_its_stated_error_when_binned() {
-        let many = of((0..400_000).map(|i| f64::from(i) * 3.7 + 1000.0));
+    fn binned_quantiles_are_within_the_stated_error() {
+        let many = collect((0..400_000).map(|i| f64::from(i) * 3.7 + 1000.0));
         assert_eq!(many.distinct(), None);
         for p in [0.01, 0.25, 0.5, 0.99] {
             let exact = 399_999.0 * p * 3.7 + 1000.0;
@@ -177,16 +177,42 @@ mod tests {
     }
 
     #[test]
-    fn does_not_depend_on_how_the_stream_was_cut() {
+    fn quantiles_do_not_depend_on_order_or_cut() {
         let values: Vec<f64> = (0..300_000).map(|i| f64::from(i * 7919 % 300_007)).collect();
-        let whole = of(values.iter().copied());
-        let mut merged = of(values[200_000..].iter().copied());
-        merged.merge(&of(values[..200_000].iter().copied()));
+        let whole = collect(values.iter().copied());
+        let mut merged = collect(values[200_000..].iter().copied());
+        merged.merge(&collect(values[..200_000].iter().copied()));
         assert_eq!(whole.sorted(), merged.sorted());
     }
 
     #[test]
-    fn of_nothing_is_none() {
+    fn quantiles_without_values_are_none() {
         assert_eq!(Quantiles::default().at(&[0.5]), None);
+    }
+
+    #[test]
+    fn merging_gives_the_quantiles_of_the_whole_stream_in_any_order_and_cut() {
+        for seed in 0..50 {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let mut values: Vec<f64> = (0..rng.usize(1..300))
+                .map(|_| match rng.u8(0..3) {
+                    0 => f64::from(rng.u32(0..40)),
+                    1 => -rng.f64() * 1e6,
+                    _ => 70_000.0 + f64::from(rng.u32(0..9)),
+                })
+                .collect();
+            let whole = collect(values.iter().copied());
+            rng.shuffle(&mut values);
+            let cut = rng.usize(0..=values.len());
+            let (first, second) = values.split_at(cut);
+            let (mut ab, mut ba) = (collect(first.iter().copied()), collect(second.iter().copied()));
+            ab.merge(&collect(second.iter().copied()));
+            ba.merge(&collect(first.iter().copied()));
+            for merged in [ab, ba] {
+                assert_eq!(merged.sorted(), whole.sorted(), "seed {seed}");
+                assert_eq!((merged.count(), merged.distinct()), (whole.count(), whole.distinct()));
+                assert_eq!(merged.at(&[0.1, 0.5, 0.9]), whole.at(&[0.1, 0.5, 0.9]));
+            }
+        }
     }
 }

@@ -92,7 +92,7 @@ impl ColumnReport {
     pub(crate) fn of(column: &ColumnProfile, is_target: bool) -> Self {
         let number = column.kind.is_number().then(|| NumberReport {
             mean: column.moments().mean(),
-            std: column.moments().deviation(),
+            std: column.moments().standard_deviation(),
             distinct: column.quantiles.distinct(),
             quantiles: quantiles(column),
             histogram: histogram(column),
@@ -133,19 +133,12 @@ fn quantiles(column: &ColumnProfile) -> Vec<(f64, f64)> {
 }
 
 fn category(column: &ColumnProfile, is_target: bool) -> CategoryReport {
-    let mut top: Vec<LevelReport> = column
-        .levels
-        .iter()
-        .map(|(name, level)| LevelReport {
-            level: name.clone(),
-            count: level.count,
-            target_mean: column.target_mean(level).filter(|_| !is_target),
-        })
-        .collect();
-    top.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.level.cmp(&b.level)));
-    let distinct = top.len();
-    top.truncate(TOP);
-    CategoryReport { distinct, top }
+    let top = column.levels.most_frequent().into_iter().take(TOP).map(|(level, count)| LevelReport {
+        level: level.to_owned(),
+        count,
+        target_mean: column.target_mean(level).filter(|_| !is_target),
+    });
+    CategoryReport { distinct: column.levels.distinct(), top: top.collect() }
 }
 
 fn histogram(column: &ColumnProfile) -> Histogram {

@@ -80,7 +80,7 @@ fn suspect(column: &ColumnProfile) -> Option<Leak> {
     let leak = |evidence| Some(Leak { column: column.name.clone(), evidence });
     if column.kind == ColumnType::Category {
         let (explained, rows) = (column.explained()?, column.target.rows());
-        let few_levels = column.levels.len() as u64 * 5 <= rows;
+        let few_levels = column.levels.distinct() as u64 * 5 <= rows;
         return if explained.sqrt() >= SUSPICIOUS && rows >= ENOUGH_ROWS && few_levels {
             leak(format!("its levels explain {:.2} % of the target's variance in {rows} training rows", explained * 100.0))
         } else {
