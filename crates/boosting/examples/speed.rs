@@ -1,4 +1,4 @@
-//! Fits and predicts a table of numbers and prints what that takes, as one JSON line: for `scripts/bench.py`.
+//! Measures fitting and predicting of a table of numbers and prints one JSON line, for `scripts/bench.py`.
 //!
 //! `speed FILE TARGET ALGORITHM`: a CSV file with a column `split` (`train` or `test`); `boosting` for LightGBM's default settings, `forest`
 //! for a random forest of full trees.
@@ -7,25 +7,25 @@
 
 use std::{env, fs, process::ExitCode, time::Instant};
 
-use boosting::{Forest, Parameters, Sum, Trees, fit, fit_forest};
+use boosting::{BoostingParameters, EnsembleOutput, ForestParameters, Trees, fit, fit_forest};
 use serde_json::json;
 
-/// Rows that are predicted at once, and rows that are predicted one after the other.
+/// Rows that are predicted together, and rows that are predicted one by one.
 const BATCH: usize = 1_000_000;
 const SINGLE: usize = 2000;
 
-struct Side {
+struct Rows {
     columns: Vec<Vec<f64>>,
     y: Vec<f64>,
 }
 
-fn read(path: &str, target: &str) -> Option<[Side; 2]> {
+fn read(path: &str, target: &str) -> Option<[Rows; 2]> {
     let text = fs::read_to_string(path).ok()?;
     let mut lines = text.lines();
     let names: Vec<&str> = lines.next()?.split(',').collect();
     let (split, target) = (names.iter().position(|name| *name == "split")?, names.iter().position(|name| *name == target)?);
     let features: Vec<usize> = (0..names.len()).filter(|place| *place != split && *place != target).collect();
-    let empty = || Side { columns: vec![Vec::new(); features.len()], y: Vec::new() };
+    let empty = || Rows { columns: vec![Vec::new(); features.len()], y: Vec::new() };
     let mut sides = [empty(), empty()];
     for line in lines {
         let cells: Vec<&str> = line.split(',').collect();
@@ -38,8 +38,8 @@ fn read(path: &str, target: &str) -> Option<[Side; 2]> {
     Some(sides)
 }
 
-/// The least seconds of some runs, and what the last one gave.
-fn least<T>(runs: usize, mut work: impl FnMut() -> T) -> (f64, T) {
+/// The smallest number of seconds of several runs, and the result of the last one.
+fn fastest<T>(runs: usize, mut work: impl FnMut() -> T) -> (f64, T) {
     let mut best = f64::INFINITY;
     let mut last = None;
     for _ in 0..runs {
@@ -65,26 +65,26 @@ fn main() -> ExitCode {
     let _ = fs::write("/proc/self/clear_refs", "5");
     let loaded_mb = resident_mb("VmRSS");
     let (fit_s, (base, factor, trees)): (f64, (f64, f64, Trees)) = if algorithm == "forest" {
-        let tree = Parameters { max_leaves: None, min_samples_leaf: 1, ..Parameters::default() };
-        let forest = Forest { tree, bootstrap: true, random_thresholds: false };
-        let (seconds, trees) = least(1, || fit_forest(&train.columns, &train.y, &forest).expect("a forest"));
+        let tree = BoostingParameters { max_leaves: None, min_samples_leaf: 1, ..BoostingParameters::default() };
+        let forest = ForestParameters { tree, bootstrap: true, random_thresholds: false };
+        let (seconds, trees) = fastest(1, || fit_forest(&train.columns, &train.y, &forest).expect("a forest"));
         (seconds, (0.0, 1.0 / trees.len() as f64, trees))
     } else {
         // LightGBM counts the bin of missing values among its 255
-        let parameters = Parameters { max_bins: 254, ..Parameters::default() };
-        let (seconds, fitted) = least(runs, || fit(&train.columns, &train.y, None, &parameters).expect("a model"));
+        let parameters = BoostingParameters { max_bins: 254, ..BoostingParameters::default() };
+        let (seconds, fitted) = fastest(runs, || fit(&train.columns, &train.y, None, &parameters).expect("a model"));
         (seconds, (fitted.base, 1.0, fitted.trees))
     };
     let fit_mb = resident_mb("VmHWM") - loaded_mb;
-    let sum = Sum { base, factor };
+    let sum = EnsembleOutput { base, factor };
     let predicted = trees.predict(&test.columns, test.y.len(), sum);
     let squares = predicted.iter().zip(&test.y).map(|(p, y)| (p - y).powi(2));
     let rmse = (squares.sum::<f64>() / test.y.len() as f64).sqrt();
     let batch: Vec<Vec<f64>> =
         test.columns.iter().map(|column| column.iter().copied().cycle().take(BATCH).collect()).collect();
-    let (batch_s, _) = least(3, || trees.predict(&batch, BATCH, sum));
+    let (batch_s, _) = fastest(3, || trees.predict(&batch, BATCH, sum));
     let rows: Vec<Vec<f64>> = (0..SINGLE).map(|row| batch.iter().map(|column| column[row]).collect()).collect();
-    let (single_s, _) = least(5, || rows.iter().map(|row| trees.predict_row(row, sum)).sum::<f64>());
+    let (single_s, _) = fastest(5, || rows.iter().map(|row| trees.predict_row(row, sum)).sum::<f64>());
     println!(
         "{}",
         json!({

@@ -1,36 +1,36 @@
-//! Features in quantile bins of a byte each: what trees are grown on.
+//! Features in quantile bins of one byte each, on which trees are grown.
 
 use fastrand::Rng;
 use rayon::prelude::*;
 
-/// Bins of a feature at most, that of missing values included.
+/// Largest number of bins of a feature, including the bin of missing values; a bin index is one byte.
 pub(crate) const MAX_BINS: usize = 256;
-/// Features whose bins stand side by side in a row: their histograms fit into the first cache together.
-pub(crate) const TILE: usize = 8;
-/// Rows that edges are learned from at most.
-const SAMPLE: usize = 200_000;
-/// The seed of that sample: bins do not depend on a model's seed.
+/// Largest number of features of a tile. The histograms of eight features fit into the first-level cache together.
+pub(crate) const MAX_TILE_FEATURES: usize = 8;
+/// Largest number of rows from which bin edges are computed. A larger table is sampled.
+const MAX_SAMPLE_ROWS: usize = 200_000;
+/// Seed of that sample, independent of the model's seed.
 const SAMPLE_SEED: u64 = 1;
 
 /// The bins of one feature.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct FeatureBins {
     pub(crate) kind: BinKind,
-    /// Whether some training row has no value; its bin is the last.
+    /// True if some training row has no value; the bin of missing values is the last.
     pub(crate) missing: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum BinKind {
-    /// Bin `b` holds what is at most edge `b` and above the edge before it.
+    /// Bin `b` holds values above edge `b - 1`, up to and including edge `b`.
     Number { edges: Vec<f64> },
-    /// Bin `b` holds code `b` of these, in ascending order; the next bin holds the rest.
+    /// Bin `b` holds code `b` of this ascending list; the next bin holds all other codes.
     Category { codes: Vec<u32> },
 }
 
 impl FeatureBins {
-    /// Learns the bins of a column. `max_bins` does not count the one for missing values.
-    fn learn(values: &[f64], sample: Option<&[u32]>, categorical: bool, max_bins: usize) -> Self {
+    /// Computes the bins of a column. `max_bins` excludes the bin of missing values.
+    fn fit(values: &[f64], sample: Option<&[u32]>, categorical: bool, max_bins: usize) -> Self {
         let missing = values.iter().any(|value| value.is_nan());
         let mut keys: Vec<u64> = match sample {
             Some(rows) => rows.iter().map(|row| values[*row as usize]).filter(|value| !value.is_nan()).map(key).collect(),
@@ -45,7 +45,7 @@ impl FeatureBins {
         Self { kind, missing }
     }
 
-    /// How many bins there are, that of missing values included.
+    /// The number of bins, including the bin of missing values.
     pub(crate) fn count(&self) -> usize {
         match &self.kind {
             BinKind::Number { edges } => edges.len() + 1 + usize::from(self.missing),
@@ -53,7 +53,7 @@ impl FeatureBins {
         }
     }
 
-    /// The bin of missing values.
+    /// Index of the bin of missing values.
     pub(crate) fn missing_bin(&self) -> Option<usize> {
         match &self.kind {
             BinKind::Number { edges } => self.missing.then_some(edges.len() + 1),
@@ -64,7 +64,7 @@ impl FeatureBins {
     fn assign(&self, values: &[f64], bins: &mut [u8]) {
         match &self.kind {
             BinKind::Number { edges } => {
-                // an edge for every step of the search, so that its length is always the same
+                // padded to a fixed length, so that the search always takes eight steps
                 let mut padded = [f64::INFINITY; MAX_BINS];
                 padded[..edges.len()].copy_from_slice(edges);
                 let missing = (edges.len() + 1) as u8;
@@ -86,7 +86,7 @@ impl FeatureBins {
     }
 }
 
-/// Bits whose order is that of the numbers; -0 is 0.
+/// Maps a number to bits that sort as the number does; -0 equals 0.
 fn key(value: f64) -> u64 {
     let bits = (value + 0.0).to_bits();
     if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
@@ -96,13 +96,13 @@ fn number(key: u64) -> f64 {
     f64::from_bits(if key >> 63 == 1 { key & !(1 << 63) } else { !key })
 }
 
-/// An edge between two neighbours: `below` is on its left, `above` is not.
+/// An edge between two neighbours: at least `below` and less than `above`.
 fn between(below: f64, above: f64) -> f64 {
     let middle = f64::midpoint(below, above);
     if middle >= below && middle < above { middle } else { below }
 }
 
-/// Edges such that bins hold about as many rows each; a value with more rows than that has a bin of its own.
+/// Edges of bins with about equal numbers of rows. A value with more rows than such a bin gets a bin of its own.
 fn edges(distinct: &[(f64, usize)], rows: usize, max_bins: usize) -> BinKind {
     let gap = |index: usize| between(distinct[index].0, distinct[index + 1].0);
     let last = distinct.len().saturating_sub(1);
@@ -137,7 +137,7 @@ fn edges(distinct: &[(f64, usize)], rows: usize, max_bins: usize) -> BinKind {
     BinKind::Number { edges }
 }
 
-/// The most frequent codes; what is no code is left to the last bin.
+/// The most frequent codes; all other values share the last bin.
 fn categories(distinct: &[(f64, usize)], max_bins: usize) -> BinKind {
     let code = |value: f64| {
         (value >= 0.0 && value <= f64::from(crate::tree::ensemble::MAX_CODE) && value.fract() == 0.0).then_some(value as u32)
@@ -150,29 +150,29 @@ fn categories(distinct: &[(f64, usize)], max_bins: usize) -> BinKind {
     BinKind::Category { codes }
 }
 
-/// A table in bins, twice: by row for histograms, by column to divide rows.
-pub(crate) struct Binned {
+/// A table in bins, stored twice: by row for histograms, by column for partitioning rows.
+pub(crate) struct BinnedTable {
     pub(crate) rows: usize,
     pub(crate) features: Vec<FeatureBins>,
-    /// Features side by side: which, and per row their bins.
+    /// Groups of features, with the bins of each row.
     pub(crate) tiles: Vec<Tile>,
-    /// Per feature, per row its bin.
+    /// Bin by feature and row.
     pub(crate) columns: Vec<Vec<u8>>,
 }
 
-/// Up to [`TILE`] features, whose sums are taken together.
+/// Up to [`MAX_TILE_FEATURES`] features, whose histograms are built together.
 pub(crate) struct Tile {
     pub(crate) features: std::ops::Range<usize>,
-    pub(crate) rows: Vec<[u8; TILE]>,
-    /// Per feature of the tile where its bins begin among those of the tile; and where the last ends.
+    pub(crate) rows: Vec<[u8; MAX_TILE_FEATURES]>,
+    /// Start of the bins of each feature of the tile, and the end of the last.
     pub(crate) offsets: Vec<usize>,
 }
 
 impl Tile {
-    /// The bins of a feature among `cells`, which are those of the tile.
-    pub(crate) fn bins<'a, T>(&self, feature: usize, cells: &'a [T]) -> &'a [T] {
+    /// The entries of one feature in `sums`, which has one entry per bin of the tile.
+    pub(crate) fn bins<'a, T>(&self, feature: usize, sums: &'a [T]) -> &'a [T] {
         let place = feature - self.features.start;
-        &cells[self.offsets[place]..self.offsets[place + 1]]
+        &sums[self.offsets[place]..self.offsets[place + 1]]
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -180,31 +180,31 @@ impl Tile {
     }
 }
 
-impl Binned {
-    /// Puts `columns` in bins. `max_bins` is at most 255; the bin for missing values comes on top.
+impl BinnedTable {
+    /// Assigns `columns` (one per feature) to bins. `max_bins` is at most 255 and excludes the bin of missing values.
     pub(crate) fn new(columns: &[Vec<f64>], categorical: &[bool], max_bins: usize) -> Self {
         let rows = columns.first().map_or(0, Vec::len);
-        let sample = (rows > SAMPLE).then(|| sample(rows));
+        let sample = (rows > MAX_SAMPLE_ROWS).then(|| sample(rows));
         let (features, binned): (Vec<FeatureBins>, Vec<Vec<u8>>) = columns
             .par_iter()
             .enumerate()
             .map(|(place, values)| {
                 let categorical = categorical.get(place).copied().unwrap_or(false);
-                let bins = FeatureBins::learn(values, sample.as_deref(), categorical, max_bins);
+                let bins = FeatureBins::fit(values, sample.as_deref(), categorical, max_bins);
                 let mut column = vec![0; rows];
                 bins.assign(values, &mut column);
                 (bins, column)
             })
             .unzip();
-        // as many tiles as threads can share evenly; the result does not depend on it
+        // a multiple of the number of threads, for equal shares; the result does not depend on it
         let threads = rayon::current_num_threads();
-        let count = columns.len().div_ceil(TILE).next_multiple_of(threads).min(columns.len()).max(1);
+        let count = columns.len().div_ceil(MAX_TILE_FEATURES).next_multiple_of(threads).min(columns.len()).max(1);
         let width = columns.len().div_ceil(count).max(1);
         let tile = |index: usize| {
             let range = index * width..((index + 1) * width).min(columns.len());
-            let mut rows = vec![[0; TILE]; rows];
+            let mut rows = vec![[0; MAX_TILE_FEATURES]; rows];
             for (place, column) in binned[range.clone()].iter().enumerate() {
-                rows.iter_mut().zip(column).for_each(|(cells, bin)| cells[place] = *bin);
+                rows.iter_mut().zip(column).for_each(|(bins, bin)| bins[place] = *bin);
             }
             let mut offsets = vec![0];
             offsets.extend(features[range.clone()].iter().scan(0, |end, bins| {
@@ -218,21 +218,21 @@ impl Binned {
     }
 }
 
-/// Every so many rows, at random: in ascending order.
+/// A random sample of rows, in ascending order.
 fn sample(rows: usize) -> Vec<u32> {
     let mut rng = Rng::with_seed(SAMPLE_SEED);
-    choose(&mut (0..rows as u32), rows, SAMPLE, &mut rng)
+    sample_rows(&mut (0..rows as u32), rows, MAX_SAMPLE_ROWS, &mut rng)
 }
 
-/// `wanted` of the `count` rows, in their order, each as likely as the others (Knuth, TAOCP 3.4.2, algorithm S).
-pub(crate) fn choose(rows: &mut dyn Iterator<Item = u32>, count: usize, wanted: usize, rng: &mut Rng) -> Vec<u32> {
-    let mut chosen = Vec::with_capacity(wanted);
-    for (seen, row) in rows.enumerate() {
-        if rng.f64() * ((count - seen) as f64) < (wanted - chosen.len()) as f64 {
-            chosen.push(row);
+/// Samples `wanted` of `count` rows in their order, each with equal probability (Knuth, TAOCP 3.4.2, algorithm S).
+pub(crate) fn sample_rows(rows: &mut dyn Iterator<Item = u32>, count: usize, wanted: usize, rng: &mut Rng) -> Vec<u32> {
+    let mut sample = Vec::with_capacity(wanted);
+    for (index, row) in rows.enumerate() {
+        if rng.f64() * ((count - index) as f64) < (wanted - sample.len()) as f64 {
+            sample.push(row);
         }
     }
-    chosen
+    sample
 }
 
 #[cfg(test)]
@@ -240,12 +240,12 @@ mod tests {
     use super::*;
 
     fn binned(values: &[f64], categorical: bool, max_bins: usize) -> (FeatureBins, Vec<u8>) {
-        let bins = Binned::new(&[values.to_vec()], &[categorical], max_bins);
+        let bins = BinnedTable::new(&[values.to_vec()], &[categorical], max_bins);
         (bins.features[0].clone(), bins.columns[0].clone())
     }
 
     #[test]
-    fn few_values_have_a_bin_each_with_edges_half_way() {
+    fn few_values_have_one_bin_each_with_edges_half_way() {
         let (bins, column) = binned(&[3.0, 1.0, f64::NAN, 2.0, 1.0, -0.0, 0.0], false, 255);
         assert_eq!(bins.kind, BinKind::Number { edges: vec![0.5, 1.5, 2.5] });
         assert_eq!(column, [3, 1, 4, 2, 1, 0, 0]);

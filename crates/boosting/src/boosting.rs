@@ -6,79 +6,88 @@ use fastrand::Rng;
 use rayon::prelude::*;
 
 use crate::{
-    binning::{Binned, choose},
+    binning::{BinnedTable, sample_rows},
     grower::{
-        constraints::{Limits, Scale},
-        context::Ground,
-        grown_tree::Grown,
-        growth_limits::{Shape, share_of},
-        histogram::{Cell, Input},
+        constraints::{FixedPointScale, LeafConstraints},
+        context::GrowContext,
+        grown_tree::GrownTree,
+        growth_limits::{GrowthLimits, count_of_share},
+        histogram::{BinSums, HistogramInput},
         tree_grower::grow,
     },
     loss::{Derivatives, Loss},
-    parameters::{FitError, Parameters},
+    parameters::{BoostingError, BoostingParameters},
     tree::ensemble::Trees,
 };
 
-/// A fitted model: `base + Σ tree`, the exponential of it for a loss with a logarithmic link.
+/// A fitted model: `base + Σ tree`, or its exponential for a loss with a logarithmic link.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Boosted {
-    /// What is predicted without any tree.
+pub struct BoostedTrees {
+    /// The prediction without any tree.
     pub base: f64,
-    /// The trees; the learning rate is in their leaves.
+    /// The trees; leaf values include the learning rate.
     pub trees: Trees,
 }
 
-/// With fewer rows than this, one thread is done before another has woken up.
-const MANY_ROWS: usize = 10_000;
-/// Rows that are worth a task of their own.
+/// Smallest number of rows for which leaves are filled in parallel; below it, starting threads costs more than the work.
+const MIN_PARALLEL_ROWS: usize = 10_000;
+/// Smallest number of rows of a parallel task.
 const ROWS_PER_TASK: usize = 32_768;
-/// Trees without a split that may follow one another, where rows or features are drawn.
-const FRUITLESS: usize = 20;
-/// Bits of a histogram's cell that may be used, its sign left out.
-const BITS: u32 = 62;
+/// Largest number of consecutive trees without a split when rows or features are sampled; the fit then ends.
+const MAX_TREES_WITHOUT_SPLIT: usize = 20;
+/// Bits of a histogram's integer that sums may use, excluding the sign and one spare bit.
+const FIXED_POINT_BITS: u32 = 62;
 
-/// Fits to `columns`, a feature each, in which NaN is a missing value; `weights` are of rows. The same bits at any number of threads.
+/// Fits to `columns`, one per feature, where NaN is a missing value; `weights` has one weight per row. The result has the same bits at any
+/// number of threads.
 ///
 /// # Errors
-/// If a setting is out of range, a number is infinite or the target does not suit the loss.
-pub fn fit(columns: &[Vec<f64>], y: &[f64], weights: Option<&[f64]>, parameters: &Parameters) -> Result<Boosted, FitError> {
-    parameters.check(columns.len())?;
+/// If a setting is out of range, a number is infinite, or the loss cannot fit the target.
+pub fn fit(
+    columns: &[Vec<f64>],
+    y: &[f64],
+    weights: Option<&[f64]>,
+    parameters: &BoostingParameters,
+) -> Result<BoostedTrees, BoostingError> {
+    parameters.validate(columns.len())?;
     check_data(columns, y, weights, parameters.loss)?;
     let base = parameters.loss.base(y, weights);
-    // in units of the largest distance, so that no square overflows and nothing depends on the target's unit
-    let unit =
-        if parameters.loss.has_log_link() { 1.0 } else { y.iter().fold(0.0_f64, |most, y| most.max((y - base).abs())) };
+    // in units of the largest distance from the base: no square overflows, and the result does not depend on the unit of the target
+    let unit = if parameters.loss.has_log_link() {
+        1.0
+    } else {
+        y.iter().fold(0.0_f64, |largest, y| largest.max((y - base).abs()))
+    };
     if columns.is_empty() || unit == 0.0 {
-        return Ok(Boosted { base, trees: Trees::default() });
+        return Ok(BoostedTrees { base, trees: Trees::default() });
     }
     if !base.is_finite() || !unit.is_finite() {
-        return Err(FitError::Data("the target's numbers are too large to be told apart".into()));
+        return Err(BoostingError::Data("the target's numbers are too large to distinguish".into()));
     }
     let target: Vec<f64> =
         if parameters.loss.has_log_link() { y.to_vec() } else { y.iter().map(|y| (y - base) / unit).collect() };
     let start = if parameters.loss.has_log_link() { base } else { 0.0 };
     let work = || {
-        let data = Binned::new(columns, &parameters.categorical, parameters.max_bins);
-        if weights.is_none() && parameters.loss.is_flat() {
+        let data = BinnedTable::new(columns, &parameters.categorical, parameters.max_bins);
+        if weights.is_none() && parameters.loss.has_unit_curvature() {
             boost::<1>(&data, &target, start, unit, weights, parameters)
         } else {
             boost::<2>(&data, &target, start, unit, weights, parameters)
         }
     };
-    // on a thread of the pool, so that small tasks are not handed over from outside
+    // runs on a thread of the pool, where small tasks cost less
     let (mut trees, ()) = rayon::join(work, || ());
     trees.scale(unit);
-    if trees.check(columns.len()).is_err() {
-        return Err(FitError::Data("the target's numbers are too large for the loss".into()));
+    if trees.validate(columns.len()).is_err() {
+        return Err(BoostingError::Data("the target's numbers are too large for the loss".into()));
     }
-    Ok(Boosted { base, trees })
+    Ok(BoostedTrees { base, trees })
 }
 
-pub(crate) fn check_data(columns: &[Vec<f64>], y: &[f64], weights: Option<&[f64]>, loss: Loss) -> Result<(), FitError> {
-    let data = |message: String| Err(FitError::Data(message));
+pub(crate) fn check_data(columns: &[Vec<f64>], y: &[f64], weights: Option<&[f64]>, loss: Loss) -> Result<(), BoostingError> {
+    let data = |message: String| Err(BoostingError::Data(message));
     if y.is_empty() {
-        return data("there is no row".into());
+        return data("the table has no row".into());
     }
     if y.len() > u32::MAX as usize / 32 {
         return data(format!("{} rows are too many", y.len()));
@@ -92,7 +101,7 @@ pub(crate) fn check_data(columns: &[Vec<f64>], y: &[f64], weights: Option<&[f64]
     if let Some(row) = y.iter().position(|y| !y.is_finite()) {
         return data(format!("the target of row {} is not a finite number", row + 1));
     }
-    if let Some(reason) = y.iter().find_map(|y| loss.refuses(*y)) {
+    if let Some(reason) = y.iter().find_map(|y| loss.target_error(*y)) {
         return data(reason.into());
     }
     if weights.is_some_and(|weights| !weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0)) {
@@ -104,91 +113,91 @@ pub(crate) fn check_data(columns: &[Vec<f64>], y: &[f64], weights: Option<&[f64]
     Ok(())
 }
 
-/// The number of bits that can count `rows` rows.
+/// The number of bits needed to count `rows` rows.
 pub(crate) fn count_bits(rows: usize) -> u32 {
     usize::BITS - rows.leading_zeros()
 }
 
-/// What is learned from, and how it stands.
-struct State<'a> {
+/// The training data and the current prediction of each row.
+struct BoostingState<'a> {
     target: &'a [f64],
     weights: Option<&'a [f64]>,
     loss: Loss,
-    /// Huber's, anew for every tree.
-    border: f64,
-    /// Huber's before the first tree: what losses are compared with.
-    first_border: f64,
+    /// Huber's delta, updated before each tree.
+    delta: f64,
+    /// Huber's delta before the first tree, used to compare losses.
+    initial_delta: f64,
     scores: Vec<f64>,
-    /// The largest derivatives.
-    most: Derivatives,
+    /// The largest absolute derivatives of all rows.
+    max_derivatives: Derivatives,
 }
 
 fn boost<const C: usize>(
-    data: &Binned,
+    data: &BinnedTable,
     target: &[f64],
     start: f64,
     unit: f64,
     weights: Option<&[f64]>,
-    parameters: &Parameters,
+    parameters: &BoostingParameters,
 ) -> Trees {
     let rows = data.rows;
     let width = data.features.len();
     let mut rng = Rng::with_seed(parameters.seed);
-    let mut state = State {
+    let mut state = BoostingState {
         target,
         weights,
         loss: parameters.loss,
-        border: 0.0,
-        first_border: 0.0,
+        delta: 0.0,
+        initial_delta: 0.0,
         scores: vec![start; rows],
-        most: (0.0, 0.0),
+        max_derivatives: (0.0, 0.0),
     };
-    let first = |row: usize| size(state.loss.derivatives(target[row], start, 0.0), state.weight(row));
-    state.most = (0..rows).map(first).fold((0.0, 0.0), larger);
-    let (learned, held_out) = set_apart(rows, parameters, &mut rng);
-    state.first_border = state.border_on(&learned).unwrap_or(0.0);
-    let shape = Shape::of(parameters, width, unit, false);
-    let parallel = rows >= MANY_ROWS && rayon::current_num_threads() > 1;
+    let first = |row: usize| magnitudes(state.loss.derivatives(target[row], start, 0.0), state.weight(row));
+    state.max_derivatives = (0..rows).map(first).fold((0.0, 0.0), elementwise_max);
+    let (training, held_out) = hold_out_rows(rows, parameters, &mut rng);
+    state.initial_delta = state.huber_delta(&training).unwrap_or(0.0);
+    let limits = GrowthLimits::new(parameters, width, unit, false);
+    let parallel = rows >= MIN_PARALLEL_ROWS && rayon::current_num_threads() > 1;
     let mut derivatives = vec![[0; C]; rows];
     let leaf_of: Vec<AtomicU32> = (0..rows).map(|_| AtomicU32::new(0)).collect();
     let mut trees = Trees::default();
-    let mut stopping = Stopping::new(parameters, state.loss_on(&held_out));
-    let mut chosen: Vec<u32> = Vec::new();
-    let mut fruitless = 0;
+    let mut stopping = EarlyStopper::new(parameters, state.loss_on(&held_out));
+    let mut tree_rows: Vec<u32> = Vec::new();
+    let mut trees_without_split = 0;
     for _ in 0..parameters.iterations {
-        let scale = state.derive(&learned, &mut derivatives);
-        let wanted = features(width, parameters.features_per_tree, &mut rng);
-        let sample = (parameters.subsample * learned.len() as f64).round().max(1.0) as usize;
-        let sampled = sample < learned.len();
+        let scale = state.compute_gradients(&training, &mut derivatives);
+        let tree_features = sample_features(width, parameters.features_per_tree, &mut rng);
+        let sample = (parameters.subsample * training.len() as f64).round().max(1.0) as usize;
+        let sampled = sample < training.len();
         if sampled {
-            chosen = choose(&mut learned.iter(), learned.len(), sample, &mut rng);
+            tree_rows = sample_rows(&mut training.iter(), training.len(), sample, &mut rng);
         } else {
-            chosen.clear();
-            chosen.extend(learned.iter());
+            tree_rows.clear();
+            tree_rows.extend(training.iter());
         }
-        let whole = chosen.len() == rows;
-        let input = Input { data, derivatives: &derivatives, wanted: &wanted, parallel };
-        let ground = Ground { input, scale: &scale, shape: &shape, whole };
-        let outside = if whole { Vec::new() } else { others(rows, &chosen) };
-        let mut grown = grow(&ground, &mut chosen, rng.u64(..));
-        // with other rows or features there may be a split; not for ever
-        fruitless = if grown.leaves.len() == 1 { fruitless + 1 } else { 0 };
+        let all_rows = tree_rows.len() == rows;
+        let input = HistogramInput { data, derivatives: &derivatives, usable_features: &tree_features, parallel };
+        let context = GrowContext { input, scale: &scale, limits: &limits, all_rows };
+        let remaining = if all_rows { Vec::new() } else { complement(rows, &tree_rows) };
+        let mut grown = grow(&context, &mut tree_rows, rng.u64(..));
+        // another sample may have a split, so the fit goes on for a limited number of trees
+        trees_without_split = if grown.leaves.len() == 1 { trees_without_split + 1 } else { 0 };
         let drawn = sampled || parameters.features_per_tree < 1.0 || parameters.features_per_split < 1.0;
-        if fruitless > if drawn { FRUITLESS } else { 0 } {
+        if trees_without_split > if drawn { MAX_TREES_WITHOUT_SPLIT } else { 0 } {
             break;
         }
-        if fruitless > 0 {
+        if trees_without_split > 0 {
             continue;
         }
-        let values = state.leaf_values(&grown, &chosen, parameters, &shape.limits);
+        let values = state.leaf_values(&grown, &tree_rows, parameters, &limits.constraints);
         for (leaf, value) in grown.leaves.iter().zip(&values) {
             grown.tree.nodes[leaf.node].number = *value;
         }
         grown.leaves.par_iter().with_min_len(if parallel { 1 } else { usize::MAX }).for_each(|leaf| {
             let node = leaf.node as u32;
-            chosen[leaf.rows.clone()].iter().for_each(|row| leaf_of[*row as usize].store(node, Ordering::Relaxed));
+            tree_rows[leaf.rows.clone()].iter().for_each(|row| leaf_of[*row as usize].store(node, Ordering::Relaxed));
         });
-        for row in outside {
+        for row in remaining {
             leaf_of[row as usize].store(grown.leaf_of(data, row as usize) as u32, Ordering::Relaxed);
         }
         state.advance(&grown, &leaf_of);
@@ -203,24 +212,26 @@ fn boost<const C: usize>(
     trees
 }
 
-/// Which features a tree may ask for.
-fn features(width: usize, share: f64, rng: &mut Rng) -> Vec<bool> {
-    let count = share_of(width, share);
+/// Samples the features of a tree: true for each feature that it may use.
+fn sample_features(width: usize, share: f64, rng: &mut Rng) -> Vec<bool> {
+    let count = count_of_share(width, share);
     if count == width {
         return vec![true; width];
     }
-    let mut wanted = vec![false; width];
-    choose(&mut (0..width as u32), width, count, rng).into_iter().for_each(|feature| wanted[feature as usize] = true);
-    wanted
+    let mut tree_features = vec![false; width];
+    sample_rows(&mut (0..width as u32), width, count, rng)
+        .into_iter()
+        .for_each(|feature| tree_features[feature as usize] = true);
+    tree_features
 }
 
-/// The rows to learn from: all of them need no list.
-enum Learned {
+/// The training rows; all rows need no list.
+enum TrainingRows {
     All(usize),
     Some(Vec<u32>),
 }
 
-impl Learned {
+impl TrainingRows {
     fn len(&self) -> usize {
         match self {
             Self::All(rows) => *rows,
@@ -228,7 +239,7 @@ impl Learned {
         }
     }
 
-    /// In ascending order.
+    /// The rows in ascending order.
     fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         let (all, some) = match self {
             Self::All(rows) => (0..*rows as u32, &[][..]),
@@ -238,73 +249,83 @@ impl Learned {
     }
 }
 
-/// The rows to learn from, and those to stop by.
-fn set_apart(rows: usize, parameters: &Parameters, rng: &mut Rng) -> (Learned, Vec<u32>) {
-    let Some(stopping) = parameters.early_stopping else { return (Learned::All(rows), Vec::new()) };
+/// Splits the rows into training rows and validation rows for early stopping.
+fn hold_out_rows(rows: usize, parameters: &BoostingParameters, rng: &mut Rng) -> (TrainingRows, Vec<u32>) {
+    let Some(stopping) = parameters.early_stopping else { return (TrainingRows::All(rows), Vec::new()) };
     let held_out = ((rows as f64 * stopping.fraction).ceil() as usize).min(rows - 1);
-    let held_out = choose(&mut (0..rows as u32), rows, held_out, rng);
-    (Learned::Some(others(rows, &held_out)), held_out)
+    let held_out = sample_rows(&mut (0..rows as u32), rows, held_out, rng);
+    (TrainingRows::Some(complement(rows, &held_out)), held_out)
 }
 
-/// The rows that are not among these, which are in ascending order.
-fn others(rows: usize, these: &[u32]) -> Vec<u32> {
+/// All rows except `these`, which are in ascending order.
+fn complement(rows: usize, these: &[u32]) -> Vec<u32> {
     let mut these = these.iter().peekable();
     (0..rows as u32).filter(|row| these.next_if_eq(&row).is_none()).collect()
 }
 
-impl State<'_> {
+impl BoostingState<'_> {
     fn weight(&self, row: usize) -> f64 {
         self.weights.map_or(1.0, |weights| weights[row])
     }
 
-    /// Adds the values of a grown tree; takes the largest derivatives on the way.
-    fn advance(&mut self, grown: &Grown, leaf_of: &[AtomicU32]) {
-        let (target, weights, loss, border) = (self.target, self.weights, self.loss, self.border);
-        let of = |(row, (score, leaf)): (usize, (&mut f64, &AtomicU32))| {
+    /// Adds the leaf values of a tree to the predictions and updates the largest derivatives.
+    fn advance(&mut self, grown: &GrownTree, leaf_of: &[AtomicU32]) {
+        let (target, weights, loss, delta) = (self.target, self.weights, self.loss, self.delta);
+        let advance = |(row, (score, leaf)): (usize, (&mut f64, &AtomicU32))| {
             *score += grown.tree.nodes[leaf.load(Ordering::Relaxed) as usize].number;
-            size(loss.derivatives(target[row], *score, border), weights.map_or(1.0, |weights| weights[row]))
+            magnitudes(loss.derivatives(target[row], *score, delta), weights.map_or(1.0, |weights| weights[row]))
         };
         let rows = self.scores.par_iter_mut().zip(leaf_of).enumerate().with_min_len(ROWS_PER_TASK);
-        self.most = rows.map(of).reduce(|| (0.0, 0.0), larger);
+        self.max_derivatives = rows.map(advance).reduce(|| (0.0, 0.0), elementwise_max);
     }
 
-    /// The derivatives in whole numbers, and what one is worth.
-    fn derive<const C: usize>(&mut self, learned: &Learned, derivatives: &mut [Cell<C>]) -> Scale {
-        if let Some(border) = self.border_on(learned) {
-            self.border = border;
-            self.most.0 = border * self.weights.map_or(1.0, |weights| weights.iter().copied().fold(0.0, f64::max));
+    /// Computes the derivatives of all rows in fixed point; returns the scale.
+    fn compute_gradients<const C: usize>(
+        &mut self,
+        training: &TrainingRows,
+        derivatives: &mut [BinSums<C>],
+    ) -> FixedPointScale {
+        if let Some(delta) = self.huber_delta(training) {
+            self.delta = delta;
+            self.max_derivatives.0 = delta * self.weights.map_or(1.0, |weights| weights.iter().copied().fold(0.0, f64::max));
         }
         let this = &*self;
-        let of = |row: usize| {
-            let (first, second) = this.loss.derivatives(this.target[row], this.scores[row], this.border);
+        let weighted = |row: usize| {
+            let (first, second) = this.loss.derivatives(this.target[row], this.scores[row], this.delta);
             let weight = this.weight(row);
             (first * weight, second * weight)
         };
         let rows = derivatives.len();
-        let (first, second) = self.most;
+        let (first, second) = self.max_derivatives;
         let count_bits = count_bits(rows);
-        // sums of as many rows as there are must fit beside their number
-        let units = |bits: u32, most: f64| if most > 0.0 { f64::from(bits).exp2() / most } else { 0.0 };
-        let first_units = units(BITS - if C == 1 { 2 * count_bits } else { count_bits }, first);
-        let second_units = units(BITS - 2 * count_bits, second);
+        // the sum over all rows must fit beside the number of rows
+        let units = |bits: u32, largest: f64| if largest > 0.0 { f64::from(bits).exp2() / largest } else { 0.0 };
+        let first_units = units(FIXED_POINT_BITS - if C == 1 { 2 * count_bits } else { count_bits }, first);
+        let second_units = units(FIXED_POINT_BITS - 2 * count_bits, second);
         derivatives.par_iter_mut().enumerate().with_min_len(ROWS_PER_TASK).for_each(|(row, cell)| {
-            let (first, second) = of(row);
-            let first = nearest(first * first_units);
+            let (first, second) = weighted(row);
+            let first = round_to_fixed_point(first * first_units);
             if C == 1 {
                 cell[0] = (first << count_bits) + 1;
             } else {
                 cell[0] = first;
-                cell[1] = (nearest(second * second_units) << count_bits) + 1;
+                cell[1] = (round_to_fixed_point(second * second_units) << count_bits) + 1;
             }
         });
         let unit = |units: f64| if units > 0.0 { 1.0 / units } else { 0.0 };
-        Scale { first: unit(first_units), second: unit(second_units), count_bits }
+        FixedPointScale { first: unit(first_units), second: unit(second_units), count_bits }
     }
 
-    /// What the leaves predict, the learning rate taken.
-    fn leaf_values(&self, grown: &Grown, rows: &[u32], parameters: &Parameters, limits: &Limits) -> Vec<f64> {
+    /// The value of each leaf, multiplied by the learning rate.
+    fn leaf_values(
+        &self,
+        grown: &GrownTree,
+        rows: &[u32],
+        parameters: &BoostingParameters,
+        constraints: &LeafConstraints,
+    ) -> Vec<f64> {
         let value = |leaf: &crate::grower::grown_tree::Leaf| {
-            if !self.loss.renews_leaves() {
+            if !self.loss.refits_leaves() {
                 return grown.tree.nodes[leaf.node].number * parameters.learning_rate;
             }
             let residual = |row: &u32| {
@@ -316,82 +337,82 @@ impl State<'_> {
             if residuals.is_empty() {
                 return 0.0;
             }
-            // a penalty draws towards 0 as it does for a mean
+            // the L2 penalty shrinks the value as it shrinks a mean
             let weight: f64 = residuals.iter().map(|(_, weight)| weight).sum();
-            self.loss.leaf(residuals, self.border) * weight / (weight + limits.l2) * parameters.learning_rate
+            self.loss.leaf_value(residuals, self.delta) * weight / (weight + constraints.l2) * parameters.learning_rate
         };
         let mut values: Vec<f64> = grown.leaves.par_iter().map(value).collect();
-        if self.loss.renews_leaves() && limits.monotone.iter().any(|direction| *direction != 0) {
-            grown.keep_in_order(&limits.monotone, &mut values);
+        if self.loss.refits_leaves() && constraints.monotone.iter().any(|direction| *direction != 0) {
+            grown.enforce_monotonicity(&constraints.monotone, &mut values);
         }
         values
     }
 
-    /// Huber's border: a quantile of the sizes of residuals on these rows.
-    fn border_on(&self, rows: &Learned) -> Option<f64> {
+    /// Huber's delta: a quantile of the absolute residuals of these rows; `None` for other losses.
+    fn huber_delta(&self, rows: &TrainingRows) -> Option<f64> {
         let Loss::Huber { alpha } = self.loss else { return None };
-        let size = |row: u32| {
+        let magnitudes = |row: u32| {
             let row = row as usize;
             ((self.target[row] - self.scores[row]).abs(), self.weight(row))
         };
-        Some(crate::loss::quantile(rows.iter().map(size).collect(), alpha))
+        Some(crate::loss::quantile(rows.iter().map(magnitudes).collect(), alpha))
     }
 
-    /// The mean loss on these rows.
+    /// The weighted mean loss of these rows; NaN if their weights are all 0.
     fn loss_on(&self, rows: &[u32]) -> f64 {
         let (mut loss, mut total) = (0.0, 0.0);
         for row in rows {
             let row = *row as usize;
             let weight = self.weight(row);
-            loss += self.loss.value(self.target[row], self.scores[row], self.first_border) * weight;
+            loss += self.loss.value(self.target[row], self.scores[row], self.initial_delta) * weight;
             total += weight;
         }
         loss / total
     }
 }
 
-/// How large derivatives are.
-fn size((first, second): Derivatives, weight: f64) -> Derivatives {
+/// Absolute derivatives times the weight.
+fn magnitudes((first, second): Derivatives, weight: f64) -> Derivatives {
     (first.abs() * weight, second * weight)
 }
 
-fn larger(a: Derivatives, b: Derivatives) -> Derivatives {
+fn elementwise_max(a: Derivatives, b: Derivatives) -> Derivatives {
     (a.0.max(b.0), a.1.max(b.1))
 }
 
-/// The nearest whole number; `f64::round` is a call without a newer processor.
+/// Rounds to the nearest integer. `f64::round` is a function call on older processors.
 #[inline]
-fn nearest(x: f64) -> i64 {
+fn round_to_fixed_point(x: f64) -> i64 {
     (x + if x < 0.0 { -0.5 } else { 0.5 }) as i64
 }
 
-/// Watches the loss on rows that are set apart.
-struct Stopping {
+/// Watches the loss of the validation rows.
+struct EarlyStopper {
     settings: Option<crate::parameters::EarlyStopping>,
-    least: f64,
+    smallest: f64,
     trees: usize,
 }
 
-impl Stopping {
-    fn new(parameters: &Parameters, loss: f64) -> Self {
-        Self { settings: parameters.early_stopping, least: loss, trees: 0 }
+impl EarlyStopper {
+    fn new(parameters: &BoostingParameters, loss: f64) -> Self {
+        Self { settings: parameters.early_stopping, smallest: loss, trees: 0 }
     }
 
-    /// Whether `trees` trees with this loss are enough.
+    /// True if the fit should stop after `trees` trees with this loss.
     fn is_due(&mut self, trees: usize, loss: f64) -> bool {
         let Some(settings) = self.settings else { return false };
         if loss.is_nan() {
-            // nothing that weighs anything was set apart
+            // all validation rows have weight 0
             self.trees = trees;
             return false;
         }
-        if loss < self.least - settings.tolerance * self.least.abs() {
-            (self.least, self.trees) = (loss, trees);
+        if loss < self.smallest - settings.tolerance * self.smallest.abs() {
+            (self.smallest, self.trees) = (loss, trees);
         }
         !loss.is_finite() || trees - self.trees >= settings.rounds
     }
 
-    /// The number of trees with the least loss.
+    /// The number of trees with the smallest loss; `None` without early stopping.
     fn best(&self) -> Option<usize> {
         self.settings.map(|_| self.trees)
     }

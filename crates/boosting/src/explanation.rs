@@ -1,4 +1,4 @@
-//! Explains predictions: exact SHAP values of trees. It uses `tree`, and nothing of the fit.
+//! Exact SHAP values of trees. The folder depends on `tree` only, not on fitting.
 
 pub(crate) mod explainer;
 pub(crate) mod tree_shap;

@@ -1,4 +1,4 @@
-//! Grows one tree from binned rows: histograms, the best split of a node, the rows of its children.
+//! Growth of one tree from binned rows: histograms, the best split of a node, the rows of its children.
 
 pub(crate) mod constraints;
 pub(crate) mod context;

@@ -1,4 +1,4 @@
-//! Models that other programs have trained: read into our trees, so that they predict here what they predict there.
+//! Import of models that LightGBM or XGBoost trained, with identical predictions.
 
 pub(crate) mod lightgbm;
 pub(crate) mod xgboost;
@@ -8,36 +8,36 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use crate::tree::{
-    ensemble::{Rule, Trees},
-    traversal::Sum,
+    ensemble::{SplitCondition, Trees},
+    traversal::EnsembleOutput,
 };
 
-/// A model that was read.
+/// A model of another program.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Imported {
-    /// Who wrote it: `LightGBM` or `XGBoost`.
+pub struct ImportedModel {
+    /// The program that wrote it:
     pub source: &'static str,
-    /// The names of its features, in order; `None` where it has none of its own.
+    /// Feature names in order; `None` if the file has none.
     pub features: Option<Vec<String>>,
-    /// How many features it takes.
+    /// The number of features.
     pub width: usize,
-    /// What the codes of each feature stand for that was a category in training.
+    /// Meaning of the codes of each categorical feature.
     pub categories: BTreeMap<usize, CategoryCodes>,
     /// The trees.
     pub trees: Trees,
-    /// How their outputs become one number.
-    pub sum: Sum,
-    /// Whether the prediction is the exponential of that number.
+    /// Conversion of their outputs to one number.
+    pub sum: EnsembleOutput,
+    /// True if the prediction is the exponential of that number.
     pub log_link: bool,
 }
 
-/// What the codes of a category stand for in a model that was read.
+/// Meaning of the codes of a categorical feature.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CategoryCodes {
-    /// A code is the place of a category in this list, which the file carries. Each is given by its spellings, at least one: a number may
-    /// be written in several ways.
+    /// A code is an index into this list from the file. Each category has one or more spellings, because a number can be written in several
+    /// ways.
     Listed(Vec<Vec<String>>),
-    /// The file has no list: a code is the number that was in the table. These are known to the model, in order.
+    /// The file has no list: a code is the number in the table. These codes occur in the model, in ascending order.
     Numbers(Vec<u32>),
 }
 
@@ -46,11 +46,11 @@ pub enum CategoryCodes {
 #[error("{0}")]
 pub struct ImportError(pub String);
 
-impl Imported {
+impl ImportedModel {
     /// Reads the text of a model: LightGBM's own text format, or XGBoost's JSON.
     ///
     /// # Errors
-    /// Says what the text has that cannot be read, or cannot be predicted here.
+    /// If the text is not such a model, or the model cannot be predicted exactly.
     pub fn parse(text: &str) -> Result<Self, ImportError> {
         let begin = text.trim_start();
         let imported = if begin.starts_with('{') {
@@ -62,57 +62,61 @@ impl Imported {
                 .into())
         };
         let imported = imported.map_err(ImportError)?;
-        imported.trees.check(imported.width).map_err(ImportError)?;
+        imported.trees.validate(imported.width).map_err(ImportError)?;
         Ok(imported)
     }
 }
 
-/// How many features a model may have: the table has no more columns.
-const MAX_WIDTH: usize = 100_000;
+/// Largest number of features of an imported model; tables have no more columns.
+const MAX_IMPORTED_FEATURES: usize = 100_000;
 
 fn check_width(width: usize) -> Result<usize, String> {
-    if (1..=MAX_WIDTH).contains(&width) {
+    if (1..=MAX_IMPORTED_FEATURES).contains(&width) {
         Ok(width)
     } else {
-        Err(format!("has {width} features; 1 to {MAX_WIDTH} can be read"))
+        Err(format!("has {width} features; it must have 1 to {MAX_IMPORTED_FEATURES}"))
     }
 }
 
-/// A node of a tree that is read.
-enum Read {
+/// A node of an imported tree.
+enum ParsedNode {
     Leaf { value: f64 },
-    Split { feature: usize, rule: Rule, missing_left: bool, left: usize, right: usize },
+    Split { feature: usize, rule: SplitCondition, missing_left: bool, left: usize, right: usize },
 }
 
-/// Adds a tree of `nodes` nodes, from its root on, which is node 0; `node` gives a node and its cover by its number in the file. Every node
-/// is visited once; returns how many were.
-fn add_tree(trees: &mut Trees, nodes: usize, node: impl Fn(usize) -> Result<(Read, f64), String>) -> Result<usize, String> {
+/// Adds a tree of `nodes` nodes, starting with its root (node 0). `node` returns a node and its cover by its number in the file. Each node
+/// is visited once; the result is the number of visited nodes.
+fn add_tree(
+    trees: &mut Trees,
+    nodes: usize,
+    node: impl Fn(usize) -> Result<(ParsedNode, f64), String>,
+) -> Result<usize, String> {
     let first = trees.begin_tree(0.0, 0.0);
     let mut visited = vec![false; nodes];
-    let mut open = vec![(0, first)];
-    let mut read = 0;
-    while let Some((number, place)) = open.pop() {
+    let mut pending = vec![(0, first)];
+    let mut visited_count = 0;
+    while let Some((number, place)) = pending.pop() {
         match visited.get_mut(number) {
-            None => return Err(format!("there is no node {number}; it has {nodes}")),
+            None => return Err(format!("node {number} does not exist; the tree has {nodes} nodes")),
             Some(true) => return Err(format!("node {number} is the child of two nodes, or of itself")),
             Some(visited) => *visited = true,
         }
-        read += 1;
-        let (what, cover) = node(number)?;
+        visited_count += 1;
+        let (parsed, cover) = node(number)?;
         trees.cover[place] = cover;
-        match what {
-            Read::Leaf { value } => trees.nodes[place].number = value,
-            Read::Split { feature, rule, missing_left, left, right } => {
-                if feature >= MAX_WIDTH {
-                    return Err(format!("node {number} asks for feature {feature}, which there is not"));
+        match parsed {
+            ParsedNode::Leaf { value } => trees.nodes[place].number = value,
+            ParsedNode::Split { feature, rule, missing_left, left, right } => {
+                if feature >= MAX_IMPORTED_FEATURES {
+                    return Err(format!("node {number} uses feature {feature}, which does not exist"));
                 }
                 let children = trees.split(place, feature, &rule, missing_left, [(0.0, 0.0); 2]);
-                open.push((right, children + 1));
-                open.push((left, children));
+                pending.push((right, children + 1));
+                pending.push((left, children));
             }
         }
     }
-    Ok(read)
+    Ok(visited_count)
 }
 
 #[cfg(test)]
@@ -130,9 +134,9 @@ mod tests {
         value.as_array().unwrap().iter().map(|cell| cell.as_f64().unwrap_or(f64::NAN)).collect()
     }
 
-    /// The greatest difference between what is predicted here and there, relative; and that between contributions.
+    /// The largest relative difference between predictions here and in the other program; and that of contributions.
     fn compare(file: &str) -> (f64, Option<f64>) {
-        let imported = Imported::parse(&golden(file)).unwrap();
+        let imported = ImportedModel::parse(&golden(file)).unwrap();
         assert_eq!(imported.features.as_deref(), Some(&["size", "age", "place", "depth"].map(String::from)[..]));
         let stem = file.rsplit_once('.').unwrap().0;
         let expected: Value = serde_json::from_str(&golden(&format!("{stem}.expected.json"))).unwrap();
@@ -146,7 +150,7 @@ mod tests {
             assert_eq!(link(imported.trees.predict_row(row, imported.sum)).to_bits(), found.to_bits());
         }
         let explained = expected.get("contributions").map(|contributions| {
-            imported.trees.check_explicable().unwrap();
+            imported.trees.check_explainable().unwrap();
             let mean = (imported.trees.expected(imported.sum) - expected["expected"].as_f64().unwrap()).abs();
             let explainer = imported.trees.explainer();
             let theirs = contributions.as_array().unwrap().iter().map(numbers);
@@ -161,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn models_predict_here_what_they_predict_there() {
+    fn predictions_equal_those_of_the_other_program() {
         for file in [
             "lightgbm_regression.txt",
             "lightgbm_numbers.txt",
@@ -180,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn contributions_are_those_of_the_shap_package() {
+    fn contributions_equal_those_of_the_shap_package() {
         let (_, explained) = compare("lightgbm_numbers.txt");
         assert!(explained.unwrap() < 1e-9, "{explained:?}");
         // the package takes XGBoost's trees in single precision
@@ -188,9 +192,9 @@ mod tests {
         assert!(explained.unwrap() < 1e-4, "{explained:?}");
     }
 
-    /// Nodes that share children stand for a tree that doubles with every level.
+    /// A tree whose nodes share children would double with each level.
     #[test]
-    fn nodes_that_share_children_are_refused() {
+    fn nodes_that_share_children_are_rejected() {
         let splits = 40;
         let list = |cell: &dyn Fn(usize) -> String, count: usize| (0..count).map(cell).collect::<Vec<_>>().join(" ");
         // both children of a split are the next split; the last one has leaves
@@ -213,13 +217,13 @@ mod tests {
             zeros(splits),
         );
         let expected = format!("tree 0: node {} is the child of two nodes, or of itself", splits - 1);
-        assert_eq!(Imported::parse(&text).unwrap_err().0, expected);
+        assert_eq!(ImportedModel::parse(&text).unwrap_err().0, expected);
     }
 
     #[test]
     fn categories_of_pandas_are_read_from_the_file() {
         let text = golden("lightgbm_pandas.txt");
-        let imported = Imported::parse(&text).unwrap();
+        let imported = ImportedModel::parse(&text).unwrap();
         let shown: Vec<(usize, String)> = imported
             .categories
             .iter()
@@ -237,78 +241,74 @@ mod tests {
         for (spoilt, expected) in [
             (
                 "pandas_categorical:[[\"North\"]]",
-                "lists the categories of 1 columns of pandas (pandas_categorical) and has 4 features that are categories: ordered categories \
-                 and a categorical_feature of one's own cannot be told apart. Train it with unordered categories alone",
+                "lists the categories of 1 columns of pandas (pandas_categorical) and has 4 features that are categories: ordered \
+                 categories and an explicit categorical_feature are not supported. Train it with unordered categories only",
             ),
             (
                 "pandas_categorical:[[\"North\"], [1, 2, 3, 5], [false, true], [0.5, 1.0, 2.5]]",
-                "feature \"place\" has the code 3, and the list of its categories (pandas_categorical) ends at 0",
+                "feature \"place\" has the code 3, but the list of its categories (pandas_categorical) ends at 0",
             ),
             ("pandas_categorical:[[", "its pandas_categorical cannot be read: "),
             (
                 "pandas_categorical:[[null, \"a\", \"b\", \"c\"], [1, 2, 3, 5], [false, true], [0.5, 1.0, 2.5]]",
-                "its pandas_categorical holds null, which is no category",
+                "its pandas_categorical holds null, which is not a category",
             ),
         ] {
-            let found = Imported::parse(&text.replace(list, spoilt)).unwrap_err().0;
+            let found = ImportedModel::parse(&text.replace(list, spoilt)).unwrap_err().0;
             assert!(found.starts_with(expected), "{found}");
         }
-        // without a list a code is a number
-        let imported = Imported::parse(&text.replace(list, "pandas_categorical:null")).unwrap();
+        // without a list, a code is a number
+        let imported = ImportedModel::parse(&text.replace(list, "pandas_categorical:null")).unwrap();
         assert_eq!(imported.categories[&1], CategoryCodes::Numbers(vec![0, 1, 2, 3]));
     }
 
     #[test]
-    fn what_cannot_be_read_is_said() {
-        let refusal = |text: &str| Imported::parse(text).unwrap_err().0;
-        assert!(refusal("hello").starts_with("is neither a text model of LightGBM"));
-        assert_eq!(refusal("{}"), "learner.gradient_booster is missing");
-        assert!(refusal("{\"a\": ").starts_with("is not JSON: EOF"));
+    fn unreadable_models_are_an_error() {
+        let error_of = |text: &str| ImportedModel::parse(text).unwrap_err().0;
+        assert!(error_of("hello").starts_with("is neither a text model of LightGBM"));
+        assert_eq!(error_of("{}"), "learner.gradient_booster is missing");
+        assert!(error_of("{\"a\": ").starts_with("is not JSON: EOF"));
         let lightgbm = golden("lightgbm_numbers.txt");
         // between two trees
         let cut = &lightgbm[..lightgbm.find("Tree=5").unwrap()];
-        assert_eq!(refusal(cut), "is cut off: \"end of trees\" is missing");
+        assert_eq!(error_of(cut), "is cut off: \"end of trees\" is missing");
         for (from, to, expected) in [
-            ("num_class=1", "num_class=3", "has 3 classes; only regression is predicted here"),
+            ("num_class=1", "num_class=3", "has 3 classes; only regression is supported"),
             (
                 "objective=regression_l1",
                 "objective=lambdarank",
-                "the objective lambdarank is not a regression that is predicted here",
+                "the objective lambdarank is not a supported regression objective",
             ),
             ("left_child=", "left_child=x", "tree 0: left_child: \"x"),
             ("right_child=", "right_child=999 ", "tree 0: its lists differ in length"),
-            ("left_child=2", "left_child=999", "tree 0: there is no node 999; it has 7 nodes and 8 leaves"),
-            ("left_child=2", "left_child=-99", "tree 0: there is no leaf 98; it has 7 nodes and 8 leaves"),
+            ("left_child=2", "left_child=999", "tree 0: node 999 does not exist; the tree has 7 nodes and 8 leaves"),
+            ("left_child=2", "left_child=-99", "tree 0: leaf 98 does not exist; the tree has 7 nodes and 8 leaves"),
             ("left_child=2", "left_child=0", "tree 0: node 0 is the child of two nodes, or of itself"),
             ("left_child=2", "left_child=6", "tree 0: node 6 is the child of two nodes, or of itself"),
             ("num_leaves=8", "num_leaves=2147483648", "tree 0: has 8 values for 2147483648 leaves"),
             ("max_feature_idx=3", "max_feature_idx=18446744073709551615", "max_feature_idx: "),
-            ("max_feature_idx=3", "max_feature_idx=1000000000", "has 1000000001 features; 1 to 100000 can be read"),
-            ("is_linear=0", "is_linear=1", "tree 0: has linear functions in its leaves, which are not predicted here"),
+            ("max_feature_idx=3", "max_feature_idx=1000000000", "has 1000000001 features; it must have 1 to 100000"),
+            ("is_linear=0", "is_linear=1", "tree 0: has linear functions in its leaves, which are not supported"),
         ] {
-            let found = refusal(&lightgbm.replacen(from, to, 1));
+            let found = error_of(&lightgbm.replacen(from, to, 1));
             assert!(found.starts_with(expected), "{found}");
         }
         let xgboost = golden("xgboost_squared.json");
         for (from, to, expected) in [
-            ("reg:squarederror", "multi:softmax", "the objective multi:softmax is not a regression that is predicted here"),
+            ("reg:squarederror", "multi:softmax", "the objective multi:softmax is not a supported regression objective"),
             ("\"name\":\"gbtree\"", "\"name\":\"gblinear\"", "the booster gblinear has no trees"),
-            ("\"left_children\":[1", "\"left_children\":[7000", "tree 0: there is no node 7000"),
+            ("\"left_children\":[1", "\"left_children\":[7000", "tree 0: node 7000 does not exist"),
             ("\"left_children\":[1", "\"left_children\":[0", "tree 0: node 0 is the child of two nodes, or of itself"),
             ("\"left_children\":[1", "\"left_children\":[2", "tree 0: node 2 is the child of two nodes, or of itself"),
-            (
-                "\"left_children\":[1",
-                "\"left_children\":[-1",
-                "nodes are the child of no node, and it says that 0 were deleted",
-            ),
+            ("\"left_children\":[1", "\"left_children\":[-1", "nodes have no parent, but the file says that 0 were deleted"),
             (
                 "\"num_class\":\"0\",\"num_feature\":\"4\"",
                 "\"num_feature\":\"1e18\"",
-                "has 1000000000000000000 features; 1 to 100000 can be read",
+                "has 1000000000000000000 features; it must have 1 to 100000",
             ),
             ("\"num_class\":\"0\",\"num_feature\":\"4\"", "\"num_feature\":\"5\"", "has 4 names for 5 features"),
         ] {
-            let found = refusal(&xgboost.replacen(from, to, 1));
+            let found = error_of(&xgboost.replacen(from, to, 1));
             assert!(found.contains(expected), "{found}");
         }
     }

@@ -1,6 +1,6 @@
 //! Histogram gradient boosting and forests. Pure: columns of numbers in, flat trees out.
 //!
-//! Every sum that a split is chosen by is one of whole numbers, so that the same rows give the same trees at any number of threads.
+//! Splits are chosen by sums of integers, so the same rows give the same trees at any number of threads.
 
 mod binning;
 mod boosting;
@@ -12,12 +12,12 @@ mod loss;
 mod parameters;
 mod tree;
 
-pub use boosting::{Boosted, fit};
+pub use boosting::{BoostedTrees, fit};
 pub use explanation::explainer::Explainer;
-pub use forest::{Forest, fit_forest};
-pub use import::{CategoryCodes, ImportError, Imported};
+pub use forest::{ForestParameters, fit_forest};
+pub use import::{CategoryCodes, ImportError, ImportedModel};
 pub use loss::Loss;
-pub use parameters::{EarlyStopping, FitError, Parameters};
-pub use tree::ensemble::{MAX_CODE, MAX_FEATURES, Rule, Trees, View};
-pub use tree::quick_scorer::Outcomes;
-pub use tree::traversal::Sum;
+pub use parameters::{BoostingError, BoostingParameters, EarlyStopping};
+pub use tree::ensemble::{MAX_CODE, MAX_FEATURES, NodeView, SplitCondition, Trees};
+pub use tree::quick_scorer::QuickScorer;
+pub use tree::traversal::EnsembleOutput;

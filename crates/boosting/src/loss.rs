@@ -1,18 +1,19 @@
-//! What boosting makes small.
+//! Loss functions.
 
-/// A loss. Predictions of those with a logarithmic link are logarithms until the end.
+/// A loss function. With a logarithmic link, trees predict the logarithm of the target.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Loss {
     /// `½ (y − f)²`.
     Squared,
     /// `|y − f|`.
     Absolute,
-    /// Squared near, absolute beyond: the border is this quantile of the residuals' sizes, anew before every tree (Friedman, 2001).
+    /// Squared for small residuals, absolute for large ones. The limit (delta) is this quantile of the absolute residuals, updated before
+    /// each tree (Friedman, 2001).
     Huber {
         /// 0 < alpha < 1.
         alpha: f64,
     },
-    /// The pinball loss, whose minimum is this quantile of the target.
+    /// The pinball loss, which is minimised by this quantile of the target.
     Quantile {
         /// 0 < alpha < 1.
         alpha: f64,
@@ -27,23 +28,23 @@ pub enum Loss {
 pub(crate) type Derivatives = (f64, f64);
 
 impl Loss {
-    /// Whether predictions are the exponential of what the trees add up to.
+    /// True if predictions are the exponential of the sum of the trees.
     pub fn has_log_link(self) -> bool {
         matches!(self, Self::Poisson | Self::Gamma)
     }
 
-    /// Whether the second derivative is 1 for every row.
-    pub(crate) fn is_flat(self) -> bool {
+    /// True if the second derivative is 1 for each row.
+    pub(crate) fn has_unit_curvature(self) -> bool {
         !self.has_log_link()
     }
 
-    /// Whether the values of leaves are found from the residuals, and not from the derivatives.
-    pub(crate) fn renews_leaves(self) -> bool {
+    /// True if leaf values are computed from the residuals instead of the derivatives.
+    pub(crate) fn refits_leaves(self) -> bool {
         matches!(self, Self::Absolute | Self::Huber { .. } | Self::Quantile { .. })
     }
 
-    /// What is wrong with a target, if it cannot be fitted with this loss.
-    pub(crate) fn refuses(self, y: f64) -> Option<&'static str> {
+    /// The reason why a target value cannot be fitted with this loss.
+    pub(crate) fn target_error(self, y: f64) -> Option<&'static str> {
         match self {
             Self::Poisson if y < 0.0 => Some("a poisson loss needs a target of at least 0"),
             Self::Gamma if y <= 0.0 => Some("a gamma loss needs a target above 0"),
@@ -64,13 +65,13 @@ impl Loss {
         }
     }
 
-    /// The derivatives at the prediction `f`; `border` is Huber's.
+    /// The derivatives at the prediction `f`; `delta` is Huber's.
     #[inline]
-    pub(crate) fn derivatives(self, y: f64, f: f64, border: f64) -> Derivatives {
+    pub(crate) fn derivatives(self, y: f64, f: f64, delta: f64) -> Derivatives {
         match self {
             Self::Squared => (f - y, 1.0),
             Self::Absolute => (sign(f - y), 1.0),
-            Self::Huber { .. } => ((f - y).clamp(-border, border), 1.0),
+            Self::Huber { .. } => ((f - y).clamp(-delta, delta), 1.0),
             Self::Quantile { alpha } => (
                 if y > f {
                     -alpha
@@ -92,14 +93,14 @@ impl Loss {
         }
     }
 
-    /// The loss itself, but for what does not depend on the prediction.
-    pub(crate) fn value(self, y: f64, f: f64, border: f64) -> f64 {
+    /// The loss without terms that are independent of the prediction.
+    pub(crate) fn value(self, y: f64, f: f64, delta: f64) -> f64 {
         let error = (y - f).abs();
         match self {
             Self::Squared => 0.5 * error * error,
             Self::Absolute => error,
-            Self::Huber { .. } if error <= border => 0.5 * error * error,
-            Self::Huber { .. } => border * (error - 0.5 * border),
+            Self::Huber { .. } if error <= delta => 0.5 * error * error,
+            Self::Huber { .. } => delta * (error - 0.5 * delta),
             Self::Quantile { alpha } => (y - f) * if y >= f { alpha } else { alpha - 1.0 },
             Self::Poisson => f.exp() - y * f,
             Self::Gamma => y * (-f).exp() + f,
@@ -107,12 +108,12 @@ impl Loss {
     }
 
     /// The best constant to add in a leaf with these residuals and weights.
-    pub(crate) fn leaf(self, residuals: Vec<(f64, f64)>, border: f64) -> f64 {
+    pub(crate) fn leaf_value(self, residuals: Vec<(f64, f64)>, delta: f64) -> f64 {
         match self {
             Self::Quantile { alpha } => quantile(residuals, alpha),
             Self::Huber { .. } => {
                 let median = quantile(residuals.clone(), 0.5);
-                let near = |residual: f64| (residual - median).clamp(-border, border);
+                let near = |residual: f64| (residual - median).clamp(-delta, delta);
                 let (sum, weight) = residuals
                     .iter()
                     .fold((0.0, 0.0), |(sum, total), (residual, weight)| (sum + near(*residual) * weight, total + weight));
@@ -128,8 +129,8 @@ fn sign(x: f64) -> f64 {
 }
 
 fn mean(y: &[f64], weights: Option<&[f64]>) -> f64 {
-    // the largest first taken out, so that a sum of very large numbers stays finite
-    let scale = y.iter().fold(0.0_f64, |most, y| most.max(y.abs())).max(f64::MIN_POSITIVE);
+    // scaled by the largest value, so that a sum of very large numbers stays finite
+    let scale = y.iter().fold(0.0_f64, |largest, y| largest.max(y.abs())).max(f64::MIN_POSITIVE);
     let (mut sum, mut total) = (0.0, 0.0);
     for (row, y) in y.iter().enumerate() {
         let weight = weights.map_or(1.0, |weights| weights[row]);
@@ -139,7 +140,7 @@ fn mean(y: &[f64], weights: Option<&[f64]>) -> f64 {
     sum / total * scale
 }
 
-/// The smallest value with at least this share of the weight at or below it; half way to the next one if it has just that share.
+/// The smallest value with at least this share of the weight at or below it; half way to the next value if the share is exact.
 pub(crate) fn quantile(mut values: Vec<(f64, f64)>, share: f64) -> f64 {
     values.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
     let total: f64 = values.iter().map(|(_, weight)| weight).sum();
@@ -172,7 +173,7 @@ mod tests {
     ];
 
     #[test]
-    fn derivatives_are_those_of_the_loss() {
+    fn derivatives_agree_with_differences_of_the_loss() {
         let step = 1e-6;
         for loss in ALL {
             for (y, f) in [(2.0, 0.7), (0.5, 1.1), (3.0, 2.9)] {

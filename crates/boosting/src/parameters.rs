@@ -1,31 +1,31 @@
-//! How a model is fitted, checked.
+//! Parameters of boosting and of the growth of trees.
 
 use thiserror::Error;
 
 use crate::{binning::MAX_BINS, loss::Loss, tree::ensemble::MAX_FEATURES};
 
-/// Settings of gradient boosting. [`check`](Self::check) is the only way to a fit.
+/// Parameters of gradient boosting. [`validate`](Self::validate) runs before each fit.
 ///
 /// | field | range | purpose |
 /// |---|---|---|
-/// | `iterations` | ≥ 1 | trees at most |
-/// | `learning_rate` | > 0 | share of each tree that is added |
-/// | `max_leaves` | ≥ 2 | leaves of a tree |
-/// | `max_depth` | ≥ 1 | splits between root and leaf |
-/// | `min_samples_leaf` | ≥ 1 | rows in a leaf |
-/// | `min_samples_split` | ≥ 2 | rows in a node that may be split |
-/// | `min_child_weight` | ≥ 0 | sum of second derivatives in a leaf |
-/// | `l1`, `l2` | ≥ 0 | penalties on the values of leaves |
-/// | `min_split_gain` | ≥ 0 | by how much a split must make the loss fall |
-/// | `subsample` | 0 < .. ≤ 1 | share of rows a tree is grown on |
-/// | `features_per_tree`, `features_per_split` | 0 < .. ≤ 1 | shares of features |
-/// | `max_bins` | 2..=255 | bins of a feature, that for missing values not counted |
-/// | `monotone` | -1, 0, 1 a feature | direction in which predictions may go |
-/// | `categorical` | a feature | whether it holds codes of categories, whole numbers from 0 |
-/// | `early_stopping` | | when to stop before `iterations` |
+/// | `iterations` | ≥ 1 | largest number of trees |
+/// | `learning_rate` | > 0 | factor of each tree's output |
+/// | `max_leaves` | ≥ 2 | largest number of leaves of a tree |
+/// | `max_depth` | ≥ 1 | largest number of splits between root and leaf |
+/// | `min_samples_leaf` | ≥ 1 | smallest number of rows in a leaf |
+/// | `min_samples_split` | ≥ 2 | smallest number of rows in a node to split |
+/// | `min_child_weight` | ≥ 0 | smallest sum of second derivatives in a leaf |
+/// | `l1`, `l2` | ≥ 0 | penalties of leaf values |
+/// | `min_split_gain` | ≥ 0 | smallest reduction of the loss by a split |
+/// | `subsample` | 0 < .. ≤ 1 | share of rows per tree |
+/// | `features_per_tree`, `features_per_split` | 0 < .. ≤ 1 | shares of features per tree, per split |
+/// | `max_bins` | 2..=255 | bins of a feature, without that of missing values |
+/// | `monotone` | -1, 0 or 1 per feature | direction of predictions |
+/// | `categorical` | true or false per feature | true for codes of categories, integers from 0 |
+/// | `early_stopping` | | condition to stop before `iterations` |
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs, reason = "the table above describes the fields")]
-pub struct Parameters {
+pub struct BoostingParameters {
     pub loss: Loss,
     pub iterations: usize,
     pub learning_rate: f64,
@@ -47,18 +47,18 @@ pub struct Parameters {
     pub seed: u64,
 }
 
-/// When to stop: after `rounds` trees without a fall of the loss by more than `tolerance` of it, on rows that are set apart.
+/// Condition to stop: `rounds` trees without a reduction of the validation loss by more than `tolerance`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EarlyStopping {
-    /// Trees to wait for.
+    /// Number of trees without a reduction.
     pub rounds: usize,
-    /// Share of the rows that is set apart.
+    /// Share of the rows for validation.
     pub fraction: f64,
-    /// What counts as a fall.
+    /// Smallest relative reduction that counts.
     pub tolerance: f64,
 }
 
-impl Default for Parameters {
+impl Default for BoostingParameters {
     fn default() -> Self {
         Self {
             loss: Loss::Squared,
@@ -84,23 +84,23 @@ impl Default for Parameters {
     }
 }
 
-/// Why nothing could be fitted.
+/// An error of a fit.
 #[derive(Clone, Debug, Error, PartialEq)]
-pub enum FitError {
-    /// A setting is out of its range.
+pub enum BoostingError {
+    /// A parameter is out of its range.
     #[error("{0}")]
     Parameter(String),
-    /// The table or the target does not suit.
+    /// The table or the target cannot be fitted.
     #[error("{0}")]
     Data(String),
 }
 
-impl Parameters {
-    /// Checks the settings for a table of `width` features.
+impl BoostingParameters {
+    /// Checks the parameters for a table of `width` features.
     ///
     /// # Errors
-    /// Names the setting that is out of its range.
-    pub fn check(&self, width: usize) -> Result<(), FitError> {
+    /// If a parameter is out of its range; the message names it.
+    pub fn validate(&self, width: usize) -> Result<(), BoostingError> {
         let share = |value: f64| value > 0.0 && value <= 1.0;
         let alpha = match self.loss {
             Loss::Huber { alpha } | Loss::Quantile { alpha } => alpha,
@@ -122,15 +122,15 @@ impl Parameters {
             (share(self.features_per_tree), "features_per_tree must be above 0 and at most 1"),
             (share(self.features_per_split), "features_per_split must be above 0 and at most 1"),
             ((2..MAX_BINS).contains(&self.max_bins), "max_bins must be from 2 to 255"),
-            (self.monotone.is_empty() || self.monotone.len() == width, "monotone needs a direction a feature"),
-            (self.categorical.is_empty() || self.categorical.len() == width, "categorical needs an entry a feature"),
-            (stopping.rounds >= 1, "early stopping needs at least a round"),
-            (stopping.fraction > 0.0 && stopping.fraction < 1.0, "the share set apart must be between 0 and 1"),
+            (self.monotone.is_empty() || self.monotone.len() == width, "monotone needs one direction per feature"),
+            (self.categorical.is_empty() || self.categorical.len() == width, "categorical needs one entry per feature"),
+            (stopping.rounds >= 1, "early stopping needs at least one round"),
+            (stopping.fraction > 0.0 && stopping.fraction < 1.0, "the validation share must be between 0 and 1"),
             (width <= MAX_FEATURES, "there are too many features"),
         ];
-        rules.iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, rule)| Err(FitError::Parameter((*rule).into())))?;
+        rules.iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, rule)| Err(BoostingError::Parameter((*rule).into())))?;
         let both =
             self.monotone.iter().zip(&self.categorical).any(|(direction, categorical)| *direction != 0 && *categorical);
-        if both { Err(FitError::Parameter("a category has no direction to be monotone in".into())) } else { Ok(()) }
+        if both { Err(BoostingError::Parameter("a categorical feature cannot be monotone".into())) } else { Ok(()) }
     }
 }

@@ -1,4 +1,4 @@
-//! Fitted trees: how they are stored, and how rows run through them.
+//! Fitted trees: storage and traversal.
 
 pub(crate) mod ensemble;
 pub(crate) mod quick_scorer;

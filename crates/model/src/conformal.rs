@@ -4,7 +4,7 @@
 //! narrow intervals; the quantiles of both signs are taken apart, so that skewed errors get skewed intervals. With predictions of
 //! cross-validation it is the "CV+" of Barber et al. (2021) with one model in place of the folds'.
 
-use boosting::{Parameters as Boosting, fit as boost};
+use boosting::{BoostingParameters as Boosting, fit as boost};
 use serde::{Deserialize, Serialize};
 
 use crate::{

@@ -9,7 +9,8 @@ pub(crate) mod statistics;
 pub(crate) mod svr;
 pub(crate) mod target_transform;
 
-use boosting::{Sum, Trees};
+use crate::estimator::linear::Linear;
+use boosting::{EnsembleOutput, Trees};
 use serde::{Deserialize, Serialize};
 
 use crate::estimator::{linear::Linear, matrix::Matrix, svr::Kernel, target_transform::TargetTransform};
@@ -108,15 +109,15 @@ impl Plain {
 
 impl Ensemble {
     /// How the outputs of the trees become one number.
-    pub fn sum(&self) -> Sum {
-        Sum { base: self.base, factor: self.factor }
+    pub fn sum(&self) -> EnsembleOutput {
+        EnsembleOutput { base: self.base, factor: self.factor }
     }
 
     pub(crate) fn check(&self, width: usize) -> Result<(), String> {
         if !self.base.is_finite() || !self.factor.is_finite() {
             return Err("the base score is not a number".into());
         }
-        self.trees.check(width)
+        self.trees.validate(width)
     }
 
     pub(crate) fn link(&self, sum: f64) -> f64 {

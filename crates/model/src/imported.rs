@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use boosting::{CategoryCodes, Imported};
+use boosting::{CategoryCodes, ImportedModel};
 
 /// How many features or levels a message shows.
 const SHOWN: usize = 10;
@@ -15,10 +15,10 @@ const SHOWN: usize = 10;
 /// # Errors
 /// Names a feature that is not in the table or is no category there, and a category that is not a level.
 pub fn place_imported(
-    imported: &Imported,
+    imported: &ImportedModel,
     features: &[String],
     levels: &[Option<&[String]>],
-) -> Result<(Imported, Vec<String>), String> {
+) -> Result<(ImportedModel, Vec<String>), String> {
     let mut notes = Vec::new();
     let mut moved = imported.clone();
     let order = match &imported.features {
@@ -55,15 +55,15 @@ pub fn place_imported(
         let found = found.map_err(|message| format!("the {source} model: category \"{name}\": {message}"))?;
         codes.insert(feature, found);
     }
-    moved.trees.move_codes(&codes)?;
-    moved.trees.move_features(&order)?;
+    moved.trees.remap_codes(&codes)?;
+    moved.trees.remap_features(&order)?;
     moved.width = features.len();
     moved.features = Some(features.to_vec());
     Ok((moved, notes))
 }
 
 /// The features in the order of the table.
-fn by_position(imported: &Imported, features: &[String], notes: &mut Vec<String>) -> Result<Vec<usize>, String> {
+fn by_position(imported: &ImportedModel, features: &[String], notes: &mut Vec<String>) -> Result<Vec<usize>, String> {
     let (source, width) = (imported.source, imported.width);
     if width != features.len() {
         return Err(format!(
@@ -82,7 +82,7 @@ fn by_position(imported: &Imported, features: &[String], notes: &mut Vec<String>
 }
 
 /// The features by their names; LightGBM writes an underscore for a blank.
-fn by_name(imported: &Imported, names: &[String], features: &[String]) -> Result<Vec<usize>, String> {
+fn by_name(imported: &ImportedModel, names: &[String], features: &[String]) -> Result<Vec<usize>, String> {
     let source = imported.source;
     let exact: HashMap<&str, usize> = features.iter().map(String::as_str).zip(0..).collect();
     let mut underscored: HashMap<String, Vec<usize>> = HashMap::new();

@@ -12,7 +12,7 @@ mod imported;
 mod parameters;
 mod storage;
 
-pub use boosting::{ImportError, Imported, Rule, Trees, View};
+pub use boosting::{ImportError, ImportedModel, NodeView, SplitCondition, Trees};
 pub use config::model_config::{BlendPart, CrossValidationSection, IntervalSection, ModelConfig, ModelSection};
 pub use config::{
     candidate::{Candidate, Trial},

@@ -8,7 +8,7 @@ pub(crate) mod trees;
 
 use std::collections::BTreeMap;
 
-use boosting::Imported;
+use boosting::ImportedModel;
 use serde_json::{Value, json};
 
 use crate::{
@@ -64,7 +64,7 @@ pub enum Parameters {
     /// The parts of a blend.
     Blend(Vec<Part>),
     /// A model that was trained elsewhere.
-    Imported(Box<Imported>),
+    Imported(Box<ImportedModel>),
 }
 
 /// A part of a blend that is to be fitted.

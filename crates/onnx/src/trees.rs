@@ -3,7 +3,7 @@
 //! The operator asks for no sets of categories. A split by a set asks instead for a column that is made before: 0 where the row's category
 //! is in the set, 1 where it is not.
 
-use model::{Ensemble, Rule, View};
+use model::{Ensemble, NodeView, SplitCondition};
 
 use crate::{
     graph::{Graph, Value},
@@ -100,11 +100,11 @@ fn outside(graph: &mut Graph, features: &Value, feature: usize, sets: &[(usize, 
 }
 
 impl Nodes {
-    fn push(&mut self, tree: i64, id: i64, first: usize, view: View, width: usize, sets: &mut Vec<(usize, Vec<u32>)>) {
+    fn push(&mut self, tree: i64, id: i64, first: usize, view: NodeView, width: usize, sets: &mut Vec<(usize, Vec<u32>)>) {
         self.trees.push(tree);
         self.ids.push(id);
         match view {
-            View::Leaf { value } => {
+            NodeView::Leaf { value } => {
                 self.features.push(0);
                 self.thresholds.push(0.0);
                 self.leaf.push(true);
@@ -115,10 +115,10 @@ impl Nodes {
                 self.leaf_ids.push(id);
                 self.values.push(value);
             }
-            View::Split { feature, rule, missing_left, left } => {
+            NodeView::Split { feature, rule, missing_left, left } => {
                 let (feature, threshold) = match rule {
-                    Rule::AtMost(threshold) => (feature, threshold),
-                    Rule::OneOf(codes) => {
+                    SplitCondition::AtMost(threshold) => (feature, threshold),
+                    SplitCondition::OneOf(codes) => {
                         sets.push((feature, codes));
                         (width + sets.len() - 1, 0.5)
                     }

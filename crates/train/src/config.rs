@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use anyhow::{Context, bail, ensure};
 use artifact::{Digest, FileEntry};
 use frame::Format;
-use model::{Algorithm, Imported, ModelConfig, ModelSection, Parameters};
+use model::{Algorithm, ImportedModel, ModelConfig, ModelSection, Parameters};
 use serde::Serialize;
 use serde_json::Value;
 use tracking::Tracking;
@@ -89,7 +89,7 @@ impl Config {
         let mut import = None;
         if let Some(file) = &args.import {
             let text = cli::read_text(file, "--import")?;
-            let imported = Imported::parse(&text).map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?;
+            let imported = ImportedModel::parse(&text).map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?;
             (algorithm, parameters) = (Algorithm::Imported, Parameters::Imported(Box::new(imported)));
             import = Some(FileEntry::of(file).context("reading the model")?);
         }

@@ -1,55 +1,59 @@
-//! What each feature adds to a prediction: exact Shapley values of trees.
+//! Exact Shapley values of trees: the contribution of each feature to a prediction.
 //!
 //! The path-dependent algorithm of Lundberg, Erion and Lee, "Consistent Individualized Feature Attribution for Tree Ensembles" (2018),
-//! algorithm 2: a feature that is not known sends a row both ways, by the weights of the training rows. What small trees give is worked
-//! out beforehand ([`Explainer`]).
+//! algorithm 2: at the split of an unknown feature, a row follows both children, weighted by their training rows. Small trees use the
+//! tables of [`Explainer`](crate::Explainer) instead.
 
-use crate::tree::{ensemble::Trees, traversal::Sum};
+use crate::tree::{ensemble::Trees, traversal::EnsembleOutput};
 
-/// Deeper trees are not explained: the work grows with the square of the depth.
-const DEEPEST: usize = 512;
+/// Largest depth of a tree that is explained, in splits; the work grows with the square of the depth.
+const MAX_EXPLAINED_DEPTH: usize = 512;
 
-/// A feature on the way from the root, and what it decides.
+/// A feature on the path from the root.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Step {
+pub(crate) struct PathStep {
     feature: usize,
-    /// The share of training rows that goes this way where the feature is not known.
+    /// The share of training rows that follow the path where the feature is not known.
     zero: f64,
-    /// 1 where the row itself goes this way.
+    /// 1 if the row itself follows the path, else 0.
     one: f64,
-    /// The weight of the sets of known features of each size.
+    /// Weight of the sets of known features of each size.
     weight: f64,
 }
 
-impl Step {
-    /// What every path begins with.
+impl PathStep {
+    /// The first step of every path.
     pub(crate) const ROOT: Self = Self { feature: usize::MAX, zero: 1.0, one: 1.0, weight: 1.0 };
 }
 
 impl Trees {
-    /// Whether contributions can be computed.
+    /// Checks that contributions can be computed.
     ///
     /// # Errors
-    /// If it is not known how many rows came through each node, or a tree is too deep.
-    pub fn check_explicable(&self) -> Result<(), String> {
+    /// If the nodes have no row counts, or a tree is deeper than 512 splits.
+    pub fn check_explainable(&self) -> Result<(), String> {
         if !self.has_cover() {
-            return Err("the trees do not know how many training rows came through their nodes".into());
+            return Err("the trees have no counts of training rows".into());
         }
         let mut depth = vec![0_usize; self.nodes.len()];
         for (index, node) in self.nodes.iter().enumerate().filter(|(_, node)| !node.is_leaf()) {
             let children = self.cover[node.left as usize] + self.cover[node.left as usize + 1];
             if children <= 0.0 {
-                return Err(format!("no training row came through the children of node {index}"));
+                return Err(format!("no training row reached the children of node {index}"));
             }
             depth[node.left as usize] = depth[index] + 1;
             depth[node.left as usize + 1] = depth[index] + 1;
         }
         let deepest = depth.into_iter().max().unwrap_or(0);
-        if deepest > DEEPEST { Err(format!("a tree is {deepest} splits deep; {DEEPEST} are explained")) } else { Ok(()) }
+        if deepest > MAX_EXPLAINED_DEPTH {
+            Err(format!("a tree is {deepest} splits deep; the limit for contributions is {MAX_EXPLAINED_DEPTH}"))
+        } else {
+            Ok(())
+        }
     }
 
-    /// The mean output of the trees over training rows, as they went.
-    pub fn expected(&self, sum: Sum) -> f64 {
+    /// The mean output of the trees over the training rows.
+    pub fn expected(&self, sum: EnsembleOutput) -> f64 {
         let mut means: Vec<f64> = self.nodes.iter().map(|node| if node.is_leaf() { node.number } else { 0.0 }).collect();
         for (index, node) in self.nodes.iter().enumerate().rev().filter(|(_, node)| !node.is_leaf()) {
             let (left, right) = (node.left as usize, node.left as usize + 1);
@@ -59,14 +63,21 @@ impl Trees {
         (sum.base + self.roots.iter().map(|root| means[*root as usize]).sum::<f64>()) * sum.factor
     }
 
-    /// Adds the parts of one tree for `row`. The path before `node` stands in `paths` from `start` on.
-    pub(crate) fn explain_deep(&self, node: usize, row: &[f64], paths: &mut Vec<Step>, start: usize, added: &mut [f64]) {
+    /// Adds the contributions of one tree for `row`. The path to `node` is in `paths` from `start` on.
+    pub(crate) fn explain_by_recursion(
+        &self,
+        node: usize,
+        row: &[f64],
+        paths: &mut Vec<PathStep>,
+        start: usize,
+        contributions: &mut [f64],
+    ) {
         let here = &self.nodes[node];
         if here.is_leaf() {
             let path = &paths[start..];
             for place in 1..path.len() {
-                let Step { feature, zero, one, .. } = path[place];
-                added[feature] += unwound_sum(path, place) * (one - zero) * here.number;
+                let PathStep { feature, zero, one, .. } = path[place];
+                contributions[feature] += unwound_sum(path, place) * (one - zero) * here.number;
             }
             return;
         }
@@ -83,21 +94,21 @@ impl Trees {
         for child in [left, right] {
             let share = self.cover[child] / total;
             let one = if child == hot { one } else { 0.0 };
-            // nobody comes this way, whatever is known
+            // no row follows this path
             if zero * share > 0.0 || one > 0.0 {
                 paths.extend_from_within(start..end);
-                extend(paths, end, Step { feature, zero: zero * share, one, weight: 0.0 });
-                self.explain_deep(child, row, paths, end, added);
+                extend(paths, end, PathStep { feature, zero: zero * share, one, weight: 0.0 });
+                self.explain_by_recursion(child, row, paths, end, contributions);
                 paths.truncate(end);
             }
         }
     }
 }
 
-/// Adds a step to the path that stands in `paths` from `start` on.
-fn extend(paths: &mut Vec<Step>, start: usize, step: Step) {
+/// Adds a step to the path in `paths` from `start` on.
+fn extend(paths: &mut Vec<PathStep>, start: usize, step: PathStep) {
     let length = paths.len() - start;
-    paths.push(Step { weight: if length == 0 { 1.0 } else { 0.0 }, ..step });
+    paths.push(PathStep { weight: if length == 0 { 1.0 } else { 0.0 }, ..step });
     let path = &mut paths[start..];
     for place in (0..length).rev() {
         let share = path[place].weight / (length + 1) as f64;
@@ -106,11 +117,11 @@ fn extend(paths: &mut Vec<Step>, start: usize, step: Step) {
     }
 }
 
-/// Takes a step out of the path that stands in `paths` from `start` on.
-fn unwind(paths: &mut Vec<Step>, start: usize, place: usize) {
+/// Removes a step from the path in `paths` from `start` on.
+fn unwind(paths: &mut Vec<PathStep>, start: usize, place: usize) {
     let path = &mut paths[start..];
     let last = path.len() - 1;
-    let Step { zero, one, .. } = path[place];
+    let PathStep { zero, one, .. } = path[place];
     let mut next = path[last].weight;
     for index in (0..last).rev() {
         if one == 0.0 {
@@ -123,15 +134,15 @@ fn unwind(paths: &mut Vec<Step>, start: usize, place: usize) {
     }
     for index in place..last {
         let after = path[index + 1];
-        path[index] = Step { weight: path[index].weight, ..after };
+        path[index] = PathStep { weight: path[index].weight, ..after };
     }
     paths.pop();
 }
 
-/// The sum of the weights of the path without a step.
-fn unwound_sum(path: &[Step], place: usize) -> f64 {
+/// The sum of the weights of the path without one step.
+fn unwound_sum(path: &[PathStep], place: usize) -> f64 {
     let last = path.len() - 1;
-    let Step { zero, one, .. } = path[place];
+    let PathStep { zero, one, .. } = path[place];
     let (mut next, mut total) = (path[last].weight, 0.0);
     for index in (0..last).rev() {
         if one == 0.0 {
@@ -148,10 +159,10 @@ fn unwound_sum(path: &[Step], place: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{boosting::fit, parameters::Parameters};
+    use crate::{boosting::fit, parameters::BoostingParameters};
     use fastrand::Rng;
 
-    /// The prediction where only the features in `known` are known.
+    /// The prediction if only the features in `known` are known.
     fn partial(trees: &Trees, node: usize, row: &[f64], known: u32) -> f64 {
         let here = &trees.nodes[node];
         if here.is_leaf() {
@@ -174,22 +185,26 @@ mod tests {
             .map(|row| columns[0][row] * columns[1][row] * 10.0 + if columns[2][row] > 0.3 { columns[3][row] } else { -1.0 })
             .collect();
         let factorial = |n: u32| (1..=n).map(f64::from).product::<f64>();
-        // eight leaves have a table, twelve have none
+        // trees of up to eight leaves have a table, larger ones do not
         for leaves in [2, 8, 12] {
-            let parameters =
-                Parameters { iterations: 10, min_samples_leaf: 3, max_leaves: Some(leaves), ..Parameters::default() };
+            let parameters = BoostingParameters {
+                iterations: 10,
+                min_samples_leaf: 3,
+                max_leaves: Some(leaves),
+                ..BoostingParameters::default()
+            };
             let model = fit(&columns, &y, None, &parameters).unwrap();
-            model.trees.check_explicable().unwrap();
-            let sum = Sum { base: model.base, factor: 1.0 };
+            model.trees.check_explainable().unwrap();
+            let sum = EnsembleOutput { base: model.base, factor: 1.0 };
             let explainer = model.trees.explainer();
             let expected = model.trees.expected(sum);
             let predicted = model.trees.predict(&columns, 300, sum);
             for row in (0..300).step_by(29) {
                 let cells: Vec<f64> = columns.iter().map(|column| column[row]).collect();
-                let mut found = vec![0.0; 4];
-                let whole = explainer.explain(&model.trees, &cells, sum, &mut found);
-                assert_eq!(whole.to_bits(), predicted[row].to_bits());
-                let of = |known: u32| -> f64 {
+                let mut contributions = vec![0.0; 4];
+                let all_rows = explainer.explain(&model.trees, &cells, sum, &mut contributions);
+                assert_eq!(all_rows.to_bits(), predicted[row].to_bits());
+                let game = |known: u32| -> f64 {
                     model.trees.roots.iter().map(|root| partial(&model.trees, *root as usize, &cells, known)).sum()
                 };
                 for feature in 0..4_u32 {
@@ -197,27 +212,27 @@ mod tests {
                         .filter(|known| known >> feature & 1 == 0)
                         .map(|known| {
                             let size = known.count_ones();
-                            factorial(size) * factorial(3 - size) / factorial(4) * (of(known | 1 << feature) - of(known))
+                            factorial(size) * factorial(3 - size) / factorial(4) * (game(known | 1 << feature) - game(known))
                         })
                         .sum();
-                    assert!((found[feature as usize] - by_definition).abs() < 1e-9);
+                    assert!((contributions[feature as usize] - by_definition).abs() < 1e-9);
                 }
-                assert!((expected + found.iter().sum::<f64>() - predicted[row]).abs() < 1e-9);
+                assert!((expected + contributions.iter().sum::<f64>() - predicted[row]).abs() < 1e-9);
             }
         }
     }
 
     #[test]
-    fn trees_that_cannot_be_explained_say_so() {
+    fn trees_that_cannot_be_explained_are_an_error() {
         let mut trees = Trees::default();
         trees.begin_tree(1.0, 1.0);
         trees.cover.clear();
-        assert!(trees.check_explicable().unwrap_err().contains("do not know how many training rows"));
+        assert!(trees.check_explainable().unwrap_err().contains("have no counts of training rows"));
         let mut deep = Trees::default();
         let mut node = deep.begin_tree(1.0, 1.0);
         for _ in 0..600 {
-            node = deep.split(node, 0, &crate::tree::ensemble::Rule::AtMost(1.0), false, [(1.0, 1.0), (2.0, 1.0)]);
+            node = deep.split(node, 0, &crate::tree::ensemble::SplitCondition::AtMost(1.0), false, [(1.0, 1.0), (2.0, 1.0)]);
         }
-        assert_eq!(deep.check_explicable().unwrap_err(), "a tree is 600 splits deep; 512 are explained");
+        assert_eq!(deep.check_explainable().unwrap_err(), "a tree is 600 splits deep; the limit for contributions is 512");
     }
 }

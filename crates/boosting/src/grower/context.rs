@@ -1,13 +1,13 @@
-//! What the trees of a forest or a boosting round are grown on.
+//! Inputs that all nodes of a tree share.
 
-use crate::grower::{constraints::Scale, growth_limits::Shape, histogram::Input};
+use crate::grower::{constraints::FixedPointScale, growth_limits::GrowthLimits, histogram::HistogramInput};
 
-/// What a tree is grown on.
+/// Histogram input, scale and limits of a tree.
 #[derive(Clone, Copy)]
-pub(crate) struct Ground<'a, const C: usize> {
-    pub(crate) input: Input<'a, C>,
-    pub(crate) scale: &'a Scale,
-    pub(crate) shape: &'a Shape,
-    /// Whether the rows are all there are, in their order.
-    pub(crate) whole: bool,
+pub(crate) struct GrowContext<'a, const C: usize> {
+    pub(crate) input: HistogramInput<'a, C>,
+    pub(crate) scale: &'a FixedPointScale,
+    pub(crate) limits: &'a GrowthLimits,
+    /// True if the tree uses all rows, in their order.
+    pub(crate) all_rows: bool,
 }

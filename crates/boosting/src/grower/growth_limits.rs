@@ -1,26 +1,26 @@
-//! How a tree may grow, from the settings.
+//! Limits on the growth of a tree.
 
-use crate::{grower::constraints::Limits, parameters::Parameters};
+use crate::{grower::constraints::LeafConstraints, parameters::BoostingParameters};
 
-/// How a tree may grow.
+/// Limits on the growth of a tree.
 #[derive(Clone, Debug)]
-pub(crate) struct Shape {
+pub(crate) struct GrowthLimits {
     pub(crate) max_leaves: usize,
     pub(crate) max_depth: usize,
     pub(crate) min_rows_to_split: usize,
-    pub(crate) limits: Limits,
-    /// Features that a split looks at.
+    pub(crate) constraints: LeafConstraints,
+    /// Number of features that are searched for a split.
     pub(crate) features_per_split: usize,
 }
 
-impl Shape {
-    /// Of the settings, for `width` features and a target in units of `unit`; `random` thresholds are drawn.
-    pub(crate) fn of(parameters: &Parameters, width: usize, unit: f64, random: bool) -> Self {
+impl GrowthLimits {
+    /// Limits for `width` features and a target in units of `unit`; `random` draws thresholds at random.
+    pub(crate) fn new(parameters: &BoostingParameters, width: usize, unit: f64, random: bool) -> Self {
         Self {
             max_leaves: parameters.max_leaves.unwrap_or(usize::MAX),
             max_depth: parameters.max_depth.unwrap_or(usize::MAX),
             min_rows_to_split: parameters.min_samples_split,
-            limits: Limits {
+            constraints: LeafConstraints {
                 min_rows: parameters.min_samples_leaf as u64,
                 min_second: parameters.min_child_weight,
                 l1: parameters.l1 / unit,
@@ -29,13 +29,13 @@ impl Shape {
                 monotone: parameters.monotone.clone(),
                 random,
             },
-            features_per_split: share_of(width, parameters.features_per_split),
+            features_per_split: count_of_share(width, parameters.features_per_split),
         }
     }
 }
 
-/// How many of `width` features this share is; one at least.
-pub(crate) fn share_of(width: usize, share: f64) -> usize {
-    // a share such as 0.07 is not quite what it says
+/// The number of features in a share of `width`, at least one.
+pub(crate) fn count_of_share(width: usize, share: f64) -> usize {
+    // decimal shares such as 0.07 are not exact in binary
     ((share * width as f64 - 1e-9).ceil() as usize).clamp(1, width)
 }

@@ -1,18 +1,15 @@
-//! Divides rows by a split.
+//! Partition of a node's rows by its split.
 
 use rayon::prelude::*;
 
-use crate::grower::{
-    histogram::ROWS_PER_TASK,
-    splitter::{Side, has},
-};
+use crate::grower::{histogram::ROWS_PER_TASK, splitter::SplitRule};
 
-/// A split in bins, for rows that are walked down without their numbers.
+/// A split in terms of bins, for rows of the binned table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BinSplit {
     pub(crate) feature: u32,
-    pub(crate) side: Side,
-    /// The bin of missing values, and whether it goes left.
+    pub(crate) rule: SplitRule,
+    /// The bin of missing values, and true if it goes left.
     pub(crate) missing: Option<(u8, bool)>,
     pub(crate) left: u32,
 }
@@ -20,17 +17,23 @@ pub(crate) struct BinSplit {
 impl BinSplit {
     #[inline]
     pub(crate) fn goes_left(&self, bin: u8) -> bool {
-        match (self.missing, self.side) {
+        match (self.missing, self.rule) {
             (Some((missing, left)), _) if bin == missing => left,
-            (_, Side::UpTo(last)) => bin <= last,
-            (_, Side::In(set)) => has(&set, bin),
+            (_, SplitRule::UpTo(last)) => bin <= last,
+            (_, SplitRule::In(set)) => set.contains(bin),
         }
     }
 }
 
-/// Puts the rows that go left before the others, each side in its order; returns how many go left.
-pub(crate) fn divide(column: &[u8], split: &BinSplit, rows: &mut [u32], scratch: &mut [u32], parallel: bool) -> usize {
-    // a table of all bins: no branch a row
+/// Moves the rows that go left before the others, both in their order; returns the number of rows that go left.
+pub(crate) fn partition_rows(
+    column: &[u8],
+    split: &BinSplit,
+    rows: &mut [u32],
+    scratch: &mut [u32],
+    parallel: bool,
+) -> usize {
+    // a table over all bins avoids a branch per row
     let table: [bool; 256] = std::array::from_fn(|bin| split.goes_left(bin as u8));
     let part = |rows: &mut [u32], scratch: &mut [u32]| {
         let (mut left, mut right) = (0, 0);

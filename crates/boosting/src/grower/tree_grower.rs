@@ -1,5 +1,7 @@
-//! Grows one tree.
+//! Growth of one tree, best leaf first or depth first.
 
+use crate::grower::context::GrowContext;
+use crate::grower::grown_tree::{GrownTree, Leaf};
 use std::{cmp::Ordering, collections::BinaryHeap, ops::Range};
 
 use fastrand::Rng;
@@ -8,105 +10,103 @@ use rayon::prelude::*;
 use crate::{
     binning::{BinKind, Tile},
     grower::{
-        constraints::{Bounds, UNBOUNDED},
-        context::Ground,
-        grown_tree::{Grown, Leaf},
-        histogram::{Cell, Input, Sparse, Sums, build, minus},
-        partition::{BinSplit, divide},
-        split_finder::{Search, better},
-        splitter::{Bins, Side, Split, has},
+        constraints::{LeafBounds, UNBOUNDED},
+        histogram::{BinSums, HistogramInput, SparseHistogram, TileHistogram, build, subtract},
+        partition::{BinSplit, partition_rows},
+        split_finder::{SplitFinder, larger_gain},
+        splitter::{FeatureHistogram, SplitCandidate, SplitRule},
     },
-    tree::ensemble::{Rule, Trees},
+    tree::ensemble::{SplitCondition, Trees},
 };
 
-/// With fewer rows than this, a node's sums are taken feature by feature, without a histogram to keep.
-const FEW_ROWS: usize = 256;
+/// Nodes with fewer rows are summed feature by feature, without a histogram that is kept.
+const SMALL_NODE_ROWS: usize = 256;
 
-/// Cells to add and bins to look at that are worth handing to other threads.
-const MUCH_WORK: usize = 49_152;
+/// Smallest amount of work (values to add and bins to search) that is shared by threads.
+const PARALLEL_THRESHOLD: usize = 49_152;
 
-/// A leaf that can be split.
-struct Open<const C: usize> {
+/// A leaf with the best split that was found for it.
+struct SplittableLeaf<const C: usize> {
     node: usize,
     rows: Range<usize>,
     depth: usize,
-    bounds: Bounds,
-    split: Split<C>,
-    histogram: Option<Histogram<C>>,
+    bounds: LeafBounds,
+    split: SplitCandidate<C>,
+    histogram: Option<NodeHistogram<C>>,
 }
 
-/// The sums of every tile.
-type Histogram<const C: usize> = Vec<Sums<C>>;
+/// The histograms of all tiles of a node.
+type NodeHistogram<const C: usize> = Vec<TileHistogram<C>>;
 
-impl<const C: usize> PartialEq for Open<C> {
+impl<const C: usize> PartialEq for SplittableLeaf<C> {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
-impl<const C: usize> Eq for Open<C> {}
-impl<const C: usize> PartialOrd for Open<C> {
+impl<const C: usize> Eq for SplittableLeaf<C> {}
+impl<const C: usize> PartialOrd for SplittableLeaf<C> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
-impl<const C: usize> Ord for Open<C> {
-    /// The larger gain first, then the older leaf.
+impl<const C: usize> Ord for SplittableLeaf<C> {
+    /// By gain; on a tie, the older leaf is greater.
     fn cmp(&self, other: &Self) -> Ordering {
         self.split.gain.total_cmp(&other.split.gain).then(other.node.cmp(&self.node))
     }
 }
 
-/// A node before its split is looked for.
-struct Seed<const C: usize> {
+/// A leaf for which no split was searched yet.
+struct PendingLeaf<const C: usize> {
     node: usize,
     rows: Range<usize>,
     depth: usize,
-    bounds: Bounds,
-    total: Cell<C>,
+    bounds: LeafBounds,
+    total: BinSums<C>,
 }
 
-/// Grows a tree on `rows`, which come out divided by leaf. Without a limit of leaves, nodes are split as they come, so that few histograms
+/// Grows a tree on `rows`, which are then ordered by leaf. Without a limit of leaves, nodes are split depth first, so that few histograms
 /// are kept; the tree is the same.
-pub(crate) fn grow<const C: usize>(ground: &Ground<C>, rows: &mut [u32], seed: u64) -> Grown {
-    let mut growing = Growing {
-        ground,
-        rng: Rng::with_seed(seed),
+pub(crate) fn grow<const C: usize>(context: &GrowContext<C>, rows: &mut [u32], leaf: u64) -> GrownTree {
+    let mut grower = TreeGrower {
+        context,
+        rng: Rng::with_seed(leaf),
         tree: Trees::default(),
         splits: vec![None],
-        closed: Vec::new(),
-        sparse: Sparse::new(),
+        leaves: Vec::new(),
+        sparse: SparseHistogram::new(),
     };
-    let total = sum(ground.input.derivatives, rows);
-    let sums = ground.scale.sums(&total);
-    growing.tree.begin_tree(ground.shape.limits.value(&sums, UNBOUNDED), sums.second);
-    let root = Seed { node: 0, rows: 0..rows.len(), depth: 0, bounds: UNBOUNDED, total };
+    let total = sum(context.input.derivatives, rows);
+    let sums = context.scale.sums(&total);
+    grower.tree.begin_tree(context.limits.constraints.value(&sums, UNBOUNDED), sums.second);
+    let find_root_split = PendingLeaf { node: 0, rows: 0..rows.len(), depth: 0, bounds: UNBOUNDED, total };
     let mut scratch = vec![0; rows.len()];
-    let best_first = ground.shape.max_leaves < rows.len();
+    let best_first = context.limits.max_leaves < rows.len();
     let (mut heap, mut stack) = (BinaryHeap::new(), Vec::new());
-    let mut found = vec![growing.root(rows, root)];
-    let mut leaves = 1;
+    let mut children = vec![grower.find_root_split(rows, find_root_split)];
+    let mut leaf_count = 1;
     loop {
-        for open in found.drain(..) {
+        for open in children.drain(..) {
             match open {
                 Ok(open) if best_first => heap.push(open),
                 Ok(open) => stack.push(open),
-                Err(leaf) => growing.closed.push(leaf),
+                Err(leaf) => grower.leaves.push(leaf),
             }
         }
-        if leaves >= ground.shape.max_leaves {
+        if leaf_count >= context.limits.max_leaves {
             break;
         }
         let Some(open) = heap.pop().or_else(|| stack.pop()) else { break };
-        leaves += 1;
-        found = growing.split(open, rows, &mut scratch, leaves >= ground.shape.max_leaves);
+        leaf_count += 1;
+        children = grower.split(open, rows, &mut scratch, leaf_count >= context.limits.max_leaves);
     }
     let unsplit = heap.into_iter().chain(stack).map(|open| Leaf { node: open.node, rows: open.rows });
-    growing.closed.extend(unsplit);
-    growing.closed.sort_by_key(|leaf| leaf.node);
-    Grown { tree: growing.tree, leaves: growing.closed, splits: growing.splits }
+    grower.leaves.extend(unsplit);
+    grower.leaves.sort_by_key(|leaf| leaf.node);
+    GrownTree { tree: grower.tree, leaves: grower.leaves, splits: grower.splits }
 }
 
-fn sum<const C: usize>(derivatives: &[Cell<C>], rows: &[u32]) -> Cell<C> {
+fn sum<const C: usize>(derivatives: &[BinSums<C>], rows: &[u32]) -> BinSums<C> {
     let mut total = [0_i64; C];
     for row in rows {
         crate::grower::histogram::add(&mut total, &derivatives[*row as usize]);
@@ -114,98 +114,108 @@ fn sum<const C: usize>(derivatives: &[Cell<C>], rows: &[u32]) -> Cell<C> {
     total
 }
 
-struct Growing<'a, const C: usize> {
-    ground: &'a Ground<'a, C>,
+struct TreeGrower<'a, const C: usize> {
+    context: &'a GrowContext<'a, C>,
     rng: Rng,
     tree: Trees,
     splits: Vec<Option<BinSplit>>,
-    closed: Vec<Leaf>,
-    sparse: Sparse<C>,
+    leaves: Vec<Leaf>,
+    sparse: SparseHistogram<C>,
 }
 
-impl<const C: usize> Growing<'_, C> {
-    fn may_split(&self, seed: &Seed<C>) -> bool {
-        let shape = self.ground.shape;
-        let least = (2 * shape.limits.min_rows.max(1) as usize).max(shape.min_rows_to_split);
-        seed.depth < shape.max_depth && seed.rows.len() >= least
+impl<const C: usize> TreeGrower<'_, C> {
+    fn may_split(&self, leaf: &PendingLeaf<C>) -> bool {
+        let limits = self.context.limits;
+        let least = (2 * limits.constraints.min_rows.max(1) as usize).max(limits.min_rows_to_split);
+        leaf.depth < limits.max_depth && leaf.rows.len() >= least
     }
 
-    /// Looks for the split of the root.
-    fn root(&mut self, rows: &[u32], seed: Seed<C>) -> Result<Open<C>, Leaf> {
-        if !self.may_split(&seed) || rows.len() < FEW_ROWS {
-            return self.open_few(rows, seed);
+    /// Searches the split of the root.
+    fn find_root_split(&mut self, rows: &[u32], leaf: PendingLeaf<C>) -> Result<SplittableLeaf<C>, Leaf> {
+        if !self.may_split(&leaf) || rows.len() < SMALL_NODE_ROWS {
+            return self.find_split_by_rows(rows, leaf);
         }
-        let Ground { input, whole, .. } = *self.ground;
-        let search = self.search(&seed);
+        let GrowContext { input, all_rows, .. } = *self.context;
+        let split_finder = self.split_finder(&leaf);
         let of = |tile: &Tile| {
-            let sums = build(input, tile, rows, whole);
-            let best = search.best(self.ground, tile, &sums);
+            let sums = build(input, tile, rows, all_rows);
+            let best = split_finder.best(self.context, tile, &sums);
             (sums, best)
         };
-        let (histogram, best): (Histogram<C>, Vec<Option<Split<C>>>) = if input.parallel {
+        let (histogram, best): (NodeHistogram<C>, Vec<Option<SplitCandidate<C>>>) = if input.parallel {
             input.data.tiles.par_iter().map(of).unzip()
         } else {
             input.data.tiles.iter().map(of).unzip()
         };
-        seed.open(best.into_iter().fold(None, better), Some(histogram))
+        leaf.open(best.into_iter().fold(None, larger_gain), Some(histogram))
     }
 
-    /// What is asked when the split of a node is looked for.
-    fn search(&mut self, seed: &Seed<C>) -> Search<C> {
-        let wanted = self.ground.input.wanted;
-        let mut features: Vec<usize> = (0..wanted.len()).filter(|feature| wanted[*feature]).collect();
-        let few = self.ground.shape.features_per_split;
+    /// The search for a split of a leaf, over a sample of features if so configured.
+    fn split_finder(&mut self, leaf: &PendingLeaf<C>) -> SplitFinder<C> {
+        let usable = self.context.input.usable_features;
+        let mut features: Vec<usize> = (0..usable.len()).filter(|feature| usable[*feature]).collect();
+        let few = self.context.limits.features_per_split;
         if few < features.len() {
             self.rng.shuffle(&mut features);
             features.truncate(few);
             features.sort_unstable();
         }
-        let draw = self.ground.shape.limits.random.then(|| self.rng.u64(..));
-        Search { features, draw, total: seed.total, bounds: seed.bounds }
+        let draw = self.context.limits.constraints.random.then(|| self.rng.u64(..));
+        SplitFinder { features, draw, total: leaf.total, bounds: leaf.bounds }
     }
 
-    /// Looks for the split of a node with few rows.
-    fn open_few(&mut self, rows: &[u32], seed: Seed<C>) -> Result<Open<C>, Leaf> {
-        if !self.may_split(&seed) {
-            return seed.open(None, None);
+    /// Searches the split of a node with few rows.
+    fn find_split_by_rows(&mut self, rows: &[u32], leaf: PendingLeaf<C>) -> Result<SplittableLeaf<C>, Leaf> {
+        if !self.may_split(&leaf) {
+            return leaf.open(None, None);
         }
-        let search = self.search(&seed);
-        let Input { data, derivatives, .. } = self.ground.input;
-        let rows = &rows[seed.rows.clone()];
+        let split_finder = self.split_finder(&leaf);
+        let HistogramInput { data, derivatives, .. } = self.context.input;
+        let rows = &rows[leaf.rows.clone()];
         let mut best = None;
-        for feature in &search.features {
+        for feature in &split_finder.features {
             self.sparse.fill(&data.columns[*feature], derivatives, rows);
-            best = better(best, search.best_of(self.ground, *feature, &Bins::Some(&self.sparse)));
+            best = larger_gain(
+                best,
+                split_finder.best_for_feature(self.context, *feature, &FeatureHistogram::Sparse(&self.sparse)),
+            );
             self.sparse.clear();
         }
-        seed.open(best, None)
+        leaf.open(best, None)
     }
 
-    /// Splits a leaf; returns its two children. `last` says that no leaf will be split after this.
-    fn split(&mut self, open: Open<C>, rows: &mut [u32], scratch: &mut [u32], last: bool) -> Vec<Result<Open<C>, Leaf>> {
-        let Open { node, rows: range, depth, bounds, split, histogram } = open;
-        let Ground { input, scale, shape, .. } = *self.ground;
+    /// Splits a leaf and returns its two children. `last` is true if no leaf is split afterwards.
+    fn split(
+        &mut self,
+        open: SplittableLeaf<C>,
+        rows: &mut [u32],
+        scratch: &mut [u32],
+        last: bool,
+    ) -> Vec<Result<SplittableLeaf<C>, Leaf>> {
+        let SplittableLeaf { node, rows: range, depth, bounds, split, histogram } = open;
+        let GrowContext { input, scale, limits, .. } = *self.context;
         let known = &input.data.features[split.feature];
-        let missing = known.missing_bin().filter(|_| matches!(split.side, Side::UpTo(_)));
+        let missing = known.missing_bin().filter(|_| matches!(split.rule, SplitRule::UpTo(_)));
         let division = BinSplit {
             feature: split.feature as u32,
-            side: split.side,
+            rule: split.rule,
             missing: missing.map(|bin| (bin as u8, split.missing_left)),
             left: self.splits.len() as u32,
         };
         let column = &input.data.columns[split.feature];
-        let left_rows = divide(column, &division, &mut rows[range.clone()], &mut scratch[range.clone()], input.parallel);
+        let left_rows =
+            partition_rows(column, &division, &mut rows[range.clone()], &mut scratch[range.clone()], input.parallel);
         let (left, right) = (scale.sums(&split.left), scale.sums(&split.right));
-        let values = [shape.limits.value(&left, bounds), shape.limits.value(&right, bounds)];
+        let values = [limits.constraints.value(&left, bounds), limits.constraints.value(&right, bounds)];
         let covers = [left.second, right.second];
-        let rule = match (split.side, &known.kind) {
-            (Side::UpTo(bin), BinKind::Number { edges }) => {
-                // behind the last edge there are only missing values
-                Rule::AtMost(edges.get(usize::from(bin)).copied().unwrap_or(f64::MAX))
+        let rule = match (split.rule, &known.kind) {
+            (SplitRule::UpTo(bin), BinKind::Number { edges }) => {
+                // there are only missing values after the last edge
+                SplitCondition::AtMost(edges.get(usize::from(bin)).copied().unwrap_or(f64::MAX))
             }
-            (Side::In(set), BinKind::Category { codes }) => {
-                let inside = codes.iter().enumerate().filter(|(bin, _)| has(&set, *bin as u8));
-                Rule::OneOf(inside.map(|(_, code)| *code).collect())
+            (SplitRule::In(set), BinKind::Category { codes }) => {
+                let inside = codes.iter().enumerate().filter(|(bin, _)| set.contains(*bin as u8));
+                SplitCondition::OneOf(inside.map(|(_, code)| *code).collect())
             }
             _ => unreachable!("numbers are split by thresholds and categories by sets"),
         };
@@ -214,87 +224,88 @@ impl<const C: usize> Growing<'_, C> {
         self.splits[node] = Some(division);
         self.splits.extend([None, None]);
         let middle = range.start + left_rows;
-        let direction = shape.limits.monotone.get(split.feature).copied().unwrap_or(0);
-        let border = f64::midpoint(values[0], values[1]);
+        let direction = limits.constraints.monotone.get(split.feature).copied().unwrap_or(0);
+        let delta = f64::midpoint(values[0], values[1]);
         let (left_bounds, right_bounds) = match direction {
-            1 => ((bounds.0, border), (border, bounds.1)),
-            -1 => ((border, bounds.1), (bounds.0, border)),
+            1 => ((bounds.0, delta), (delta, bounds.1)),
+            -1 => ((delta, bounds.1), (bounds.0, delta)),
             _ => (bounds, bounds),
         };
-        let seed = |side: usize, rows: Range<usize>, total: Cell<C>, bounds: Bounds| Seed {
+        let leaf = |side: usize, rows: Range<usize>, total: BinSums<C>, bounds: LeafBounds| PendingLeaf {
             node: first + side,
             rows,
             depth: depth + 1,
             bounds,
             total,
         };
-        let left = seed(0, range.start..middle, split.left, left_bounds);
-        let right = seed(1, middle..range.end, split.right, right_bounds);
+        let left = leaf(0, range.start..middle, split.left, left_bounds);
+        let right = leaf(1, middle..range.end, split.right, right_bounds);
         if last {
-            return [left, right].map(|seed| Err(Leaf { node: seed.node, rows: seed.rows })).into();
+            return [left, right].map(|leaf| Err(Leaf { node: leaf.node, rows: leaf.rows })).into();
         }
-        let few = |seed: &Seed<C>| seed.rows.len() < FEW_ROWS || !self.may_split(seed);
+        let few = |leaf: &PendingLeaf<C>| leaf.rows.len() < SMALL_NODE_ROWS || !self.may_split(leaf);
         match histogram {
-            Some(parent) if !(few(&left) && few(&right)) => self.open_both(rows, left, right, parent).into(),
-            _ => vec![self.open_few(rows, left), self.open_few(rows, right)],
+            Some(parent) if !(few(&left) && few(&right)) => self.find_sibling_splits(rows, left, right, parent).into(),
+            _ => vec![self.find_split_by_rows(rows, left), self.find_split_by_rows(rows, right)],
         }
     }
 
-    /// Looks for the splits of two siblings: the sums of the smaller one are taken, those of the other are what is left of their
-    /// parent's. Tile by tile, so that threads have the whole of a tile to do before they meet.
-    fn open_both(
+    /// Searches the splits of two siblings. The histogram of the smaller one is built; that of the other is the difference from their
+    /// parent. The work is divided by tile, so that threads rarely wait for each other.
+    fn find_sibling_splits(
         &mut self,
         rows: &[u32],
-        left: Seed<C>,
-        right: Seed<C>,
-        parent: Histogram<C>,
-    ) -> [Result<Open<C>, Leaf>; 2] {
+        left: PendingLeaf<C>,
+        right: PendingLeaf<C>,
+        parent: NodeHistogram<C>,
+    ) -> [Result<SplittableLeaf<C>, Leaf>; 2] {
         let swapped = left.rows.len() > right.rows.len();
         let (small, large) = if swapped { (right, left) } else { (left, right) };
-        let keep = [&small, &large].map(|seed| self.may_split(seed) && seed.rows.len() >= FEW_ROWS);
-        // in the order of the tree, whatever their sizes
+        let keep = [&small, &large].map(|leaf| self.may_split(leaf) && leaf.rows.len() >= SMALL_NODE_ROWS);
+        // random numbers are drawn in the order of the tree, whatever the sizes
         let searches = if swapped {
-            let large = self.search(&large);
-            [self.search(&small), large]
+            let large = self.split_finder(&large);
+            [self.split_finder(&small), large]
         } else {
-            [self.search(&small), self.search(&large)]
+            [self.split_finder(&small), self.split_finder(&large)]
         };
-        let Ground { input, .. } = *self.ground;
+        let GrowContext { input, .. } = *self.context;
         let rows_of_small = &rows[small.rows.clone()];
-        let of = |(tile, mut sums): (&Tile, Sums<C>)| {
+        let of = |(tile, mut sums): (&Tile, TileHistogram<C>)| {
             let built = build(input, tile, rows_of_small, false);
-            sums.iter_mut().zip(&built).for_each(|(cell, less)| *cell = minus(*cell, less));
+            sums.iter_mut().zip(&built).for_each(|(cell, less)| *cell = subtract(*cell, less));
             let best = [(&built, 0), (&sums, 1)]
-                .map(|(sums, side)| keep[side].then(|| searches[side].best(self.ground, tile, sums)).flatten());
+                .map(|(sums, side)| keep[side].then(|| searches[side].best(self.context, tile, sums)).flatten());
             (built, sums, best)
         };
-        let work = rows_of_small.len() * input.wanted.len() + 4 * parent.iter().map(Vec::len).sum::<usize>();
-        let found: Vec<(Sums<C>, Sums<C>, [Option<Split<C>>; 2])> = if input.parallel && work >= MUCH_WORK {
-            input.data.tiles.par_iter().zip(parent).map(of).collect()
-        } else {
-            input.data.tiles.iter().zip(parent).map(of).collect()
-        };
-        let (mut built, mut rest) = (Vec::with_capacity(found.len()), Vec::with_capacity(found.len()));
+        let work = rows_of_small.len() * input.usable_features.len() + 4 * parent.iter().map(Vec::len).sum::<usize>();
+        let children: Vec<(TileHistogram<C>, TileHistogram<C>, [Option<SplitCandidate<C>>; 2])> =
+            if input.parallel && work >= PARALLEL_THRESHOLD {
+                input.data.tiles.par_iter().zip(parent).map(of).collect()
+            } else {
+                input.data.tiles.iter().zip(parent).map(of).collect()
+            };
+        let (mut built, mut rest) = (Vec::with_capacity(children.len()), Vec::with_capacity(children.len()));
         let mut best = [None, None];
-        for (small, large, [a, b]) in found {
+        for (small, large, [a, b]) in children {
             built.push(small);
             rest.push(large);
-            best = [better(best[0], a), better(best[1], b)];
+            best = [larger_gain(best[0], a), larger_gain(best[1], b)];
         }
-        let mut open = |seed: Seed<C>, histogram: Histogram<C>, side: usize| {
-            if keep[side] { seed.open(best[side], Some(histogram)) } else { self.open_few(rows, seed) }
+        let mut open = |leaf: PendingLeaf<C>, histogram: NodeHistogram<C>, side: usize| {
+            if keep[side] { leaf.open(best[side], Some(histogram)) } else { self.find_split_by_rows(rows, leaf) }
         };
         let (small, large) = (open(small, built, 0), open(large, rest, 1));
         if swapped { [large, small] } else { [small, large] }
     }
 }
 
-impl<const C: usize> Seed<C> {
-    /// A leaf is what has no split.
-    fn open(self, split: Option<Split<C>>, histogram: Option<Histogram<C>>) -> Result<Open<C>, Leaf> {
+impl<const C: usize> PendingLeaf<C> {
+    /// A leaf that can be split, or a final leaf if there is no split.
+    fn open(self, split: Option<SplitCandidate<C>>, histogram: Option<NodeHistogram<C>>) -> Result<SplittableLeaf<C>, Leaf> {
         let Self { node, rows, depth, bounds, .. } = self;
         match split {
-            Some(split) => Ok(Open { node, rows, depth, bounds, split, histogram }),
+            Some(split) => Ok(SplittableLeaf { node, rows, depth, bounds, split, histogram }),
             None => Err(Leaf { node, rows }),
         }
     }

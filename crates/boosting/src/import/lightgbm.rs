@@ -1,7 +1,7 @@
-//! LightGBM's text format, version 4: blocks of `key=value` lines, a block a tree.
+//! LightGBM's text format, version 4: blocks of `key=value` lines, one block per tree.
 //!
-//! The meaning of `decision_type` is that of `include/LightGBM/tree.h`: bit 0 a category, bit 1 missing values go left, bits 2 and 3
-//! what is missing (0 nothing, 1 zero, 2 NaN).
+//! `decision_type` is defined in `include/LightGBM/tree.h`: bit 0 a category, bit 1 missing values go left, bits 2 and 3 the kind of
+//! missing value (0 nothing, 1 zero, 2 NaN).
 
 use std::{
     cell::RefCell,
@@ -11,77 +11,75 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{
-    import::{CategoryCodes, Imported, Read, add_tree, check_width},
-    tree::{
-        ensemble::{Rule, Trees},
-        traversal::Sum,
-    },
+use crate::import::{CategoryCodes, ImportedModel, ParsedNode, add_tree, check_width};
+use crate::tree::{
+    ensemble::{SplitCondition, Trees},
+    traversal::EnsembleOutput,
 };
 
-type Block<'a> = HashMap<&'a str, &'a str>;
+type KeyValues<'a> = HashMap<&'a str, &'a str>;
 
-pub(super) fn parse(text: &str) -> Result<Imported, String> {
+pub(super) fn parse(text: &str) -> Result<ImportedModel, String> {
     let (body, end) = text.split_once("end of trees").ok_or("is cut off: \"end of trees\" is missing")?;
     let mut blocks = body.split("\nTree=");
-    let header = block(blocks.next().unwrap_or_default());
-    let classes: usize = one(&header, "num_class")?;
+    let header = parse_block(blocks.next().unwrap_or_default());
+    let classes: usize = parse_one(&header, "num_class")?;
     if classes != 1 {
-        return Err(format!("has {classes} classes; only regression is predicted here"));
+        return Err(format!("has {classes} classes; only regression is supported"));
     }
-    let last: u32 = one(&header, "max_feature_idx")?;
+    let last: u32 = parse_one(&header, "max_feature_idx")?;
     let width = check_width(last as usize + 1)?;
-    let names: Vec<String> = list(&header, "feature_names")?;
+    let names: Vec<String> = parse_list(&header, "feature_names")?;
     if names.len() != width {
         return Err(format!("has {} names for {width} features", names.len()));
     }
     let objective = header.get("objective").copied().unwrap_or("regression");
     let log_link = match objective.split(' ').next().unwrap_or_default() {
         _ if objective.split(' ').any(|word| word == "sqrt") => {
-            return Err("predicts a square root, which is not done here".into());
+            return Err("predicts a square root, which is not supported".into());
         }
         "regression" | "regression_l1" | "huber" | "fair" | "quantile" | "mape" => false,
         "poisson" | "gamma" | "tweedie" => true,
-        other => return Err(format!("the objective {other} is not a regression that is predicted here")),
+        other => return Err(format!("the objective {other} is not a supported regression objective")),
     };
     let mut trees = Trees::default();
     for (index, text) in blocks.enumerate() {
-        tree(&mut trees, &block(text)).map_err(|message| format!("tree {index}: {message}"))?;
+        tree(&mut trees, &parse_block(text)).map_err(|message| format!("tree {index}: {message}"))?;
     }
     let average = header.contains_key("average_output") && !trees.is_empty();
     let factor = if average { 1.0 / trees.len() as f64 } else { 1.0 };
     let own = names.iter().enumerate().any(|(index, name)| *name != format!("Column_{index}"));
     let categories = categories(&header, end, &names)?;
-    Ok(Imported {
+    Ok(ImportedModel {
         source: "LightGBM",
         categories,
         features: own.then_some(names),
         width,
         trees,
-        sum: Sum { base: 0.0, factor },
+        sum: EnsembleOutput { base: 0.0, factor },
         log_link,
     })
 }
 
-/// What the codes of features stand for that are categories: `feature_infos` says which are, with the codes that occurred, and the last line
-/// of the file what the codes were in the table of pandas.
-fn categories(header: &Block, end: &str, names: &[String]) -> Result<BTreeMap<usize, CategoryCodes>, String> {
-    let infos: Vec<String> = list(header, "feature_infos")?;
+/// Meaning of the codes of categorical features. `feature_infos` lists these features and the codes that occurred; the last line of the
+/// file lists the categories of the pandas table.
+fn categories(header: &KeyValues, end: &str, names: &[String]) -> Result<BTreeMap<usize, CategoryCodes>, String> {
+    let infos: Vec<String> = parse_list(header, "feature_infos")?;
     if infos.len() != names.len() {
         return Err(format!("has {} feature_infos for {} features", infos.len(), names.len()));
     }
     let mut codes: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
     for (feature, info) in infos.iter().enumerate().filter(|(_, info)| !info.starts_with('[') && *info != "none") {
-        // -1 stands for what was missing
-        let seen = info
+        // -1 is the code of missing values
+        let known_codes = info
             .split(':')
             .filter(|code| *code != "-1")
             .map(|code| code.parse().ok().filter(|code| *code <= crate::tree::ensemble::MAX_CODE));
-        let seen: Option<Vec<u32>> = seen.collect();
-        let mut seen =
-            seen.ok_or_else(|| format!("feature_infos: the codes of feature \"{}\" cannot be read", names[feature]))?;
-        seen.sort_unstable();
-        codes.insert(feature, seen);
+        let known_codes: Option<Vec<u32>> = known_codes.collect();
+        let mut known_codes = known_codes
+            .ok_or_else(|| format!("feature_infos: the codes of feature \"{}\" cannot be read", names[feature]))?;
+        known_codes.sort_unstable();
+        codes.insert(feature, known_codes);
     }
     let lists =
         end.lines().rev().find_map(|line| line.strip_prefix("pandas_categorical:")).map(str::trim).unwrap_or_default();
@@ -94,147 +92,148 @@ fn categories(header: &Block, end: &str, names: &[String]) -> Result<BTreeMap<us
     };
     if lists.len() != codes.len() {
         return Err(format!(
-            "lists the categories of {} columns of pandas (pandas_categorical) and has {} features that are categories: ordered categories \
-             and a categorical_feature of one's own cannot be told apart. Train it with unordered categories alone",
+            "lists the categories of {} columns of pandas (pandas_categorical) and has {} features that are categories: ordered \
+             categories and an explicit categorical_feature are not supported. Train it with unordered categories only",
             lists.len(),
             codes.len()
         ));
     }
-    let listed = |((feature, codes), list): ((usize, Vec<u32>), &Vec<Value>)| {
-        if let Some(code) = codes.last().filter(|code| **code as usize >= list.len()) {
+    let listed = |((feature, codes), parse_list): ((usize, Vec<u32>), &Vec<Value>)| {
+        if let Some(code) = codes.last().filter(|code| **code as usize >= parse_list.len()) {
             return Err(format!(
-                "feature \"{}\" has the code {code}, and the list of its categories (pandas_categorical) ends at {}",
+                "feature \"{}\" has the code {code}, but the list of its categories (pandas_categorical) ends at {}",
                 names[feature],
-                list.len() as i64 - 1
+                parse_list.len() as i64 - 1
             ));
         }
-        Ok((feature, CategoryCodes::Listed(list.iter().map(spellings).collect::<Result<_, String>>()?)))
+        Ok((feature, CategoryCodes::Listed(parse_list.iter().map(spellings).collect::<Result<_, String>>()?)))
     };
     codes.into_iter().zip(&lists).map(listed).collect()
 }
 
-/// How a category of pandas is written in a table, the way that pandas writes it first.
+/// The spellings of a pandas category in a table; the first is that of pandas.
 fn spellings(category: &Value) -> Result<Vec<String>, String> {
     Ok(match category {
         Value::String(text) => vec![text.clone()],
         Value::Bool(true) => vec!["True".into(), "1".into()],
         Value::Bool(false) => vec!["False".into(), "0".into()],
         Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(whole), _) => vec![whole.to_string(), format!("{whole}.0")],
+            (Some(all_rows), _) => vec![all_rows.to_string(), format!("{all_rows}.0")],
             (None, Some(number)) if number.fract() == 0.0 && number.abs() < 1e15 => {
                 vec![format!("{number:.1}"), format!("{number:.0}")]
             }
             _ => vec![number.to_string()],
         },
-        other => return Err(format!("its pandas_categorical holds {other}, which is no category")),
+        other => return Err(format!("its pandas_categorical holds {other}, which is not a category")),
     })
 }
 
-/// Lines of `key=value`; a key alone stands for itself.
-fn block(text: &str) -> Block<'_> {
+/// Parses lines of `key=value`; a line without `=` is a key with an empty value.
+fn parse_block(text: &str) -> KeyValues<'_> {
     text.lines().map(|line| line.split_once('=').unwrap_or((line, ""))).collect()
 }
 
-fn one<T: FromStr>(block: &Block, key: &str) -> Result<T, String> {
-    list(block, key)?.into_iter().next().ok_or_else(|| format!("{key} is empty"))
+fn parse_one<T: FromStr>(parse_block: &KeyValues, key: &str) -> Result<T, String> {
+    parse_list(parse_block, key)?.into_iter().next().ok_or_else(|| format!("{key} is empty"))
 }
 
-fn list<T: FromStr>(block: &Block, key: &str) -> Result<Vec<T>, String> {
-    let text = block.get(key).ok_or_else(|| format!("{key} is missing"))?;
+fn parse_list<T: FromStr>(parse_block: &KeyValues, key: &str) -> Result<Vec<T>, String> {
+    let text = parse_block.get(key).ok_or_else(|| format!("{key} is missing"))?;
     let words = text.split(' ').filter(|word| !word.is_empty());
     words.map(|word| word.parse().map_err(|_| format!("{key}: \"{word}\" cannot be read"))).collect()
 }
 
-fn tree(trees: &mut Trees, block: &Block) -> Result<(), String> {
-    if one::<u8>(block, "is_linear").unwrap_or(0) != 0 {
-        return Err("has linear functions in its leaves, which are not predicted here".into());
+fn tree(trees: &mut Trees, parse_block: &KeyValues) -> Result<(), String> {
+    if parse_one::<u8>(parse_block, "is_linear").unwrap_or(0) != 0 {
+        return Err("has linear functions in its leaves, which are not supported".into());
     }
-    let values: Vec<f64> = list(block, "leaf_value")?;
-    let leaves: usize = one(block, "num_leaves")?;
+    let values: Vec<f64> = parse_list(parse_block, "leaf_value")?;
+    let leaves: usize = parse_one(parse_block, "num_leaves")?;
     if leaves != values.len() {
         return Err(format!("has {} values for {leaves} leaves", values.len()));
     }
     if leaves <= 1 {
         let value = values.first().copied().unwrap_or(0.0);
-        return add_tree(trees, 1, |_| Ok((Read::Leaf { value }, 1.0))).map(|_| ());
+        return add_tree(trees, 1, |_| Ok((ParsedNode::Leaf { value }, 1.0))).map(|_| ());
     }
-    let features: Vec<usize> = list(block, "split_feature")?;
-    let thresholds: Vec<f64> = list(block, "threshold")?;
-    let decisions: Vec<u8> = list(block, "decision_type")?;
-    let (left, right): (Vec<i64>, Vec<i64>) = (list(block, "left_child")?, list(block, "right_child")?);
-    let leaf_counts: Vec<f64> = list(block, "leaf_count")?;
-    let inner_counts: Vec<f64> = list(block, "internal_count")?;
+    let features: Vec<usize> = parse_list(parse_block, "split_feature")?;
+    let thresholds: Vec<f64> = parse_list(parse_block, "threshold")?;
+    let decisions: Vec<u8> = parse_list(parse_block, "decision_type")?;
+    let (left, right): (Vec<i64>, Vec<i64>) =
+        (parse_list(parse_block, "left_child")?, parse_list(parse_block, "right_child")?);
+    let leaf_counts: Vec<f64> = parse_list(parse_block, "leaf_count")?;
+    let inner_counts: Vec<f64> = parse_list(parse_block, "internal_count")?;
     let lengths = [features.len(), thresholds.len(), decisions.len(), left.len(), right.len(), inner_counts.len()];
     if lengths.iter().any(|length| *length != leaves - 1) || leaf_counts.len() != leaves {
         return Err("its lists differ in length".into());
     }
-    let sets = Sets::read(block)?;
-    // leaves are numbered behind the splits: child -1 is leaf 0
+    let sets = CategorySets::read(parse_block)?;
+    // leaves are numbered after the splits: child -1 is leaf 0
     let number = |child: i64| if child >= 0 { child as usize } else { leaves - 1 + !child as usize };
     for child in left.iter().chain(&right) {
         if *child >= leaves as i64 - 1 || *child < -(leaves as i64) {
             let what = if *child < 0 { format!("leaf {}", !child) } else { format!("node {child}") };
-            return Err(format!("there is no {what}; it has {} nodes and {leaves} leaves", leaves - 1));
+            return Err(format!("{what} does not exist; the tree has {} nodes and {leaves} leaves", leaves - 1));
         }
     }
     let read = add_tree(trees, 2 * leaves - 1, |node| {
         if let Some(leaf) = node.checked_sub(leaves - 1) {
-            return Ok((Read::Leaf { value: values[leaf] }, leaf_counts[leaf]));
+            return Ok((ParsedNode::Leaf { value: values[leaf] }, leaf_counts[leaf]));
         }
         let (threshold, decision) = (thresholds[node], decisions[node]);
         let missing = decision >> 2 & 3;
         let (rule, missing_left) = if decision & 1 == 1 {
-            (Rule::OneOf(sets.of(threshold)?), false)
+            (SplitCondition::OneOf(sets.codes(threshold)?), false)
         } else {
             let default_left = decision >> 1 & 1 == 1;
             let zero_left = 0.0 <= threshold;
             let missing_left = match missing {
                 0 => zero_left,
                 1 if default_left != zero_left => {
-                    return Err("takes zeros for missing values, which is not done here".into());
+                    return Err("treats zeros as missing values, which is not supported".into());
                 }
                 _ => default_left,
             };
-            (Rule::AtMost(threshold), missing_left)
+            (SplitCondition::AtMost(threshold), missing_left)
         };
         let (left, right) = (number(left[node]), number(right[node]));
-        Ok((Read::Split { feature: features[node], rule, missing_left, left, right }, inner_counts[node]))
+        Ok((ParsedNode::Split { feature: features[node], rule, missing_left, left, right }, inner_counts[node]))
     })?;
     let unreached = 2 * leaves - 1 - read;
-    if unreached > 0 { Err(format!("{unreached} of its {} nodes are the child of no node", 2 * leaves - 1)) } else { Ok(()) }
+    if unreached > 0 { Err(format!("{unreached} of its {} nodes have no parent", 2 * leaves - 1)) } else { Ok(()) }
 }
 
-/// The sets of categories of a tree.
-struct Sets {
+/// The category sets of a tree.
+struct CategorySets {
     boundaries: Vec<usize>,
     words: Vec<u32>,
-    /// Those that a node has asked for.
+    /// Indices of the sets that a node has used.
     used: RefCell<HashSet<usize>>,
 }
 
-impl Sets {
-    fn read(block: &Block) -> Result<Self, String> {
-        if one::<usize>(block, "num_cat")? == 0 {
+impl CategorySets {
+    fn read(parse_block: &KeyValues) -> Result<Self, String> {
+        if parse_one::<usize>(parse_block, "num_cat")? == 0 {
             return Ok(Self { boundaries: Vec::new(), words: Vec::new(), used: RefCell::default() });
         }
-        let boundaries: Vec<usize> = list(block, "cat_boundaries")?;
+        let boundaries: Vec<usize> = parse_list(parse_block, "cat_boundaries")?;
         if !boundaries.is_sorted() {
-            return Err("its sets of categories are not in order".into());
+            return Err("its category sets are not in order".into());
         }
-        Ok(Self { boundaries, words: list(block, "cat_threshold")?, used: RefCell::default() })
+        Ok(Self { boundaries, words: parse_list(parse_block, "cat_threshold")?, used: RefCell::default() })
     }
 
-    fn of(&self, threshold: f64) -> Result<Vec<u32>, String> {
+    fn codes(&self, threshold: f64) -> Result<Vec<u32>, String> {
         let index = threshold as usize;
         if !self.used.borrow_mut().insert(index) {
-            return Err(format!("two nodes ask for the set of categories {index}"));
+            return Err(format!("two nodes use the category set {index}"));
         }
         let words = self
             .boundaries
             .get(index)
             .zip(self.boundaries.get(index + 1))
             .and_then(|(start, end)| self.words.get(*start..*end))
-            .ok_or_else(|| format!("there is no set of categories {threshold}"))?;
+            .ok_or_else(|| format!("the category set {threshold} does not exist"))?;
         let codes = words
             .iter()
             .zip((0_u32..).step_by(32))

@@ -1,22 +1,20 @@
-//! XGBoost's JSON format, as of 1.6 to 3.x ("Introduction to Model IO" in its documentation).
+//! XGBoost's JSON format of versions 1.6 to 3.x ("Introduction to Model IO" in its documentation).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
 
-use crate::{
-    import::{CategoryCodes, Imported, Read, add_tree, check_width},
-    tree::{
-        ensemble::{Rule, Trees},
-        traversal::Sum,
-    },
+use crate::import::{CategoryCodes, ImportedModel, ParsedNode, add_tree, check_width};
+use crate::tree::{
+    ensemble::{SplitCondition, Trees},
+    traversal::EnsembleOutput,
 };
 
-pub(super) fn parse(text: &str) -> Result<Imported, String> {
+pub(super) fn parse(text: &str) -> Result<ImportedModel, String> {
     let file: Value = serde_json::from_str(text).map_err(|error| format!("is not JSON: {error}"))?;
-    let booster = at(&file, &["learner", "gradient_booster"])?;
+    let booster = value_at(&file, &["learner", "gradient_booster"])?;
     let learner = &file["learner"];
-    let objective = at(learner, &["objective", "name"])?.as_str().unwrap_or_default();
+    let objective = value_at(learner, &["objective", "name"])?.as_str().unwrap_or_default();
     let log_link = match objective {
         "reg:squarederror"
         | "reg:linear"
@@ -25,9 +23,9 @@ pub(super) fn parse(text: &str) -> Result<Imported, String> {
         | "reg:absoluteerror"
         | "reg:quantileerror" => false,
         "count:poisson" | "reg:gamma" | "reg:tweedie" => true,
-        other => return Err(format!("the objective {other} is not a regression that is predicted here")),
+        other => return Err(format!("the objective {other} is not a supported regression objective")),
     };
-    let parameters = at(learner, &["learner_model_param"])?;
+    let parameters = value_at(learner, &["learner_model_param"])?;
     let width = check_width(number(&parameters["num_feature"]).ok_or("num_feature cannot be read")? as usize)?;
     if number(&parameters["num_target"]).is_some_and(|targets| targets > 1.0) {
         return Err("predicts several targets".into());
@@ -35,22 +33,23 @@ pub(super) fn parse(text: &str) -> Result<Imported, String> {
     let score = number(&parameters["base_score"]).ok_or("base_score cannot be read")?;
     let base = if log_link { score.ln() } else { score };
     let (model, weights) = match booster["name"].as_str() {
-        Some("gbtree") => (at(booster, &["model"])?, None),
-        Some("dart") => (at(booster, &["gbtree", "model"])?, booster["weight_drop"].as_array()),
+        Some("gbtree") => (value_at(booster, &["model"])?, None),
+        Some("dart") => (value_at(booster, &["gbtree", "model"])?, booster["weight_drop"].as_array()),
         other => return Err(format!("the booster {} has no trees", other.unwrap_or_default())),
     };
     let codes = codes(&model["cats"])?;
     let mut trees = Trees::default();
-    // per feature that is asked for as a category the codes that were seen
-    let mut seen = BTreeMap::new();
-    let mut words = 0;
-    for (index, text) in at(model, &["trees"])?.as_array().into_iter().flatten().enumerate() {
-        let mut one = Trees::default();
-        tree(&mut one, text, &codes, &mut seen, &mut words).map_err(|message| format!("tree {index}: {message}"))?;
+    // the codes that occur, by categorical feature
+    let mut used_codes = BTreeMap::new();
+    let mut set_words = 0;
+    for (index, text) in value_at(model, &["trees"])?.as_array().into_iter().flatten().enumerate() {
+        let mut boosted_tree = Trees::default();
+        tree(&mut boosted_tree, text, &codes, &mut used_codes, &mut set_words)
+            .map_err(|message| format!("tree {index}: {message}"))?;
         if let Some(weight) = weights.and_then(|weights| weights.get(index)).and_then(Value::as_f64) {
-            one.scale(f64::from(weight as f32));
+            boosted_tree.scale(f64::from(weight as f32));
         }
-        trees.append(&one);
+        trees.append(&boosted_tree);
     }
     let names = learner["feature_names"].as_array().map(Vec::as_slice).unwrap_or_default();
     let features: Option<Vec<String>> = names.iter().map(|name| name.as_str().map(str::to_owned)).collect();
@@ -60,16 +59,24 @@ pub(super) fn parse(text: &str) -> Result<Imported, String> {
     }
     let features = (!features.is_empty()).then_some(features);
     let numbers = |codes: BTreeSet<u32>| CategoryCodes::Numbers(codes.into_iter().collect());
-    let categories = seen.into_iter().map(|(feature, codes)| (feature, numbers(codes))).collect();
-    Ok(Imported { source: "XGBoost", features, categories, width, trees, sum: Sum { base, factor: 1.0 }, log_link })
+    let categories = used_codes.into_iter().map(|(feature, codes)| (feature, numbers(codes))).collect();
+    Ok(ImportedModel {
+        source: "XGBoost",
+        features,
+        categories,
+        width,
+        trees,
+        sum: EnsembleOutput { base, factor: 1.0 },
+        log_link,
+    })
 }
 
-fn at<'a>(value: &'a Value, path: &[&str]) -> Result<&'a Value, String> {
-    let found = path.iter().try_fold(value, |value, key| value.get(key));
-    found.ok_or_else(|| format!("{} is missing", path.join(".")))
+fn value_at<'a>(value: &'a Value, path: &[&str]) -> Result<&'a Value, String> {
+    let value = path.iter().try_fold(value, |value, key| value.get(key));
+    value.ok_or_else(|| format!("{} is missing", path.join(".")))
 }
 
-/// A number that may be text, and may stand in brackets.
+/// A number, also as text or in brackets.
 fn number(value: &Value) -> Option<f64> {
     match value {
         Value::String(text) => text.trim_matches(['[', ']']).parse().ok(),
@@ -79,11 +86,11 @@ fn number(value: &Value) -> Option<f64> {
 
 fn numbers(tree: &Value, key: &str) -> Result<Vec<f64>, String> {
     let list = tree[key].as_array().ok_or_else(|| format!("{key} is missing"))?;
-    let one = |value: &Value| value.as_f64().or_else(|| value.as_bool().map(f64::from)).or_else(|| number(value));
-    list.iter().map(|value| one(value).ok_or_else(|| format!("{key}: {value} is not a number"))).collect()
+    let parse = |value: &Value| value.as_f64().or_else(|| value.as_bool().map(f64::from)).or_else(|| number(value));
+    list.iter().map(|value| parse(value).ok_or_else(|| format!("{key}: {value} is not a number"))).collect()
 }
 
-/// Per feature what its codes stand for, where a table of pandas was encoded; empty for codes as they are.
+/// The meaning of codes by feature, if a pandas table was encoded; empty for codes as they are.
 fn codes(cats: &Value) -> Result<Vec<Vec<u32>>, String> {
     let mut all = Vec::new();
     for (feature, encoded) in cats["enc"].as_array().into_iter().flatten().enumerate() {
@@ -97,7 +104,7 @@ fn codes(cats: &Value) -> Result<Vec<Vec<u32>>, String> {
             Some(known) if !named => all.push(known),
             _ => {
                 return Err(format!(
-                    "feature {feature} has categories by name: train it on their codes, whole numbers from 0"
+                    "feature {feature} has categories with names. Train it on their codes (integers from 0)"
                 ));
             }
         }
@@ -105,15 +112,15 @@ fn codes(cats: &Value) -> Result<Vec<Vec<u32>>, String> {
     Ok(all)
 }
 
-/// The most memory that the sets of categories of a model may take, in words of 32 codes: 64 MiB.
-const MAX_WORDS: usize = 1 << 24;
+/// Largest total size of the category sets of a model, in words of 32 codes (64 MiB).
+const MAX_SET_WORDS: usize = 1 << 24;
 
 fn tree(
     trees: &mut Trees,
     tree: &Value,
     codes: &[Vec<u32>],
-    seen: &mut BTreeMap<usize, BTreeSet<u32>>,
-    words: &mut usize,
+    used_codes: &mut BTreeMap<usize, BTreeSet<u32>>,
+    set_words: &mut usize,
 ) -> Result<(), String> {
     let (left, right) = (numbers(tree, "left_children")?, numbers(tree, "right_children")?);
     let (indices, conditions) = (numbers(tree, "split_indices")?, numbers(tree, "split_conditions")?);
@@ -134,56 +141,51 @@ fn tree(
         let code = |code: &u32| known.map_or(Some(*code), |known| known.get(*code as usize).copied());
         *set = set.iter().filter_map(code).collect();
         set.sort_unstable();
-        seen.entry(feature).or_default().extend(set.iter());
+        used_codes.entry(feature).or_default().extend(set.iter());
     }
-    *words += sets.values().map(|set| set.last().map_or(1, |code| *code as usize / 32 + 1)).sum::<usize>();
-    if *words > MAX_WORDS {
-        return Err(format!(
-            "the sets of categories of the trees reach up to codes that take {words} words of memory; {MAX_WORDS} are allowed"
-        ));
+    *set_words += sets.values().map(|set| set.last().map_or(1, |code| *code as usize / 32 + 1)).sum::<usize>();
+    if *set_words > MAX_SET_WORDS {
+        return Err(format!("the category sets of the trees take {set_words} words of memory; {MAX_SET_WORDS} are allowed"));
     }
-    // a pruned tree keeps the nodes that were cut off
+    // a pruned tree keeps its removed nodes
     let deleted = number(&tree["tree_param"]["num_deleted"]).unwrap_or(0.0) as usize;
     let read = add_tree(trees, nodes, |node| {
         let weight = cover[node];
         if left[node] < 0.0 {
-            return Ok((Read::Leaf { value: f64::from(conditions[node] as f32) }, weight));
+            return Ok((ParsedNode::Leaf { value: f64::from(conditions[node] as f32) }, weight));
         }
         let (feature, left, right) = (indices[node] as usize, left[node] as usize, right[node] as usize);
         let default_left = default_left[node] != 0.0;
         if kinds.get(node) == Some(&1.0) {
-            // who is in the set goes right there
-            let rule = Rule::OneOf(sets.get(&node).cloned().unwrap_or_default());
-            return Ok((Read::Split { feature, rule, missing_left: !default_left, left: right, right: left }, weight));
+            // in XGBoost, categories of the set go right
+            let rule = SplitCondition::OneOf(sets.get(&node).cloned().unwrap_or_default());
+            return Ok((ParsedNode::Split { feature, rule, missing_left: !default_left, left: right, right: left }, weight));
         }
-        let rule = Rule::AtMost(last_below(conditions[node] as f32));
-        Ok((Read::Split { feature, rule, missing_left: default_left, left, right }, weight))
+        let rule = SplitCondition::AtMost(last_below(conditions[node] as f32));
+        Ok((ParsedNode::Split { feature, rule, missing_left: default_left, left, right }, weight))
     })?;
     if read + deleted == nodes {
         Ok(())
     } else {
-        Err(format!(
-            "{} of its {nodes} nodes are the child of no node, and it says that {deleted} were deleted",
-            nodes - read
-        ))
+        Err(format!("{} of its {nodes} nodes have no parent, but the file says that {deleted} were deleted", nodes - read))
     }
 }
 
-/// The largest number that is below `threshold` once it is rounded to single precision, which is what is compared there.
+/// The largest number that is below `threshold` after rounding to single precision, in which XGBoost compares.
 fn last_below(threshold: f32) -> f64 {
     let before = threshold.next_down();
     let middle = f64::midpoint(f64::from(before), f64::from(threshold));
-    // half way between two, the one with the even last digit is taken
+    // a number half way between two rounds to the one with the even last digit
     if before.to_bits() & 1 == 0 { middle } else { middle.next_down() }
 }
 
-/// The sets of categories, by the node that asks for them.
+/// Category sets by node.
 fn sets(tree: &Value) -> Result<HashMap<usize, Vec<u32>>, String> {
     let Ok(owners) = numbers(tree, "categories_nodes") else { return Ok(HashMap::new()) };
     let (all, starts, sizes) =
         (numbers(tree, "categories")?, numbers(tree, "categories_segments")?, numbers(tree, "categories_sizes")?);
     if sizes.iter().sum::<f64>() > all.len() as f64 {
-        return Err("its sets of categories share codes".into());
+        return Err("its category sets share codes".into());
     }
     let set = |(place, owner): (usize, &f64)| {
         let (start, size) = (*starts.get(place)? as usize, *sizes.get(place)? as usize);
@@ -194,7 +196,7 @@ fn sets(tree: &Value) -> Result<HashMap<usize, Vec<u32>>, String> {
             .collect();
         Some((*owner as usize, codes?))
     };
-    owners.iter().enumerate().map(|place| set(place).ok_or_else(|| "its sets of categories cannot be read".into())).collect()
+    owners.iter().enumerate().map(|place| set(place).ok_or_else(|| "its category sets cannot be read".into())).collect()
 }
 
 #[cfg(test)]
@@ -202,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn thresholds_divide_numbers_as_single_precision_does() {
+    fn thresholds_separate_numbers_as_single_precision_does() {
         for threshold in [0.3_f32, 1.0, -7.7, 221.96, 1e-45, 3e38, 0.0] {
             let last = last_below(threshold);
             assert!((last as f32) < threshold, "{threshold}");

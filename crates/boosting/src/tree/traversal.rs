@@ -1,22 +1,22 @@
-//! Walks rows down trees, several at a time.
+//! Traversal of trees for rows, several at a time.
 
 use rayon::prelude::*;
 
 use crate::tree::ensemble::{Node, Trees};
 
-/// Walks that go on side by side: the processor waits for none of them alone.
+/// Number of traversals in lock-step; their memory accesses overlap.
 const LANES: usize = 8;
-/// Rows whose features are held in the first cache while all trees pass over them.
-const BLOCK: usize = 64;
-/// Rows that one task predicts.
+/// Number of rows whose features stay in the first-level cache while all trees are evaluated.
+const BLOCK_ROWS: usize = 64;
+/// Number of rows per parallel task.
 const ROWS_PER_TASK: usize = 4096;
 
-/// How the outputs of trees become one number.
+/// Conversion of the outputs of trees to one number: `(base + Σ output) · factor`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Sum {
-    /// What they are added to.
+pub struct EnsembleOutput {
+    /// Added to the sum of the outputs.
     pub base: f64,
-    /// What the sum is multiplied with.
+    /// Factor of the sum.
     pub factor: f64,
 }
 
@@ -24,8 +24,8 @@ impl Trees {
     /// `(base + Σ output) · factor` for a row of features. The same bits as [`predict`](Self::predict) for the same row.
     ///
     /// # Panics
-    /// If the row is shorter than what the trees were checked for.
-    pub fn predict_row(&self, row: &[f64], sum: Sum) -> f64 {
+    /// If the row has fewer features than the trees were validated for.
+    pub fn predict_row(&self, row: &[f64], sum: EnsembleOutput) -> f64 {
         let total = if self.has_sets() {
             self.outputs(row).fold(sum.base, |total, output| total + output)
         } else {
@@ -38,9 +38,9 @@ impl Trees {
             for roots in &mut roots {
                 let mut at: [u32; LANES] = std::array::from_fn(|lane| roots[lane]);
                 if missing {
-                    walk::<true>(&self.nodes, [&cells; LANES], &mut at);
+                    traverse::<true>(&self.nodes, [&cells; LANES], &mut at);
                 } else {
-                    walk::<false>(&self.nodes, [&cells; LANES], &mut at);
+                    traverse::<false>(&self.nodes, [&cells; LANES], &mut at);
                 }
                 at.iter().for_each(|leaf| total += self.nodes[*leaf as usize].number);
             }
@@ -52,7 +52,7 @@ impl Trees {
         total * sum.factor
     }
 
-    /// What each tree gives for `row`, in order.
+    /// The output of each tree for `row`, in order.
     pub fn outputs<'a>(&'a self, row: &'a [f64]) -> impl Iterator<Item = f64> + 'a {
         self.roots.iter().map(|root| self.output(*root, row))
     }
@@ -69,12 +69,12 @@ impl Trees {
     }
 
     /// `(base + Σ output) · factor` for every row of `columns`.
-    pub fn predict(&self, columns: &[Vec<f64>], rows: usize, sum: Sum) -> Vec<f64> {
+    pub fn predict(&self, columns: &[Vec<f64>], rows: usize, sum: EnsembleOutput) -> Vec<f64> {
         let mut predictions = vec![sum.base; rows];
         predictions.par_chunks_mut(ROWS_PER_TASK).enumerate().for_each(|(task, chunk)| {
-            let mut block = Block::new(columns.len());
-            for (index, totals) in chunk.chunks_mut(BLOCK).enumerate() {
-                block.fill(columns, task * ROWS_PER_TASK + index * BLOCK, totals.len());
+            let mut block = RowBlock::new(columns.len());
+            for (index, totals) in chunk.chunks_mut(BLOCK_ROWS).enumerate() {
+                block.fill(columns, task * ROWS_PER_TASK + index * BLOCK_ROWS, totals.len());
                 self.add_block(&block, totals);
                 totals.iter_mut().for_each(|total| *total *= sum.factor);
             }
@@ -83,7 +83,7 @@ impl Trees {
     }
 
     /// Adds the outputs for the rows of a block, tree by tree.
-    fn add_block(&self, block: &Block, totals: &mut [f64]) {
+    fn add_block(&self, block: &RowBlock, totals: &mut [f64]) {
         if self.has_sets() {
             for (index, total) in totals.iter_mut().enumerate() {
                 *total = self.outputs(&block.row(index)[1..]).fold(*total, |total, output| total + output);
@@ -95,9 +95,9 @@ impl Trees {
                 let rows: [&[f64]; LANES] = std::array::from_fn(|lane| block.row(group * LANES + lane));
                 let mut at = [*root; LANES];
                 if block.missing {
-                    walk::<true>(&self.nodes, rows, &mut at);
+                    traverse::<true>(&self.nodes, rows, &mut at);
                 } else {
-                    walk::<false>(&self.nodes, rows, &mut at);
+                    traverse::<false>(&self.nodes, rows, &mut at);
                 }
                 for (total, leaf) in totals.iter_mut().zip(at) {
                     *total += self.nodes[leaf as usize].number;
@@ -107,39 +107,39 @@ impl Trees {
     }
 }
 
-/// Takes every lane to its leaf. Cell 0 of a row is for leaves: it goes left whatever their value.
+/// Moves each lane to its leaf. Cell 0 of a row is -inf, so leaves always go to their left child: themselves.
 #[inline]
-fn walk<const MISSING: bool>(nodes: &[Node], rows: [&[f64]; LANES], at: &mut [u32; LANES]) {
+fn traverse<const MISSING: bool>(nodes: &[Node], rows: [&[f64]; LANES], at: &mut [u32; LANES]) {
     loop {
-        let mut moved = 0;
+        let mut changed = 0;
         for lane in 0..LANES {
             let node = &nodes[at[lane] as usize];
             let x = rows[lane][node.place()];
             let right = x > node.number || (MISSING && x.is_nan() && !node.missing_left());
             let next = node.left + u32::from(right);
-            moved |= next ^ at[lane];
+            changed |= next ^ at[lane];
             at[lane] = next;
         }
-        if moved == 0 {
+        if changed == 0 {
             return;
         }
     }
 }
 
-/// Rows side by side, each behind the cell that leaves look at.
-struct Block {
+/// Rows by row, each with the sentinel cell before its features.
+struct RowBlock {
     width: usize,
     cells: Vec<f64>,
     missing: bool,
 }
 
-impl Block {
+impl RowBlock {
     fn new(features: usize) -> Self {
         let width = features + 1;
-        Self { width, cells: vec![f64::NEG_INFINITY; width * BLOCK], missing: false }
+        Self { width, cells: vec![f64::NEG_INFINITY; width * BLOCK_ROWS], missing: false }
     }
 
-    /// Takes `rows` rows from `first` on. Rows behind them stay as they are: what they predict is not read.
+    /// Copies `rows` rows from `first` on. Later rows of the block keep old values, and their predictions are not used.
     fn fill(&mut self, columns: &[Vec<f64>], first: usize, rows: usize) {
         self.missing = false;
         for (place, column) in columns.iter().enumerate() {

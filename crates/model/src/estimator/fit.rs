@@ -1,6 +1,7 @@
 //! Fits a regressor.
 
-use boosting::{Forest, fit as boost, fit_forest};
+use crate::estimator::fit_error::FitError;
+use boosting::{ForestParameters, fit as boost, fit_forest};
 use rayon::prelude::*;
 
 use crate::{
@@ -87,7 +88,7 @@ fn grow_boosted(x: &Matrix, y: &[f64], settings: &TreeSettings, seed: u64) -> Re
 }
 
 fn grow_forest(x: &Matrix, y: &[f64], settings: &TreeSettings, seed: u64) -> Result<Regressor, FitError> {
-    let forest = Forest {
+    let forest = ForestParameters {
         tree: settings.of_size(x.rows(), x.width(), seed),
         bootstrap: settings.bootstrap,
         random_thresholds: settings.algorithm == Algorithm::ExtraTrees,

@@ -5,7 +5,7 @@ use std::{
     hash::{DefaultHasher, Hasher},
 };
 
-use boosting::{Parameters as Boosting, Sum, fit as boost};
+use boosting::{BoostingParameters as Boosting, EnsembleOutput, fit as boost};
 use rayon::prelude::*;
 
 use crate::{
@@ -71,7 +71,7 @@ impl Rows<'_> {
         let settings = Boosting { iterations: 40, min_samples_leaf: 3, learning_rate: 0.2, ..Boosting::default() };
         let alone = |column: &Vec<f64>| {
             let fitted = boost(&[pick(column, &learned)], &y_learned, None, &settings).ok()?;
-            let sum = Sum { base: fitted.base, factor: 1.0 };
+            let sum = EnsembleOutput { base: fitted.base, factor: 1.0 };
             let predicted = fitted.trees.predict(&[pick(column, &held_out)], held_out.len(), sum);
             Some(Metrics::of(&y_held_out, &predicted).r2)
         };

@@ -69,7 +69,7 @@ impl Contributions {
 #[derive(Clone, Debug)]
 pub struct Explainer {
     parts: Vec<Prepared>,
-    difficulty: Option<boosting::Outcomes>,
+    difficulty: Option<boosting::QuickScorer>,
 }
 
 /// What is known of a part before a row comes: what it predicts where nothing is known, before its link, and more of trees.
@@ -88,7 +88,7 @@ impl Explainer {
         let file = model.file();
         let prepare = |part: PartOf| match part {
             PartOf::Trees(ensemble) => {
-                ensemble.trees.check_explicable()?;
+                ensemble.trees.check_explainable()?;
                 Ok(Prepared::Trees(ensemble.trees.expected(ensemble.sum()), Box::new(ensemble.trees.explainer())))
             }
             PartOf::Linear(_) | PartOf::Kernel(_) if file.means.len() != file.features.len() => {
@@ -99,7 +99,10 @@ impl Explainer {
         };
         let parts = parts_of(&file.regressor).map(|(_, _, part)| prepare(part)).collect::<Result<_, String>>()?;
         let difficulty = file.interval.as_ref().and_then(|interval| interval.difficulty.as_ref());
-        Ok(Self { parts, difficulty: difficulty.and_then(|difficulty| boosting::Outcomes::of(&difficulty.trees)) })
+        Ok(Self {
+            parts,
+            difficulty: difficulty.and_then(|difficulty| boosting::QuickScorer::from_trees(&difficulty.trees)),
+        })
     }
 
     /// The prediction for a row of features, the same bits as those of [`Model::predict_row`], and its parts, in the target's unit.

@@ -4,15 +4,15 @@
 //! target: small steps and shares of rows and features are what gains; on few rows every one of them is needed to learn from, on more
 //! a tenth is set apart to stop by, without which a noisy target is learned by heart.
 
-use boosting::{EarlyStopping, Parameters};
+use boosting::{BoostingParameters, EarlyStopping};
 
 /// Rows from which on a share is set apart to stop by.
 const ROWS_TO_STOP_BY: usize = 1000;
 
 /// What HistGradientBoosting uses for what is not configured.
-pub(crate) fn boosting(rows: usize) -> Parameters {
+pub(crate) fn boosting(rows: usize) -> BoostingParameters {
     let many = rows >= ROWS_TO_STOP_BY;
-    Parameters {
+    BoostingParameters {
         iterations: if many { 1000 } else { 800 },
         learning_rate: 0.04,
         max_leaves: Some(((rows as f64).powf(0.4).round() as usize).clamp(4, 64)),
@@ -20,7 +20,7 @@ pub(crate) fn boosting(rows: usize) -> Parameters {
         subsample: 0.8,
         features_per_tree: 0.7,
         early_stopping: many.then_some(EarlyStopping { rounds: 50, fraction: 0.1, tolerance: 0.0 }),
-        ..Parameters::default()
+        ..BoostingParameters::default()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Parameters of what grows trees.
 
-use boosting::{EarlyStopping, Loss, Parameters as Boosting};
+use boosting::{BoostingParameters as Boosting, EarlyStopping, Loss};
 use serde_json::{Value, json};
 
 use crate::parameters::{algorithm::Algorithm, max_features::MaxFeatures, reader::Reader};

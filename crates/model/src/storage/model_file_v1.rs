@@ -1,6 +1,6 @@
 //! Models as they were stored before: read, and made into what they are now.
 
-use boosting::{Rule, Trees};
+use boosting::{SplitCondition, Trees};
 use serde::Deserialize;
 
 use crate::{
@@ -100,13 +100,13 @@ impl TreesV1 {
                 if !behind || read > nodes || self.feature[node] as usize >= boosting::MAX_FEATURES {
                     return Err(fault(node));
                 }
-                let rule = Rule::AtMost(self.threshold[node]);
+                let rule = SplitCondition::AtMost(self.threshold[node]);
                 let values = children.map(|child| (self.value[child], 0.0));
                 let left = trees.split(place, self.feature[node] as usize, &rule, false, values);
                 open.extend([(children[1], left + 1), (children[0], left)]);
             }
         }
-        trees.forget_cover();
+        trees.clear_cover();
         Ok(trees)
     }
 }
