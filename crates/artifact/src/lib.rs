@@ -44,7 +44,7 @@ pub use output_paths::RunPaths;
 pub use packed::{PackedEntry, PackedLimits, is_too_dense, visit_packed};
 pub use place::resolve_entry;
 pub use run_record::{
-    ColumnImportance, DatasetInput, Interval, MetricPoint, RUN_RECORD_VERSION, RunArtifact, RunIdentity, RunRecord,
-    RunStatus, RunTimes, Suspicion,
+    ColumnImportance, DatasetInput, Interval, LeakageRecord, MetricPoint, RUN_RECORD_VERSION, RunArtifact, RunIdentity,
+    RunRecord, RunStatus, RunTimes,
 };
 pub use temporary::{TemporaryFolder, clear_abandoned_folders, clear_temporary_folders};

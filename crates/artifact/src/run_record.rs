@@ -38,7 +38,7 @@ pub struct RunRecord {
     pub importances: Vec<ColumnImportance>,
     /// What lets the score look better than it is, if there is anything.
     #[serde(default)]
-    pub suspicions: Vec<Suspicion>,
+    pub suspicions: Vec<LeakageRecord>,
     /// Facts to search by: algorithm, program and library versions.
     pub tags: BTreeMap<String, String>,
     /// The rows that were learned from and measured on.
@@ -153,11 +153,12 @@ pub struct ColumnImportance {
 
 /// Something that lets a score look better than it is.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct Suspicion {
+pub struct LeakageRecord {
     /// A feature, or `copied rows`.
     pub subject: String,
     /// What the target owes to the feature alone (R²), or the share of test rows that are copies.
-    pub figure: f64,
+    #[serde(rename = "figure")]
+    pub value: f64,
     /// In words.
     pub text: String,
 }

@@ -13,7 +13,7 @@ mod parameters;
 mod tree;
 
 pub use boosting::{BoostedTrees, fit};
-pub use explanation::explainer::Explainer;
+pub use explanation::explainer::TreeExplainer;
 pub use forest::{ForestParameters, fit_forest};
 pub use import::{CategoryCodes, ImportError, ImportedModel};
 pub use loss::Loss;

@@ -1,100 +1,109 @@
-//! A model beside the champion, on the same rows.
+//! Comparison of a model with the champion on the same test rows.
 
 use anyhow::bail;
-use model::{DEFAULT_SEED, METRIC_NAMES, Paired, figure_with, label, more_decimals, paired_bootstrap};
+use model::{
+    DEFAULT_SEED, METRIC_NAMES, PairedComparison, extra_decimals, format_metric_with, metric_label, paired_bootstrap,
+};
 use schema::ChampionSection;
 use serde::Serialize;
 
 use crate::test_rows::TestRow;
 
-/// A model against the champion.
+/// The result of a comparison with the champion.
 #[derive(Clone, Debug, Serialize)]
 pub struct Comparison {
-    /// The metric that decides.
+    /// The metric of the comparison.
     pub metric: String,
-    /// How much worse it may be.
+    /// Largest accepted deterioration: absolute for R², relative for other metrics.
     pub margin: f64,
-    /// First the model's, second the champion's.
-    pub figures: Paired,
-    /// Rows that both predict.
+    /// The metric of the model (first) and of the champion (second).
+    #[serde(rename = "figures")]
+    pub metrics: PairedComparison,
+    /// Number of rows that both models predict.
     pub rows: usize,
-    /// Rows that one of them refuses, because its training did not know a level.
+    /// Number of rows with a level that one of the models does not know.
     pub without: usize,
-    /// Whether the model is no worse.
+    /// True if the deterioration is within the margin.
     pub passed: bool,
-    /// In words.
+    /// The result as a sentence.
     pub text: String,
 }
 
 impl Comparison {
-    /// What is said of a model that is worse.
-    pub fn refusal(&self) -> String {
+    /// Text of a failed comparison.
+    pub fn failed_text(&self) -> String {
         format!("worse than the champion by more than package.champion.margin ({}): {}", self.margin, self.text)
     }
 
-    /// What is said if rows were left out.
+    /// Warning about rows that were left out, if any.
     pub fn warning(&self) -> Option<String> {
         let refused = self.without;
         (refused > 0).then(|| {
-            format!("{refused} test rows have a level that one of the versions does not know; compared without them")
+            format!("{refused} test rows have a level that one of the versions does not know; they are not compared")
         })
     }
 }
 
-/// Checks the settings; returns the key at fault, and what is wrong with it.
+/// Validates the section; an error is the invalid key and the cause.
 ///
 /// # Errors
-/// If there is no such metric, or the margin is none.
-pub fn check_champion(section: &ChampionSection) -> Result<(), (&'static str, String)> {
+/// If the metric does not exist, or the margin is not a number of at least 0.
+pub fn validate_champion_section(section: &ChampionSection) -> Result<(), (&'static str, String)> {
     let ChampionSection { metric, margin } = section;
     if !METRIC_NAMES.contains(&metric.as_str()) {
         return Err(("metric", format!("\"{metric}\" is not one of {}", METRIC_NAMES.join(", "))));
     }
     if !margin.is_finite() || *margin < 0.0 {
-        return Err(("margin", format!("{margin} is not a margin; write 0 or more")));
+        return Err(("margin", format!("{margin} is not a number of at least 0")));
     }
     Ok(())
 }
 
-/// Compares two models on the rows that both predict; `champion` is what the second is called.
+/// Compares two models on the rows that both predict; `champion` is the name of the second in the text.
 ///
 /// # Errors
-/// If there is no such row or metric.
+/// If both models have no row in common, or the metric does not exist.
 pub fn compare(
     section: &ChampionSection,
-    ours: &[TestRow],
-    theirs: &[TestRow],
+    model_rows: &[TestRow],
+    champion_rows: &[TestRow],
     champion: &str,
 ) -> anyhow::Result<Comparison> {
-    let both = || ours.iter().zip(theirs).filter_map(|(ours, theirs)| Some((ours.y_true, ours.y_pred?, theirs.y_pred?)));
+    let both = || {
+        model_rows
+            .iter()
+            .zip(champion_rows)
+            .filter_map(|(model, champion)| Some((model.y_true, model.y_pred?, champion.y_pred?)))
+    };
     let y_true: Vec<f64> = both().map(|(y_true, _, _)| y_true).collect();
-    let (first, second): (Vec<f64>, Vec<f64>) = both().map(|(_, ours, theirs)| (ours, theirs)).unzip();
+    let (first, second): (Vec<f64>, Vec<f64>) = both().map(|(_, model, champion)| (model, champion)).unzip();
     if y_true.is_empty() {
-        bail!("there is no test row that both versions predict");
+        bail!("cannot compare: both versions have no predicted test row in common");
     }
     let metric = section.metric.clone();
-    let Some(figures) = paired_bootstrap(&metric, &y_true, &first, &second, DEFAULT_SEED) else {
-        bail!("package.champion.metric: there is no metric \"{metric}\"")
+    let Some(metrics) = paired_bootstrap(&metric, &y_true, &first, &second, DEFAULT_SEED) else {
+        bail!("package.champion.metric: \"{metric}\" is not a metric")
     };
     let margin = section.margin;
     let is_no_worse = |first: f64, second: f64| {
         if metric == "r2" { first >= second - margin } else { first <= second * (1.0 + margin) }
     };
-    let passed = is_no_worse(figures.first, figures.second);
-    // what is shown is as much worse as what was measured
-    let more = more_decimals(&metric, [figures.first, figures.second], |first, second| is_no_worse(first, second) == passed);
-    let figure = |value: f64| figure_with(&metric, value, more);
-    let signed = |value: f64| if value > 0.0 { format!("+{}", figure(value)) } else { figure(value) };
+    let passed = is_no_worse(metrics.first, metrics.second);
+    // enough decimals, so that the text shows the same result as the numbers
+    let extra_digits =
+        extra_decimals(&metric, [metrics.first, metrics.second], |first, second| is_no_worse(first, second) == passed);
+    let format = |value: f64| format_metric_with(&metric, value, extra_digits);
+    let signed = |value: f64| if value > 0.0 { format!("+{}", format(value)) } else { format(value) };
     let text = format!(
         "{} {} against {} of {champion} on {} test rows, difference {} (95 % interval {} to {})",
-        label(&metric),
-        figure(figures.first),
-        figure(figures.second),
+        metric_label(&metric),
+        format(metrics.first),
+        format(metrics.second),
         y_true.len(),
-        signed(figures.first - figures.second),
-        signed(figures.low),
-        signed(figures.high)
+        signed(metrics.first - metrics.second),
+        signed(metrics.low),
+        signed(metrics.high)
     );
-    let (rows, without) = (y_true.len(), ours.len() - y_true.len());
-    Ok(Comparison { metric, margin, figures, rows, without, passed, text })
+    let (rows, without) = (y_true.len(), model_rows.len() - y_true.len());
+    Ok(Comparison { metric, margin, metrics, rows, without, passed, text })
 }

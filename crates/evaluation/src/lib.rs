@@ -1,7 +1,8 @@
-//! A model on the test rows of a cleaned table, and beside another one: what `train promote` and `package` decide by.
+//! Evaluation of models on test rows, and comparison with the champion, for `train promote` and `package`.
 
 mod comparison;
 mod test_rows;
 
-pub use comparison::{Comparison, check_champion, compare};
-pub use test_rows::{TestRow, figures, for_each_test_block, predict_test_rows};
+pub use comparison::{Comparison, compare, validate_champion_section};
+pub use registered::load_version;
+pub use test_rows::{TestRow, for_each_test_block, predict_test_rows, test_metrics};

@@ -1,4 +1,4 @@
-//! The test rows of a cleaned table, and what a model predicts for them.
+//! Test rows of a cleaned table, with predictions.
 
 use std::path::Path;
 
@@ -8,31 +8,31 @@ use model::Metrics;
 use predictor::Predictor;
 use schema::{Schema, Table, UnknownCategory};
 
-/// A test row.
+/// A test row with its prediction.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TestRow {
     /// The target.
     pub y_true: f64,
-    /// The prediction; `None` where the model refuses the row: a level that its training did not know.
+    /// The prediction; `None` if the row has a level that the model does not know and rejects.
     pub y_pred: Option<f64>,
 }
 
-/// Gives the test rows of the cleaned table at `data` (raw columns, targets), in its order, to `take`, some at a time; `what` is said of
-/// the work on the progress bar. Blocks are prepared by `prepare` on several threads. Returns how many rows there were.
+/// Calls `take` with the test rows (raw columns and targets) of the cleaned table at `data`, in order and in blocks. `prepare` converts
+/// blocks in several threads; `activity` is the text of the progress bar. Returns the number of test rows.
 ///
 /// # Errors
-/// If the table lacks a column or cannot be read, or has no test row; those of `prepare` and `take`.
+/// If the table lacks a column, cannot be read or has no test row, or `prepare` or `take` fails.
 pub fn for_each_test_block<T: Send>(
     data: &Path,
     schema: &Schema,
     progress: &Progress,
-    what: &'static str,
+    activity: &'static str,
     prepare: impl Fn(Table, Vec<f64>) -> anyhow::Result<T> + Sync,
     mut take: impl FnMut(T) -> anyhow::Result<()> + Send,
 ) -> anyhow::Result<usize> {
     let mut source = frame::open_cleaned(data, schema)?;
-    let bar = progress.bar(what, source.expected_blocks());
-    let mut found = 0;
+    let bar = progress.bar(activity, source.expected_blocks());
+    let mut test_rows = 0;
     source.for_each_block(
         |block| {
             let cleaned = block.cleaned(schema)?;
@@ -43,23 +43,23 @@ pub fn for_each_test_block<T: Send>(
         |blocks| {
             bar.advance(blocks.len() as u64);
             for (rows, prepared) in blocks {
-                found += rows;
+                test_rows += rows;
                 take(prepared)?;
             }
             Ok(())
         },
     )?;
-    ensure!(found > 0, "{}: has no test row (split = {})", data.display(), schema::TEST);
-    Ok(found)
+    ensure!(test_rows > 0, "{}: has no test row (split = {})", data.display(), schema::TEST);
+    Ok(test_rows)
 }
 
-/// What the model predicts for the test rows of the cleaned table at `data`, in its order.
+/// Predictions for the test rows of the cleaned table at `data`, in order.
 ///
 /// # Errors
 /// If the table lacks a column that the model needs, cannot be read, or has no test row.
 pub fn predict_test_rows(predictor: &Predictor, data: &Path, progress: &Progress) -> anyhow::Result<Vec<TestRow>> {
     let preprocessor = predictor.preprocessor();
-    let refuses = preprocessor.file().unknown == UnknownCategory::Reject;
+    let rejects_unknown = preprocessor.file().unknown == UnknownCategory::Reject;
     let mut rows = Vec::new();
     for_each_test_block(
         data,
@@ -68,11 +68,11 @@ pub fn predict_test_rows(predictor: &Predictor, data: &Path, progress: &Progress
         "predicting",
         |table, targets| {
             let mut known = vec![true; table.rows()];
-            if refuses {
+            if rejects_unknown {
                 preprocessor.unknown_levels(&table).iter().for_each(|unknown| known[unknown.row] = false);
             }
             let kept: Vec<usize> = (0..table.rows()).filter(|row| known[*row]).collect();
-            let predictions = predictor.predict(&table.select_rows(&kept)).context("a level slipped through")?;
+            let predictions = predictor.predict(&table.select_rows(&kept)).context("an unknown level was not detected")?;
             let mut predictions = predictions.into_iter();
             let row =
                 |(y_true, known): (f64, bool)| TestRow { y_true, y_pred: if known { predictions.next() } else { None } };
@@ -86,8 +86,8 @@ pub fn predict_test_rows(predictor: &Predictor, data: &Path, progress: &Progress
     Ok(rows)
 }
 
-/// The figures of a model on the rows that it predicts.
-pub fn figures(rows: &[TestRow]) -> Metrics {
+/// The metrics of a model on the rows that it predicts.
+pub fn test_metrics(rows: &[TestRow]) -> Metrics {
     let (y_true, y_pred): (Vec<f64>, Vec<f64>) = rows.iter().filter_map(|row| Some((row.y_true, row.y_pred?))).unzip();
-    Metrics::of(&y_true, &y_pred)
+    Metrics::compute(&y_true, &y_pred)
 }

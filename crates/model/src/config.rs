@@ -1,4 +1,4 @@
-//! The configuration of a model and of a search.
+//! Configuration files of a model and of a search.
 
 pub(crate) mod candidate;
 pub(crate) mod default_candidates;

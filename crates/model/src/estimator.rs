@@ -1,4 +1,4 @@
-//! Fitted regressors.
+//! Fitted regressors and their fit. The folder is used by `evaluation`, `explanation` and `storage`.
 
 pub(crate) mod blend;
 pub(crate) mod fit;
@@ -13,12 +13,12 @@ use crate::estimator::linear::Linear;
 use boosting::{EnsembleOutput, Trees};
 use serde::{Deserialize, Serialize};
 
-use crate::estimator::{linear::Linear, matrix::Matrix, svr::Kernel, target_transform::TargetTransform};
+use crate::estimator::{matrix::Matrix, svr::SvrModel, target_transform::TargetTransform};
 
-/// Members of a blend at most.
-const MEMBERS: usize = 64;
+/// Largest number of members of a blend.
+const MAX_BLEND_MEMBERS: usize = 64;
 
-/// A fitted regressor: a closed set, so that the compiler lists what a new one must touch.
+/// A fitted regressor.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub enum Regressor {
     /// `intercept + Σ coefficient · feature`.
@@ -26,65 +26,65 @@ pub enum Regressor {
     /// `(base + Σ tree) · factor`.
     Trees(Ensemble),
     /// A sum over support vectors.
-    Kernel(Kernel),
-    /// A weighted mean of others, in the target's unit.
-    Blend(Vec<Member>),
+    Svr(SvrModel),
+    /// A weighted mean of other regressors, in the target's unit.
+    Blend(Vec<BlendMember>),
 }
 
 /// Trees, boosted or averaged.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Ensemble {
-    /// What the outputs of the trees are added to.
+    /// Added to the outputs of the trees.
     pub base: f64,
-    /// What the sum is multiplied with: 1, or a share a tree for a mean.
+    /// Factor of the sum: 1, or 1 / trees for a mean.
     pub factor: f64,
-    /// Whether the prediction is the exponential of that: a loss with a logarithmic link.
+    /// True if the prediction is the exponential of the sum (a loss with a logarithmic link).
     pub log_link: bool,
-    /// The trees; a learning rate is in their leaves.
+    /// The trees; leaf values include the learning rate.
     pub trees: Trees,
 }
 
-/// A part of a blend.
+/// A member of a blend.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct Member {
-    /// Its share.
+pub struct BlendMember {
+    /// Weight in the mean.
     pub weight: f64,
-    /// What was done to the target before its fit.
+    /// Transform of the target in its fit.
     pub transform: TargetTransform,
-    /// The member itself; no blend.
-    pub regressor: Plain,
+    /// The regressor.
+    pub regressor: BlendMemberModel,
 }
 
-/// A regressor that is no blend, so that what is stored does not nest.
+/// A regressor other than a blend, so that stored data does not nest.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub enum Plain {
+pub enum BlendMemberModel {
     /// As [`Regressor::Linear`].
     Linear(Linear),
     /// As [`Regressor::Trees`].
     Trees(Ensemble),
-    /// As [`Regressor::Kernel`].
-    Kernel(Kernel),
+    /// As [`Regressor::Svr`].
+    Svr(SvrModel),
 }
 
-impl Plain {
-    /// Takes a regressor for a member.
+impl BlendMemberModel {
+    /// Converts a regressor to a member of a blend.
     ///
     /// # Errors
-    /// If it is a blend itself.
-    pub fn of(regressor: Regressor) -> Result<Self, String> {
+    /// If the regressor is a blend.
+    pub fn try_from_regressor(regressor: Regressor) -> Result<Self, String> {
         match regressor {
             Regressor::Linear(linear) => Ok(Self::Linear(linear)),
             Regressor::Trees(ensemble) => Ok(Self::Trees(ensemble)),
-            Regressor::Kernel(kernel) => Ok(Self::Kernel(kernel)),
+            Regressor::Svr(kernel) => Ok(Self::Svr(kernel)),
             Regressor::Blend(_) => Err("a blend cannot be a member of a blend".into()),
         }
     }
 
-    fn check(&self, width: usize) -> Result<(), String> {
+    fn validate(&self, width: usize) -> Result<(), String> {
         match self {
-            Self::Linear(linear) => linear.check(width),
-            Self::Trees(ensemble) => ensemble.check(width),
-            Self::Kernel(kernel) => kernel.check(width),
+            Self::Linear(linear) => linear.validate(width),
+            Self::Trees(ensemble) => ensemble.validate(width),
+            Self::Svr(kernel) => kernel.validate(width),
         }
     }
 
@@ -93,7 +93,7 @@ impl Plain {
         match self {
             Self::Linear(linear) => linear.predict_row(row),
             Self::Trees(ensemble) => ensemble.predict_row(row),
-            Self::Kernel(kernel) => kernel.predict_row(row),
+            Self::Svr(kernel) => kernel.predict_row(row),
         }
     }
 
@@ -102,18 +102,18 @@ impl Plain {
         match self {
             Self::Linear(linear) => features.map_rows(|row| linear.predict_row(row)),
             Self::Trees(ensemble) => ensemble.predict(features),
-            Self::Kernel(kernel) => features.map_rows(|row| kernel.predict_row(row)),
+            Self::Svr(kernel) => features.map_rows(|row| kernel.predict_row(row)),
         }
     }
 }
 
 impl Ensemble {
-    /// How the outputs of the trees become one number.
+    /// Conversion of the outputs of the trees to one number.
     pub fn sum(&self) -> EnsembleOutput {
         EnsembleOutput { base: self.base, factor: self.factor }
     }
 
-    pub(crate) fn check(&self, width: usize) -> Result<(), String> {
+    pub(crate) fn validate(&self, width: usize) -> Result<(), String> {
         if !self.base.is_finite() || !self.factor.is_finite() {
             return Err("the base score is not a number".into());
         }
@@ -138,21 +138,21 @@ impl Ensemble {
 }
 
 impl Regressor {
-    /// Checks that rows of `width` features can be predicted without a fault.
+    /// Checks that rows of `width` features can be predicted.
     ///
     /// # Errors
-    /// Names what does not fit.
-    pub fn check(&self, width: usize) -> Result<(), String> {
+    /// If a number or length is invalid; the message names it.
+    pub fn validate(&self, width: usize) -> Result<(), String> {
         match self {
-            Self::Linear(linear) => linear.check(width),
-            Self::Trees(ensemble) => ensemble.check(width),
-            Self::Kernel(kernel) => kernel.check(width),
-            Self::Blend(members) if members.is_empty() || members.len() > MEMBERS => {
-                Err(format!("a blend of {} members", members.len()))
+            Self::Linear(linear) => linear.validate(width),
+            Self::Trees(ensemble) => ensemble.validate(width),
+            Self::Svr(kernel) => kernel.validate(width),
+            Self::Blend(members) if members.is_empty() || members.len() > MAX_BLEND_MEMBERS => {
+                Err(format!("a blend must have 1 to {MAX_BLEND_MEMBERS} members, not {}", members.len()))
             }
             Self::Blend(members) => members.iter().try_for_each(|member| {
                 if member.weight.is_finite() {
-                    member.regressor.check(width)
+                    member.regressor.validate(width)
                 } else {
                     Err("a weight of the blend is not a number".into())
                 }
@@ -165,24 +165,24 @@ impl Regressor {
         match self {
             Self::Linear(linear) => linear.predict_row(row),
             Self::Trees(ensemble) => ensemble.predict_row(row),
-            Self::Kernel(kernel) => kernel.predict_row(row),
+            Self::Svr(kernel) => kernel.predict_row(row),
             Self::Blend(members) => members
                 .iter()
                 .fold(0.0, |sum, member| sum + member.weight * member.transform.inverse(member.regressor.predict_row(row))),
         }
     }
 
-    /// The predictions for the rows of `features`: the same bits as those of [`predict_row`](Self::predict_row).
+    /// The predictions for the rows of `features`, with the same bits as [`predict_row`](Self::predict_row).
     pub fn predict(&self, features: &Matrix) -> Vec<f64> {
         match self {
             Self::Linear(linear) => features.map_rows(|row| linear.predict_row(row)),
             Self::Trees(ensemble) => ensemble.predict(features),
-            Self::Kernel(kernel) => features.map_rows(|row| kernel.predict_row(row)),
+            Self::Svr(kernel) => features.map_rows(|row| kernel.predict_row(row)),
             Self::Blend(members) => {
                 let mut sums = vec![0.0; features.rows()];
                 for member in members {
-                    for (sum, predicted) in sums.iter_mut().zip(member.regressor.predict(features)) {
-                        *sum += member.weight * member.transform.inverse(predicted);
+                    for (sum, prediction) in sums.iter_mut().zip(member.regressor.predict(features)) {
+                        *sum += member.weight * member.transform.inverse(prediction);
                     }
                 }
                 sums
@@ -190,12 +190,12 @@ impl Regressor {
         }
     }
 
-    /// Whether it takes rows in which a feature is missing.
-    pub fn takes_missing(&self) -> bool {
+    /// True if rows may have missing features.
+    pub fn accepts_missing(&self) -> bool {
         match self {
             Self::Trees(_) => true,
-            Self::Linear(_) | Self::Kernel(_) => false,
-            Self::Blend(members) => members.iter().all(|member| matches!(member.regressor, Plain::Trees(_))),
+            Self::Linear(_) | Self::Svr(_) => false,
+            Self::Blend(members) => members.iter().all(|member| matches!(member.regressor, BlendMemberModel::Trees(_))),
         }
     }
 }

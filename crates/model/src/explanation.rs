@@ -1,4 +1,4 @@
-//! Why a model predicts what it does: contributions and permutation importance.
+//! Explanation of models: contributions of features and permutation importance.
 
 pub(crate) mod contributions;
 pub(crate) mod permutation_importance;

@@ -1,4 +1,4 @@
-//! Checked parameters of the algorithms.
+//! Validated parameters of the algorithms.
 
 pub(crate) mod algorithm;
 pub(crate) mod defaults;
@@ -12,29 +12,29 @@ use boosting::ImportedModel;
 use serde_json::{Value, json};
 
 use crate::{
-    estimator::{svr::KernelSettings, target_transform::TargetTransform},
+    estimator::{svr::SvrSettings, target_transform::TargetTransform},
     parameters::{
         algorithm::Algorithm,
-        reader::Reader,
+        reader::ParameterReader,
         trees::{TreeSettings, read_boosting, read_forest},
     },
 };
 
-/// Checked parameters: nothing else reaches [`fit`](crate::estimator::fit).
+/// Validated parameters, the only input of [`fit`](crate::estimator::fit).
 ///
-/// | name | of | default | range | purpose |
+/// | name | algorithm | default | range | purpose |
 /// |---|---|---|---|---|
 /// | `alpha` | Ridge, Lasso, ElasticNet | 1 | ≥ 0 | strength of the penalty |
 /// | `l1_ratio` | ElasticNet | 0.5 | 0..=1 | share of the absolute penalty |
 /// | `max_iter` | Lasso, ElasticNet | 1000 | ≥ 1 | steps of the solver |
 /// | `tol` | Lasso, ElasticNet | 1e-4 | > 0 | relative duality gap at which it stops |
-/// | `standardize` | Ridge: false, Lasso and ElasticNet: true | | | divide features by their standard deviation first |
-/// | `C` | SVR | 1 | > 0 | price of an error, in deviations of the target |
-/// | `epsilon` | SVR | 0.1 | ≥ 0 | errors that cost nothing, in deviations of the target |
-/// | `gamma` | SVR | `scale` | > 0 | how fast a support vector's influence falls |
+/// | `standardize` | Ridge: false, Lasso and ElasticNet: true | | | scale features by their standard deviation |
+/// | `C` | SVR | 1 | > 0 | penalty of errors, in standard deviations of the target |
+/// | `epsilon` | SVR | 0.1 | ≥ 0 | errors without a penalty, in standard deviations of the target |
+/// | `gamma` | SVR | `scale` | > 0 | inverse width of the kernel |
 /// | `random_state` | all | 42 | ≥ 0 | the seed |
 ///
-/// Those of the trees are in [`TreeSettings`].
+/// Parameters of trees are in [`TreeSettings`].
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs, reason = "the table above describes the fields")]
 pub enum Parameters {
@@ -56,39 +56,40 @@ pub enum Parameters {
         tol: f64,
         standardize: bool,
     },
-    Svr(KernelSettings),
+    Svr(SvrSettings),
     /// RandomForest and ExtraTrees.
     Forest(TreeSettings),
     /// GradientBoosting and HistGradientBoosting.
     Boosting(TreeSettings),
     /// The parts of a blend.
-    Blend(Vec<Part>),
-    /// A model that was trained elsewhere.
+    Blend(Vec<BlendPartParameters>),
+    /// A model of another program.
     Imported(Box<ImportedModel>),
 }
 
-/// A part of a blend that is to be fitted.
+/// Validated parameters of a part of a blend.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Part {
-    /// Its share.
+pub struct BlendPartParameters {
+    /// Weight in the mean.
     pub weight: f64,
-    /// What is done to the target before its fit.
+    /// Transform of the target for its fit.
     pub transform: TargetTransform,
     /// The algorithm.
     pub algorithm: Algorithm,
-    /// Its parameters; no blend.
+    /// Its parameters; not a blend.
     pub parameters: Parameters,
     /// Its seed.
     pub seed: u64,
 }
 
 impl Parameters {
-    /// Checks the parameters of `algorithm`, which is no blend; returns them, the seed, and a warning for each that cannot be honoured.
+    /// Validates the parameters of `algorithm`, which is not a blend. Returns them, the seed, and a warning for each parameter that is not
+    /// supported.
     ///
     /// # Errors
-    /// Names a value that is out of range or of the wrong type.
-    pub fn check(algorithm: Algorithm, raw: &BTreeMap<String, Value>) -> Result<(Self, u64, Vec<String>), String> {
-        let mut reader = Reader::new(raw, algorithm)?;
+    /// If a value is out of range or of the wrong type; the message names it.
+    pub fn try_from_values(algorithm: Algorithm, raw: &BTreeMap<String, Value>) -> Result<(Self, u64, Vec<String>), String> {
+        let mut reader = ParameterReader::new(raw, algorithm)?;
         let parameters = match algorithm {
             Algorithm::LinearRegression => Self::LinearRegression,
             Algorithm::Ridge => Self::Ridge {
@@ -108,7 +109,7 @@ impl Parameters {
                 tol: reader.number("tol", 1e-4, 1e-12..=1.0)?,
                 standardize: reader.flag("standardize", true)?,
             },
-            Algorithm::Svr => Self::Svr(KernelSettings {
+            Algorithm::Svr => Self::Svr(SvrSettings {
                 c: reader.number("C", 1.0, 1e-9..=1e9)?,
                 epsilon: reader.number("epsilon", 0.1, 0.0..=1e9)?,
                 gamma: reader.gamma()?,
@@ -117,18 +118,20 @@ impl Parameters {
             Algorithm::GradientBoosting | Algorithm::HistGradientBoosting => {
                 Self::Boosting(read_boosting(&mut reader, algorithm)?)
             }
-            Algorithm::Blend => return Err("model.parameters: a blend has its parameters in model.blend".into()),
-            Algorithm::Imported => return Err("model.best_model: a model that is imported has no parameters".into()),
+            Algorithm::Blend => {
+                return Err("model.parameters: not allowed for a blend. Set parameters in model.blend".into());
+            }
+            Algorithm::Imported => return Err("model.best_model: an imported model has no parameters".into()),
         };
         let seed = reader.seed()?;
         Ok((parameters, seed, reader.into_warnings()))
     }
 
-    /// Fills in what depends on the table: which features are categories, which have a direction. A model that was trained elsewhere is put
-    /// in its place by [`place_imported`](crate::imported::place_imported).
+    /// Adds the values that depend on the table: categorical features and monotone directions.
+    /// [`map_imported_model`](crate::import_mapping::map_imported_model) does this for an imported model.
     ///
     /// # Errors
-    /// Names a feature that is not there.
+    /// If a named feature does not exist.
     pub fn for_features(&self, features: &[String], categorical: &[bool]) -> Result<Self, String> {
         Ok(match self {
             Self::Forest(settings) => Self::Forest(settings.for_features(features, categorical)?),
@@ -137,7 +140,10 @@ impl Parameters {
                 parts
                     .iter()
                     .map(|part| {
-                        Ok(Part { parameters: part.parameters.for_features(features, categorical)?, ..part.clone() })
+                        Ok(BlendPartParameters {
+                            parameters: part.parameters.for_features(features, categorical)?,
+                            ..part.clone()
+                        })
                     })
                     .collect::<Result<_, String>>()?,
             ),
@@ -145,30 +151,30 @@ impl Parameters {
         })
     }
 
-    /// The transform that is still to be undone in a prediction of this model: a blend predicts in the unit of the target.
+    /// The transform to invert in a prediction of this model: none for a blend, which predicts in the target's unit.
     pub fn remaining_transform(&self, transform: TargetTransform) -> TargetTransform {
         if matches!(self, Self::Blend(_)) { TargetTransform::None } else { transform }
     }
 
-    /// Whether rows may be fitted in which a feature is missing.
-    pub fn takes_missing(&self) -> bool {
+    /// True if features may be missing.
+    pub fn accepts_missing(&self) -> bool {
         match self {
             Self::Forest(_) | Self::Boosting(_) | Self::Imported(_) => true,
-            Self::Blend(parts) => parts.iter().all(|part| part.parameters.takes_missing()),
+            Self::Blend(parts) => parts.iter().all(|part| part.parameters.accepts_missing()),
             _ => false,
         }
     }
 
-    /// Whether rows may have weights.
-    pub fn takes_weights(&self) -> bool {
+    /// True if rows may have weights.
+    pub fn accepts_weights(&self) -> bool {
         match self {
             Self::Boosting(_) | Self::Imported(_) => true,
-            Self::Blend(parts) => parts.iter().all(|part| part.parameters.takes_weights()),
+            Self::Blend(parts) => parts.iter().all(|part| part.parameters.accepts_weights()),
             _ => false,
         }
     }
 
-    /// Name and value of each parameter as used on a table of `rows` rows.
+    /// Name and value of each parameter, with the defaults for a table of `rows` rows.
     pub fn named(&self, rows: Option<usize>) -> Vec<(String, Value)> {
         let own = |list: Vec<(&str, Value)>| list.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         match self {
@@ -187,7 +193,7 @@ impl Parameters {
                 ("tol", json!(tol)),
                 ("standardize", json!(standardize)),
             ]),
-            Self::Svr(KernelSettings { c, epsilon, gamma }) => own(vec![
+            Self::Svr(SvrSettings { c, epsilon, gamma }) => own(vec![
                 ("C", json!(c)),
                 ("epsilon", json!(epsilon)),
                 ("gamma", gamma.map_or(json!("scale"), |gamma| json!(gamma))),
@@ -197,7 +203,7 @@ impl Parameters {
                 own(vec![("imported_from", json!(imported.source)), ("n_estimators", json!(imported.trees.len()))])
             }
             Self::Blend(parts) => {
-                let part = |(index, part): (usize, &Part)| {
+                let part = |(index, part): (usize, &BlendPartParameters)| {
                     let mut named = vec![
                         (format!("blend.{index}.algorithm"), json!(part.algorithm.name())),
                         (format!("blend.{index}.weight"), json!(part.weight)),
@@ -218,12 +224,12 @@ impl Parameters {
 mod tests {
     use super::*;
 
-    fn check(algorithm: Algorithm, yaml: &str) -> Result<(Parameters, u64, Vec<String>), String> {
-        Parameters::check(algorithm, &serde_yaml::from_str(yaml).unwrap())
+    fn validate(algorithm: Algorithm, yaml: &str) -> Result<(Parameters, u64, Vec<String>), String> {
+        Parameters::try_from_values(algorithm, &serde_yaml::from_str(yaml).unwrap())
     }
 
     fn named(algorithm: Algorithm, yaml: &str) -> BTreeMap<String, Value> {
-        check(algorithm, yaml).unwrap().0.named(None).into_iter().collect()
+        validate(algorithm, yaml).unwrap().0.named(None).into_iter().collect()
     }
 
     #[test]
@@ -232,9 +238,9 @@ mod tests {
                     max_depth: 3, max_features: null, max_leaf_nodes: null, min_impurity_decrease: 0.0, min_samples_leaf: 1, \
                     min_samples_split: 2, min_weight_fraction_leaf: 0.0, n_estimators: 100, n_iter_no_change: null, \
                     random_state: null, subsample: 1.0, tol: 0.0001, validation_fraction: 0.1, verbose: 0, warm_start: false}";
-        let (parameters, seed, warnings) = check(Algorithm::GradientBoosting, dump).unwrap();
-        assert_eq!((parameters, seed), (check(Algorithm::GradientBoosting, "{}").unwrap().0, 42));
-        assert_eq!(warnings, ["parameters.random_state is null: the seed 42 is used, so that the run can be repeated"]);
+        let (parameters, seed, warnings) = validate(Algorithm::GradientBoosting, dump).unwrap();
+        assert_eq!((parameters, seed), (validate(Algorithm::GradientBoosting, "{}").unwrap().0, 42));
+        assert_eq!(warnings, ["parameters.random_state is null: the seed 42 is used, so that the run is reproducible"]);
         let all = named(Algorithm::GradientBoosting, dump);
         for (name, value) in [("n_estimators", 100), ("max_depth", 3), ("min_samples_leaf", 1), ("min_samples_split", 2)] {
             assert_eq!(all[name], json!(value), "{name}");
@@ -244,33 +250,33 @@ mod tests {
 
     #[test]
     fn the_names_of_lightgbm_are_understood() {
-        let theirs = "{objective: regression_l1, num_leaves: 40, num_iterations: 50, min_data_in_leaf: 7, lambda_l2: 2, reg_alpha: 1, \
+        let lightgbm = "{objective: regression_l1, num_leaves: 40, num_iterations: 50, min_data_in_leaf: 7, lambda_l2: 2, reg_alpha: 1, \
                       bagging_fraction: 0.5, feature_fraction: 0.7, max_bin: 63, max_depth: -1, shrinkage_rate: 0.2}";
-        let ours = "{loss: absolute_error, max_leaf_nodes: 40, max_iter: 50, min_samples_leaf: 7, l2_regularization: 2, \
+        let scikit_learn = "{loss: absolute_error, max_leaf_nodes: 40, max_iter: 50, min_samples_leaf: 7, l2_regularization: 2, \
                     l1_regularization: 1, subsample: 0.5, colsample_bytree: 0.7, max_bins: 63, max_depth: null, learning_rate: 0.2}";
-        let of = |yaml| check(Algorithm::HistGradientBoosting, yaml).unwrap();
-        assert_eq!(of(theirs), of(ours));
-        assert_eq!(of(theirs).2, [""; 0]);
+        let of = |yaml| validate(Algorithm::HistGradientBoosting, yaml).unwrap();
+        assert_eq!(of(lightgbm), of(scikit_learn));
+        assert_eq!(of(lightgbm).2, [""; 0]);
         assert_eq!(
-            check(Algorithm::HistGradientBoosting, "{num_leaves: 4, max_leaf_nodes: 5}").unwrap_err(),
-            "model.parameters: num_leaves and max_leaf_nodes are names of one parameter; keep one"
+            validate(Algorithm::HistGradientBoosting, "{num_leaves: 4, max_leaf_nodes: 5}").unwrap_err(),
+            "model.parameters: num_leaves and max_leaf_nodes are the same parameter; keep one"
         );
     }
 
     #[test]
-    fn what_cannot_be_honoured_is_named() {
-        let (_, _, warnings) = check(Algorithm::GradientBoosting, "{init: zero, colour: red}").unwrap();
+    fn unsupported_parameters_give_a_warning() {
+        let (_, _, warnings) = validate(Algorithm::GradientBoosting, "{init: zero, colour: red}").unwrap();
         assert_eq!(
             warnings,
             [
                 "parameters.colour is not a parameter of GradientBoosting; ignored",
-                "parameters.init: \"zero\" is not supported by GradientBoosting here; trained as with null",
+                "parameters.init: \"zero\" is not supported by GradientBoosting; null is used",
             ]
         );
     }
 
     #[test]
-    fn values_out_of_range_are_refused() {
+    fn values_out_of_range_are_an_error() {
         for (algorithm, yaml, expected) in [
             (
                 Algorithm::GradientBoosting,
@@ -285,7 +291,7 @@ mod tests {
             (
                 Algorithm::GradientBoosting,
                 "{loss: exponential}",
-                "model.parameters.loss: there is no loss \"exponential\"; there are squared_error, absolute_error, huber, quantile, \
+                "model.parameters.loss: loss \"exponential\" does not exist; the losses are squared_error, absolute_error, huber, quantile, \
                  poisson, gamma",
             ),
             (Algorithm::Ridge, "{alpha: -1}", "model.parameters.alpha: -1 is not a number from 0 to 1000000000000"),
@@ -306,7 +312,7 @@ mod tests {
                 "model.parameters.num_leaves: 1 is not a whole number of at least 2",
             ),
         ] {
-            assert_eq!(check(algorithm, yaml).unwrap_err(), expected);
+            assert_eq!(validate(algorithm, yaml).unwrap_err(), expected);
         }
     }
 

@@ -1,4 +1,4 @@
-//! The file of a model, and those of older versions.
+//! Model files of the current and of older versions.
 
 pub(crate) mod model_file;
 pub(crate) mod model_file_v1;

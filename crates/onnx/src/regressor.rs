@@ -1,6 +1,6 @@
 //! From the features side by side to the prediction.
 
-use model::{Kernel, Linear, Plain, Regressor, TargetTransform};
+use model::{BlendMemberModel, Linear, Regressor, SvrModel, TargetTransform};
 
 use crate::{
     graph::{Graph, Value},
@@ -12,14 +12,14 @@ pub(crate) fn regressor(graph: &mut Graph, features: &Value, regressor: &Regress
     match regressor {
         Regressor::Linear(of) => linear(graph, features, of),
         Regressor::Trees(of) => trees::ensemble(graph, features, of, width),
-        Regressor::Kernel(of) => kernel(graph, features, of),
+        Regressor::Svr(of) => kernel(graph, features, of),
         Regressor::Blend(members) => {
             let mut sum = graph.number(0.0);
             for member in members {
                 let one = match &member.regressor {
-                    Plain::Linear(of) => linear(graph, features, of),
-                    Plain::Trees(of) => trees::ensemble(graph, features, of, width),
-                    Plain::Kernel(of) => kernel(graph, features, of),
+                    BlendMemberModel::Linear(of) => linear(graph, features, of),
+                    BlendMemberModel::Trees(of) => trees::ensemble(graph, features, of, width),
+                    BlendMemberModel::Svr(of) => kernel(graph, features, of),
                 };
                 let one = undo(graph, one, member.transform);
                 let weight = graph.number(member.weight);
@@ -54,7 +54,7 @@ fn product(graph: &mut Graph, matrix: &Value, vector: &[f64]) -> Value {
 }
 
 /// `‖z − v‖² = ‖z‖² − 2 z·v + ‖v‖²`, for all support vectors at once.
-fn kernel(graph: &mut Graph, features: &Value, kernel: &Kernel) -> Value {
+fn kernel(graph: &mut Graph, features: &Value, kernel: &SvrModel) -> Value {
     let (width, count) = (kernel.means.len(), kernel.weights.len());
     let bias = graph.number(kernel.bias);
     if count == 0 {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use artifact::RunPaths;
-use evaluation::check_champion;
+use evaluation::validate_champion_section;
 use schema::{ConfigError, GateBound, PipelineConfig, Schema};
 use tracking::ModelUri;
 
@@ -68,7 +68,7 @@ impl Config {
             }
         }
         let section = &pipeline.package;
-        if let Err((key, message)) = check_champion(&section.champion) {
+        if let Err((key, message)) = validate_champion_section(&section.champion) {
             return Err(at(ConfigError::at(&text, &["package", "champion", key], message)));
         }
         for (part, key, value) in [

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use artifact::{Gate, GateAnswer, RunRecord};
 use cli::Progress;
 use evaluation::{Comparison, compare, predict_test_rows};
-use model::{COPIED_ROWS, Decision, decide};
+use model::{DUPLICATE_ROWS, ThresholdResult, check_thresholds};
 use predictor::Predictor;
 use schema::{CoverageSection, LeakageSection, decimals};
 
@@ -69,7 +69,7 @@ pub(crate) fn judge(
     progress: &Progress,
 ) -> anyhow::Result<Judgement> {
     let section = &config.pipeline.package;
-    let decisions = decide(&section.gate, &record.finals())
+    let decisions = check_thresholds(&section.gate, &record.finals())
         .map_err(|message| anyhow::anyhow!("{}: {message}", config.pipeline_path.display()))?;
     let (beside_champion, comparison) = match champion {
         Champion::None(why) => ((GateAnswer::NotApplicable, why.clone()), None),
@@ -77,7 +77,7 @@ pub(crate) fn judge(
             let rows = |predictor: &Predictor| predict_test_rows(predictor, &lineage.cleaned, progress);
             let compared = compare(&section.champion, &rows(predictor)?, &rows(held)?, &format!("the champion {name}"))?;
             compared.warning().into_iter().for_each(|warning| progress.warn(warning));
-            let figure = if compared.passed { compared.text.clone() } else { compared.refusal() };
+            let figure = if compared.passed { compared.text.clone() } else { compared.failed_text() };
             ((passed(compared.passed), figure), Some(compared))
         }
     };
@@ -104,12 +104,13 @@ fn passed(passed: bool) -> GateAnswer {
     if passed { GateAnswer::Passed } else { GateAnswer::Refused }
 }
 
-fn thresholds(decisions: &[Decision]) -> Finding {
+fn thresholds(decisions: &[ThresholdResult]) -> Finding {
     let (answer, figure) = if decisions.is_empty() {
         (GateAnswer::NotApplicable, "package.gate sets none".to_owned())
     } else {
-        let refusals: Vec<String> = decisions.iter().filter(|found| !found.passed).map(Decision::refusal).collect();
-        let kept = decisions.iter().map(Decision::kept).collect::<Vec<_>>().join(", ");
+        let refusals: Vec<String> =
+            decisions.iter().filter(|found| !found.passed).map(ThresholdResult::failed_text).collect();
+        let kept = decisions.iter().map(ThresholdResult::passed_text).collect::<Vec<_>>().join(", ");
         (passed(refusals.is_empty()), if refusals.is_empty() { kept } else { refusals.join("; ") })
     };
     Finding { name: GateName::Thresholds, answer, figure }
@@ -161,16 +162,16 @@ fn share_interval(share: f64, rows: f64) -> (f64, f64) {
 
 fn leakage(section: &LeakageSection, record: &RunRecord) -> Finding {
     let over = |subject: &str, figure: f64| {
-        if subject == COPIED_ROWS { figure > section.max_copied_rows } else { figure > section.max_r2_alone }
+        if subject == DUPLICATE_ROWS { figure > section.max_copied_rows } else { figure > section.max_r2_alone }
     };
     let found: Vec<&str> = record
         .suspicions
         .iter()
-        .filter(|suspicion| over(&suspicion.subject, suspicion.figure))
+        .filter(|suspicion| over(&suspicion.subject, suspicion.value))
         .map(|suspicion| suspicion.text.as_str())
         .collect();
     let borne: BTreeMap<&str, f64> =
-        record.suspicions.iter().map(|suspicion| (suspicion.subject.as_str(), suspicion.figure)).collect();
+        record.suspicions.iter().map(|suspicion| (suspicion.subject.as_str(), suspicion.value)).collect();
     let figure = if !found.is_empty() {
         found.join("; ")
     } else if borne.is_empty() {
@@ -201,7 +202,7 @@ fn schema(predictor: &Predictor, champion: &Champion) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use artifact::{DatasetInput, Digest, FileEntry, MetricPoint, Suspicion};
+    use artifact::{DatasetInput, Digest, FileEntry, LeakageRecord, MetricPoint};
 
     use super::*;
 
@@ -253,12 +254,13 @@ mod tests {
 
     #[test]
     fn suspicions_are_borne_up_to_the_limits() {
-        let suspicion = |subject: &str, figure| Suspicion { subject: subject.into(), figure, text: format!("{subject}!") };
+        let suspicion =
+            |subject: &str, figure| LeakageRecord { subject: subject.into(), value: figure, text: format!("{subject}!") };
         let gate = |suspicions| leakage(&LeakageSection::default(), &RunRecord { suspicions, ..RunRecord::default() });
         assert_eq!(gate(vec![]).answer, GateAnswer::Passed);
-        let borne = gate(vec![suspicion(COPIED_ROWS, 0.04)]);
+        let borne = gate(vec![suspicion(DUPLICATE_ROWS, 0.04)]);
         assert_eq!((borne.answer, borne.figure.as_str()), (GateAnswer::Passed, "within package.leakage: copied rows 0.040"));
-        let found = gate(vec![suspicion("a", 0.995), suspicion(COPIED_ROWS, 0.2)]);
+        let found = gate(vec![suspicion("a", 0.995), suspicion(DUPLICATE_ROWS, 0.2)]);
         assert_eq!((found.answer, found.figure.as_str()), (GateAnswer::Refused, "a!; copied rows!"));
     }
 }

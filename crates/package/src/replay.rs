@@ -174,7 +174,7 @@ impl Rehearsal<'_> {
                 lineage.schema.target().name
             )));
         }
-        for (name, value) in Metrics::of(&self.measured.y_true, &self.served).named() {
+        for (name, value) in Metrics::compute(&self.measured.y_true, &self.served).named() {
             let recorded = record.metric(name).with_context(|| format!("metrics.json has no {name}"))?;
             if recorded.to_bits() != value.to_bits() {
                 return Err(refused(format!("the {name} of what is served is {value}; the run has {recorded}")));

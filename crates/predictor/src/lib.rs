@@ -70,7 +70,7 @@ impl Predictor {
     ) -> Result<Self, PredictorError> {
         let file: ModelFile = read_envelope_bytes_or_older::<_, ModelFileV1>(model, model_name, MODEL.into())?;
         let unsound = |path: &Path, reason: String| PredictorError::Unsound { path: path.to_owned(), reason };
-        let checked = Model::check(file).map_err(|fault| unsound(model_name, fault.to_string()))?;
+        let checked = Model::from_file(file).map_err(|fault| unsound(model_name, fault.to_string()))?;
         let file: PreprocessorFile = read_envelope_bytes(preprocessor, preprocessor_name, PREPROCESSOR.into())?;
         let found = Digest::of_bytes(preprocessor);
         if found.hex() != checked.file().preprocessor {

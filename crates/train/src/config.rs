@@ -85,7 +85,7 @@ impl Config {
             located(format!("model.name: \"{}\" is not made of letters, digits, _, - and .", section.name))
         );
         schema::check_file_name(&section.name).map_err(|message| located(format!("model.name: {message}")))?;
-        let (mut algorithm, mut parameters, seed, mut warnings) = section.checked_parameters().map_err(located)?;
+        let (mut algorithm, mut parameters, seed, mut warnings) = section.resolve_parameters().map_err(located)?;
         let mut import = None;
         if let Some(file) = &args.import {
             let text = cli::read_text(file, "--import")?;
@@ -105,7 +105,7 @@ impl Config {
             )
         );
         ensure!(
-            section.sample_weight.is_none() || parameters.takes_weights(),
+            section.sample_weight.is_none() || parameters.accepts_weights(),
             located(format!("model.sample_weight: {} takes no weights; boosting does", algorithm.name()))
         );
         for result in section.results() {

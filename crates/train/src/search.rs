@@ -20,7 +20,7 @@ use std::{
 use anyhow::{Context, ensure};
 use artifact::{Digest, FileEntry, Mark, OutputKind, RunPaths, RunRecord, RunStatus, lock_to_read, write_atomically};
 use cli::{Clock, Outcome, Progress};
-use model::{MAX_MINUTES, SearchConfig, SearchSection, figure, label};
+use model::{MAX_MINUTES, SearchConfig, SearchSection, format_metric, metric_label};
 use serde::Serialize;
 use serde_json::json;
 use tracking::{Content, Run, RunFile, Tracker};
@@ -300,8 +300,8 @@ impl Session<'_> {
             board.len(),
             on_all_rows(board),
             winner.kinds(),
-            label(metric),
-            figure(metric, winner.score),
+            metric_label(metric),
+            format_metric(metric, winner.score),
             self.args.output.display(),
             page.display()
         );
@@ -388,10 +388,10 @@ fn header(section: &SearchSection, course: &Course, board: &[Entry], winner: &Wi
     format!(
         "{WRITTEN} ({id}): the best of {} trials by the {} of {} folds of {} training rows, {}.\n",
         board.len(),
-        label(&section.metric),
+        metric_label(&section.metric),
         section.folds,
         course.y.len(),
-        figure(&section.metric, winner.score)
+        format_metric(&section.metric, winner.score)
     )
 }
 

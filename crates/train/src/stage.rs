@@ -10,7 +10,7 @@ use artifact::{
 use cli::{Clock, Outcome, Progress};
 use drift::{NumberReference, Reference};
 use features::Preprocessor;
-use model::{MODEL, Model, ModelFile, figure, label};
+use model::{MODEL, Model, ModelFile, format_metric, metric_label};
 use serde::Serialize;
 
 use crate::{
@@ -146,7 +146,7 @@ fn fit_and_write(
     let findings = experiment(config, dataset, checked, progress)?;
     findings.warnings.iter().for_each(|warning| progress.warn(warning));
     let schema = checked.schema().fingerprint();
-    let model = Model::check(ModelFile {
+    let model = Model::from_file(ModelFile {
         name: config.section.name.clone(),
         algorithm: config.algorithm.name().into(),
         target: target.clone(),
@@ -265,13 +265,13 @@ fn summarise(config: &Config, status: &'static str, record: &RunRecord, run: &Fo
         let (Some(value), Some(interval)) = (metrics.get(key), record.intervals.get(key)) else { continue };
         let validated = metrics
             .get(format!("cv_{key}").as_str())
-            .map_or(String::new(), |value| format!("   cross-validated {}", figure(key, *value)));
+            .map_or(String::new(), |value| format!("   cross-validated {}", format_metric(key, *value)));
         human.push_str(&format!(
             "          {:<13}{:>12}   95 % interval {} to {}{validated}\n",
-            label(key),
-            figure(key, *value),
-            figure(key, interval.low),
-            figure(key, interval.high)
+            metric_label(key),
+            format_metric(key, *value),
+            format_metric(key, interval.low),
+            format_metric(key, interval.high)
         ));
     }
     human.push_str(&format!("          → {} and report.html", config.model_file.display()));

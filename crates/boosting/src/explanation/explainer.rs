@@ -18,7 +18,7 @@ const MAX_TABLE_VALUES: usize = 1 << 20;
 
 /// Computes SHAP values of an ensemble, row by row.
 #[derive(Clone, Debug)]
-pub struct Explainer {
+pub struct TreeExplainer {
     scorer: QuickScorer,
     tables: Vec<OutcomeTable>,
     /// Features of all tables, one table after the other.
@@ -50,12 +50,12 @@ struct Player {
 
 impl Trees {
     /// The explainer of these trees. Call [`check_explainable`](Self::check_explainable) first.
-    pub fn explainer(&self) -> Explainer {
-        Explainer::new(self)
+    pub fn explainer(&self) -> TreeExplainer {
+        TreeExplainer::new(self)
     }
 }
 
-impl Explainer {
+impl TreeExplainer {
     pub(crate) fn new(trees: &Trees) -> Self {
         let mut explainer =
             Self { scorer: QuickScorer::default(), tables: vec![], features: vec![], values: vec![], deep: vec![] };

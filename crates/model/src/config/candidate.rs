@@ -1,4 +1,4 @@
-//! A candidate of a search, and the trials that are drawn from it.
+//! Candidates of a search, and trials drawn from them.
 
 use std::collections::BTreeMap;
 
@@ -12,17 +12,17 @@ use crate::{
     parameters::{Parameters, algorithm::Algorithm},
 };
 
-/// An algorithm with values and ranges for its parameters.
+/// An algorithm with values and ranges of its parameters.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Candidate {
-    /// As `best_model` in `model_config.yaml`; no blend.
+    /// The algorithm, as `best_model` in `model_config.yaml`; `Blend` is not allowed.
     pub algorithm: String,
-    /// What may be done to the target before the fit.
+    /// Transforms of the target to choose from.
     #[serde(default)]
     pub target_transform: Vec<TargetTransform>,
-    /// A value; a list to choose from; or a range, `{low: 0.01, high: 0.3, log: true}` for numbers that are drawn evenly by their
-    /// logarithm, `whole: true` for whole numbers.
+    /// A value; a list to choose from; or a range such as `{low: 0.01, high: 0.3, log: true}`. `log: true` draws uniformly on a logarithmic
+    /// scale, `whole: true` draws integers.
     #[serde(default)]
     pub parameters: BTreeMap<String, Value>,
 }
@@ -30,7 +30,7 @@ pub struct Candidate {
 /// A range of numbers.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Range {
+pub(crate) struct ParameterRange {
     pub(crate) low: f64,
     pub(crate) high: f64,
     #[serde(default)]
@@ -39,31 +39,31 @@ pub(crate) struct Range {
     pub(crate) whole: bool,
 }
 
-/// What is tried once.
+/// One combination of algorithm, target transform and parameters.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Trial {
-    /// Which one it is: the same number stands for the same trial in every run of the search.
+    /// Number of the trial: the same number is the same trial in every run of the search.
     pub number: usize,
-    /// As it would stand in a configuration.
+    /// Name of the algorithm, as in a configuration.
     pub algorithm: String,
-    /// What is done to the target.
+    /// Transform of the target.
     pub target_transform: TargetTransform,
-    /// Drawn.
+    /// Parameters drawn from the candidate.
     pub parameters: BTreeMap<String, Value>,
 }
 
 impl Trial {
-    /// The checked parameters and the seed.
+    /// The algorithm, its validated parameters and the seed.
     ///
     /// # Errors
-    /// Names a value that is out of range or of the wrong type.
-    pub fn check(&self) -> Result<(Algorithm, Parameters, u64), String> {
+    /// If a value is out of range or of the wrong type; the message names it.
+    pub fn parameters(&self) -> Result<(Algorithm, Parameters, u64), String> {
         let algorithm = Algorithm::parse(&self.algorithm)?;
-        let (parameters, seed, _) = Parameters::check(algorithm, &self.parameters)?;
+        let (parameters, seed, _) = Parameters::try_from_values(algorithm, &self.parameters)?;
         Ok((algorithm, parameters, seed))
     }
 
-    /// As a part of a blend.
+    /// The trial as a part of a blend.
     pub fn part(&self, weight: f64) -> BlendPart {
         BlendPart {
             algorithm: self.algorithm.clone(),
@@ -75,7 +75,7 @@ impl Trial {
 }
 
 impl Candidate {
-    /// A trial; `draw` gives a number from 0 to 1 for each parameter.
+    /// Draws a trial; `draw` returns a number from 0 to 1 for each parameter.
     pub(crate) fn draw(&self, number: usize, draw: &mut dyn FnMut(usize) -> f64) -> Result<Trial, String> {
         let mut place = 0;
         let mut share = || {
@@ -86,16 +86,16 @@ impl Candidate {
         let transforms = &self.target_transform;
         let target_transform = transforms.get(choice(transforms.len(), share())).copied().unwrap_or_default();
         let mut parameters = BTreeMap::new();
-        for (name, given) in &self.parameters {
+        for (name, specification) in &self.parameters {
             let share = share();
-            let value = match given {
+            let value = match specification {
                 Value::Array(list) if list.is_empty() => {
-                    return Err(format!("parameters.{name}: has nothing to choose from"));
+                    return Err(format!("parameters.{name}: the list is empty"));
                 }
                 Value::Array(list) => list[choice(list.len(), share)].clone(),
                 Value::Object(map) if map.contains_key("low") || map.contains_key("high") => {
-                    let range: Range =
-                        serde_json::from_value(given.clone()).map_err(|error| format!("parameters.{name}: {error}"))?;
+                    let range: ParameterRange = serde_json::from_value(specification.clone())
+                        .map_err(|error| format!("parameters.{name}: {error}"))?;
                     range
                         .at(share)
                         .ok_or_else(|| format!("parameters.{name}: low must be below high, and above 0 for a logarithm"))?
@@ -108,7 +108,7 @@ impl Candidate {
     }
 }
 
-impl Range {
+impl ParameterRange {
     pub(crate) fn at(&self, share: f64) -> Option<Value> {
         let finite = self.low.is_finite() && self.high.is_finite();
         if !(finite && self.low < self.high && (!self.log || self.low > 0.0)) {
@@ -123,7 +123,7 @@ impl Range {
         if self.whole {
             return Some((number.round() as i64).into());
         }
-        // three digits are more than a search can tell apart
+        // three significant digits are enough for a search
         let digits = 10_f64.powi(3 - number.abs().max(1e-300).log10().ceil() as i32);
         Some(((number * digits).round() / digits).clamp(self.low, self.high).into())
     }

@@ -1,4 +1,4 @@
-//! A search for the best model: its text, and the trials that are drawn from it.
+//! The file of a search, and its trials.
 
 use fastrand::Rng;
 use schema::ConfigError;
@@ -10,7 +10,7 @@ use crate::{
     parameters::algorithm::Algorithm,
 };
 
-/// What to search.
+/// The file of a search.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct SearchConfig {
@@ -18,41 +18,41 @@ pub struct SearchConfig {
     pub search: SearchSection,
 }
 
-/// A search: its budget, how trials are measured, and what is tried.
+/// A search: its budget, evaluation and candidates.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct SearchSection {
-    /// The name of the model that is searched for: of its runs and of its configuration.
+    /// Name of the model: of its runs and of its configuration.
     pub name: String,
     /// The column to predict. It must be the target of the table.
     #[serde(default)]
     pub target_variable: Option<String>,
-    /// The figure that decides, on rows held out: `mae`, `rmse`, `mape` or `median_ae`.
+    /// The metric to minimise, by cross-validation: `mae`, `rmse`, `mape` or `median_ae`.
     #[serde(default = "mae")]
     pub metric: String,
-    /// Trials at most.
+    /// Largest number of trials.
     #[serde(default = "trials")]
     pub trials: usize,
-    /// Minutes at most.
+    /// Largest duration in minutes.
     #[serde(default = "minutes")]
     pub minutes: f64,
-    /// Folds of the cross-validation. On few rows it is repeated with other folds.
+    /// Number of folds of the cross-validation. For few rows, it is repeated with other folds.
     #[serde(default = "folds")]
     pub folds: usize,
-    /// The seed that trials and folds are drawn from.
+    /// Seed of trials and folds.
     #[serde(default = "seed")]
     pub seed: u64,
-    /// Successive halving: many trials on a part of the rows, the best third of them on more, and of these on all. Otherwise every trial is
-    /// measured on all rows. Small tables are always used whole.
+    /// Successive halving: many trials use a part of the rows, and the best third of them go on with more, up to all rows. Without it,
+    /// every trial uses all rows. Small tables always use all rows.
     #[serde(default = "yes")]
     pub halving: bool,
-    /// Whether to try the best trial on fewer and fewer features (recursive feature elimination).
+    /// Try the best trial with fewer and fewer features (recursive feature elimination).
     #[serde(default = "yes")]
     pub eliminate: bool,
-    /// Whether to try a blend of the best trials.
+    /// Try a blend of the best trials.
     #[serde(default = "yes")]
     pub blend: bool,
-    /// What is tried; without any, a choice that suits the size of the table.
+    /// Candidates; without any, defaults by the size of the table.
     #[serde(default)]
     pub candidates: Vec<Candidate>,
 }
@@ -70,26 +70,26 @@ fn yes() -> bool {
     true
 }
 
-/// The longest search, in minutes: a year.
+/// Longest duration of a search in minutes (one year).
 pub const MAX_MINUTES: f64 = 525_600.0;
 
 impl SearchConfig {
-    /// Parses the text of a search and checks it.
+    /// Parses and validates the text of a search.
     ///
     /// # Errors
-    /// With line and column where it is not YAML or has an unknown key; with the key where a value cannot be used.
+    /// If the text is not YAML or has an unknown key (with line and column), or a value is invalid (with its key).
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let config: Self = schema::parse_yaml(text)?;
-        let check = || -> Result<(), String> {
+        let validate = || -> Result<(), String> {
             let search = &config.search;
             if !["mae", "rmse", "mape", "median_ae"].contains(&search.metric.as_str()) {
-                return Err(format!("search.metric: \"{}\" is none of mae, rmse, mape, median_ae", search.metric));
+                return Err(format!("search.metric: \"{}\" is not one of mae, rmse, mape, median_ae", search.metric));
             }
             if search.folds < 2 {
-                return Err(format!("search.folds: {} leaves nothing to measure on; use 2 or more", search.folds));
+                return Err(format!("search.folds: {} must be at least 2", search.folds));
             }
             if !(search.minutes > 0.0 && search.minutes <= MAX_MINUTES) || search.trials == 0 {
-                return Err(format!("search: needs minutes above 0, at most {MAX_MINUTES}, and at least a trial"));
+                return Err(format!("search: minutes must be above 0 and at most {MAX_MINUTES}, and trials at least 1"));
             }
             search.candidates.iter().enumerate().try_for_each(|(index, candidate)| {
                 let placed = |message: String| {
@@ -97,17 +97,19 @@ impl SearchConfig {
                     format!("search.candidates.{index}.{rest}")
                 };
                 if Algorithm::parse(&candidate.algorithm).map_err(placed)? == Algorithm::Blend {
-                    return Err(placed("algorithm: a blend is made of the best trials by itself".into()));
+                    return Err(placed(
+                        "algorithm: a blend is not a candidate; blends are built from the best trials".into(),
+                    ));
                 }
-                // both ends of every range must be allowed
+                // both ends of every range must be valid
                 [0.0, 1.0].into_iter().try_for_each(|share| {
                     let mut draw = |_: usize| share;
                     let trial = candidate.draw(0, &mut draw).map_err(placed)?;
-                    trial.check().map(|_| ()).map_err(placed)
+                    trial.parameters().map(|_| ()).map_err(placed)
                 })
             })
         };
-        check().map_err(|message| {
+        validate().map_err(|message| {
             let key = message.split(": ").next().unwrap_or_default();
             let keys: Vec<&str> = key.split('.').take_while(|key| key.parse::<usize>().is_err()).collect();
             ConfigError { line: schema::line_of(text, &keys), column: None, message }
@@ -117,20 +119,20 @@ impl SearchConfig {
 }
 
 impl SearchSection {
-    /// Trial `number` of the search: the first of each candidate in their order, then one drawn after the other.
+    /// Trial `number` of the search: first one trial of each candidate in order, then trials of random candidates.
     ///
     /// # Errors
-    /// Names a range that cannot be used.
+    /// If a range is invalid; the message names it.
     pub fn trial(&self, number: usize, candidates: &[Candidate]) -> Result<Trial, String> {
         let mut rng = Rng::with_seed(self.seed ^ (number as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let candidate = if number < candidates.len() { number } else { rng.usize(..candidates.len()) };
         candidates[candidate].draw(number, &mut |_| rng.f64())
     }
 
-    /// What is tried on a table of `rows` training rows, cheap algorithms first.
+    /// Candidates for a table of `rows` training rows, cheap algorithms first. `positive` is true if the target has a logarithm.
     pub fn candidates(&self, rows: usize, positive: bool) -> Vec<Candidate> {
         if self.candidates.is_empty() {
-            crate::config::default_candidates::usual(rows, positive)
+            crate::config::default_candidates::default_candidates(rows, positive)
         } else {
             self.candidates.clone()
         }
@@ -157,36 +159,36 @@ mod tests {
     fn the_reference_is_current() {
         let body = schema::render_reference("search.yaml", &schemars::schema_for!(SearchConfig));
         let text = format!("# Search reference\n\nGenerated from the program; do not edit.\n\n{body}");
-        // read when the test runs: checkouts may share compiled tests
+        // read at run time, because checkouts can share compiled tests
         let path = format!("{}/../../docs/search_config.md", std::env::var("CARGO_MANIFEST_DIR").unwrap());
         if std::env::var_os("UPDATE_DOCS").is_some() {
             std::fs::write(&path, &text).unwrap();
         }
-        let found = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(found == text, "docs/search_config.md is out of date: run UPDATE_DOCS=1 scripts/test.sh");
+        let written = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(written == text, "docs/search_config.md is out of date: run UPDATE_DOCS=1 scripts/test.sh");
     }
 
     #[test]
-    fn trials_are_drawn_within_their_ranges_and_the_same_every_time() {
+    fn trials_are_reproducible_and_within_their_ranges() {
         let search = SearchConfig::parse(TEXT).unwrap().search;
         let candidates = search.candidates(100, true);
-        let mut seen = std::collections::BTreeSet::new();
+        let mut distinct = std::collections::BTreeSet::new();
         for number in 0..200 {
             let trial = search.trial(number, &candidates).unwrap();
             assert_eq!(trial, search.trial(number, &candidates).unwrap());
-            trial.check().unwrap();
-            seen.insert(serde_json::to_string(&trial.parameters).unwrap());
+            trial.parameters().unwrap();
+            distinct.insert(serde_json::to_string(&trial.parameters).unwrap());
             if let Some(alpha) = trial.parameters.get("alpha") {
                 assert!((0.01..=100.0).contains(&alpha.as_f64().unwrap()));
             }
         }
-        assert!(seen.len() > 90, "{}", seen.len());
+        assert!(distinct.len() > 90, "{}", distinct.len());
         let first: Vec<String> = (0..2).map(|number| search.trial(number, &candidates).unwrap().algorithm).collect();
         assert_eq!(first, ["Ridge", "HistGradientBoosting"]);
     }
 
     #[test]
-    fn what_cannot_be_searched_is_named() {
+    fn invalid_searches_are_an_error() {
         for (from, to, expected) in [
             (
                 "alpha: {low: 0.01",
@@ -199,10 +201,10 @@ mod tests {
                 "search.candidates.0.parameters.alpha: low must be below high, and above 0",
             ),
             ("low: 4,", "low: 1,", "search.candidates.1.parameters.max_leaf_nodes: 1 is not a whole number of at least 2"),
-            ("algorithm: Ridge", "algorithm: Rigde", "search.candidates.0.algorithm: there is no algorithm \"Rigde\""),
-            ("algorithm: Ridge", "algorithm: Blend", "search.candidates.0.algorithm: a blend is made of the best trials"),
-            ("name: m", "name: m\n  metric: r2", "search.metric: \"r2\" is none of mae, rmse, mape, median_ae"),
-            ("name: m", "name: m\n  folds: 1", "search.folds: 1 leaves nothing to measure on"),
+            ("algorithm: Ridge", "algorithm: Rigde", "search.candidates.0.algorithm: algorithm \"Rigde\" does not exist"),
+            ("algorithm: Ridge", "algorithm: Blend", "search.candidates.0.algorithm: a blend is not a candidate"),
+            ("name: m", "name: m\n  metric: r2", "search.metric: \"r2\" is not one of mae, rmse, mape, median_ae"),
+            ("name: m", "name: m\n  folds: 1", "search.folds: 1 must be at least 2"),
             ("name: m", "name: m\n  colour: red", "unknown field `colour`"),
         ] {
             let error = SearchConfig::parse(&TEXT.replacen(from, to, 1)).unwrap_err().to_string();

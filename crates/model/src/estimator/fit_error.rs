@@ -1,29 +1,29 @@
-//! Why a model could not be fitted.
+//! Errors of a fit.
 
 use thiserror::Error;
 
-/// Why a regressor could not be fitted.
+/// An error of a fit.
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum FitError {
     /// The algorithm needs more rows than there are.
     #[error(
-        "{rows} training rows are too few: at least {needed} are needed for this many features. Use fewer features or another algorithm"
+        "cannot fit: {rows} training rows are too few for this many features, at least {needed} are needed. Use fewer features or another algorithm"
     )]
     TooFewRows {
-        /// Rows at hand.
+        /// Number of rows.
         rows: usize,
-        /// Rows needed.
+        /// Smallest number of rows.
         needed: usize,
     },
-    /// The engine said no.
+    /// The solver failed.
     #[error("the fit failed: {0}")]
     Engine(String),
     /// A feature or the target is not a finite number.
     #[error("{column} of training row {row} is not a finite number")]
     NotFinite {
-        /// Which column.
+        /// Name of the column.
         column: String,
-        /// Which row, from 1.
+        /// Number of the row, from 1.
         row: usize,
     },
 }

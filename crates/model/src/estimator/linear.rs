@@ -1,8 +1,6 @@
-//! Linear regressors over smartcore.
+//! Linear regressors, fitted with smartcore.
 //!
-//! Columns are centred, and divided by their standard deviation where the algorithm needs it; a constant column gets the coefficient 0.
-//! The penalties are scikit-learn's: `1/2n · ‖y − Xw‖² + α · (ρ · ‖w‖₁ + (1 − ρ)/2 · ‖w‖²)` for Lasso (ρ = 1) and ElasticNet,
-//! `‖y − Xw‖² + α · ‖w‖²` for Ridge (scikit-learn 1.9, user guide, "Linear Models").
+//! Columns are centred, and scaled by their standard deviation where the algorithm needs it. A constant column gets the coefficient 0.
 
 use serde::{Deserialize, Serialize};
 use smartcore::{
@@ -17,7 +15,7 @@ use smartcore::{
 
 use crate::estimator::{fit_error::FitError, matrix::Matrix, statistics::mean_and_deviation};
 
-/// Which penalty.
+/// The penalty of a linear fit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Penalty {
     None,
@@ -27,7 +25,7 @@ pub(crate) enum Penalty {
 }
 
 /// A column after centring and scaling.
-struct Scaled {
+struct ScaledColumn {
     index: usize,
     mean: f64,
     scale: f64,
@@ -35,9 +33,9 @@ struct Scaled {
 
 /// Fits a linear function.
 pub(crate) fn fit_linear(x: &Matrix, y: &[f64], penalty: Penalty, standardize: bool) -> Result<Linear, FitError> {
-    // the target in units of its own deviation, so that a tolerance means the same for any target
+    // the target is standardised, so that a tolerance means the same for any target
     let (y_mean, y_scale) = mean_and_deviation(y);
-    let mut kept: Vec<Scaled> = Vec::new();
+    let mut kept: Vec<ScaledColumn> = Vec::new();
     let mut cells: Vec<f64> = Vec::new();
     for (index, column) in x.columns().iter().enumerate() {
         let (mean, deviation) = mean_and_deviation(column);
@@ -46,7 +44,7 @@ pub(crate) fn fit_linear(x: &Matrix, y: &[f64], penalty: Penalty, standardize: b
         }
         let scale = if standardize { deviation } else { 1.0 };
         cells.extend(column.iter().map(|value| (value - mean) / scale));
-        kept.push(Scaled { index, mean, scale });
+        kept.push(ScaledColumn { index, mean, scale });
     }
     let mut linear = Linear { intercept: y_mean, coefficients: vec![0.0; x.width()] };
     if kept.is_empty() {
@@ -70,19 +68,19 @@ pub(crate) fn fit_linear(x: &Matrix, y: &[f64], penalty: Penalty, standardize: b
 }
 
 fn weights(x: &DenseMatrix<f64>, y: &Vec<f64>, penalty: Penalty, y_scale: f64) -> Result<Vec<f64>, FitError> {
-    let listed = |coefficients: &DenseMatrix<f64>| coefficients.iterator(0).copied().collect();
+    let to_vec = |coefficients: &DenseMatrix<f64>| coefficients.iterator(0).copied().collect();
     match penalty {
         Penalty::None => {
-            // the singular value decomposition, because one-hot columns sum to one
+            // singular value decomposition, because one-hot columns are linearly dependent
             let parameters = LinearRegressionParameters::default().with_solver(LinearRegressionSolverName::SVD);
-            LinearRegression::fit(x, y, parameters).map(|model| listed(model.coefficients())).map_err(FitError::engine)
+            LinearRegression::fit(x, y, parameters).map(|model| to_vec(model.coefficients())).map_err(FitError::engine)
         }
         Penalty::Ridge { alpha } => {
             let parameters = RidgeRegressionParameters::default()
                 .with_alpha(alpha)
                 .with_normalize(false)
                 .with_solver(RidgeRegressionSolverName::Cholesky);
-            RidgeRegression::fit(x, y, parameters).map(|model| listed(model.coefficients())).map_err(FitError::engine)
+            RidgeRegression::fit(x, y, parameters).map(|model| to_vec(model.coefficients())).map_err(FitError::engine)
         }
         Penalty::Lasso { alpha, max_iter, tol } => {
             // smartcore minimises ‖y − Xw‖² + nα‖w‖₁: twice scikit-learn's α
@@ -91,7 +89,7 @@ fn weights(x: &DenseMatrix<f64>, y: &Vec<f64>, penalty: Penalty, y_scale: f64) -
                 .with_normalize(false)
                 .with_max_iter(max_iter)
                 .with_tol(tol);
-            Lasso::fit(x, y, parameters).map(|model| listed(model.coefficients())).map_err(FitError::engine)
+            Lasso::fit(x, y, parameters).map(|model| to_vec(model.coefficients())).map_err(FitError::engine)
         }
         Penalty::ElasticNet { alpha, l1_ratio, max_iter, tol } => {
             let (l1, l2) = (2.0 * alpha * l1_ratio / y_scale, alpha * (1.0 - l1_ratio));
@@ -102,22 +100,22 @@ fn weights(x: &DenseMatrix<f64>, y: &Vec<f64>, penalty: Penalty, y_scale: f64) -
                 .with_normalize(false)
                 .with_max_iter(max_iter)
                 .with_tol(tol);
-            ElasticNet::fit(x, y, parameters).map(|model| listed(model.coefficients())).map_err(FitError::engine)
+            ElasticNet::fit(x, y, parameters).map(|model| to_vec(model.coefficients())).map_err(FitError::engine)
         }
     }
 }
 
-/// A linear function of the features as they stand in the feature file.
+/// A linear function of the features in the order of the feature file.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Linear {
-    /// What is predicted where every feature is 0.
+    /// The prediction if all features are 0.
     pub intercept: f64,
-    /// What a unit more of each feature adds.
+    /// Change of the prediction per unit of each feature.
     pub coefficients: Vec<f64>,
 }
 
 impl Linear {
-    pub(crate) fn check(&self, width: usize) -> Result<(), String> {
+    pub(crate) fn validate(&self, width: usize) -> Result<(), String> {
         if self.coefficients.len() != width {
             return Err(format!("{} coefficients for {width} features", self.coefficients.len()));
         }

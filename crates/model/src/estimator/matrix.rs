@@ -1,8 +1,8 @@
-//! Features in memory, a column after the other.
+//! A dense matrix of features, stored by column.
 
 use rayon::prelude::*;
 
-/// Rows that one task maps.
+/// Number of rows per parallel task.
 const ROWS_PER_TASK: usize = 4096;
 
 /// A dense matrix, column-major.
@@ -10,32 +10,32 @@ const ROWS_PER_TASK: usize = 4096;
 pub struct Matrix {
     rows: usize,
     columns: Vec<Vec<f64>>,
-    /// How much each row counts in a fit, if not all alike.
+    /// Weight of each row in a fit; `None` for equal weights.
     weights: Option<Vec<f64>>,
 }
 
 impl Matrix {
-    /// A matrix of `columns`, all of one length.
+    /// A matrix of `columns`, all of the same length, without weights.
     ///
     /// # Panics
-    /// If the lengths differ: that is a mistake in the caller.
+    /// If the lengths differ (a mistake of the caller).
     pub fn new(columns: Vec<Vec<f64>>) -> Self {
         let rows = columns.first().map_or(0, Vec::len);
         assert!(columns.iter().all(|column| column.len() == rows), "columns must be of one length");
         Self { rows, columns, weights: None }
     }
 
-    /// The same with a weight a row, which it has in a fit.
+    /// The matrix with one weight per row, for a fit.
     ///
     /// # Panics
-    /// If there is not one a row: that is a mistake in the caller.
+    /// If the number of weights is not the number of rows (a mistake of the caller).
     #[must_use]
-    pub fn weighted(self, weights: Option<Vec<f64>>) -> Self {
-        assert!(weights.as_ref().is_none_or(|weights| weights.len() == self.rows), "a weight a row");
+    pub fn with_weights(self, weights: Option<Vec<f64>>) -> Self {
+        assert!(weights.as_ref().is_none_or(|weights| weights.len() == self.rows), "one weight per row");
         Self { weights, ..self }
     }
 
-    /// The weights of the rows, if they have any.
+    /// The weights of the rows; `None` for equal weights.
     pub fn weights(&self) -> Option<&[f64]> {
         self.weights.as_deref()
     }
@@ -55,7 +55,7 @@ impl Matrix {
         &self.columns
     }
 
-    /// The given rows, in the given order.
+    /// The rows with these indices, in this order.
     #[must_use]
     pub fn select_rows(&self, rows: &[usize]) -> Self {
         let columns = self.columns.iter().map(|column| rows.iter().map(|row| column[*row]).collect());
@@ -63,7 +63,7 @@ impl Matrix {
         Self { rows: rows.len(), columns: columns.collect(), weights }
     }
 
-    /// The same with row `order[i]` in place of row `i` in the given columns.
+    /// The matrix with row `order[i]` in place of row `i`, in these columns only.
     #[must_use]
     pub(crate) fn with_rows_shuffled(&self, columns: &[usize], order: &[usize]) -> Self {
         let mut shuffled = self.clone();
@@ -73,20 +73,20 @@ impl Matrix {
         shuffled
     }
 
-    /// What `of` makes of every row.
-    pub(crate) fn map_rows(&self, of: impl Fn(&[f64]) -> f64 + Sync) -> Vec<f64> {
-        let mut made = vec![0.0; self.rows];
-        made.par_chunks_mut(ROWS_PER_TASK).enumerate().for_each(|(task, chunk)| {
+    /// `predict` applied to each row, in parallel.
+    pub(crate) fn map_rows(&self, predict: impl Fn(&[f64]) -> f64 + Sync) -> Vec<f64> {
+        let mut results = vec![0.0; self.rows];
+        results.par_chunks_mut(ROWS_PER_TASK).enumerate().for_each(|(task, chunk)| {
             let mut row = vec![0.0; self.width()];
-            for (offset, made) in chunk.iter_mut().enumerate() {
+            for (offset, result) in chunk.iter_mut().enumerate() {
                 self.copy_row(task * ROWS_PER_TASK + offset, &mut row);
-                *made = of(&row);
+                *result = predict(&row);
             }
         });
-        made
+        results
     }
 
-    /// Whether some cell has no value.
+    /// True if some cell is missing (NaN).
     pub fn has_missing(&self) -> bool {
         self.columns.iter().any(|column| column.iter().any(|value| value.is_nan()))
     }

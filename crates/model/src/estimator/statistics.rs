@@ -1,6 +1,6 @@
-//! Where numbers lie and how far they spread.
+//! Median, mean and standard deviation.
 
-/// The middle value, or the mean of the two in the middle; NaN of none. Leaves `values` in another order.
+/// The median; NaN without values. `values` is reordered.
 pub fn median(values: &mut [f64]) -> f64 {
     if values.is_empty() {
         return f64::NAN;
@@ -15,7 +15,7 @@ pub fn median(values: &mut [f64]) -> f64 {
     f64::midpoint(lower, upper)
 }
 
-/// The mean and the standard deviation of the values as a whole, not as a sample; NaN of none.
+/// The mean and the population standard deviation (n in the denominator); NaN without values.
 pub fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
     let count = values.len() as f64;
     let mean = values.iter().sum::<f64>() / count;
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn are_as_by_hand() {
+    fn statistics_agree_with_calculations_by_hand() {
         assert_eq!(median(&mut [3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(&mut [4.0, 1.0, 3.0, 2.0]), 2.5);
         assert!(median(&mut []).is_nan());

@@ -11,38 +11,39 @@ use smartcore::{
 
 use crate::estimator::{fit_error::FitError, matrix::Matrix, statistics::mean_and_deviation};
 
-/// `bias + Σ weight · exp(−γ ‖z − vector‖²)`, where `z` are the features, standardised; in units of the target's deviation.
+/// A fitted support vector machine: `bias + Σ weight · exp(−γ ‖z − vector‖²)`, where `z` are the standardised features. The result is in
+/// units of the target's standard deviation.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct Kernel {
-    /// Per feature the mean of training rows.
+pub struct SvrModel {
+    /// Mean of each feature over training rows.
     pub means: Vec<f64>,
-    /// Per feature what it is divided by: their standard deviation, 1 for a constant.
+    /// Standard deviation of each feature over training rows; 1 for a constant.
     pub scales: Vec<f64>,
     /// γ.
     pub gamma: f64,
     /// The support vectors, one after the other, standardised.
     pub vectors: Vec<f64>,
-    /// A weight a support vector.
+    /// Weight of each support vector.
     pub weights: Vec<f64>,
-    /// What is predicted far from all of them.
+    /// The prediction far from all support vectors.
     pub bias: f64,
 }
 
-/// Settings of a fit.
+/// Parameters of a support vector machine.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct KernelSettings {
-    /// The price of an error beyond `epsilon`, in deviations of the target.
+pub struct SvrSettings {
+    /// Penalty of errors above `epsilon`, in standard deviations of the target.
     pub c: f64,
-    /// Errors up to this cost nothing, in deviations of the target.
+    /// Errors up to this size have no penalty, in standard deviations of the target.
     pub epsilon: f64,
-    /// `None`: one over the number of features, as scikit-learn's `scale` for standardised features.
+    /// Inverse width of the kernel. `None`: 1 / number of features, which is scikit-learn's `scale` for standardised features.
     pub gamma: Option<f64>,
 }
 
-impl Kernel {
-    pub(crate) fn check(&self, width: usize) -> Result<(), String> {
+impl SvrModel {
+    pub(crate) fn validate(&self, width: usize) -> Result<(), String> {
         if self.means.len() != width || self.scales.len() != width || self.vectors.len() != width * self.weights.len() {
-            return Err("the support vectors do not fit the features".into());
+            return Err("the support vectors do not match the features".into());
         }
         let numbers = [&self.means, &self.scales, &self.vectors, &self.weights];
         let finite = numbers.into_iter().flatten().chain([&self.gamma, &self.bias]).all(|value| value.is_finite());
@@ -61,7 +62,7 @@ impl Kernel {
     }
 }
 
-/// The fields of smartcore's machine, which are private: through their serialised form.
+/// Private fields of smartcore's machine, read from its serialised form.
 #[derive(Deserialize)]
 struct Machine {
     instances: Option<Vec<Vec<f64>>>,
@@ -69,8 +70,8 @@ struct Machine {
     b: f64,
 }
 
-/// Fits with smartcore's solver, to standardised features and target.
-pub(crate) fn fit_kernel(x: &Matrix, y: &[f64], settings: KernelSettings) -> Result<Kernel, FitError> {
+/// Fits with smartcore's solver to standardised features and target.
+pub(crate) fn fit_svr(x: &Matrix, y: &[f64], settings: SvrSettings) -> Result<SvrModel, FitError> {
     let (y_mean, y_scale) = mean_and_deviation(y);
     let moments: Vec<(f64, f64)> = x.columns().iter().map(|column| mean_and_deviation(column)).collect();
     let scales: Vec<f64> = moments
@@ -79,7 +80,7 @@ pub(crate) fn fit_kernel(x: &Matrix, y: &[f64], settings: KernelSettings) -> Res
         .collect();
     let means: Vec<f64> = moments.iter().map(|(mean, _)| *mean).collect();
     let gamma = settings.gamma.unwrap_or(1.0 / x.width().max(1) as f64);
-    let empty = Kernel { means, scales, gamma, vectors: Vec::new(), weights: Vec::new(), bias: y_mean };
+    let empty = SvrModel { means, scales, gamma, vectors: Vec::new(), weights: Vec::new(), bias: y_mean };
     if y_scale == 0.0 || x.width() == 0 {
         return Ok(empty);
     }
@@ -93,22 +94,22 @@ pub(crate) fn fit_kernel(x: &Matrix, y: &[f64], settings: KernelSettings) -> Res
     let machine = SVR::fit(&z, &target, &parameters).map_err(FitError::engine)?;
     let fields = serde_json::to_value(&machine).and_then(serde_json::from_value::<Machine>).map_err(FitError::engine)?;
     let (vectors, weights) = (fields.instances.unwrap_or_default(), fields.w.unwrap_or_default());
-    let kernel = Kernel {
+    let model = SvrModel {
         vectors: vectors.concat(),
         weights: weights.into_iter().map(|weight| weight * y_scale).collect(),
         bias: y_mean + fields.b * y_scale,
         ..empty
     };
-    kernel.check(x.width()).map_err(FitError::Engine)?;
+    model.validate(x.width()).map_err(FitError::Engine)?;
     let expected = machine.predict(&z).map_err(FitError::engine)?;
-    let found = x.map_rows(|row| kernel.predict_row(row));
-    for (row, (found, expected)) in found.iter().zip(expected).enumerate() {
+    let predictions = x.map_rows(|row| model.predict_row(row));
+    for (row, (prediction, expected)) in predictions.iter().zip(expected).enumerate() {
         let expected = y_mean + expected * y_scale;
-        if (found - expected).abs() > 1e-6 * y_scale.max(expected.abs()) {
+        if (prediction - expected).abs() > 1e-6 * y_scale.max(expected.abs()) {
             return Err(FitError::Engine(format!(
-                "the copied model predicts {found} for row {row}, the original {expected}"
+                "the copied model predicts {prediction} for row {row}, smartcore's {expected}"
             )));
         }
     }
-    Ok(kernel)
+    Ok(model)
 }

@@ -1,21 +1,21 @@
-//! What is done to the target before a fit, and undone after it.
+//! Transforms of the target.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What is done to the target before the fit.
+/// Transform of the target before a fit; its inverse is applied to predictions.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TargetTransform {
-    /// Nothing.
+    /// No transform.
     #[default]
     None,
-    /// The natural logarithm; the target must be above 0.
+    /// Natural logarithm; the target must be above 0.
     Log,
 }
 
 impl TargetTransform {
-    /// From the target's unit to the regressor's.
+    /// Converts from the target's unit to that of the regressor.
     pub fn forward(self, y: f64) -> f64 {
         match self {
             Self::None => y,
@@ -23,7 +23,7 @@ impl TargetTransform {
         }
     }
 
-    /// Back to the target's unit.
+    /// Converts from the regressor's unit to that of the target.
     pub fn inverse(self, y: f64) -> f64 {
         match self {
             Self::None => y,
@@ -31,7 +31,7 @@ impl TargetTransform {
         }
     }
 
-    /// Its name in the configuration.
+    /// Name in the configuration.
     pub fn name(self) -> &'static str {
         match self {
             Self::None => "none",

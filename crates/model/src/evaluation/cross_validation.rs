@@ -5,25 +5,24 @@ use rayon::prelude::*;
 use crate::{
     estimator::{fit::fit, fit_error::FitError, matrix::Matrix, target_transform::TargetTransform},
     evaluation::{
-        folds::folds,
-        learning_curve::{CurvePoint, mean_curve, over_trees},
+        learning_curve::{CurvePoint, curve_over_trees, mean_curve},
         metrics::Metrics,
     },
     parameters::Parameters,
 };
 
-/// What the folds showed.
+/// Results of a cross-validation.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CrossValidation {
-    /// The metrics of each fold: fitted on the others, measured on it, in the target's own unit.
+    /// Metrics of each fold, fitted on the other folds, in the target's own unit.
     pub folds: Vec<Metrics>,
-    /// What was predicted for each row by the fit that had not seen it, in the target's own unit.
+    /// Out-of-fold prediction of each row, in the target's own unit.
     pub predictions: Vec<f64>,
-    /// For ensembles, how the error fell with the trees: the mean over folds.
+    /// For ensembles, the mean learning curve over trees; empty for other regressors.
     pub curve: Vec<CurvePoint>,
 }
 
-/// Fits and measures `k` times, each time with another fold held out. `done` is called after each fold.
+/// Cross-validates with `k` folds. `on_fold_done` is called after each fold.
 ///
 /// # Errors
 /// If a fold cannot be fitted.
@@ -34,27 +33,27 @@ pub fn cross_validate(
     transform: TargetTransform,
     k: usize,
     seed: u64,
-    done: &(dyn Fn() + Sync),
+    on_fold_done: &(dyn Fn() + Sync),
 ) -> Result<CrossValidation, FitError> {
     let fold = folds(x.rows(), k, seed);
     let pick = |rows: &[usize]| rows.iter().map(|row| y[*row]).collect::<Vec<f64>>();
-    let found: Vec<Fold> = (0..k)
+    let fold_results: Vec<FoldResult> = (0..k)
         .into_par_iter()
         .map(|held_out| {
-            let (inside, outside): (Vec<usize>, Vec<usize>) = (0..x.rows()).partition(|row| fold[*row] == held_out);
-            let (train_y, held_y) = (pick(&outside), pick(&inside));
-            let (train_x, held_x) = (x.select_rows(&outside), x.select_rows(&inside));
+            let (fold_rows, other_rows): (Vec<usize>, Vec<usize>) = (0..x.rows()).partition(|row| fold[*row] == held_out);
+            let (train_y, held_y) = (pick(&other_rows), pick(&fold_rows));
+            let (train_x, held_x) = (x.select_rows(&other_rows), x.select_rows(&fold_rows));
             let regressor = fit(&train_x, &train_y, parameters, transform, seed)?;
             let transform = parameters.remaining_transform(transform);
             let predicted: Vec<f64> = regressor.predict(&held_x).into_iter().map(|y| transform.inverse(y)).collect();
-            let curve = over_trees(&regressor, transform, (&train_x, &train_y), (&held_x, &held_y));
-            done();
-            Ok(Fold { metrics: Metrics::of(&held_y, &predicted), curve, rows: inside, predicted })
+            let curve = curve_over_trees(&regressor, transform, (&train_x, &train_y), (&held_x, &held_y));
+            on_fold_done();
+            Ok(FoldResult { metrics: Metrics::compute(&held_y, &predicted), curve, rows: fold_rows, predicted })
         })
         .collect::<Result<_, FitError>>()?;
     let mut predictions = vec![f64::NAN; x.rows()];
     let (mut metrics, mut curves) = (Vec::new(), Vec::new());
-    for fold in found {
+    for fold in fold_results {
         fold.rows.iter().zip(fold.predicted).for_each(|(row, predicted)| predictions[*row] = predicted);
         metrics.push(fold.metrics);
         curves.extend(fold.curve);
@@ -62,8 +61,8 @@ pub fn cross_validate(
     Ok(CrossValidation { folds: metrics, predictions, curve: mean_curve(&curves) })
 }
 
-/// What one fold showed.
-struct Fold {
+/// Results of one fold.
+struct FoldResult {
     metrics: Metrics,
     curve: Option<Vec<CurvePoint>>,
     rows: Vec<usize>,

@@ -1,8 +1,8 @@
-//! Assigns rows to folds.
+//! Assignment of rows to folds.
 
 use fastrand::Rng;
 
-/// The fold, 0 to `k` - 1, of every row: a seeded shuffle dealt out like cards, so that folds differ by one row at most.
+/// The fold of each row, 0 to `k` - 1, from a seeded shuffle. The sizes of folds differ by at most one row.
 pub fn folds(rows: usize, k: usize, seed: u64) -> Vec<usize> {
     let mut order: Vec<usize> = (0..rows).collect();
     Rng::with_seed(seed).shuffle(&mut order);

@@ -1,4 +1,4 @@
-//! How the error falls with what is learned from: with the trees of an ensemble, with the rows of a linear function.
+//! Learning curves: error by the number of trees of an ensemble, or of rows of a linear function.
 
 use crate::{
     estimator::{Ensemble, Regressor, fit::fit, fit_error::FitError, matrix::Matrix, target_transform::TargetTransform},
@@ -6,26 +6,26 @@ use crate::{
     parameters::Parameters,
 };
 
-/// Points of a curve at most.
-const POINTS: usize = 40;
-/// Shares of the training rows that a linear function is fitted to.
-const SHARES: [f64; 8] = [0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0];
-/// One row in so many is held out where a curve is drawn over rows.
-const HELD_OUT: usize = 5;
+/// Largest number of points of a curve.
+const MAX_CURVE_POINTS: usize = 40;
+/// Shares of the training rows of a curve over rows.
+const ROW_SHARES: [f64; 8] = [0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0];
+/// Number of folds of a curve over rows; one of them is for validation.
+const VALIDATION_FOLDS: usize = 5;
 
-/// Root mean squared errors, in the target's unit, after so much learning.
+/// Root mean squared errors at one point of a curve, in the target's unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CurvePoint {
-    /// Trees, or training rows.
+    /// Number of trees or training rows.
     pub step: u32,
-    /// On the rows that were learned from.
+    /// Error on training rows.
     pub train_rmse: f64,
-    /// On rows that were held out.
+    /// Error on validation rows.
     pub validation_rmse: f64,
 }
 
-/// The curve of one ensemble over its trees. `None` for a regressor without any.
-pub(crate) fn over_trees(
+/// The curve of an ensemble over its trees; `None` for other regressors.
+pub(crate) fn curve_over_trees(
     regressor: &Regressor,
     transform: TargetTransform,
     train: (&Matrix, &[f64]),
@@ -43,9 +43,9 @@ pub(crate) fn over_trees(
     Some((0..steps.len()).map(point).collect())
 }
 
-/// Numbers of trees, evenly spaced, the last being all.
+/// Numbers of trees, evenly spaced up to all trees.
 fn steps(trees: usize) -> Vec<usize> {
-    let points = trees.min(POINTS);
+    let points = trees.min(MAX_CURVE_POINTS);
     (1..=points).map(|point| trees * point / points).collect()
 }
 
@@ -69,11 +69,11 @@ fn staged_rmse(ensemble: &Ensemble, transform: TargetTransform, steps: &[usize],
     squared.into_iter().map(|sum| (sum / y.len().max(1) as f64).sqrt()).collect()
 }
 
-/// The mean of several curves of the same steps.
+/// The mean of several curves with the same steps.
 pub fn mean_curve(curves: &[Vec<CurvePoint>]) -> Vec<CurvePoint> {
     let Some(first) = curves.first() else { return Vec::new() };
-    let mean = |index: usize, of: &dyn Fn(&CurvePoint) -> f64| {
-        curves.iter().filter_map(|curve| curve.get(index)).map(of).sum::<f64>() / curves.len() as f64
+    let mean = |index: usize, value: &dyn Fn(&CurvePoint) -> f64| {
+        curves.iter().filter_map(|curve| curve.get(index)).map(value).sum::<f64>() / curves.len() as f64
     };
     let point = |(index, point): (usize, &CurvePoint)| CurvePoint {
         step: point.step,
@@ -83,8 +83,8 @@ pub fn mean_curve(curves: &[Vec<CurvePoint>]) -> Vec<CurvePoint> {
     first.iter().enumerate().map(point).collect()
 }
 
-/// The curve of a regressor over training rows: fitted to more and more of them, measured on a fifth that is held out. A share that is
-/// too small for a fit is left out.
+/// The curve of a regressor over training rows: fitted to growing shares of them, evaluated on a validation fifth. Shares that are too
+/// small for a fit are left out.
 pub fn curve_over_rows(
     x: &Matrix,
     y: &[f64],
@@ -92,18 +92,18 @@ pub fn curve_over_rows(
     transform: TargetTransform,
     seed: u64,
 ) -> Vec<CurvePoint> {
-    if x.rows() < 2 * HELD_OUT {
+    if x.rows() < 2 * VALIDATION_FOLDS {
         return Vec::new();
     }
-    // the folds are dealt from a shuffle, so that the first rows of the rest are a sample
-    let fold = folds(x.rows(), HELD_OUT, seed);
-    let (held_out, rest): (Vec<usize>, Vec<usize>) = (0..x.rows()).partition(|row| fold[*row] == 0);
+    // folds come from a shuffle, so the first training rows are a sample
+    let fold = folds(x.rows(), VALIDATION_FOLDS, seed);
+    let (validation_rows, training_rows): (Vec<usize>, Vec<usize>) = (0..x.rows()).partition(|row| fold[*row] == 0);
     let pick = |rows: &[usize]| -> (Matrix, Vec<f64>) { (x.select_rows(rows), rows.iter().map(|row| y[*row]).collect()) };
-    let (held_x, held_y) = pick(&held_out);
+    let (validation_x, validation_y) = pick(&validation_rows);
     let point = |share: f64| -> Result<CurvePoint, FitError> {
-        let rows = &rest[..((rest.len() as f64 * share) as usize).max(1)];
-        let (some_x, some_y) = pick(rows);
-        let regressor = fit(&some_x, &some_y, parameters, transform, seed)?;
+        let rows = &training_rows[..((training_rows.len() as f64 * share) as usize).max(1)];
+        let (subset_x, subset_y) = pick(rows);
+        let regressor = fit(&subset_x, &subset_y, parameters, transform, seed)?;
         let transform = parameters.remaining_transform(transform);
         let rmse = |x: &Matrix, y: &[f64]| {
             let predicted = regressor.predict(x).into_iter().map(|y| transform.inverse(y));
@@ -111,11 +111,11 @@ pub fn curve_over_rows(
         };
         Ok(CurvePoint {
             step: rows.len() as u32,
-            train_rmse: rmse(&some_x, &some_y),
-            validation_rmse: rmse(&held_x, &held_y),
+            train_rmse: rmse(&subset_x, &subset_y),
+            validation_rmse: rmse(&validation_x, &validation_y),
         })
     };
-    SHARES.into_iter().filter_map(|share| point(share).ok()).collect()
+    ROW_SHARES.into_iter().filter_map(|share| point(share).ok()).collect()
 }
 
 #[cfg(test)]
@@ -124,7 +124,7 @@ mod tests {
     use crate::parameters::algorithm::Algorithm;
     use std::collections::BTreeMap;
 
-    /// y = 3a − b and a little noise, over 200 rows.
+    /// y = 3a − b with a little noise, over 200 rows.
     fn rows() -> (Matrix, Vec<f64>) {
         let mut rng = fastrand::Rng::with_seed(3);
         let a: Vec<f64> = (0..200).map(|_| rng.f64()).collect();
@@ -133,19 +133,19 @@ mod tests {
         (Matrix::new(vec![a, b]), y)
     }
 
-    fn parameters(name: &str, given: &[(&str, serde_json::Value)]) -> Parameters {
-        let given: BTreeMap<String, serde_json::Value> =
-            given.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        Parameters::check(Algorithm::parse(name).unwrap(), &given).unwrap().0
+    fn parameters(name: &str, values: &[(&str, serde_json::Value)]) -> Parameters {
+        let values: BTreeMap<String, serde_json::Value> =
+            values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        Parameters::try_from_values(Algorithm::parse(name).unwrap(), &values).unwrap().0
     }
 
     #[test]
-    fn the_last_point_over_trees_is_the_regressor_itself() {
+    fn the_last_point_over_trees_equals_the_regressor() {
         let (x, y) = rows();
         for name in ["GradientBoosting", "RandomForest"] {
             let parameters = parameters(name, &[("n_estimators", 60.into()), ("max_depth", 3.into())]);
             let regressor = fit(&x, &y, &parameters, TargetTransform::None, 1).unwrap();
-            let curve = over_trees(&regressor, TargetTransform::None, (&x, &y), (&x, &y)).unwrap();
+            let curve = curve_over_trees(&regressor, TargetTransform::None, (&x, &y), (&x, &y)).unwrap();
             assert_eq!((curve.len(), curve[0].step, curve[39].step), (40, 1, 60));
             let predicted = regressor.predict(&x);
             let rmse = (predicted.iter().zip(&y).map(|(p, y)| (p - y).powi(2)).sum::<f64>() / 200.0).sqrt();
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_curve_over_rows_falls_and_keeps_apart_what_is_held_out() {
+    fn a_curve_over_rows_falls_with_the_rows() {
         let (x, y) = rows();
         let curve = curve_over_rows(&x, &y, &parameters("Ridge", &[]), TargetTransform::Log, 1);
         assert_eq!(curve.iter().map(|point| point.step).collect::<Vec<_>>(), [8, 16, 32, 48, 72, 96, 128, 160]);

@@ -1,12 +1,12 @@
-//! Metrics as people read them.
+//! Formatting of metrics for people.
 
 use schema::rounded;
 
-/// Decimals that are added at most.
-const MAX_MORE: usize = 12;
+/// Largest number of additional decimals.
+const MAX_EXTRA_DECIMALS: usize = 12;
 
-/// What a metric is called.
-pub fn label(key: &str) -> &'static str {
+/// Display name of a metric.
+pub fn metric_label(key: &str) -> &'static str {
     match key {
         "mae" => "MAE",
         "rmse" => "RMSE",
@@ -16,31 +16,31 @@ pub fn label(key: &str) -> &'static str {
     }
 }
 
-/// A metric's value.
-pub fn figure(key: &str, value: f64) -> String {
-    figure_with(key, value, 0)
+/// Formats the value of a metric.
+pub fn format_metric(key: &str, value: f64) -> String {
+    format_metric_with(key, value, 0)
 }
 
-/// A metric's value with `more` decimals than usual.
-pub fn figure_with(key: &str, value: f64, more: usize) -> String {
-    let decimals = usual_decimals(key, value) + more;
+/// Formats the value of a metric with `extra` additional decimals.
+pub fn format_metric_with(key: &str, value: f64, extra: usize) -> String {
+    let decimals = default_decimals(key, value) + extra;
     match key {
-        // of a share, not of a percentage
+        // decimals of the share, not of the percentage
         "mape" => format!("{:.*} %", decimals - 2, value * 100.0),
         _ => format!("{value:.decimals$}"),
     }
 }
 
-/// How many decimals more than usual two values of a metric need, so that what is shown of them compares as `holds` says.
-pub fn more_decimals(key: &str, values: [f64; 2], holds: impl Fn(f64, f64) -> bool) -> usize {
-    let is_shown = |more: &usize| {
-        let [first, second] = values.map(|value| rounded(value, usual_decimals(key, value) + more));
+/// Number of additional decimals for which two formatted values compare as `holds` requires.
+pub fn extra_decimals(key: &str, values: [f64; 2], holds: impl Fn(f64, f64) -> bool) -> usize {
+    let is_sufficient = |extra: &usize| {
+        let [first, second] = values.map(|value| rounded(value, default_decimals(key, value) + extra));
         holds(first, second)
     };
-    (0..MAX_MORE).find(is_shown).unwrap_or(MAX_MORE)
+    (0..MAX_EXTRA_DECIMALS).find(is_sufficient).unwrap_or(MAX_EXTRA_DECIMALS)
 }
 
-fn usual_decimals(key: &str, value: f64) -> usize {
+fn default_decimals(key: &str, value: f64) -> usize {
     if matches!(key, "r2" | "mape") || value.abs() < 100.0 { 4 } else { 0 }
 }
 
@@ -49,10 +49,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shown_compares_as_what_was_measured() {
+    fn formatted_values_compare_as_the_values_do() {
         let shown = |key: &str, first: f64, second: f64, margin: f64| {
-            let more = more_decimals(key, [first, second], |first, second| first > second * (1.0 + margin));
-            format!("{} {}", figure_with(key, first, more), figure_with(key, second, more))
+            let extra = extra_decimals(key, [first, second], |first, second| first > second * (1.0 + margin));
+            format!("{} {}", format_metric_with(key, first, extra), format_metric_with(key, second, extra))
         };
         assert_eq!(shown("mae", 12_345.4, 12_345.2, 0.0), "12345.4 12345.2");
         assert_eq!(shown("mae", 110.2, 108.0, 0.02), "110.2 108.0");

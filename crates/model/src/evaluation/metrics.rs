@@ -1,20 +1,20 @@
-//! How good predictions are.
+//! Metrics of regression.
 
 use serde::{Deserialize, Serialize};
 
 use crate::estimator::statistics::median;
 
-/// The names of the figures, as they are logged.
+/// Names of the metrics, as they are logged.
 pub const METRIC_NAMES: [&str; 5] = ["mae", "rmse", "r2", "mape", "median_ae"];
 
-/// Figures over rows. `NaN` where they have no value (R² of a constant target, MAPE of a target that is 0).
+/// Metrics over rows. NaN where a metric has no value (R² of a constant target, MAPE of a target that is 0).
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Metrics {
     /// Mean absolute error, in the target's unit.
     pub mae: f64,
     /// Root of the mean squared error, in the target's unit.
     pub rmse: f64,
-    /// Share of the variance explained: 1 − Σ(y − ŷ)² / Σ(y − ȳ)².
+    /// Coefficient of determination: 1 − Σ(y − ŷ)² / Σ(y − ȳ)².
     pub r2: f64,
     /// Mean absolute percentage error, as a fraction: 0.1 is 10 %.
     pub mape: f64,
@@ -23,14 +23,14 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// The figures for `y_pred` against `y_true`.
-    pub fn of(y_true: &[f64], y_pred: &[f64]) -> Self {
+    /// Computes the metrics of `y_pred` against `y_true`.
+    pub fn compute(y_true: &[f64], y_pred: &[f64]) -> Self {
         let rows: Vec<usize> = (0..y_true.len()).collect();
-        Self::of_rows(y_true, y_pred, &rows, &mut Vec::new())
+        Self::compute_for_rows(y_true, y_pred, &rows, &mut Vec::new())
     }
 
-    /// The same over chosen rows, repeats counted; `scratch` spares an allocation.
-    pub(crate) fn of_rows(y_true: &[f64], y_pred: &[f64], rows: &[usize], scratch: &mut Vec<f64>) -> Self {
+    /// Computes the metrics of selected rows, which can repeat; `scratch` avoids an allocation.
+    pub(crate) fn compute_for_rows(y_true: &[f64], y_pred: &[f64], rows: &[usize], scratch: &mut Vec<f64>) -> Self {
         let n = rows.len() as f64;
         scratch.clear();
         let (mut absolute, mut squared, mut relative, mut sum) = (0.0, 0.0, 0.0, 0.0);
@@ -54,7 +54,7 @@ impl Metrics {
         }
     }
 
-    /// Name and value of each figure, in the order of [`METRIC_NAMES`].
+    /// Name and value of each metric, in the order of [`METRIC_NAMES`].
     pub fn named(&self) -> [(&'static str, f64); 5] {
         let values = [self.mae, self.rmse, self.r2, self.mape, self.median_ae];
         std::array::from_fn(|index| (METRIC_NAMES[index], values[index]))
@@ -69,16 +69,16 @@ mod tests {
     fn figures_are_those_of_scikit_learn() {
         // scikit-learn 1.9.1, sklearn.metrics on these lists: mean_absolute_error 0.5, mean_squared_error 0.375, r2_score
         // 0.9486081370449679, mean_absolute_percentage_error 0.3273809523809524, median_absolute_error 0.5
-        let found = Metrics::of(&[3.0, -0.5, 2.0, 7.0], &[2.5, 0.0, 2.0, 8.0]);
+        let metrics = Metrics::compute(&[3.0, -0.5, 2.0, 7.0], &[2.5, 0.0, 2.0, 8.0]);
         let expected = [0.5, 0.375f64.sqrt(), 0.948_608_137_044_967_9, 0.327_380_952_380_952_4, 0.5];
-        for ((name, found), expected) in found.named().into_iter().zip(expected) {
-            assert!((found - expected).abs() < 1e-12, "{name}: {found} is not {expected}");
+        for ((name, value), expected) in metrics.named().into_iter().zip(expected) {
+            assert!((value - expected).abs() < 1e-12, "{name}: {value} is not {expected}");
         }
     }
 
     #[test]
-    fn what_has_no_value_is_nan() {
-        let constant = Metrics::of(&[0.0, 0.0], &[1.0, 0.0]);
+    fn metrics_without_a_value_are_nan() {
+        let constant = Metrics::compute(&[0.0, 0.0], &[1.0, 0.0]);
         assert!(constant.r2.is_nan() && constant.mape.is_nan());
         assert_eq!(constant.mae, 0.5);
     }

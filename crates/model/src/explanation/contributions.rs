@@ -1,39 +1,40 @@
-//! What each feature adds to a prediction, in the target's unit: the base and the parts of a row add up to its prediction.
+//! Contributions of features to a prediction, in the target's unit. Base and contributions add up to the prediction.
 //!
-//! Exact for trees ([`boosting::Explainer`]) and for linear functions, where a part is
-//! `coefficient · (x − mean)`; drawn orders of features (Štrumbelj and Kononenko, 2014), every other one backwards, for kernels. Where a logarithm was predicted, a
-//! part `p` of the sum `s` over the base `b` becomes `p · (eˢ − eᵇ) / (s − b)`, the logarithmic mean (Ang, 2004): parts keep their proportions
-//! and their sum.
+//! Contributions are exact for trees ([`boosting::TreeExplainer`]) and for linear functions (`coefficient · (x − mean)`). For support
+//! vector machines they are sampled over orders of features (Štrumbelj and Kononenko, 2014), with every other order reversed. For a log
+//! target, the contribution `p` to the sum `s` over the base `b` becomes `p · (eˢ − eᵇ) / (s − b)`, the logarithmic mean (Ang, 2004). This
+//! preserves the proportions of the contributions and their sum.
 
 use fastrand::Rng;
 use rayon::prelude::*;
 
 use crate::{
     estimator::{
-        Ensemble, Plain, Regressor, linear::Linear, matrix::Matrix, svr::Kernel, target_transform::TargetTransform,
+        BlendMemberModel, Ensemble, Regressor, linear::Linear, matrix::Matrix, svr::SvrModel,
+        target_transform::TargetTransform,
     },
     storage::model_file::Model,
 };
 
-/// Orders in which the features of a kernel are drawn.
-const ORDERS: usize = 64;
+/// Number of sampled orders of features for a support vector machine.
+const SAMPLED_ORDERS: usize = 64;
 
-/// A prediction in parts.
+/// A base and one contribution per feature.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Contributions {
-    /// What is predicted where nothing is known of the row.
+    /// The prediction without knowledge of the row.
     pub base: f64,
-    /// What each feature adds to it.
+    /// Contribution of each feature.
     pub parts: Vec<f64>,
 }
 
 impl Contributions {
-    /// The sum: the prediction.
+    /// The prediction: base plus contributions.
     pub fn sum(&self) -> f64 {
         self.base + self.parts.iter().sum::<f64>()
     }
 
-    /// From a logarithm to what it is of.
+    /// Converts contributions to a logarithm into contributions to its exponential.
     fn exp(self) -> Self {
         let base = self.base.exp();
         let distance: f64 = self.parts.iter().sum();
@@ -41,63 +42,64 @@ impl Contributions {
         Self { base, parts: self.parts.into_iter().map(|part| part * mean).collect() }
     }
 
-    fn undo(self, transform: TargetTransform) -> Self {
+    fn inverse_transform(self, transform: TargetTransform) -> Self {
         match transform {
             TargetTransform::None => self,
             TargetTransform::Log => self.exp(),
         }
     }
 
-    /// Parts of groups: each feature's is divided evenly among the groups that it belongs to; that of none goes to the base.
+    /// Contributions of groups of features. The contribution of a feature is divided evenly among its groups; without a group it is added
+    /// to the base.
     #[must_use]
-    pub fn grouped(&self, groups: usize, of: &[Vec<usize>]) -> Self {
+    pub fn grouped(&self, groups: usize, groups_of_feature: &[Vec<usize>]) -> Self {
         let mut parts = vec![0.0; groups];
         let mut base = self.base;
-        for (part, belongs) in self.parts.iter().zip(of) {
-            if belongs.is_empty() {
+        for (part, own_groups) in self.parts.iter().zip(groups_of_feature) {
+            if own_groups.is_empty() {
                 base += part;
             }
-            for group in belongs {
-                parts[*group] += part / belongs.len() as f64;
+            for group in own_groups {
+                parts[*group] += part / own_groups.len() as f64;
             }
         }
         Self { base, parts }
     }
 }
 
-/// Predicts by one model and takes the predictions apart, row by row; what can be is worked out beforehand.
+/// Explains the predictions of one model row by row, with precomputed tables.
 #[derive(Clone, Debug)]
 pub struct Explainer {
-    parts: Vec<Prepared>,
+    parts: Vec<PreparedPart>,
     difficulty: Option<boosting::QuickScorer>,
 }
 
-/// What is known of a part before a row comes: what it predicts where nothing is known, before its link, and more of trees.
+/// Precomputed values of a regressor: the base before its link, and tables of trees.
 #[derive(Clone, Debug)]
-enum Prepared {
-    Trees(f64, Box<boosting::Explainer>),
+enum PreparedPart {
+    Trees(f64, Box<boosting::TreeExplainer>),
     Other(f64),
 }
 
 impl Explainer {
-    /// Of a checked model.
+    /// The explainer of a model.
     ///
     /// # Errors
-    /// Says what the model does not know.
+    /// If the model lacks row counts of trees or means of features.
     pub fn new(model: &Model) -> Result<Self, String> {
         let file = model.file();
-        let prepare = |part: PartOf| match part {
-            PartOf::Trees(ensemble) => {
+        let prepare = |part: RegressorPart| match part {
+            RegressorPart::Trees(ensemble) => {
                 ensemble.trees.check_explainable()?;
-                Ok(Prepared::Trees(ensemble.trees.expected(ensemble.sum()), Box::new(ensemble.trees.explainer())))
+                Ok(PreparedPart::Trees(ensemble.trees.expected(ensemble.sum()), Box::new(ensemble.trees.explainer())))
             }
-            PartOf::Linear(_) | PartOf::Kernel(_) if file.means.len() != file.features.len() => {
-                Err("it does not know the means of its features: it was trained by an older program".into())
+            RegressorPart::Linear(_) | RegressorPart::Svr(_) if file.means.len() != file.features.len() => {
+                Err("the model has no means of its features, because an older version trained it".into())
             }
-            PartOf::Linear(linear) => Ok(Prepared::Other(linear.predict_row(&file.means))),
-            PartOf::Kernel(kernel) => Ok(Prepared::Other(kernel.predict_row(&file.means))),
+            RegressorPart::Linear(linear) => Ok(PreparedPart::Other(linear.predict_row(&file.means))),
+            RegressorPart::Svr(kernel) => Ok(PreparedPart::Other(kernel.predict_row(&file.means))),
         };
-        let parts = parts_of(&file.regressor).map(|(_, _, part)| prepare(part)).collect::<Result<_, String>>()?;
+        let parts = regressor_parts(&file.regressor).map(|(_, _, part)| prepare(part)).collect::<Result<_, String>>()?;
         let difficulty = file.interval.as_ref().and_then(|interval| interval.difficulty.as_ref());
         Ok(Self {
             parts,
@@ -105,43 +107,46 @@ impl Explainer {
         })
     }
 
-    /// The prediction for a row of features, the same bits as those of [`Model::predict_row`], and its parts, in the target's unit.
+    /// The prediction for a row of features, with the same bits as [`Model::predict_row`], and its contributions, in the target's unit.
     ///
     /// # Panics
-    /// If `model` is not the one that it was made of, or the row too short: that is a mistake in the caller.
+    /// If `model` is not the one that the explainer was built from, or the row is too short (a mistake of the caller).
     pub fn explain(&self, model: &Model, row: &[f64]) -> (f64, Contributions) {
         let file = model.file();
-        let alone = !matches!(file.regressor, Regressor::Blend(_));
-        if let (true, Some((_, _, part)), Some(prepared)) = (alone, parts_of(&file.regressor).next(), self.parts.first()) {
+        let is_single = !matches!(file.regressor, Regressor::Blend(_));
+        if let (true, Some((_, _, part)), Some(prepared)) =
+            (is_single, regressor_parts(&file.regressor).next(), self.parts.first())
+        {
             let (predicted, parts) = explain(part, prepared, row, &file.means, file.seed);
-            return (file.target_transform.inverse(predicted), parts.undo(file.target_transform));
+            return (file.target_transform.inverse(predicted), parts.inverse_transform(file.target_transform));
         }
         let mut prediction = 0.0;
         let mut sum = Contributions { base: 0.0, parts: vec![0.0; row.len()] };
-        for ((weight, transform, part), prepared) in parts_of(&file.regressor).zip(&self.parts) {
+        for ((weight, transform, part), prepared) in regressor_parts(&file.regressor).zip(&self.parts) {
             let (predicted, parts) = explain(part, prepared, row, &file.means, file.seed);
             prediction += weight * transform.inverse(predicted);
-            let parts = parts.undo(transform);
+            let parts = parts.inverse_transform(transform);
             sum.base += weight * parts.base;
             sum.parts.iter_mut().zip(parts.parts).for_each(|(sum, part)| *sum += weight * part);
         }
-        (file.target_transform.inverse(prediction), sum.undo(file.target_transform))
+        (file.target_transform.inverse(prediction), sum.inverse_transform(file.target_transform))
     }
 
-    /// Predictions in the target's own unit: the same bits as those of [`Model::predict`].
+    /// Predictions in the target's own unit, with the same bits as [`Model::predict`].
     ///
     /// # Panics
     /// As [`explain`](Self::explain).
     pub fn predict(&self, model: &Model, features: &Matrix) -> Vec<f64> {
         let file = model.file();
-        let (Regressor::Trees(ensemble), [Prepared::Trees(_, explainer)]) = (&file.regressor, self.parts.as_slice()) else {
+        let (Regressor::Trees(ensemble), [PreparedPart::Trees(_, explainer)]) = (&file.regressor, self.parts.as_slice())
+        else {
             return model.predict(features);
         };
         let sums = explainer.predict(&ensemble.trees, features.columns(), features.rows(), ensemble.sum());
         sums.into_iter().map(|sum| file.target_transform.inverse(ensemble.link(sum))).collect()
     }
 
-    /// The interval around the prediction for a row of features: the same bits as those of [`crate::conformal::Conformal::bounds_row`].
+    /// The interval around the prediction for a row of features, with the same bits as [`crate::conformal::Conformal::bounds_row`].
     ///
     /// # Panics
     /// As [`explain`](Self::explain).
@@ -150,13 +155,13 @@ impl Explainer {
         Some(match (&self.difficulty, &interval.difficulty) {
             (Some(quick), Some(difficulty)) => {
                 let size = difficulty.link(quick.predict_row(&difficulty.trees, row, difficulty.sum()));
-                interval.around(prediction, interval.ends(coverage), Some(size))
+                interval.interval_around(prediction, interval.quantiles(coverage), Some(size))
             }
             _ => interval.bounds_row(row, prediction, coverage),
         })
     }
 
-    /// The predictions for the rows of `features` in parts, in the target's unit.
+    /// Contributions for each row of `features`, in the target's unit.
     pub fn explain_all(&self, model: &Model, features: &Matrix) -> Vec<Contributions> {
         let explain = |index| {
             let mut row = vec![0.0; features.width()];
@@ -167,58 +172,60 @@ impl Explainer {
     }
 }
 
-/// A regressor that is no blend.
+/// A regressor other than a blend.
 #[derive(Clone, Copy)]
-enum PartOf<'a> {
+enum RegressorPart<'a> {
     Linear(&'a Linear),
     Trees(&'a Ensemble),
-    Kernel(&'a Kernel),
+    Svr(&'a SvrModel),
 }
 
-/// The parts of a regressor, each with its weight and with what was done to the target before its fit alone.
-fn parts_of(regressor: &Regressor) -> Box<dyn Iterator<Item = (f64, TargetTransform, PartOf<'_>)> + '_> {
-    let alone = |part| Box::new(std::iter::once((1.0, TargetTransform::None, part)));
+/// The parts of a regressor, each with its weight and its own target transform.
+fn regressor_parts(regressor: &Regressor) -> Box<dyn Iterator<Item = (f64, TargetTransform, RegressorPart<'_>)> + '_> {
+    let single = |part| Box::new(std::iter::once((1.0, TargetTransform::None, part)));
     match regressor {
-        Regressor::Linear(linear) => alone(PartOf::Linear(linear)),
-        Regressor::Trees(ensemble) => alone(PartOf::Trees(ensemble)),
-        Regressor::Kernel(kernel) => alone(PartOf::Kernel(kernel)),
+        Regressor::Linear(linear) => single(RegressorPart::Linear(linear)),
+        Regressor::Trees(ensemble) => single(RegressorPart::Trees(ensemble)),
+        Regressor::Svr(kernel) => single(RegressorPart::Svr(kernel)),
         Regressor::Blend(members) => Box::new(members.iter().map(|member| {
             let part = match &member.regressor {
-                Plain::Linear(linear) => PartOf::Linear(linear),
-                Plain::Trees(ensemble) => PartOf::Trees(ensemble),
-                Plain::Kernel(kernel) => PartOf::Kernel(kernel),
+                BlendMemberModel::Linear(linear) => RegressorPart::Linear(linear),
+                BlendMemberModel::Trees(ensemble) => RegressorPart::Trees(ensemble),
+                BlendMemberModel::Svr(kernel) => RegressorPart::Svr(kernel),
             };
             (member.weight, member.transform, part)
         })),
     }
 }
 
-/// What a part predicts for a row, and that in parts.
-fn explain(part: PartOf, prepared: &Prepared, row: &[f64], means: &[f64], seed: u64) -> (f64, Contributions) {
+/// The prediction of a part for a row, and its contributions.
+fn explain(part: RegressorPart, prepared: &PreparedPart, row: &[f64], means: &[f64], seed: u64) -> (f64, Contributions) {
     match (part, prepared) {
-        (PartOf::Trees(ensemble), Prepared::Trees(base, explainer)) => {
+        (RegressorPart::Trees(ensemble), PreparedPart::Trees(base, explainer)) => {
             let mut parts = vec![0.0; row.len()];
             let sum = explainer.explain(&ensemble.trees, row, ensemble.sum(), &mut parts);
             let parts = Contributions { base: *base, parts };
             (ensemble.link(sum), if ensemble.log_link { parts.exp() } else { parts })
         }
-        (PartOf::Linear(linear), Prepared::Other(base)) => {
+        (RegressorPart::Linear(linear), PreparedPart::Other(base)) => {
             let cells = linear.coefficients.iter().zip(row.iter().zip(means));
             let parts = cells.map(|(coefficient, (value, mean))| coefficient * (value - mean)).collect();
             (linear.predict_row(row), Contributions { base: *base, parts })
         }
-        (PartOf::Kernel(kernel), Prepared::Other(base)) => (kernel.predict_row(row), drawn(kernel, *base, row, means, seed)),
-        _ => unreachable!("an explainer is used with the model that it was made of"),
+        (RegressorPart::Svr(kernel), PreparedPart::Other(base)) => {
+            (kernel.predict_row(row), sample_contributions(kernel, *base, row, means, seed))
+        }
+        _ => unreachable!("an explainer is used with the model that it was built from"),
     }
 }
 
-/// One feature after the other takes the row's value in place of its mean; what that adds, over many orders.
-fn drawn(kernel: &Kernel, base: f64, row: &[f64], means: &[f64], seed: u64) -> Contributions {
+/// Replaces the means by the row's values, one feature after the other, over many orders; the contribution is the mean change.
+fn sample_contributions(kernel: &SvrModel, base: f64, row: &[f64], means: &[f64], seed: u64) -> Contributions {
     let width = means.len();
     let mut rng = Rng::with_seed(seed);
     let mut parts = vec![0.0; width];
     let mut order: Vec<usize> = (0..width).collect();
-    for index in 0..ORDERS {
+    for index in 0..SAMPLED_ORDERS {
         if index % 2 == 0 {
             rng.shuffle(&mut order);
         } else {
@@ -229,7 +236,7 @@ fn drawn(kernel: &Kernel, base: f64, row: &[f64], means: &[f64], seed: u64) -> C
         for feature in &order {
             cells[*feature] = row[*feature];
             let after = kernel.predict_row(&cells);
-            parts[*feature] += (after - before) / ORDERS as f64;
+            parts[*feature] += (after - before) / SAMPLED_ORDERS as f64;
             before = after;
         }
     }

@@ -1,6 +1,6 @@
-//! The algorithms, by name.
+//! Names of the algorithms.
 
-/// The algorithms.
+/// An algorithm of a model.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Algorithm {
     /// Ordinary least squares.
@@ -9,21 +9,21 @@ pub enum Algorithm {
     Ridge,
     /// Least squares with an absolute penalty.
     Lasso,
-    /// Least squares with both.
+    /// Least squares with both penalties.
     ElasticNet,
-    /// Averaged trees on bootstrap samples.
+    /// Mean of trees on bootstrap samples.
     RandomForest,
-    /// As that, with thresholds drawn at random.
+    /// Mean of trees with random thresholds.
     ExtraTrees,
-    /// Trees, each fitted to what the ones before it leave: with the parameters and defaults of scikit-learn's class of this name.
+    /// Boosted trees with the parameters and defaults of scikit-learn's class of this name.
     GradientBoosting,
-    /// The same, grown leaf by leaf, with defaults that go by the size of the table.
+    /// Boosted trees, grown leaf by leaf, with defaults by the size of the table.
     HistGradientBoosting,
-    /// Support vectors with a radial kernel.
+    /// Support vector machine with a radial kernel.
     Svr,
-    /// A weighted mean of others.
+    /// Weighted mean of other models.
     Blend,
-    /// Trained elsewhere; it has no name in a configuration.
+    /// A model of another program; it has no name in a configuration.
     Imported,
 }
 
@@ -41,24 +41,24 @@ const NAMES: [(&str, Algorithm); 10] = [
 ];
 
 impl Algorithm {
-    /// The algorithm called `name`, with or without `Regressor` or `Regression` behind it.
+    /// The algorithm called `name`; the endings `Regressor` and `Regression` are optional.
     ///
     /// # Errors
-    /// If there is none: lists those there are.
+    /// If it does not exist; the message lists all names.
     pub fn parse(name: &str) -> Result<Self, String> {
         let short = |name: &str| name.trim_end_matches("Regressor").trim_end_matches("Regression").to_lowercase();
         NAMES.iter().find(|(known, _)| short(known) == short(name)).map(|(_, algorithm)| *algorithm).ok_or_else(|| {
             let known = NAMES.map(|(name, _)| name).join(", ");
-            format!("model.best_model: there is no algorithm \"{name}\"; there are {known}")
+            format!("model.best_model: algorithm \"{name}\" does not exist; the algorithms are {known}")
         })
     }
 
-    /// Its name.
+    /// Its name in the configuration.
     pub fn name(self) -> &'static str {
         NAMES.iter().find(|(_, algorithm)| *algorithm == self).map_or("Imported", |(name, _)| name)
     }
 
-    /// Whether it grows trees.
+    /// True if it fits trees.
     pub fn grows_trees(self) -> bool {
         matches!(self, Self::RandomForest | Self::ExtraTrees | Self::GradientBoosting | Self::HistGradientBoosting)
     }
@@ -72,7 +72,7 @@ mod tests {
     fn algorithms_have_the_names_of_scikit_learn() {
         assert_eq!(
             Algorithm::parse("CatBoost").unwrap_err(),
-            "model.best_model: there is no algorithm \"CatBoost\"; there are LinearRegression, Ridge, Lasso, ElasticNet, \
+            "model.best_model: algorithm \"CatBoost\" does not exist; the algorithms are LinearRegression, Ridge, Lasso, ElasticNet, \
              RandomForest, ExtraTrees, GradientBoosting, HistGradientBoosting, SVR, Blend"
         );
         assert_eq!(Algorithm::parse("GradientBoostingRegressor"), Ok(Algorithm::GradientBoosting));

@@ -1,23 +1,23 @@
-//! How many features a split looks at.
+//! Number of features that are searched for a split.
 
 use serde_json::{Value, json};
 
-/// A number of features, as scikit-learn takes it.
+/// A number of features in the notation of scikit-learn.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum MaxFeatures {
-    /// This share of them.
+    /// This share of the features.
     Share(f64),
-    /// This many.
+    /// This number of features.
     Count(usize),
-    /// The root of their number.
+    /// The square root of the number of features.
     Sqrt,
-    /// The binary logarithm of their number.
+    /// The binary logarithm of the number of features.
     Log2,
 }
 
 impl MaxFeatures {
-    /// How many of `width`.
-    pub(crate) fn of(self, width: usize) -> usize {
+    /// The number of features out of `width`.
+    pub(crate) fn count(self, width: usize) -> usize {
         let count = match self {
             Self::Share(share) => (share * width as f64) as usize,
             Self::Count(count) => count,
@@ -27,7 +27,7 @@ impl MaxFeatures {
         count.clamp(1, width.max(1))
     }
 
-    /// As it is configured.
+    /// The value in the configuration.
     pub(crate) fn value(self) -> Value {
         match self {
             Self::Share(share) => json!(share),

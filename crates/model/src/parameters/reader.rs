@@ -1,4 +1,4 @@
-//! Reads an algorithm's parameters, and says which cannot be honoured.
+//! Reader of an algorithm's parameters, with warnings for those that are not supported.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::parameters::{algorithm::Algorithm, max_features::MaxFeatures};
 
-/// scikit-learn's parameters that are honoured at these values alone: at any other the fit would be another one.
-const ONLY_AT: [(&str, &[&str]); 11] = [
+/// scikit-learn's parameters that are supported at these values only; other values would change the fit.
+const SUPPORTED_VALUES: [(&str, &[&str]); 11] = [
     ("ccp_alpha", &["0.0", "0"]),
     ("criterion", &["\"friedman_mse\"", "\"squared_error\""]),
     ("init", &["null"]),
@@ -21,9 +21,8 @@ const ONLY_AT: [(&str, &[&str]); 11] = [
     ("boosting_type", &["\"gbdt\""]),
 ];
 
-/// scikit-learn's parameters that change nothing in what is fitted here: they belong to a loss, a solver or an early stopping
-/// that is not used, or to the way the work is done.
-const WITHOUT_EFFECT: [&str; 17] = [
+/// scikit-learn's parameters that do not change the fit. They belong to an unused loss, solver or early stopping, or control the execution.
+const IGNORED_PARAMETERS: [&str; 17] = [
     "alpha",
     "validation_fraction",
     "tol",
@@ -43,7 +42,7 @@ const WITHOUT_EFFECT: [&str; 17] = [
     "subsample_freq",
 ];
 
-/// Other names of the parameters of trees: scikit-learn's other classes', LightGBM's, XGBoost's.
+/// Aliases of tree parameters: those of other scikit-learn classes, LightGBM and XGBoost.
 const ALIASES: [(&str, &[&str]); 18] = [
     ("n_estimators", &["max_iter", "num_iterations", "num_iteration", "num_boost_round", "num_trees", "n_iter"]),
     ("learning_rate", &["eta", "shrinkage_rate"]),
@@ -65,49 +64,49 @@ const ALIASES: [(&str, &[&str]); 18] = [
     ("random_state", &["seed", "random_seed"]),
 ];
 
-/// Reads parameters one by one and remembers which.
-pub(crate) struct Reader<'a> {
-    /// Under our names, with the name that was given.
+/// Reads parameters one by one and records which were read.
+pub(crate) struct ParameterReader<'a> {
+    /// By canonical name, with the name in the file.
     raw: BTreeMap<&'a str, (&'a str, &'a Value)>,
     algorithm: Algorithm,
     used: Vec<&'static str>,
     warnings: Vec<String>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> ParameterReader<'a> {
     /// # Errors
     /// If a parameter is given under two names.
-    pub(crate) fn new(given: &'a BTreeMap<String, Value>, algorithm: Algorithm) -> Result<Self, String> {
+    pub(crate) fn new(raw_values: &'a BTreeMap<String, Value>, algorithm: Algorithm) -> Result<Self, String> {
         let mut raw: BTreeMap<&str, (&str, &Value)> = BTreeMap::new();
-        for (name, value) in given {
-            let ours = ALIASES.iter().find(|(_, others)| others.contains(&name.as_str()));
-            let ours = ours.filter(|_| algorithm.grows_trees()).map_or(name.as_str(), |(ours, _)| ours);
-            if let Some((other, _)) = raw.insert(ours, (name, value)) {
+        for (name, value) in raw_values {
+            let canonical = ALIASES.iter().find(|(_, others)| others.contains(&name.as_str()));
+            let canonical = canonical.filter(|_| algorithm.grows_trees()).map_or(name.as_str(), |(canonical, _)| canonical);
+            if let Some((other, _)) = raw.insert(canonical, (name, value)) {
                 // in the order in which they are read
-                let (first, second) = if ours == name { (other, name.as_str()) } else { (name.as_str(), other) };
-                return Err(format!("model.parameters: {first} and {second} are names of one parameter; keep one"));
+                let (first, second) = if canonical == name { (other, name.as_str()) } else { (name.as_str(), other) };
+                return Err(format!("model.parameters: {first} and {second} are the same parameter; keep one"));
             }
         }
         Ok(Self { raw, algorithm, used: Vec::new(), warnings: Vec::new() })
     }
 
-    /// Where a parameter stands, as it was called.
+    /// The key of a parameter in the file, as it is written there.
     pub(crate) fn key(&self, name: &str) -> String {
-        format!("model.parameters.{}", self.raw.get(name).map_or(name, |(given, _)| given))
+        format!("model.parameters.{}", self.raw.get(name).map_or(name, |(written, _)| written))
     }
 
-    /// Whether a parameter has a value.
-    pub(crate) fn is_given(&self, name: &str) -> bool {
+    /// True if a parameter has a value.
+    pub(crate) fn has_value(&self, name: &str) -> bool {
         self.raw.get(name).is_some_and(|(_, value)| !value.is_null())
     }
 
-    /// A warning for each parameter that cannot be honoured.
+    /// A warning for each parameter that is not supported.
     pub(crate) fn into_warnings(mut self) -> Vec<String> {
-        self.warn_of_the_rest();
+        self.add_warnings();
         self.warnings
     }
 
-    /// Whether a parameter is absent or `auto`.
+    /// True if a parameter is absent or `auto`.
     pub(crate) fn is_auto(&self, name: &str) -> bool {
         self.raw.get(name).is_none_or(|(_, value)| value.is_null() || value.as_str() == Some("auto"))
     }
@@ -117,7 +116,7 @@ impl<'a> Reader<'a> {
         self.raw.get(name).map(|(_, value)| *value).filter(|value| !value.is_null())
     }
 
-    fn fault<T>(&self, name: &str, value: &Value, what: &str) -> Result<T, String> {
+    fn error<T>(&self, name: &str, value: &Value, what: &str) -> Result<T, String> {
         Err(format!("{}: {value} {what}", self.key(name)))
     }
 
@@ -130,7 +129,7 @@ impl<'a> Reader<'a> {
         let Some(value) = self.get(name) else { return Ok(default) };
         match value.as_f64().filter(|number| range.contains(number)) {
             Some(number) => Ok(number),
-            None => self.fault(name, value, &format!("is not a number from {} to {}", range.start(), range.end())),
+            None => self.error(name, value, &format!("is not a number from {} to {}", range.start(), range.end())),
         }
     }
 
@@ -144,18 +143,18 @@ impl<'a> Reader<'a> {
         match value.as_u64().map(|count| count as usize).filter(|count| range.contains(count)) {
             Some(count) => Ok(count),
             None if *range.end() < 1_000_000 => {
-                self.fault(name, value, &format!("is not a whole number from {} to {}", range.start(), range.end()))
+                self.error(name, value, &format!("is not a whole number from {} to {}", range.start(), range.end()))
             }
-            None => self.fault(name, value, &format!("is not a whole number of at least {}", range.start())),
+            None => self.error(name, value, &format!("is not a whole number of at least {}", range.start())),
         }
     }
 
     pub(crate) fn flag(&mut self, name: &'static str, default: bool) -> Result<bool, String> {
         let Some(value) = self.get(name) else { return Ok(default) };
-        value.as_bool().map_or_else(|| self.fault(name, value, "is neither true nor false"), Ok)
+        value.as_bool().map_or_else(|| self.error(name, value, "is neither true nor false"), Ok)
     }
 
-    /// As a flag; `auto` is the default.
+    /// Like `flag`; `auto` is the default.
     pub(crate) fn flag_or_auto(&mut self, name: &'static str, default: bool) -> Result<bool, String> {
         match self.get(name) {
             Some(Value::String(auto)) if auto == "auto" => Ok(default),
@@ -165,10 +164,10 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn text(&mut self, name: &'static str) -> Result<Option<String>, String> {
         let Some(value) = self.get(name) else { return Ok(None) };
-        value.as_str().map_or_else(|| self.fault(name, value, "is not text"), |text| Ok(Some(text.to_owned())))
+        value.as_str().map_or_else(|| self.error(name, value, "is not text"), |text| Ok(Some(text.to_owned())))
     }
 
-    /// `null`, and -1 as LightGBM writes it, is "no limit"; absent is the default.
+    /// A limit: `null`, or LightGBM's -1, is "no limit"; absent is the default.
     pub(crate) fn limit(
         &mut self,
         name: &'static str,
@@ -198,10 +197,10 @@ impl<'a> Reader<'a> {
             _ => None,
         };
         let what = "is neither \"sqrt\", \"log2\", a count from 1 nor a share up to 1.0";
-        found.map_or_else(|| self.fault("max_features", value, what), Ok)
+        found.map_or_else(|| self.error("max_features", value, what), Ok)
     }
 
-    /// `scale` and `auto` are the default.
+    /// The kernel's gamma: `scale` and `auto` are the default.
     pub(crate) fn gamma(&mut self) -> Result<Option<f64>, String> {
         match self.get("gamma") {
             None => Ok(None),
@@ -210,18 +209,18 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A direction a feature, by name.
+    /// Monotone direction by feature name.
     pub(crate) fn directions(&mut self) -> Result<Vec<(String, i8)>, String> {
         let Some(value) = self.get("monotonic_cst") else { return Ok(Vec::new()) };
         let Some(map) = value.as_object() else {
-            return self.fault("monotonic_cst", value, "is not a direction a feature, as {sqft: 1}");
+            return self.error("monotonic_cst", value, "is not a map of features to directions, such as {sqft: 1}");
         };
-        let one = |(name, value): (&String, &Value)| {
+        let parse_direction = |(name, value): (&String, &Value)| {
             let direction = value.as_i64().filter(|direction| (-1..=1).contains(direction));
-            let fault = || format!("{}.{name}: {value} is not -1, 0 or 1", self.key("monotonic_cst"));
-            direction.map(|direction| (name.clone(), direction as i8)).ok_or_else(fault)
+            let error = || format!("{}.{name}: {value} is not -1, 0 or 1", self.key("monotonic_cst"));
+            direction.map(|direction| (name.clone(), direction as i8)).ok_or_else(error)
         };
-        map.iter().map(one).collect()
+        map.iter().map(parse_direction).collect()
     }
 
     /// A list of names.
@@ -233,35 +232,34 @@ impl<'a> Reader<'a> {
         let list = value.as_array().map(|list| list.iter().map(|entry| entry.as_str().map(str::to_owned)).collect());
         match list {
             Some(Some(names)) => Ok(Some(names)),
-            _ => self.fault(name, value, "is not a list of features by name"),
+            _ => self.error(name, value, "is not a list of features by name"),
         }
     }
 
     pub(crate) fn seed(&mut self) -> Result<u64, String> {
         if self.raw.get("random_state").is_some_and(|(_, value)| value.is_null()) {
             self.warnings.push(format!(
-                "parameters.random_state is null: the seed {} is used, so that the run can be repeated",
+                "parameters.random_state is null: the seed {} is used, so that the run is reproducible",
                 crate::DEFAULT_SEED
             ));
         }
         let Some(value) = self.get("random_state") else { return Ok(crate::DEFAULT_SEED) };
-        value.as_u64().map_or_else(|| self.fault("random_state", value, "is not a whole number of at least 0"), Ok)
+        value.as_u64().map_or_else(|| self.error("random_state", value, "is not a whole number of at least 0"), Ok)
     }
 
-    fn warn_of_the_rest(&mut self) {
+    fn add_warnings(&mut self) {
         let algorithm = self.algorithm.name();
-        for (ours, (name, value)) in &self.raw {
-            if self.used.contains(ours) {
+        for (canonical, (name, value)) in &self.raw {
+            if self.used.contains(canonical) {
                 continue;
             }
-            let only_at = ONLY_AT.iter().find(|(known, _)| known == ours);
-            match only_at {
+            let supported = SUPPORTED_VALUES.iter().find(|(known, _)| known == canonical);
+            match supported {
                 Some((_, values)) if values.contains(&value.to_string().as_str()) => {}
-                Some((_, values)) => self.warnings.push(format!(
-                    "parameters.{name}: {value} is not supported by {algorithm} here; trained as with {}",
-                    values[0]
-                )),
-                None if WITHOUT_EFFECT.contains(ours) => {}
+                Some((_, values)) => self
+                    .warnings
+                    .push(format!("parameters.{name}: {value} is not supported by {algorithm}; {} is used", values[0])),
+                None if IGNORED_PARAMETERS.contains(canonical) => {}
                 None => self.warnings.push(format!("parameters.{name} is not a parameter of {algorithm}; ignored")),
             }
         }

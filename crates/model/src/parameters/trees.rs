@@ -1,40 +1,40 @@
-//! Parameters of what grows trees.
+//! Parameters of tree algorithms.
 
 use boosting::{BoostingParameters as Boosting, EarlyStopping, Loss};
 use serde_json::{Value, json};
 
-use crate::parameters::{algorithm::Algorithm, max_features::MaxFeatures, reader::Reader};
+use crate::parameters::{algorithm::Algorithm, max_features::MaxFeatures, reader::ParameterReader};
 
-/// Checked settings of trees, under scikit-learn's names; LightGBM's are understood, too (`num_leaves`, `min_data_in_leaf`, `lambda_l2`
+/// Validated parameters of trees by scikit-learn's names. LightGBM's names are accepted, too (`num_leaves`, `min_data_in_leaf`, `lambda_l2`
 /// and so on).
 ///
 /// | name | GradientBoosting | HistGradientBoosting | forests | purpose |
 /// |---|---|---|---|---|
 /// | `loss` | squared_error | squared_error | – | also `absolute_error`, `huber`, `quantile`, `poisson`, `gamma` |
-/// | `alpha` (`quantile`) | 0.9 | 0.9 | – | the quantile of a quantile loss, or of Huber's border |
-/// | `n_estimators` (`max_iter`) | 100 | auto | 100 | number of trees, at most |
-/// | `learning_rate` | 0.1 | auto | – | share of each tree that is added |
-/// | `max_depth` | 3 | none | none | depth of a tree |
-/// | `max_leaf_nodes` | none | auto | none | leaves of a tree |
-/// | `min_samples_leaf` | 1 | auto | 1 | rows in a leaf at least |
-/// | `min_samples_split` | 2 | 2 | 2 | rows in a node that may be split |
-/// | `min_weight_fraction_leaf` | 0 | 0 | 0 | the same as a share of the rows |
-/// | `min_impurity_decrease` | 0 | 0 | 0 | what a split must gain, as scikit-learn counts it |
-/// | `min_split_gain` | 0 | 0 | – | the same as LightGBM counts it |
-/// | `min_child_weight` | 0 | 0 | 0 | sum of second derivatives in a leaf at least |
-/// | `l1_regularization`, `l2_regularization` | 0 | 0 | – | penalties on the values of leaves |
-/// | `subsample` | 1 | auto | – | share of the rows a tree is grown on |
-/// | `max_features` | 1.0 | 1.0 | 1.0 | features looked at for a split: `sqrt`, `log2`, count or share |
-/// | `colsample_bytree` | 1 | auto | – | share of the features a tree may use |
+/// | `alpha` (`quantile`) | 0.9 | 0.9 | – | quantile of the quantile loss, or of Huber's delta |
+/// | `n_estimators` (`max_iter`) | 100 | auto | 100 | largest number of trees |
+/// | `learning_rate` | 0.1 | auto | – | factor of each tree's output |
+/// | `max_depth` | 3 | none | none | largest depth of a tree |
+/// | `max_leaf_nodes` | none | auto | none | largest number of leaves of a tree |
+/// | `min_samples_leaf` | 1 | auto | 1 | smallest number of rows in a leaf |
+/// | `min_samples_split` | 2 | 2 | 2 | smallest number of rows in a node to split |
+/// | `min_weight_fraction_leaf` | 0 | 0 | 0 | smallest share of rows in a leaf |
+/// | `min_impurity_decrease` | 0 | 0 | 0 | smallest gain of a split, in scikit-learn's unit |
+/// | `min_split_gain` | 0 | 0 | – | smallest gain of a split, in LightGBM's unit |
+/// | `min_child_weight` | 0 | 0 | 0 | smallest sum of second derivatives in a leaf |
+/// | `l1_regularization`, `l2_regularization` | 0 | 0 | – | penalties of leaf values |
+/// | `subsample` | 1 | auto | – | share of rows per tree |
+/// | `max_features` | 1.0 | 1.0 | 1.0 | features searched for a split: `sqrt`, `log2`, count or share |
+/// | `colsample_bytree` | 1 | auto | – | share of features per tree |
 /// | `max_bins` | 255 | 255 | 255 | bins of a feature |
-/// | `monotonic_cst` | none | none | none | `{feature: 1}` where predictions may not fall with it, -1 where they may not rise |
-/// | `categorical_features` | from the table | from the table | from the table | features that hold codes of categories |
-/// | `early_stopping` | false | auto | – | stop when a held-out share no longer gains |
-/// | `n_iter_no_change`, `validation_fraction`, `tol` | none, 0.1, 1e-4 | 50, 0.1, 0 | – | when, and on how many rows |
+/// | `monotonic_cst` | none | none | none | `{feature: 1}`: predictions may not fall with it; -1: may not rise |
+/// | `categorical_features` | from the table | from the table | from the table | features with codes of categories |
+/// | `early_stopping` | false | auto | – | stop when the validation loss no longer falls |
+/// | `n_iter_no_change`, `validation_fraction`, `tol` | none, 0.1, 1e-4 | 50, 0.1, 0 | – | rounds, validation share and tolerance of early stopping |
 /// | `bootstrap` | – | – | RandomForest: true, ExtraTrees: false | rows drawn with replacement |
 #[derive(Clone, Debug, PartialEq)]
 pub struct TreeSettings {
-    /// What is known before the table is; counts of features and rows come with it.
+    /// Parameters that do not depend on the table.
     pub(crate) settings: Boosting,
     pub(crate) algorithm: Algorithm,
     pub(crate) max_features: MaxFeatures,
@@ -43,14 +43,16 @@ pub struct TreeSettings {
     pub(crate) bootstrap: bool,
     pub(crate) monotone: Vec<(String, i8)>,
     pub(crate) categorical: Option<Vec<String>>,
-    /// When to stop, if that is asked for.
+    /// Early stopping, if it is on.
     pub(crate) stopping: EarlyStopping,
-    /// Settings that go by the size of the table.
+    /// Parameters with defaults by the size of the table.
     pub(crate) auto: Vec<&'static str>,
 }
 
+/// Name of the parameter that turns early stopping on.
 const EARLY_STOPPING: &str = "early_stopping";
 
+/// Losses by scikit-learn's name, with their aliases.
 const LOSSES: [(&str, &[&str]); 6] = [
     ("squared_error", &["ls", "regression", "regression_l2", "l2", "mse", "mean_squared_error", "reg:squarederror"]),
     ("absolute_error", &["lad", "regression_l1", "l1", "mae", "mean_absolute_error", "reg:absoluteerror"]),
@@ -60,7 +62,7 @@ const LOSSES: [(&str, &[&str]); 6] = [
     ("gamma", &["reg:gamma"]),
 ];
 
-fn read_loss(reader: &mut Reader) -> Result<Loss, String> {
+fn read_loss(reader: &mut ParameterReader) -> Result<Loss, String> {
     let alpha = reader.number("alpha", 0.9, 1e-6..=1.0 - 1e-6)?;
     let Some(name) = reader.text("loss")? else { return Ok(Loss::Squared) };
     let known = LOSSES.iter().find(|(ours, others)| *ours == name || others.contains(&name.as_str()));
@@ -73,7 +75,7 @@ fn read_loss(reader: &mut Reader) -> Result<Loss, String> {
         Some("gamma") => Ok(Loss::Gamma),
         _ => {
             let known = LOSSES.map(|(name, _)| name).join(", ");
-            Err(format!("{}: there is no loss \"{name}\"; there are {known}", reader.key("loss")))
+            Err(format!("{}: loss \"{name}\" does not exist; the losses are {known}", reader.key("loss")))
         }
     }
 }
@@ -89,10 +91,10 @@ fn loss_name(loss: Loss) -> &'static str {
     }
 }
 
-/// Reads the settings of GradientBoosting or HistGradientBoosting.
-pub(crate) fn read_boosting(reader: &mut Reader, algorithm: Algorithm) -> Result<TreeSettings, String> {
+/// Reads the parameters of GradientBoosting or HistGradientBoosting.
+pub(crate) fn read_boosting(reader: &mut ParameterReader, algorithm: Algorithm) -> Result<TreeSettings, String> {
     let by_size = algorithm == Algorithm::HistGradientBoosting;
-    let mut read = read_trees(reader, algorithm)?;
+    let mut trees = read_trees(reader, algorithm)?;
     if by_size {
         let all = [
             "n_estimators",
@@ -103,14 +105,14 @@ pub(crate) fn read_boosting(reader: &mut Reader, algorithm: Algorithm) -> Result
             "colsample_bytree",
             EARLY_STOPPING,
         ];
-        read.auto = all.into_iter().filter(|name| reader.is_auto(name)).collect();
+        trees.auto = all.into_iter().filter(|name| reader.is_auto(name)).collect();
     }
-    let settings = &mut read.settings;
+    let settings = &mut trees.settings;
     settings.loss = read_loss(reader)?;
     settings.learning_rate = reader.number("learning_rate", 0.1, 1e-9..=10.0)?;
     settings.l1 = reader.number("l1_regularization", 0.0, 0.0..=1e12)?;
     settings.l2 = reader.number("l2_regularization", 0.0, 0.0..=1e12)?;
-    // LightGBM leaves the half out of the loss
+    // LightGBM's loss has no factor 1/2
     settings.min_split_gain = reader.number("min_split_gain", 0.0, 0.0..=1e300)? / 2.0;
     settings.subsample = reader.number("subsample", 1.0, 1e-9..=1.0)?;
     settings.features_per_tree = reader.number("colsample_bytree", 1.0, 1e-9..=1.0)?;
@@ -118,25 +120,25 @@ pub(crate) fn read_boosting(reader: &mut Reader, algorithm: Algorithm) -> Result
     let rounds = reader.count("n_iter_no_change", rounds, 1..=1_000_000)?;
     let fraction = reader.number("validation_fraction", 0.1, 1e-6..=0.9)?;
     let tolerance = reader.number("tol", tolerance, 0.0..=1.0)?;
-    // a number of rounds asks for it, too
-    let given = reader.is_given("n_iter_no_change");
-    let asked = reader.flag_or_auto(EARLY_STOPPING, given)?;
-    if given {
-        read.auto.retain(|name| *name != EARLY_STOPPING);
+    // a number of rounds turns it on, too
+    let has_rounds = reader.has_value("n_iter_no_change");
+    let enabled = reader.flag_or_auto(EARLY_STOPPING, has_rounds)?;
+    if has_rounds {
+        trees.auto.retain(|name| *name != EARLY_STOPPING);
     }
-    read.stopping = EarlyStopping { rounds: rounds.max(1), fraction, tolerance };
-    read.settings.early_stopping = asked.then_some(read.stopping);
-    Ok(read)
+    trees.stopping = EarlyStopping { rounds: rounds.max(1), fraction, tolerance };
+    trees.settings.early_stopping = enabled.then_some(trees.stopping);
+    Ok(trees)
 }
 
-/// Reads the settings of a forest.
-pub(crate) fn read_forest(reader: &mut Reader, algorithm: Algorithm) -> Result<TreeSettings, String> {
-    let mut read = read_trees(reader, algorithm)?;
-    read.bootstrap = reader.flag("bootstrap", algorithm == Algorithm::RandomForest)?;
-    Ok(read)
+/// Reads the parameters of a forest.
+pub(crate) fn read_forest(reader: &mut ParameterReader, algorithm: Algorithm) -> Result<TreeSettings, String> {
+    let mut trees = read_trees(reader, algorithm)?;
+    trees.bootstrap = reader.flag("bootstrap", algorithm == Algorithm::RandomForest)?;
+    Ok(trees)
 }
 
-fn read_trees(reader: &mut Reader, algorithm: Algorithm) -> Result<TreeSettings, String> {
+fn read_trees(reader: &mut ParameterReader, algorithm: Algorithm) -> Result<TreeSettings, String> {
     let (depth, leaves, rows) = match algorithm {
         Algorithm::GradientBoosting => (Some(3), None, 1),
         Algorithm::HistGradientBoosting => (None, Some(31), 20),
@@ -172,39 +174,39 @@ impl TreeSettings {
             features.iter().position(|feature| feature == name).ok_or_else(|| {
                 let near = schema::nearest(name, features.iter().map(String::as_str));
                 let hint = near.map_or(String::new(), |near| format!(" (did you mean \"{near}\"?)"));
-                format!("model.parameters.{key}: there is no feature \"{name}\"{hint}")
+                format!("model.parameters.{key}: feature \"{name}\" does not exist{hint}")
             })
         };
         let mut filled = self.clone();
-        let given = match &self.categorical {
+        let is_category = match &self.categorical {
             Some(names) => {
-                let mut given = vec![false; features.len()];
+                let mut is_category = vec![false; features.len()];
                 for name in names {
-                    given[place("categorical_features", name)?] = true;
+                    is_category[place("categorical_features", name)?] = true;
                 }
-                given
+                is_category
             }
             None => categorical.to_vec(),
         };
         let mut directions = vec![0; features.len()];
         for (name, direction) in &self.monotone {
             let place = place("monotonic_cst", name)?;
-            if given[place] && *direction != 0 {
-                return Err(format!("model.parameters.monotonic_cst: \"{name}\" is a category, which has no direction"));
+            if is_category[place] && *direction != 0 {
+                return Err(format!("model.parameters.monotonic_cst: \"{name}\" is a category, which cannot be monotone"));
             }
             directions[place] = *direction;
         }
-        filled.settings.categorical = if given.contains(&true) { given } else { Vec::new() };
+        filled.settings.categorical = if is_category.contains(&true) { is_category } else { Vec::new() };
         filled.settings.monotone = if self.monotone.is_empty() { Vec::new() } else { directions };
         Ok(filled)
     }
 
-    /// What is fitted to `rows` rows of `width` features.
-    pub(crate) fn of_size(&self, rows: usize, width: usize, seed: u64) -> Boosting {
-        let mut settings = self.with_auto(rows);
-        let looked_at = self.max_features.of(width);
-        if looked_at < width {
-            settings.features_per_split = (looked_at as f64 - 0.5) / width as f64;
+    /// The parameters of boosting for a table of `rows` rows and `width` features.
+    pub(crate) fn for_table(&self, rows: usize, width: usize, seed: u64) -> Boosting {
+        let mut settings = self.with_defaults(rows);
+        let searched = self.max_features.count(width);
+        if searched < width {
+            settings.features_per_split = (searched as f64 - 0.5) / width as f64;
         }
         settings.min_samples_leaf = settings.min_samples_leaf.max((self.min_fraction * rows as f64).ceil() as usize);
         settings.min_split_gain += self.min_impurity_decrease * rows as f64 / 2.0;
@@ -212,9 +214,9 @@ impl TreeSettings {
         settings
     }
 
-    fn with_auto(&self, rows: usize) -> Boosting {
+    fn with_defaults(&self, rows: usize) -> Boosting {
         let mut settings = self.settings.clone();
-        let by_size = crate::parameters::defaults::boosting(rows);
+        let by_size = crate::parameters::defaults::boosting_defaults(rows);
         for name in &self.auto {
             match *name {
                 "n_estimators" => settings.iterations = by_size.iterations,
@@ -229,9 +231,9 @@ impl TreeSettings {
         settings
     }
 
-    /// Name and value of each setting; those that go by the size of the table are left out until it is known.
+    /// Name and value of each parameter; defaults by the size of the table are left out if `rows` is `None`.
     pub(crate) fn named(&self, rows: Option<usize>) -> Vec<(&'static str, Value)> {
-        let settings = rows.map_or_else(|| self.settings.clone(), |rows| self.with_auto(rows));
+        let settings = rows.map_or_else(|| self.settings.clone(), |rows| self.with_defaults(rows));
         let mut named = vec![
             ("n_estimators", json!(settings.iterations)),
             ("max_depth", json!(settings.max_depth)),

@@ -1,11 +1,11 @@
-//! Models as they were stored before: read, and made into what they are now.
+//! Model files of format version 1, and their conversion to the current version.
 
 use boosting::{SplitCondition, Trees};
 use serde::Deserialize;
 
 use crate::{
     estimator::{Ensemble, Regressor, linear::Linear, target_transform::TargetTransform},
-    storage::model_file::{ModelFault, ModelFile},
+    storage::model_file::{InvalidModel, ModelFile},
 };
 
 /// Format version 1.
@@ -31,7 +31,7 @@ enum RegressorV1 {
     Forest { trees: TreesV1 },
 }
 
-/// Nodes in arrays, the right child anywhere behind its parent.
+/// Trees in arrays; both children come after their parent.
 #[derive(Deserialize)]
 struct TreesV1 {
     roots: Vec<u32>,
@@ -42,19 +42,20 @@ struct TreesV1 {
     value: Vec<f64>,
 }
 
+/// Marks a leaf in [`TreesV1::feature`].
 const LEAF: u32 = u32::MAX;
 
 impl TryFrom<ModelFileV1> for ModelFile {
-    type Error = ModelFault;
+    type Error = InvalidModel;
 
-    fn try_from(old: ModelFileV1) -> Result<Self, ModelFault> {
+    fn try_from(old: ModelFileV1) -> Result<Self, InvalidModel> {
         let regressor = match old.regressor {
             RegressorV1::Linear(linear) => Regressor::Linear(linear),
             RegressorV1::Boosted { base, trees } => {
-                Regressor::Trees(Ensemble { base, factor: 1.0, log_link: false, trees: trees.read()? })
+                Regressor::Trees(Ensemble { base, factor: 1.0, log_link: false, trees: trees.convert()? })
             }
             RegressorV1::Forest { trees } => {
-                let trees = trees.read()?;
+                let trees = trees.convert()?;
                 Regressor::Trees(Ensemble { base: 0.0, factor: 1.0 / trees.len() as f64, log_link: false, trees })
             }
         };
@@ -76,34 +77,34 @@ impl TryFrom<ModelFileV1> for ModelFile {
 }
 
 impl TreesV1 {
-    fn read(&self) -> Result<Trees, ModelFault> {
-        let fault = |node: usize| ModelFault(format!("node {node} points nowhere"));
+    fn convert(&self) -> Result<Trees, InvalidModel> {
+        let fault = |node: usize| InvalidModel(format!("node {node} has an invalid index"));
         let nodes = self.feature.len();
         if [self.threshold.len(), self.left.len(), self.right.len(), self.value.len()].iter().any(|length| *length != nodes)
         {
-            return Err(ModelFault("the arrays of the trees differ in length".into()));
+            return Err(InvalidModel("the arrays of the trees differ in length".into()));
         }
         let mut trees = Trees::default();
-        let mut read = 0;
+        let mut visited = 0;
         for root in &self.roots {
             let root = *root as usize;
             let first = trees.begin_tree(*self.value.get(root).ok_or_else(|| fault(root))?, 0.0);
-            let mut open = vec![(root, first)];
-            while let Some((node, place)) = open.pop() {
-                read += 1;
+            let mut pending = vec![(root, first)];
+            while let Some((node, place)) = pending.pop() {
+                visited += 1;
                 if self.feature[node] == LEAF {
                     continue;
                 }
                 let children = [self.left[node] as usize, self.right[node] as usize];
-                let behind = children.iter().all(|child| *child > node && *child < nodes);
-                // a node that two parents share would be read twice, and so on below
-                if !behind || read > nodes || self.feature[node] as usize >= boosting::MAX_FEATURES {
+                let valid_order = children.iter().all(|child| *child > node && *child < nodes);
+                // without this check, a node of two parents would be read repeatedly
+                if !valid_order || visited > nodes || self.feature[node] as usize >= boosting::MAX_FEATURES {
                     return Err(fault(node));
                 }
                 let rule = SplitCondition::AtMost(self.threshold[node]);
                 let values = children.map(|child| (self.value[child], 0.0));
                 let left = trees.split(place, self.feature[node] as usize, &rule, false, values);
-                open.extend([(children[1], left + 1), (children[0], left)]);
+                pending.extend([(children[1], left + 1), (children[0], left)]);
             }
         }
         trees.clear_cover();

@@ -2,7 +2,7 @@
 
 use artifact::{Gate, Link, NamedDigest, RunRecord};
 use drift::{ColumnReference, Distribution, Reference};
-use model::{METRIC_NAMES, figure, label};
+use model::{METRIC_NAMES, format_metric, metric_label};
 use predictor::Predictor;
 use schema::{Column, ColumnType, iso_date};
 
@@ -85,11 +85,13 @@ pub(crate) fn as_served(facts: &Facts, replay: &Replay, machine: &str) -> Docume
 
 fn scores(facts: &Facts) -> Vec<Block> {
     let record = facts.record;
-    let of = |key: String, name: &str| record.metric(&key).map_or("–".to_owned(), |value| figure(name, value));
+    let of = |key: String, name: &str| record.metric(&key).map_or("–".to_owned(), |value| format_metric(name, value));
     let row = |name: &&str| {
-        let between = |found: &artifact::Interval| format!("{} to {}", figure(name, found.low), figure(name, found.high));
+        let between = |found: &artifact::Interval| {
+            format!("{} to {}", format_metric(name, found.low), format_metric(name, found.high))
+        };
         vec![
-            label(name).to_owned(),
+            metric_label(name).to_owned(),
             of((*name).to_owned(), name),
             record.intervals.get(*name).map_or("–".to_owned(), between),
             of(format!("cv_{name}"), name),

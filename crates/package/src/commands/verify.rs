@@ -279,7 +279,7 @@ mod tests {
     fn use_model(bytes: &[u8]) -> Result<(), String> {
         let file: ModelFile =
             read_envelope_bytes(bytes, Path::new("m.bin"), MODEL.into()).map_err(|error| error.to_string())?;
-        let model = Model::check(file).map_err(|error| error.to_string())?;
+        let model = Model::from_file(file).map_err(|error| error.to_string())?;
         let columns = vec![vec![1.0, 2.0]; model.file().features.len()];
         if !columns.is_empty() {
             assert_eq!(model.predict(&Matrix::new(columns)).len(), 2);
@@ -330,7 +330,7 @@ mod tests {
         let predictor = Predictor::of_bytes((m, &model_bytes), (p, &preprocessor_bytes)).unwrap();
         let open = |bytes: &[u8]| {
             let file = read_envelope_bytes_or_older::<ModelFile, ModelFileV1>(bytes, Path::new("m"), MODEL.into());
-            Model::check(file.unwrap()).unwrap()
+            Model::from_file(file.unwrap()).unwrap()
         };
         let mut houses = Table::new(2);
         for (name, values) in [

@@ -6,9 +6,8 @@ use std::{collections::BTreeMap, path::Path};
 use anyhow::Context;
 use artifact::{Manifest, RunPaths, check_input, lock_to_read};
 use cli::{No, Outcome, Progress};
-use evaluation::{Comparison, TestRow, check_champion, compare, figures, predict_test_rows};
-use model::{Decision, decide, figure, label};
-use model_source::registered::load_predictor;
+use evaluation::{Comparison, TestRow, compare, load_version, predict_test_rows, test_metrics, validate_champion_section};
+use model::{ThresholdResult, check_thresholds, format_metric, metric_label};
 use predictor::Predictor;
 use schema::{ConfigError, PipelineConfig};
 use serde::Serialize;
@@ -27,7 +26,7 @@ struct Summary<'a> {
     version: &'a str,
     champion: Option<&'a str>,
     test_rows: usize,
-    gate: &'a [Decision],
+    gate: &'a [ThresholdResult],
     comparison: Option<&'a Comparison>,
 }
 
@@ -66,7 +65,7 @@ pub(crate) fn promote(args: &PromoteArgs, progress: &Progress) -> anyhow::Result
     let challenger = load(&*registry, find(&versions, &version, name)?)?;
     let measured = predict(&challenger, &args.data, progress)?;
     summary.test_rows = measured.len();
-    let figures = figures(&measured).named();
+    let figures = test_metrics(&measured).named();
     let gate = gate(&pipeline, &challenger, &figures, args)?;
     summary.gate = &gate;
 
@@ -86,8 +85,9 @@ pub(crate) fn promote(args: &PromoteArgs, progress: &Progress) -> anyhow::Result
         None => None,
     };
     summary.comparison = comparison.as_ref();
-    let mut refusals: Vec<String> = gate.iter().filter(|decision| !decision.passed).map(Decision::refusal).collect();
-    refusals.extend(comparison.iter().filter(|comparison| !comparison.passed).map(Comparison::refusal));
+    let mut refusals: Vec<String> =
+        gate.iter().filter(|decision| !decision.passed).map(ThresholdResult::failed_text).collect();
+    refusals.extend(comparison.iter().filter(|comparison| !comparison.passed).map(Comparison::failed_text));
     let shown = shown(&figures, measured.len(), comparison.as_ref());
     if !refusals.is_empty() {
         summary.status = "refused";
@@ -124,7 +124,7 @@ fn settings(args: &PromoteArgs) -> anyhow::Result<PipelineConfig> {
     let text = cli::read_text(path, "--pipeline-config")?;
     let at = |error: ConfigError| anyhow::anyhow!("{}:{error}", path.display());
     let pipeline = PipelineConfig::parse(&text).map_err(at)?;
-    if let Err((key, message)) = check_champion(&pipeline.package.champion) {
+    if let Err((key, message)) = validate_champion_section(&pipeline.package.champion) {
         return Err(at(ConfigError::at(&text, &["package", "champion", key], message)));
     }
     Ok(pipeline)
@@ -165,11 +165,11 @@ fn gate(
     challenger: &Candidate,
     measured: &[(&str, f64)],
     args: &PromoteArgs,
-) -> anyhow::Result<Vec<Decision>> {
+) -> anyhow::Result<Vec<ThresholdResult>> {
     let facts = challenger.version.tags.iter().filter_map(|(key, value)| Some((key.clone(), value.parse().ok()?)));
     let mut metrics: BTreeMap<String, f64> = facts.collect();
     metrics.extend(measured.iter().map(|(name, value)| ((*name).to_owned(), *value)));
-    decide(&pipeline.package.gate, &metrics)
+    check_thresholds(&pipeline.package.gate, &metrics)
         .map_err(|message| anyhow::anyhow!("{}: {message}", args.pipeline_config.display()))
 }
 
@@ -186,8 +186,11 @@ fn warn_of_split(champion: &Candidate, process: &Manifest, progress: &Progress) 
 }
 
 fn shown(measured: &[(&str, f64)], rows: usize, comparison: Option<&Comparison>) -> String {
-    let figures: Vec<String> =
-        measured.iter().take(4).map(|(key, value)| format!("{} {}", label(key), figure(key, *value))).collect();
+    let figures: Vec<String> = measured
+        .iter()
+        .take(4)
+        .map(|(key, value)| format!("{} {}", metric_label(key), format_metric(key, *value)))
+        .collect();
     let mut shown = format!("\n          {} on {rows} test rows", figures.join(", "));
     if let Some(comparison) = comparison {
         shown.push_str(&format!("\n          {}", comparison.text));

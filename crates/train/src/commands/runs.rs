@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use cli::{No, Outcome, Progress};
-use model::{figure, label};
+use model::{format_metric, metric_label};
 use serde::Serialize;
 use tracking::{EmbeddedStore, ListedRun, Location, RunStore};
 
@@ -47,7 +47,7 @@ fn table(runs: &[ListedRun]) -> String {
     // a run of someone else has the names of MLflow's own logging
     let measured = |run: &ListedRun, key: &'static str| {
         let found = std::iter::once(key).chain(mlflow_names(key)).find_map(|name| run.metrics.get(name));
-        found.map_or("–".into(), |value| figure(key, *value))
+        found.map_or("–".into(), |value| format_metric(key, *value))
     };
     let rows: Vec<[String; 8]> = runs
         .iter()
@@ -64,8 +64,17 @@ fn table(runs: &[ListedRun]) -> String {
             ]
         })
         .collect();
-    let headings = ["run id", "name", "experiment", "status", "started (UTC)", label("r2"), label("mae"), label("rmse")]
-        .map(str::to_owned);
+    let headings = [
+        "run id",
+        "name",
+        "experiment",
+        "status",
+        "started (UTC)",
+        metric_label("r2"),
+        metric_label("mae"),
+        metric_label("rmse"),
+    ]
+    .map(str::to_owned);
     let lines: Vec<[String; 8]> = std::iter::once(headings).chain(rows).collect();
     cli::aligned(&lines, &[5, 6, 7])
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use cli::{No, Outcome, Progress};
-use model::{figure, label};
+use model::{format_metric, metric_label};
 use serde::Serialize;
 use tracking::{CHAMPION, ModelVersion, Move, RegisteredModel, history, version_at};
 
@@ -63,11 +63,20 @@ fn champion_at(model: &RegisteredModel, at: &str) -> anyhow::Result<Outcome> {
 fn table(versions: &[ModelVersion], model: &RegisteredModel) -> String {
     let fact = |version: &ModelVersion, key: &str| version.tags.get(key).cloned();
     let measured = |version: &ModelVersion, key: &str| {
-        fact(version, key).and_then(|value| value.parse().ok()).map_or("–".to_owned(), |value| figure(key, value))
+        fact(version, key).and_then(|value| value.parse().ok()).map_or("–".to_owned(), |value| format_metric(key, value))
     };
     let mut lines = vec![
-        ["version", "aliases", "registered (UTC)", "algorithm", label("r2"), label("mae"), label("mape"), "run"]
-            .map(str::to_owned),
+        [
+            "version",
+            "aliases",
+            "registered (UTC)",
+            "algorithm",
+            metric_label("r2"),
+            metric_label("mae"),
+            metric_label("mape"),
+            "run",
+        ]
+        .map(str::to_owned),
     ];
     lines.extend(versions.iter().map(|version| {
         let aliases: Vec<&str> =

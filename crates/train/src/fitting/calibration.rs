@@ -1,6 +1,6 @@
 //! Learns intervals from rows that were held out.
 
-use model::{Conformal, ModelSection, Parameters, TargetTransform, cross_validate, figure};
+use model::{Conformal, ModelSection, Parameters, TargetTransform, cross_validate, format_metric};
 
 use crate::{config::Config, inputs::featured_table::Dataset};
 
@@ -38,9 +38,9 @@ pub(crate) fn calibrated(
     let found = Conformal::fit(x, y, &held_out, scale, config.seed);
     match &found {
         None => warnings.push("no intervals: nothing was predicted for rows that were held out".into()),
-        Some(found) if !found.reaches(coverage) => warnings.push(format!(
+        Some(found) if !found.has_enough_residuals(coverage) => warnings.push(format!(
             "{rows} training rows are too few for intervals that hold {}: they end at the farthest residual",
-            figure("mape", coverage)
+            format_metric("mape", coverage)
         )),
         Some(_) => {}
     }

@@ -6,9 +6,9 @@ use anyhow::{Context, ensure};
 use cli::Progress;
 use features::Preprocessor;
 use model::{
-    BootstrapInterval, Conformal, CrossValidation, CurvePoint, Importance, Metrics, Parameters, Regressor, Rows, Suspicion,
-    TargetTransform, bootstrap_intervals, cross_validate, curve_over_rows, fit, median, permutation_importance,
-    place_imported, wants_log,
+    BootstrapInterval, Conformal, CrossValidation, CurvePoint, Importance, LeakageFinding, Metrics, Parameters, Regressor,
+    SplitData, TargetTransform, bootstrap_intervals, cross_validate, curve_over_rows, fit, map_imported_model, median,
+    permutation_importance, recommends_log_target,
 };
 
 use crate::{config::Config, fitting::calibration::calibrated, inputs::featured_table::Dataset};
@@ -38,7 +38,7 @@ pub(crate) struct Findings {
     pub(crate) fit_ms: u64,
     pub(crate) cross_validation_ms: u64,
     /// What lets the score look better than it is; in the warnings, too.
-    pub(crate) suspicions: Vec<Suspicion>,
+    pub(crate) suspicions: Vec<LeakageFinding>,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -66,14 +66,14 @@ pub(crate) fn experiment(
     progress: &Progress,
 ) -> anyhow::Result<Findings> {
     let transform = config.section.target_transform;
-    let takes_log = config.section.takes_log();
-    let unfit: Vec<f64> = data.train.y.iter().copied().filter(|y| takes_log && *y <= 0.0).collect();
+    let uses_log_target = config.section.uses_log_target();
+    let unfit: Vec<f64> = data.train.y.iter().copied().filter(|y| uses_log_target && *y <= 0.0).collect();
     let categorical: Vec<bool> = data.features.iter().map(|feature| preprocessor.is_categorical(feature)).collect();
     let mut warnings = Vec::new();
     let parameters = match (&config.parameters, &config.import) {
         (Parameters::Imported(imported), Some(file)) => {
             let levels: Vec<_> = data.features.iter().map(|feature| preprocessor.native_levels(feature)).collect();
-            let (placed, notes) = place_imported(imported, &data.features, &levels)
+            let (placed, notes) = map_imported_model(imported, &data.features, &levels)
                 .map_err(|message| anyhow::anyhow!("{}: {message}", file.path.display()))?;
             warnings.extend(notes);
             Parameters::Imported(Box::new(placed))
@@ -128,7 +128,7 @@ pub(crate) fn experiment(
         }
     };
     let curve = match &regressor {
-        Regressor::Linear(_) | Regressor::Kernel(_) if !validated.folds.is_empty() => {
+        Regressor::Linear(_) | Regressor::Svr(_) if !validated.folds.is_empty() => {
             let points = curve_over_rows(&data.train.x, &data.train.y, &parameters, transform, config.seed);
             LearningCurve { over: ROWS, points }
         }
@@ -147,10 +147,10 @@ pub(crate) fn experiment(
     let refitted = predict(&data.train.x);
     let mean = data.train.y.iter().sum::<f64>() / rows as f64;
     Ok(Findings {
-        test: Metrics::of(&data.test.y, &predictions),
-        train: Metrics::of(&data.train.y, &refitted),
-        baseline: Metrics::of(&data.test.y, &vec![mean; data.test.y.len()]),
-        baseline_median: Metrics::of(&data.test.y, &vec![median(&mut data.train.y.clone()); data.test.y.len()]),
+        test: Metrics::compute(&data.test.y, &predictions),
+        train: Metrics::compute(&data.train.y, &refitted),
+        baseline: Metrics::compute(&data.test.y, &vec![mean; data.test.y.len()]),
+        baseline_median: Metrics::compute(&data.test.y, &vec![median(&mut data.train.y.clone()); data.test.y.len()]),
         importances: importances(config, data, preprocessor, &regressor, transform),
         intervals: bootstrap_intervals(&data.test.y, &predictions, config.seed),
         bounds: interval
@@ -170,28 +170,28 @@ pub(crate) fn experiment(
     })
 }
 
-fn both_sides(data: &Dataset) -> Rows<'_> {
-    Rows { features: &data.features, train: (&data.train.x, &data.train.y), test: (&data.test.x, &data.test.y) }
+fn both_sides(data: &Dataset) -> SplitData<'_> {
+    SplitData { features: &data.features, train: (&data.train.x, &data.train.y), test: (&data.test.x, &data.test.y) }
 }
 
 /// What lets the score look better than it is.
-fn suspicions(config: &Config, data: &Dataset) -> Vec<Suspicion> {
+fn suspicions(config: &Config, data: &Dataset) -> Vec<LeakageFinding> {
     let rows = both_sides(data);
-    let mut found = rows.too_good_alone(config.seed);
-    found.extend(rows.overlap());
+    let mut found = rows.single_feature_leaks(config.seed);
+    found.extend(rows.train_test_duplicates());
     found
 }
 
 /// What else should make one doubt the score.
 fn doubts(config: &Config, data: &Dataset, held_out: &[f64]) -> Vec<String> {
-    let drift = both_sides(data).drift();
+    let drift = both_sides(data).shifted_features();
     let more = drift.len().saturating_sub(SHIFTED);
     let mut found: Vec<String> = drift.into_iter().take(SHIFTED).collect();
     if more > 0 {
         found.push(format!("so are {more} more features"));
     }
-    if !config.section.takes_log() && held_out.len() == data.train.y.len() {
-        found.extend(wants_log(&data.train.y, held_out));
+    if !config.section.uses_log_target() && held_out.len() == data.train.y.len() {
+        found.extend(recommends_log_target(&data.train.y, held_out));
     }
     found
 }

@@ -43,7 +43,7 @@ pub(crate) fn read(config: &Config, target: &str, progress: &Progress) -> anyhow
         let chosen = config.section.features(available);
         chosen.map_err(|message| anyhow::anyhow!("{}: {message}", config.config_path.display()))
     };
-    let refuses_missing = (!config.parameters.takes_missing()).then(|| config.algorithm.name());
+    let refuses_missing = (!config.parameters.accepts_missing()).then(|| config.algorithm.name());
     let weight = config.section.sample_weight.as_deref();
     read_wanted(&Wanted { path: &config.data, target, choose: &choose, weight, refuses_missing }, progress)
 }
@@ -91,7 +91,7 @@ pub(crate) fn read_wanted(table: &Wanted, progress: &Progress) -> anyhow::Result
     let [train, test] = columns.map(|mut columns| {
         let y = columns.pop().unwrap_or_default();
         let weights = table.weight.and_then(|_| columns.pop());
-        Side { x: Matrix::new(columns).weighted(weights), y }
+        Side { x: Matrix::new(columns).with_weights(weights), y }
     });
     ensure!(!train.y.is_empty(), "{}: has no training row (split = {TRAIN})", path.display());
     ensure!(!test.y.is_empty(), "{}: has no test row (split = {TEST})", path.display());

@@ -2,7 +2,7 @@
 
 use artifact::{FileEntry, RunRecord};
 use features::Preprocessor;
-use model::{METRIC_NAMES, Regressor, figure, label, mean_and_deviation};
+use model::{METRIC_NAMES, Regressor, format_metric, mean_and_deviation, metric_label};
 use report::{Bar, Html, Page, Table};
 
 use crate::{
@@ -60,7 +60,7 @@ fn named(key: &str) -> &'static str {
         "mae" => "mean absolute error",
         "mape" => "mean absolute percentage error",
         "median_ae" => "median absolute error",
-        other => label(other),
+        other => metric_label(other),
     }
 }
 
@@ -88,7 +88,7 @@ fn scores(record: &RunRecord, target: &str) -> Vec<Html> {
             record.metric(&format!("{prefix}{key}")).map_or("–".to_owned(), |value| written(key, value)).into()
         };
         table.row([
-            label(key).into(),
+            metric_label(key).into(),
             of(""),
             between(key).unwrap_or("–".into()).into(),
             of("cv_"),
@@ -342,7 +342,7 @@ fn lineage_table(dataset: &Dataset, lineage: &Lineage) -> Html {
 fn written(key: &str, value: f64) -> String {
     match key {
         "r2" => report::digits(value, 4),
-        "mape" => figure(key, value),
+        "mape" => format_metric(key, value),
         _ => report::amount(value),
     }
 }

@@ -1,6 +1,6 @@
 //! `models/search/leaderboard.html`: what was tried and what came of it, as a page for people.
 
-use model::{SearchSection, figure, label};
+use model::{SearchSection, format_metric, metric_label};
 use report::{Bar, Guide, Html, Page, Points, Table};
 
 use crate::search::{
@@ -21,8 +21,8 @@ pub(crate) fn render(
     known: usize,
     seconds: f64,
 ) -> String {
-    let metric = label(&search.metric);
-    let written = |value: f64| figure(&search.metric, value);
+    let metric = metric_label(&search.metric);
+    let written = |value: f64| format_metric(&search.metric, value);
     let whole = board.iter().filter(|entry| entry.rung == TOP).count();
     let mut page = Page::new(
         &format!("{}: the search for a model", search.name),
@@ -68,7 +68,7 @@ fn parts(winner: &Winner) -> Html {
 fn verdicts(winner: &Winner) -> Html {
     let mut said = Vec::new();
     if let Some(gain) = winner.blend_gain {
-        let verdict = if gain.is_real() { "so it is the winner" } else { "which may be chance, so it is not taken" };
+        let verdict = if gain.is_significant() { "so it is the winner" } else { "which may be chance, so it is not taken" };
         said.push(format!(
             "A blend of the best trials, its weights chosen on other rows, makes the mean absolute error fall by {} ± {} against its best \
              part, {verdict}.",

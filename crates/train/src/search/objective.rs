@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use model::{Gain, Matrix, Metrics, Parameters, TargetTransform, Trial, fit, folds};
+use model::{BlendGain, Matrix, Metrics, Parameters, TargetTransform, Trial, fit, folds};
 
 /// What part of the work a trial has to do before the next third is chosen: a ninth of the rows in one fold, a third in two, all.
 pub(crate) const RUNGS: usize = 3;
@@ -72,7 +72,7 @@ impl Course {
     /// # Errors
     /// Names a parameter that cannot be used.
     pub(crate) fn prepared(&self, trial: &Trial, features: Option<&[usize]>) -> Result<(Matrix, Parameters, u64), String> {
-        let (_, parameters, seed) = trial.check()?;
+        let (_, parameters, seed) = trial.parameters()?;
         let all: Vec<usize> = (0..self.features.len()).collect();
         let places = features.unwrap_or(&all);
         let names: Vec<String> = places.iter().map(|place| self.features[*place].clone()).collect();
@@ -127,7 +127,7 @@ impl Course {
 
     /// The metric that decides.
     pub(crate) fn score(&self, y_true: &[f64], y_pred: &[f64]) -> f64 {
-        let named = Metrics::of(y_true, y_pred).named();
+        let named = Metrics::compute(y_true, y_pred).named();
         named.iter().find(|(name, _)| *name == self.metric).map_or(f64::NAN, |(_, value)| *value)
     }
 
@@ -137,7 +137,7 @@ impl Course {
     }
 
     /// By how much the second is better than the first.
-    pub(crate) fn gain(&self, first: &[f64], second: &[f64]) -> Gain {
-        Gain::of(&self.targets(), first, second, self.copies())
+    pub(crate) fn gain(&self, first: &[f64], second: &[f64]) -> BlendGain {
+        BlendGain::compute(&self.targets(), first, second, self.copies())
     }
 }

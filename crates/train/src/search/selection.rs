@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use model::{Gain, Trial, blended_held_out, fit, greedy_weights, permutation_importance};
+use model::{BlendGain, Trial, fit, greedy_weights, out_of_fold_blend, permutation_importance};
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -33,7 +33,7 @@ pub(crate) struct Winner {
     /// The metric on rows held out; for a blend with weights that were chosen on other rows.
     pub(crate) score: f64,
     /// By how much the blend is better than its best part.
-    pub(crate) blend_gain: Option<Gain>,
+    pub(crate) blend_gain: Option<BlendGain>,
     /// The ways that were tried with fewer features: how many, and the metric.
     pub(crate) eliminated: Vec<(usize, f64)>,
 }
@@ -88,10 +88,10 @@ pub(crate) fn choose(course: &mut Course, board: &[Entry], eliminate: bool, blen
     if blend && finalists.len() > 1 {
         let targets = course.targets();
         let predictions: Vec<Vec<f64>> = finalists.iter().map(|(_, measured)| measured.held_out.clone()).collect();
-        let blended = blended_held_out(&targets, &predictions, course.copies(), course.seed);
+        let blended = out_of_fold_blend(&targets, &predictions, course.copies(), course.seed);
         let gain = course.gain(&predictions[0], &blended);
         winner.blend_gain = Some(gain);
-        if gain.is_real() {
+        if gain.is_significant() {
             let rows: Vec<usize> = (0..targets.len()).collect();
             let weights = greedy_weights(&targets, &predictions, &rows);
             let heavy = |weight: &f64| *weight >= LEAST_WEIGHT;
@@ -143,7 +143,7 @@ fn with_fewer(course: &Course, trial: &Trial, all: &Measured, tried: &mut Vec<(u
         }
     }
     let (kept, measured) = best?;
-    course.gain(&all.held_out, &measured.held_out).is_real().then_some(kept)
+    course.gain(&all.held_out, &measured.held_out).is_significant().then_some(kept)
 }
 
 /// The places of the features whose shuffling costs least.

@@ -11,7 +11,7 @@
 
 use artifact::{FileEntry, RunRecord};
 use features::Preprocessor;
-use model::{METRIC_NAMES, Model, figure};
+use model::{METRIC_NAMES, Model, format_metric};
 use onnx::Exported;
 use schema::{Column, ColumnType};
 use serde_json::{Value, json};
@@ -110,7 +110,7 @@ pub(crate) fn add(config: &Config, run: &mut Run, record: &RunRecord, made: &Mad
 
 /// A version in a sentence, for lists, and in figures.
 fn description(record: &RunRecord) -> String {
-    let of = |key: &str| record.metric(key).map_or("–".to_owned(), |value| figure(key, value));
+    let of = |key: &str| record.metric(key).map_or("–".to_owned(), |value| format_metric(key, value));
     let rows = record.rows(schema::TEST);
     let algorithm = record.tags.get("algorithm").map_or("a model", String::as_str);
     format!("{algorithm}: R² {}, MAE {} on {rows} test rows.\n\n{}", of("r2"), of("mae"), record.note)

@@ -4,11 +4,11 @@ use std::{collections::BTreeMap, fmt::Write, path::Path};
 
 use anyhow::Context;
 use artifact::{
-    ColumnImportance, DatasetInput, FileEntry, Interval, Manifest, MetricPoint, RUN_RECORD_VERSION, RunArtifact,
-    RunIdentity, RunRecord, RunStatus, RunTimes, Suspicion,
+    ColumnImportance, DatasetInput, FileEntry, Interval, LeakageRecord, Manifest, MetricPoint, RUN_RECORD_VERSION,
+    RunArtifact, RunIdentity, RunRecord, RunStatus, RunTimes,
 };
 use cli::Clock;
-use model::{Metrics, Parameters, figure};
+use model::{Metrics, Parameters, format_metric};
 use schema::{TEST, TRAIN};
 use serde_json::{Value, json};
 use tracking::{Content, RunFile};
@@ -112,7 +112,7 @@ pub(crate) fn finished(
     record.suspicions = findings
         .suspicions
         .iter()
-        .map(|found| Suspicion { subject: found.subject.clone(), figure: found.figure, text: found.text.clone() })
+        .map(|found| LeakageRecord { subject: found.subject.clone(), value: found.value, text: found.text.clone() })
         .collect();
     record.warnings.extend(findings.warnings.iter().cloned());
     record.times.fit_ms = findings.fit_ms;
@@ -170,9 +170,9 @@ fn note(record: &RunRecord) -> String {
         "| figure | test rows | 95 % interval | cross-validated | always the mean | always the median |\n|---|---|---|---|---|---|\n",
     );
     for name in model::METRIC_NAMES {
-        let of = |key: String| record.metric(&key).map_or("–".to_owned(), |value| figure(name, value));
+        let of = |key: String| record.metric(&key).map_or("–".to_owned(), |value| format_metric(name, value));
         let interval = record.intervals.get(name).map_or("–".to_owned(), |interval| {
-            format!("{} to {}", figure(name, interval.low), figure(name, interval.high))
+            format!("{} to {}", format_metric(name, interval.low), format_metric(name, interval.high))
         });
         let _ = writeln!(
             note,
