@@ -1,4 +1,4 @@
-//! A file appears whole or not at all.
+//! Files that are written completely or not at all.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -10,58 +10,59 @@ use tempfile::NamedTempFile;
 
 use crate::{
     bounded::open_regular,
-    digest::Hashing,
+    digest::DigestWriter,
     error::ArtifactError,
     file_entry::FileEntry,
     temporary::{is_own, is_random},
 };
 
+/// File name extension of temporary files.
 const SUFFIX: &str = ".tmp";
-/// Attempts to make a temporary file beside programs that clear.
-const ATTEMPTS: usize = 10;
+/// Largest number of attempts to create a temporary file while other programs remove abandoned ones.
+const MAX_ATTEMPTS: usize = 10;
 
-/// A file under a temporary name in the folder of its destination, until [`commit`](Self::commit) renames it.
-/// Dropped before that, it vanishes and what stood at the destination stays.
+/// A file with a temporary name in the folder of its destination, until [`commit`](Self::commit) renames it. If it is dropped before, it is
+/// removed and the destination stays as it was.
 #[derive(Debug)]
 pub struct AtomicFile {
     temporary: NamedTempFile,
     destination: PathBuf,
-    /// Of what was written, to spare reading it again.
-    digest: Hashing,
+    /// Digest of the written bytes, so that they are not read again.
+    digest: DigestWriter,
 }
 
 impl AtomicFile {
-    /// Opens a temporary file beside `destination`, making folders as needed, and clears away what a killed run left there.
+    /// Creates a temporary file beside `destination`, with its folders. Removes temporary files that killed runs left there.
     ///
     /// # Errors
-    /// If the folder cannot be made or written to.
+    /// If the folder cannot be created or written.
     pub fn create(destination: &Path) -> Result<Self, ArtifactError> {
         let folder = folder_of(destination);
-        fs::create_dir_all(&folder).map_err(ArtifactError::io(&folder, "make the folder"))?;
+        fs::create_dir_all(&folder).map_err(ArtifactError::io(&folder, "create the folder"))?;
         let prefix = prefix_of(&destination.file_name().unwrap_or_default().to_string_lossy());
         remove_abandoned(&folder, &prefix);
         let mut builder = tempfile::Builder::new();
         builder.prefix(&prefix).suffix(SUFFIX);
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        for _ in 0..ATTEMPTS {
+        for _ in 0..MAX_ATTEMPTS {
             let temporary = builder.tempfile_in(&folder).map_err(ArtifactError::io(destination, "write it"))?;
-            // Held while this program lives: how a later run knows that the file is in use.
+            // The lock is held until this program ends; other runs see that the file is in use.
             let held = !matches!(temporary.as_file().try_lock_shared(), Err(TryLockError::WouldBlock));
             if held && temporary.path().exists() {
-                return Ok(Self { temporary, destination: destination.to_owned(), digest: Hashing::default() });
+                return Ok(Self { temporary, destination: destination.to_owned(), digest: DigestWriter::default() });
             }
-            // else another run took it for abandoned before it was locked
+            // else another run removed it as abandoned before it was locked
         }
-        Err(ArtifactError::io(destination, "write it")(io::Error::other("other programs clear it again and again")))
+        Err(ArtifactError::io(destination, "write it")(io::Error::other("other programs remove it repeatedly")))
     }
 
-    /// Where the file will be.
+    /// The path of the file after `commit`.
     pub fn destination(&self) -> &Path {
         &self.destination
     }
 
-    /// The same at another destination in the same folder.
+    /// Commits to another destination in the same folder.
     ///
     /// # Errors
     /// If the disk is full or `destination` cannot be replaced; it is then as it was.
@@ -69,21 +70,21 @@ impl AtomicFile {
         Self { destination: destination.to_owned(), ..self }.commit()
     }
 
-    /// Bytes written so far.
+    /// The number of bytes written so far.
     pub(crate) fn bytes(&self) -> u64 {
         self.digest.length()
     }
 
-    /// Syncs and renames; returns the file's digest and size.
+    /// Syncs and renames the file; returns its digest and size.
     ///
     /// # Errors
     /// If the disk is full or the destination cannot be replaced; the destination is then as it was.
     pub fn commit(self) -> Result<FileEntry, ArtifactError> {
         let Self { temporary, destination, digest } = self;
-        let fault = || ArtifactError::io(&destination, "write it");
-        temporary.as_file().sync_all().map_err(fault())?;
+        let write_error = || ArtifactError::io(&destination, "write it");
+        temporary.as_file().sync_all().map_err(write_error())?;
         let (digest, bytes) = digest.finish();
-        temporary.persist(&destination).map_err(|error| fault()(error.error))?;
+        temporary.persist(&destination).map_err(|error| write_error()(error.error))?;
         if let Ok(folder) = File::open(folder_of(&destination)) {
             let _ = folder.sync_all();
         }
@@ -103,10 +104,10 @@ impl Write for AtomicFile {
     }
 }
 
-/// Writes `bytes` to `path`, whole or not at all.
+/// Writes `bytes` to `path` completely or not at all.
 ///
 /// # Errors
-/// If the folder or the file cannot be written; a file that stood there stays.
+/// If the folder or the file cannot be written; an existing file is then unchanged.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<FileEntry, ArtifactError> {
     let mut file = AtomicFile::create(path)?;
     file.write_all(bytes).map_err(ArtifactError::io(path, "write it"))?;
@@ -124,23 +125,23 @@ fn prefix_of(name: &str) -> String {
     format!(".{name}.")
 }
 
-/// Prefix, random letters, suffix: nothing else that happens to begin alike.
+/// True for prefix, random letters and suffix, but not for other names with this prefix.
 fn is_temporary(name: &str, prefix: &str) -> bool {
     let random = name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(SUFFIX));
     random.is_some_and(|random| !random.contains('.'))
 }
 
-/// Whether `name` is that of a temporary file for the file called `destination`: such a file is removed if nobody holds it.
+/// True if `name` is that of a temporary file for `destination`; such files are removed unless a program holds them.
 pub(crate) fn is_temporary_name(name: &str, destination: &str) -> bool {
     is_temporary(name, &prefix_of(destination))
 }
 
-/// Removes temporary files for the same destination that no living program holds.
+/// Removes temporary files of the same destination that no running program holds.
 fn remove_abandoned(folder: &Path, prefix: &str) {
     remove_abandoned_if(folder, &|name| is_temporary(name, prefix));
 }
 
-/// Removes the temporary files in `folder` that killed programs left of the destinations that `is_destination` names.
+/// Removes the temporary files of killed programs in `folder`, for the destinations that `is_destination` accepts.
 pub fn clear_abandoned_files(folder: &Path, is_destination: impl Fn(&str) -> bool) {
     remove_abandoned_if(folder, &|name| {
         let inner = name.strip_prefix('.').and_then(|name| name.strip_suffix(SUFFIX));
@@ -149,23 +150,23 @@ pub fn clear_abandoned_files(folder: &Path, is_destination: impl Fn(&str) -> boo
     });
 }
 
-/// Removes the temporary files that killed programs left in `folder` and the folders in it. No link is followed.
+/// Removes the temporary files of killed programs in `folder` and its subfolders. Links are not followed.
 pub fn clear_abandoned_below(folder: &Path) {
     clear_abandoned_files(folder, |_| true);
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|found| found.is_dir()) {
+        if entry.file_type().is_ok_and(|metadata| metadata.is_dir()) {
             clear_abandoned_below(&entry.path());
         }
     }
 }
 
-/// Removes the files whose names are said to be temporary, as far as no living program holds them.
+/// Removes the files with temporary names that no running program holds.
 fn remove_abandoned_if(folder: &Path, is_temporary: &dyn Fn(&str) -> bool) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if is_temporary(&name)
-            // no link and no pipe, and nobody else's
-            && entry.metadata().is_ok_and(|found| found.is_file() && is_own(&found))
+            // not a link or pipe, and owned by this user
+            && entry.metadata().is_ok_and(|metadata| metadata.is_file() && is_own(&metadata))
             && let Ok(file) = open_regular(&entry.path())
             && file.try_lock().is_ok()
         {
@@ -179,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dropped_file_leaves_the_old_one() {
+    fn a_dropped_file_keeps_the_old_one() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/er/a.txt");
         write_atomically(&path, b"old").unwrap();
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_run_left_is_cleared_and_what_a_living_one_holds_is_not() {
+    fn only_abandoned_files_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.txt");
         let abandoned = folder.path().join(".a.txt.k1ll3d.tmp");
@@ -203,7 +204,7 @@ mod tests {
         assert!(neighbours.iter().all(|path| path.exists()));
         let second = AtomicFile::create(&path).unwrap();
         assert!(living.temporary.path().exists());
-        // of several destinations at once
+        // several destinations at once
         let left = [".b.csv.k1ll3d.tmp", ".c.csv.k1ll3d.tmp", ".b.csv.k1ll3d.old"].map(|name| folder.path().join(name));
         left.iter().for_each(|path| fs::write(path, "half").unwrap());
         clear_abandoned_files(folder.path(), |name| matches!(name, "a.txt" | "b.csv"));
@@ -220,7 +221,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn pipes_and_links_that_look_alike_are_left_alone() {
+    fn pipes_and_links_are_not_removed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.txt");
         let [pipe, link] = [".a.txt.p1p300.tmp", ".a.txt.l1nk00.tmp"].map(|name| folder.path().join(name));
@@ -232,11 +233,11 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_cannot_be_made_is_named() {
+    fn the_error_names_a_folder_that_cannot_be_created() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
         let error = write_atomically(&file.join("a.txt"), b"").unwrap_err().to_string();
-        assert!(error.starts_with(&format!("{}: cannot make the folder: ", file.display())), "{error}");
+        assert!(error.starts_with(&format!("{}: cannot create the folder: ", file.display())), "{error}");
     }
 }

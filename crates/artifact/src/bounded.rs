@@ -1,4 +1,4 @@
-//! Files that are read whole, up to a limit in bytes.
+//! Reading and copying of files up to a limit in bytes.
 
 use std::{
     fs::{File, OpenOptions},
@@ -11,13 +11,13 @@ use crate::error::ArtifactError;
 /// Reads the regular file at `path`; symbolic links are followed.
 ///
 /// # Errors
-/// If it cannot be read, is no regular file, or has more than `limit` bytes; nothing is read of it then.
+/// If it cannot be read, is not a regular file, or has more than `limit` bytes (checked before reading).
 pub fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, ArtifactError> {
     let file = open_regular(path).map_err(ArtifactError::io(path, "read it"))?;
     read_open(&file, limit).map_err(ArtifactError::io(path, "read it"))
 }
 
-/// Opens a regular file. A pipe, a device or a folder is refused, and never waited for.
+/// Opens a regular file. Pipes, devices and folders are rejected without waiting.
 pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
@@ -27,22 +27,22 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
 }
 
-/// Reads what is left of an open file, `limit` bytes at most.
+/// Reads the rest of an open file, at most `limit` bytes.
 pub(crate) fn read_open(file: &File, limit: u64) -> io::Result<Vec<u8>> {
     let length = file.metadata()?.len();
     if length > limit {
         return Err(too_large(length, limit));
     }
     let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
-    // it may have grown since
+    // the file can have grown since
     let read = file.take(limit.saturating_add(1)).read_to_end(&mut bytes)? as u64;
     if read > limit { Err(too_large(read, limit)) } else { Ok(bytes) }
 }
 
-/// Copies what is read, `limit` bytes at most.
+/// Copies the input, at most `limit` bytes.
 ///
 /// # Errors
-/// If something cannot be read or written, or there is more.
+/// If the input cannot be read or the output written, or there are more bytes.
 pub fn copy_bounded(input: &mut dyn Read, output: &mut dyn Write, limit: u64) -> io::Result<()> {
     let copied = io::copy(&mut input.take(limit.saturating_add(1)), output)?;
     if copied > limit { Err(too_large(copied, limit)) } else { Ok(()) }
@@ -51,7 +51,7 @@ pub fn copy_bounded(input: &mut dyn Read, output: &mut dyn Write, limit: u64) ->
 /// Copies the regular file at `from` to `to`.
 ///
 /// # Errors
-/// If `from` cannot be read, is no regular file, or has more than `limit` bytes; or if `to` cannot be written.
+/// If `from` cannot be read, is not a regular file, or has more than `limit` bytes; or if `to` cannot be written.
 pub fn copy_file_bounded(from: &Path, to: &Path, limit: u64) -> Result<(), ArtifactError> {
     let mut input = open_regular(from).map_err(ArtifactError::io(from, "read it"))?;
     let length = input.metadata().map_err(ArtifactError::io(from, "read it"))?.len();
@@ -63,7 +63,7 @@ pub fn copy_file_bounded(from: &Path, to: &Path, limit: u64) -> Result<(), Artif
 }
 
 fn too_large(bytes: u64, limit: u64) -> io::Error {
-    io::Error::other(format!("it has {bytes} bytes, and at most {limit} are read of such a file"))
+    io::Error::other(format!("it has {bytes} bytes; at most {limit} are allowed"))
 }
 
 #[cfg(test)]
@@ -77,7 +77,7 @@ mod tests {
         std::fs::write(&path, "four").unwrap();
         assert_eq!(read_bounded(&path, 4).unwrap(), b"four");
         let error = read_bounded(&path, 3).unwrap_err().to_string();
-        assert!(error.ends_with("a: cannot read it: it has 4 bytes, and at most 3 are read of such a file"), "{error}");
+        assert!(error.ends_with("a: cannot read it: it has 4 bytes; at most 3 are allowed"), "{error}");
         let error = read_bounded(folder.path(), 3).unwrap_err().to_string();
         assert!(error.ends_with("cannot read it: it is not a regular file"), "{error}");
         let mut copy = Vec::new();
@@ -86,8 +86,8 @@ mod tests {
         assert!(copy_bounded(&mut io::repeat(0), &mut io::sink(), 3).is_err());
         copy_file_bounded(&path, &folder.path().join("b"), 4).unwrap();
         let error = copy_file_bounded(&path, &folder.path().join("b"), 3).unwrap_err().to_string();
-        assert!(error.ends_with("at most 3 are read of such a file"), "{error}");
-        // a file with a hole in it takes no memory either
+        assert!(error.ends_with("at most 3 are allowed"), "{error}");
+        // a sparse file takes no memory either
         File::create(&path).unwrap().set_len(1 << 40).unwrap();
         assert!(read_bounded(&path, 1 << 30).unwrap_err().to_string().contains("it has 1099511627776 bytes"));
     }

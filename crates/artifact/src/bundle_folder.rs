@@ -1,4 +1,4 @@
-//! A bundle as a folder.
+//! Bundles as folders.
 
 use std::{
     collections::BTreeMap,
@@ -17,57 +17,57 @@ use crate::{
     temporary::TemporaryFolder,
 };
 
-/// More entries than the folder of a bundle has.
-const MAX_ENTRIES: usize = 40;
-/// How the folder that a bundle is written to at first is called.
-pub(crate) const PREFIX: &str = ".bundle.";
+/// Largest number of files in the folder of a bundle.
+const MAX_FILES: usize = 40;
+/// Prefix of the temporary folder to which a bundle is written first.
+pub(crate) const TEMPORARY_PREFIX: &str = ".bundle.";
 
-/// Writes the folder: whole or not at all. What stood there under the same name is replaced.
+/// Writes the folder completely or not at all; an existing folder is replaced.
 ///
 /// # Errors
-/// If it cannot be written, or would be larger than what is read.
+/// If it cannot be written, or would exceed the limits of reading.
 pub fn write_bundle_folder(path: &Path, files: &BundleFiles) -> Result<(), ArtifactError> {
     check_sizes(files).map_err(|reason| ArtifactError::NotABundle { path: path.to_owned(), reason })?;
     let parent = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
-    fs::create_dir_all(parent).map_err(ArtifactError::io(parent, "make the folder"))?;
-    let temporary = TemporaryFolder::create(parent, PREFIX)?;
+    fs::create_dir_all(parent).map_err(ArtifactError::io(parent, "create the folder"))?;
+    let temporary = TemporaryFolder::create(parent, TEMPORARY_PREFIX)?;
     let inside = temporary.path().join("bundle");
-    fs::create_dir(&inside).map_err(ArtifactError::io(&inside, "make the folder"))?;
+    fs::create_dir(&inside).map_err(ArtifactError::io(&inside, "create the folder"))?;
     for (name, bytes) in files {
         let path = inside.join(name);
-        let written = File::create(&path).and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
-        written.map_err(ArtifactError::io(&path, "write it"))?;
+        let result = File::create(&path).and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
+        result.map_err(ArtifactError::io(&path, "write it"))?;
     }
-    temporary.put(&inside, path)
+    temporary.replace(&inside, path)
 }
 
-/// Reads the files of a folder. First they are compared with what the manifest lists, and only then kept.
+/// Reads the files of a folder. They are compared with the manifest before they are kept.
 ///
 /// # Errors
-/// Says what is not as in a bundle.
+/// If the folder is not a valid bundle; the message says why.
 pub(crate) fn read_folder(path: &Path) -> io::Result<BundleFiles> {
-    let (mut found, mut open) = (Inventory::new(), BTreeMap::new());
+    let (mut inventory, mut open_files) = (Inventory::new(), BTreeMap::new());
     let mut total = 0;
     for entry in fs::read_dir(path)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        ensure(found.len() < MAX_ENTRIES, || format!("it has more than {MAX_ENTRIES} files"))?;
+        ensure(inventory.len() < MAX_FILES, || format!("it has more than {MAX_FILES} files"))?;
         ensure(entry.file_type()?.is_file(), || format!("{name} is not a file"))?;
         if bundle_file_limit(&name).is_none() {
-            found.insert(name, None);
+            inventory.insert(name, None);
             continue;
         }
         let file = open_regular(&entry.path())?;
         check_size(&name, file.metadata()?.len(), &mut total).map_err(io::Error::other)?;
-        open.insert(name, file);
+        open_files.insert(name, file);
     }
-    let manifest = open.get(BUNDLE_MANIFEST).map(|file| read_again(file, BUNDLE_MANIFEST)).transpose()?;
-    for (name, file) in &mut open {
+    let manifest = open_files.get(BUNDLE_MANIFEST).map(|file| read_again(file, BUNDLE_MANIFEST)).transpose()?;
+    for (name, file) in &mut open_files {
         file.rewind()?;
-        found.insert(name.clone(), Some(Digest::of_reader(file)?));
+        inventory.insert(name.clone(), Some(Digest::of_reader(file)?));
     }
-    BundleManifest::read(manifest.as_deref(), &found).map_err(io::Error::other)?;
-    open.into_iter().map(|(name, file)| Ok((name.clone(), read_again(&file, &name)?))).collect()
+    BundleManifest::read(manifest.as_deref(), &inventory).map_err(io::Error::other)?;
+    open_files.into_iter().map(|(name, file)| Ok((name.clone(), read_again(&file, &name)?))).collect()
 }
 
 fn read_again(mut file: &File, name: &str) -> io::Result<Vec<u8>> {

@@ -1,21 +1,22 @@
-//! The files of a bundle, and how large each can be.
+//! Files of a bundle and their size limits.
 
 use std::collections::BTreeMap;
 
-/// The file of a bundle that lists the others.
+/// Name of the file of a bundle that lists the others.
 pub const BUNDLE_MANIFEST: &str = "manifest.json";
-/// Bytes of all files of a bundle together.
+/// Largest size of all files of a bundle together, in bytes (1.5 GiB).
 pub(crate) const MAX_BUNDLE_BYTES: u64 = 3 << 29;
-/// Bytes of an archive: no larger than what is in it, but for headers.
+/// Largest size of an archive, in bytes: that of its files, plus headers.
 pub(crate) const MAX_ARCHIVE_BYTES: u64 = MAX_BUNDLE_BYTES + MEBIBYTE;
 
+/// Bytes of a mebibyte.
 const MEBIBYTE: u64 = 1 << 20;
 
-/// Every file that a bundle may have, and its largest size in bytes.
+/// All files that a bundle can have, with their largest size in bytes.
 ///
-/// A model of 1 GiB is the largest that its format can be read from: some 20 million tree nodes. The longest card of a table of
-/// 10,000 columns has about 5 MiB, its preprocessor and its reference less than 20 MiB. Text that is parsed into trees of values takes up to
-/// 16 times its size in memory, hence the tighter limits of the two JSON files that are.
+/// 1 GiB is the largest model that its format can be read from: some 20 million tree nodes. The longest card of a table of 10,000 columns
+/// has about 5 MiB, its preprocessor and its reference less than 20 MiB. JSON that is parsed into trees of values takes up to 16 times its
+/// size in memory, hence the tighter limits of those two files.
 const FILES: [(&str, u64); 10] = [
     ("MODEL_CARD.html", 32 * MEBIBYTE),
     ("MODEL_CARD.md", 32 * MEBIBYTE),
@@ -32,35 +33,35 @@ const FILES: [(&str, u64); 10] = [
 /// The files of a bundle by name.
 pub type BundleFiles = BTreeMap<String, Vec<u8>>;
 
-/// The largest size in bytes of the file `name` of a bundle; `None` if bundles have no such file.
+/// Largest size in bytes of the file `name` of a bundle; `None` if bundles have no such file.
 pub fn bundle_file_limit(name: &str) -> Option<u64> {
     FILES.iter().find(|(known, _)| *known == name).map(|(_, limit)| *limit)
 }
 
-/// Checks one more file of a bundle; `total` is the size of all before it, and afterwards of all.
+/// Checks the size of one more file of a bundle; `total` is the size of all files before it, and then of all.
 ///
 /// # Errors
-/// Names the file and the limit.
+/// If a limit is exceeded; the message names the file and the limit.
 pub(crate) fn check_size(name: &str, bytes: u64, total: &mut u64) -> Result<(), String> {
     if let Some(limit) = bundle_file_limit(name).filter(|limit| bytes > *limit) {
-        return Err(format!("{name} has {bytes} bytes; in a bundle it has at most {limit}"));
+        return Err(format!("{name} has {bytes} bytes; at most {limit} are allowed"));
     }
     *total = total.saturating_add(bytes);
     if *total > MAX_BUNDLE_BYTES {
-        return Err(format!("its files have {total} bytes up to {name}; a bundle's have at most {MAX_BUNDLE_BYTES}"));
+        return Err(format!("its files have {total} bytes up to {name}; at most {MAX_BUNDLE_BYTES} are allowed"));
     }
     Ok(())
 }
 
-/// Checks that `files` can be read again once they are written.
+/// Checks that `files` can be read again after writing.
 ///
 /// # Errors
-/// Names the file at fault.
+/// If a file is invalid; the message names it.
 pub(crate) fn check_sizes(files: &BundleFiles) -> Result<(), String> {
     let mut total = 0;
     for (name, bytes) in files {
         if bundle_file_limit(name).is_none() {
-            return Err(format!("{name} is no file of a bundle"));
+            return Err(format!("{name} is not a file of a bundle"));
         }
         check_size(name, bytes.len() as u64, &mut total)?;
     }

@@ -1,4 +1,4 @@
-//! `manifest.json` of a bundle: what is in it, how it came about, and the content id that stands for all of that.
+//! The manifest of a bundle, `manifest.json`: files, lineage, gates, and the content id of all that.
 
 use std::collections::BTreeMap;
 
@@ -11,31 +11,31 @@ use crate::{
     file_entry::FileEntry,
 };
 
-/// The version of [`BundleManifest`]. In version 1 the content id stood for the files alone: name, schema, lineage and gates could be edited.
+/// The version of [`BundleManifest`]. In version 1 the content id covered the files only; name, schema, lineage and gates could be edited.
 const BUNDLE_VERSION: u32 = 2;
-/// The field that cannot stand for itself.
+/// The field that the content id does not cover: itself.
 const CONTENT_ID: &str = "content_id";
-/// The file that the lineage names by its digest.
-const MODEL: &str = "model.bin";
-/// Hexadecimal digits of a content id.
+/// The file whose digest the lineage contains.
+const MODEL_FILE: &str = "model.bin";
+/// Number of hexadecimal digits of a content id.
 pub(crate) const CONTENT_ID_DIGITS: usize = 12;
 
-/// A stage on the way from the raw table to the model.
+/// A stage from the raw table to the model.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct Link {
-    /// The stage.
+pub struct LineageStep {
+    /// Name of the stage.
     pub stage: String,
-    /// Its version.
+    /// Version of the program.
     pub version: String,
-    /// The files it read, by name.
+    /// Input files by name.
     pub inputs: Vec<NamedDigest>,
-    /// The files it wrote, by name.
+    /// Output files by name.
     pub outputs: Vec<NamedDigest>,
     /// Row counts by name.
     pub rows: BTreeMap<String, u64>,
 }
 
-/// A file by its name alone: folders differ from machine to machine.
+/// A file by its name without a folder, because folders differ between machines.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct NamedDigest {
     /// The file's name.
@@ -51,73 +51,75 @@ impl From<&FileEntry> for NamedDigest {
     }
 }
 
-/// A gate on the way into a bundle.
+/// The result of a gate of `package`.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Gate {
-    /// Its name: `thresholds`, `champion`, `coverage`, `leakage` or `schema`.
+    /// Name of the gate: `thresholds`, `champion`, `coverage`, `leakage` or `schema`.
     pub gate: String,
-    /// Whether it was passed.
-    pub answer: GateAnswer,
-    /// The figures that it was decided by, in words.
+    /// Outcome of the gate.
+    pub answer: GateOutcome,
+    /// The metrics behind the outcome, as a sentence.
     pub figure: String,
-    /// Why it was let pass all the same.
+    /// The reason why a failed gate was waived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// What came of a gate.
+/// The outcome of a gate.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum GateAnswer {
-    /// It was passed.
+pub enum GateOutcome {
+    /// The gate passed.
     Passed,
-    /// There was nothing to decide by.
+    /// The gate does not apply.
     NotApplicable,
-    /// It was missed, and someone said why that is to be borne.
-    Allowed,
-    /// It was missed.
-    Refused,
+    /// The gate failed and was waived with a reason.
+    #[serde(rename = "allowed")]
+    Waived,
+    /// The gate failed.
+    #[serde(rename = "refused")]
+    Failed,
 }
 
 /// `manifest.json` of a bundle.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct BundleManifest {
-    /// The format's version.
+    /// Version of the format.
     pub format_version: u32,
-    /// The model's name.
+    /// Name of the model.
     pub name: String,
-    /// Twelve hexadecimal digits that stand for the manifest without this field, and by the digests in it for every file. Before version 2
-    /// they stood for the files alone.
+    /// Twelve hexadecimal digits of a digest of the manifest without this field; the manifest has the digests of all files. Before version
+    /// 2, the digest covered the files only.
     pub content_id: String,
-    /// The fingerprint of the raw table's schema.
+    /// Fingerprint of the raw table's schema.
     pub schema: String,
-    /// The stages, model first.
-    pub lineage: Vec<Link>,
-    /// The gates that it passed; bundles of older programs list none.
+    /// Stages of the lineage; that of the model is first.
+    pub lineage: Vec<LineageStep>,
+    /// Results of the gates; empty in bundles of older programs.
     #[serde(default)]
     pub gates: Vec<Gate>,
-    /// Every other file: name, digest, size.
+    /// All other files: name, digest, size.
     pub files: Vec<FileEntry>,
 }
 
-/// The digest and the size of each file that was found, by name; none of a file that no bundle has.
+/// Digest and size of each file by name; `None` for a file that bundles do not have.
 pub(crate) type Inventory = BTreeMap<String, Option<(Digest, u64)>>;
 
 impl BundleManifest {
-    /// The manifest among the files of a bundle, checked against them.
+    /// The manifest in the files of a bundle, validated against them.
     ///
     /// # Errors
-    /// Names the file at fault.
-    pub fn of(files: &BundleFiles) -> Result<Self, String> {
-        let found = |(name, bytes): (&String, &Vec<u8>)| {
+    /// If a file is invalid; the message names it.
+    pub fn from_files(files: &BundleFiles) -> Result<Self, String> {
+        let digests = |(name, bytes): (&String, &Vec<u8>)| {
             let known = bundle_file_limit(name).map(|_| (Digest::of_bytes(bytes), bytes.len() as u64));
             (name.clone(), known)
         };
-        Self::read(files.get(BUNDLE_MANIFEST).map(Vec::as_slice), &files.iter().map(found).collect())
+        Self::read(files.get(BUNDLE_MANIFEST).map(Vec::as_slice), &files.iter().map(digests).collect())
     }
 
-    /// The manifest of `files`.
-    pub fn new(name: &str, schema: &str, lineage: Vec<Link>, gates: Vec<Gate>, files: &BundleFiles) -> Self {
+    /// A new manifest of `files`.
+    pub fn new(name: &str, schema: &str, lineage: Vec<LineageStep>, gates: Vec<Gate>, files: &BundleFiles) -> Self {
         let entry = |(name, bytes): (&String, &Vec<u8>)| FileEntry {
             path: name.into(),
             digest: Digest::of_bytes(bytes),
@@ -134,27 +136,27 @@ impl BundleManifest {
             gates,
             files,
         };
-        manifest.content_id = short(&digest_of(&serde_json::to_value(&manifest).unwrap_or_default()));
+        manifest.content_id = shorten(&digest_of(&serde_json::to_value(&manifest).unwrap_or_default()));
         manifest
     }
 
-    /// The bundle's folder name.
+    /// Name of the bundle's folder.
     pub fn folder(&self) -> String {
         format!("{}-{}", self.name, self.content_id)
     }
 
-    /// Whether an older program wrote it, whose content id does not stand for name, schema, lineage and gates.
+    /// True for bundles of older programs, whose content id does not cover name, schema, lineage and gates.
     pub fn is_older(&self) -> bool {
         self.format_version < BUNDLE_VERSION
     }
 
-    /// Reads the text of a manifest and checks it against the files that were found.
+    /// Parses a manifest and validates it against the files.
     ///
     /// # Errors
-    /// Names the file at fault.
-    pub(crate) fn read(text: Option<&[u8]>, found: &Inventory) -> Result<Self, String> {
+    /// If a file is invalid; the message names it.
+    pub(crate) fn read(text: Option<&[u8]>, inventory: &Inventory) -> Result<Self, String> {
         let text = text.ok_or_else(|| format!("{BUNDLE_MANIFEST} is missing"))?;
-        let unreadable = |error: serde_json::Error| format!("{BUNDLE_MANIFEST} cannot be read: {error}");
+        let unreadable = |error: serde_json::Error| format!("{BUNDLE_MANIFEST} is not valid: {error}");
         let manifest: Self = serde_json::from_slice(text).map_err(unreadable)?;
         let version = manifest.format_version;
         if !(1..=BUNDLE_VERSION).contains(&version) {
@@ -162,22 +164,22 @@ impl BundleManifest {
                 "the bundle has format version {version}; this program reads version {BUNDLE_VERSION} and older. Use a newer program"
             ));
         }
-        manifest.check_files(found)?;
+        manifest.check_files(inventory)?;
         let expected = if manifest.is_older() {
-            short(&digest_of_list(&manifest.files))
+            shorten(&digest_of_list(&manifest.files))
         } else {
-            // of the text, not of what was understood of it: a field that this program does not know counts, too
-            short(&digest_of(&serde_json::from_slice(text).map_err(unreadable)?))
+            // from the text and not from the parsed fields, so that unknown fields count, too
+            shorten(&digest_of(&serde_json::from_slice(text).map_err(unreadable)?))
         };
         if manifest.content_id != expected {
-            let made = if manifest.is_older() { "the files make" } else { "the manifest makes" };
-            return Err(format!("the content id is {}, but {made} {expected}", manifest.content_id));
+            let source = if manifest.is_older() { "the files give" } else { "the manifest gives" };
+            return Err(format!("the content id is {}, but {source} {expected}", manifest.content_id));
         }
         Ok(manifest)
     }
 
-    /// Checks that the files that were found are those listed, and nothing else.
-    fn check_files(&self, found: &Inventory) -> Result<(), String> {
+    /// Checks that the files are exactly those of the manifest.
+    fn check_files(&self, inventory: &Inventory) -> Result<(), String> {
         let mut listed = BTreeMap::new();
         let mut total = 0;
         for entry in &self.files {
@@ -187,36 +189,33 @@ impl BundleManifest {
                 return Err(format!("{name} is listed twice in {BUNDLE_MANIFEST}"));
             }
         }
-        for (name, known) in found.iter().filter(|(name, _)| *name != BUNDLE_MANIFEST) {
+        for (name, known) in inventory.iter().filter(|(name, _)| *name != BUNDLE_MANIFEST) {
             if !listed.contains_key(name) {
                 return Err(format!("{name} is not listed in {BUNDLE_MANIFEST}"));
             }
             if known.is_none() {
-                return Err(format!("{name} is no file of a bundle"));
+                return Err(format!("{name} is not a file of a bundle"));
             }
         }
         for (name, entry) in listed {
-            let Some(Some((digest, bytes))) = found.get(&name) else { return Err(format!("{name} is missing")) };
+            let Some(Some((digest, bytes))) = inventory.get(&name) else { return Err(format!("{name} is missing")) };
             if *digest != entry.digest {
-                return Err(format!(
-                    "{name} has another content (digest {digest}, {BUNDLE_MANIFEST} says {})",
-                    entry.digest
-                ));
+                return Err(format!("{name} has changed (digest {digest}; {BUNDLE_MANIFEST} says {})", entry.digest));
             }
             if *bytes != entry.bytes {
-                return Err(format!("{name} has {bytes} bytes, {BUNDLE_MANIFEST} says {}", entry.bytes));
+                return Err(format!("{name} has {bytes} bytes; {BUNDLE_MANIFEST} says {}", entry.bytes));
             }
-            // the last stage wrote the model that is packed
+            // the first stage of the lineage wrote the model
             let written = self.lineage.first().and_then(|link| link.outputs.iter().find(|output| output.name == name));
-            if let Some(made) = written.filter(|made| name == MODEL && made.digest != *digest) {
-                return Err(format!("{name} has the digest {digest}, its lineage says {}", made.digest));
+            if let Some(source) = written.filter(|source| name == MODEL_FILE && source.digest != *digest) {
+                return Err(format!("{name} has the digest {digest}; its lineage says {}", source.digest));
             }
         }
         Ok(())
     }
 }
 
-/// The digest of a manifest without its content id, as JSON without spaces and with sorted keys.
+/// Digest of a manifest without its content id, as JSON without spaces and with sorted keys.
 fn digest_of(manifest: &Value) -> Digest {
     let mut manifest = manifest.clone();
     if let Some(fields) = manifest.as_object_mut() {
@@ -225,13 +224,13 @@ fn digest_of(manifest: &Value) -> Digest {
     Digest::of_json(&manifest)
 }
 
-/// What a content id was made of before version 2: a line a file, its digest and its name.
+/// Digest of version 1: one line per file, with its digest and name.
 fn digest_of_list(files: &[FileEntry]) -> Digest {
     let list: String = files.iter().map(|entry| format!("{}  {}\n", entry.digest.hex(), entry.path.display())).collect();
     Digest::of_bytes(list.as_bytes())
 }
 
-fn short(digest: &Digest) -> String {
+fn shorten(digest: &Digest) -> String {
     digest.hex()[..CONTENT_ID_DIGITS].to_owned()
 }
 
@@ -244,32 +243,34 @@ mod tests {
             BundleFiles::from([("model.bin".into(), b"model".to_vec()), ("metrics.json".into(), b"{}".to_vec())]);
         let outputs = vec![NamedDigest { name: "model.bin".into(), digest: Digest::of_bytes(b"model") }];
         let rows = BTreeMap::from([("train".to_owned(), 3)]);
-        let link = Link { stage: "train".into(), version: "1".into(), inputs: Vec::new(), outputs, rows };
+        let link = LineageStep { stage: "train".into(), version: "1".into(), inputs: Vec::new(), outputs, rows };
         let gate =
-            Gate { gate: "leakage".into(), answer: GateAnswer::Passed, figure: "R² 0.2".into(), reason: Some("so".into()) };
+            Gate {
+                gate: "leakage".into(), answer: GateOutcome::Passed, figure: "R² 0.2".into(), reason: Some("so".into())
+            };
         let manifest = BundleManifest::new("m", "s", vec![link], vec![gate], &files);
         files.insert(BUNDLE_MANIFEST.into(), serde_json::to_vec_pretty(&manifest).unwrap());
         files
     }
 
-    /// The fault of a bundle whose manifest was edited.
-    fn edited(edit: impl FnOnce(&mut Value)) -> String {
+    /// The error for a bundle with an edited manifest.
+    fn error_after(edit: impl FnOnce(&mut Value)) -> String {
         let mut files = bundle();
         let mut manifest: Value = serde_json::from_slice(&files[BUNDLE_MANIFEST]).unwrap();
         edit(&mut manifest);
         files.insert(BUNDLE_MANIFEST.into(), manifest.to_string().into_bytes());
-        BundleManifest::of(&files).unwrap_err()
+        BundleManifest::from_files(&files).unwrap_err()
     }
 
     #[test]
-    fn every_field_of_a_manifest_counts() {
-        let sound = BundleManifest::of(&bundle()).unwrap();
-        assert!(!sound.is_older() && sound.content_id.len() == CONTENT_ID_DIGITS);
-        // written in another way it says the same
+    fn the_content_id_covers_all_fields() {
+        let valid = BundleManifest::from_files(&bundle()).unwrap();
+        assert!(!valid.is_older() && valid.content_id.len() == CONTENT_ID_DIGITS);
+        // another layout of the same JSON is valid, too
         let mut files = bundle();
         let value: Value = serde_json::from_slice(&files[BUNDLE_MANIFEST]).unwrap();
         files.insert(BUNDLE_MANIFEST.into(), value.to_string().into_bytes());
-        assert_eq!(BundleManifest::of(&files).unwrap(), sound);
+        assert_eq!(BundleManifest::from_files(&files).unwrap(), valid);
 
         for pointer in [
             "/name",
@@ -280,38 +281,42 @@ mod tests {
             "/gates/0/figure",
             "/gates/0/reason",
         ] {
-            let fault = edited(|manifest| *manifest.pointer_mut(pointer).unwrap() = "edited".into());
+            let error = error_after(|manifest| *manifest.pointer_mut(pointer).unwrap() = "edited".into());
             assert!(
-                fault.starts_with(&format!("the content id is {}, but the manifest makes ", sound.content_id)),
-                "{fault}"
+                error.starts_with(&format!("the content id is {}, but the manifest gives ", valid.content_id)),
+                "{error}"
             );
         }
-        let unknown = edited(|manifest| manifest["unknown"] = 1.into());
-        assert!(unknown.contains("but the manifest makes"), "{unknown}");
-        assert!(edited(|manifest| manifest["gates"] = Value::Array(Vec::new())).contains("but the manifest makes"));
-        assert!(edited(|manifest| manifest["lineage"][0]["rows"]["train"] = 4.into()).contains("but the manifest makes"));
-        assert!(edited(|manifest| manifest["gates"][0]["answer"] = "allowed".into()).contains("but the manifest makes"));
+        let unknown = error_after(|manifest| manifest["unknown"] = 1.into());
+        assert!(unknown.contains("but the manifest gives"), "{unknown}");
+        assert!(error_after(|manifest| manifest["gates"] = Value::Array(Vec::new())).contains("but the manifest gives"));
+        assert!(
+            error_after(|manifest| manifest["lineage"][0]["rows"]["train"] = 4.into()).contains("but the manifest gives")
+        );
+        assert!(
+            error_after(|manifest| manifest["gates"][0]["answer"] = "allowed".into()).contains("but the manifest gives")
+        );
     }
 
     #[test]
-    fn what_a_manifest_says_of_files_is_compared_with_them() {
-        let fault = edited(|manifest| manifest["files"][0]["bytes"] = 3.into());
-        assert_eq!(fault, "metrics.json has 2 bytes, manifest.json says 3");
-        let fault = edited(|manifest| manifest["files"][1]["bytes"] = u64::MAX.into());
-        assert_eq!(fault, "model.bin has 18446744073709551615 bytes; in a bundle it has at most 1073741824");
-        let fault = edited(|manifest| manifest["lineage"][0]["outputs"][0]["digest"] = "sha256:00".into());
-        assert!(fault.ends_with("its lineage says sha256:00"), "{fault}");
-        let fault = edited(|manifest| manifest["files"][1] = manifest["files"][0].clone());
-        assert_eq!(fault, "metrics.json is listed twice in manifest.json");
-        let fault = edited(|manifest| manifest["format_version"] = 3.into());
-        assert_eq!(fault, "the bundle has format version 3; this program reads version 2 and older. Use a newer program");
-        // one version back the content id is another
-        assert!(edited(|manifest| manifest["format_version"] = 1.into()).contains("but the files make"));
-        assert!(edited(|manifest| manifest["format_version"] = 0.into()).contains("format version 0"));
+    fn files_are_compared_with_the_manifest() {
+        let error = error_after(|manifest| manifest["files"][0]["bytes"] = 3.into());
+        assert_eq!(error, "metrics.json has 2 bytes; manifest.json says 3");
+        let error = error_after(|manifest| manifest["files"][1]["bytes"] = u64::MAX.into());
+        assert_eq!(error, "model.bin has 18446744073709551615 bytes; at most 1073741824 are allowed");
+        let error = error_after(|manifest| manifest["lineage"][0]["outputs"][0]["digest"] = "sha256:00".into());
+        assert!(error.ends_with("its lineage says sha256:00"), "{error}");
+        let error = error_after(|manifest| manifest["files"][1] = manifest["files"][0].clone());
+        assert_eq!(error, "metrics.json is listed twice in manifest.json");
+        let error = error_after(|manifest| manifest["format_version"] = 3.into());
+        assert_eq!(error, "the bundle has format version 3; this program reads version 2 and older. Use a newer program");
+        // in version 1 the content id has another definition
+        assert!(error_after(|manifest| manifest["format_version"] = 1.into()).contains("but the files give"));
+        assert!(error_after(|manifest| manifest["format_version"] = 0.into()).contains("format version 0"));
         let mut files = bundle();
         files.insert("extra.txt".into(), Vec::new());
-        assert_eq!(BundleManifest::of(&files).unwrap_err(), "extra.txt is not listed in manifest.json");
-        let named = edited(|manifest| {
+        assert_eq!(BundleManifest::from_files(&files).unwrap_err(), "extra.txt is not listed in manifest.json");
+        let named = error_after(|manifest| {
             let mut entry = manifest["files"][0].clone();
             entry["path"] = "extra.txt".into();
             manifest["files"].as_array_mut().unwrap().push(entry);

@@ -18,12 +18,12 @@ use crate::error::ArtifactError;
 pub struct Digest(String);
 
 impl Digest {
-    /// The digest of `bytes`.
+    /// Digest of `bytes`.
     pub fn of_bytes(bytes: &[u8]) -> Self {
         Self::finish(Sha256::new_with_prefix(bytes))
     }
 
-    /// The digest of the file at `path`, read in pieces, and its length in bytes.
+    /// Digest and length in bytes of the file at `path`, which is read in pieces.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -32,9 +32,9 @@ impl Digest {
         Self::of_reader(&mut file).map_err(ArtifactError::io(path, "read it"))
     }
 
-    /// The digest of all that is read, in pieces, and its length in bytes.
+    /// Digest and length in bytes of the input, which is read in pieces.
     pub(crate) fn of_reader(input: &mut dyn Read) -> io::Result<(Self, u64)> {
-        let (mut hashing, mut buffer) = (Hashing::default(), vec![0; 1 << 18]);
+        let (mut hashing, mut buffer) = (DigestWriter::default(), vec![0; 1 << 18]);
         loop {
             let read = input.read(&mut buffer)?;
             if read == 0 {
@@ -44,12 +44,12 @@ impl Digest {
         }
     }
 
-    /// The digest of `value` written as JSON: of settings, to see whether they changed.
+    /// Digest of `value` as JSON, for example of settings.
     pub fn of_json<T: Serialize>(value: &T) -> Self {
         Self::of_bytes(serde_json::to_string(value).unwrap_or_default().as_bytes())
     }
 
-    /// The hexadecimal digits alone.
+    /// The hexadecimal digits without the prefix.
     pub fn hex(&self) -> &str {
         self.0.strip_prefix("sha256:").unwrap_or(&self.0)
     }
@@ -60,26 +60,26 @@ impl Digest {
     }
 }
 
-/// A digest in the making.
+/// Computes a digest from parts.
 #[derive(Debug, Default)]
-pub(crate) struct Hashing {
+pub(crate) struct DigestWriter {
     hasher: Sha256,
     length: u64,
 }
 
-impl Hashing {
-    /// More bytes.
+impl DigestWriter {
+    /// Adds bytes.
     pub(crate) fn update(&mut self, bytes: &[u8]) {
         self.hasher.update(bytes);
         self.length += bytes.len() as u64;
     }
 
-    /// How many bytes there were.
+    /// Number of bytes so far.
     pub(crate) fn length(&self) -> u64 {
         self.length
     }
 
-    /// The digest of all bytes, and how many they were.
+    /// Digest and number of all bytes.
     pub(crate) fn finish(self) -> (Digest, u64) {
         (Digest::finish(self.hasher), self.length)
     }
@@ -96,7 +96,7 @@ mod tests {
     use super::Digest;
 
     #[test]
-    fn is_the_published_sha_256() {
+    fn the_digest_agrees_with_the_published_one() {
         // FIPS 180-2, appendix B.1
         let expected = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(Digest::of_bytes(b"abc").to_string(), expected);

@@ -9,8 +9,7 @@
 //!     36     n  payload, bincode 2 standard configuration
 //!   36+n    32  SHA-256 of the bytes before
 //! ```
-//! The digest is checked before anything is decoded: it tells damage, not malice, so whoever decodes also checks every
-//! index in the payload.
+//! The digest is checked before decoding. It detects damage but not manipulation, so each user of a payload also validates its indices.
 
 use std::{io, path::Path};
 
@@ -20,18 +19,21 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{atomic_file::write_atomically, bounded::read_bounded, error::ArtifactError, file_entry::FileEntry};
 
+/// First bytes of an envelope.
 const MAGIC: [u8; 8] = *b"\x89HPP\r\n\x1a\n";
-const HEADER: usize = 36;
-const TRAILER: usize = 32;
-/// The largest file that is read, and the most memory that decoding one may claim.
-const LIMIT: usize = 1 << 30;
+/// Bytes before the payload.
+const HEADER_BYTES: usize = 36;
+/// Bytes after the payload: a SHA-256 digest.
+const TRAILER_BYTES: usize = 32;
+/// Largest size of a file, and largest memory that decoding can claim, in bytes (1 GiB).
+const MAX_BYTES: usize = 1 << 30;
 
-/// What an envelope holds.
+/// Kind and version of the payload of an envelope.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Kind {
-    /// At most 16 ASCII letters; also what messages call it.
+    /// Name, also for messages: at most 16 ASCII letters.
     pub name: &'static str,
-    /// The format version that this program writes, and the newest it reads.
+    /// Format version that is written, and the newest that can be read.
     pub version: u32,
 }
 
@@ -44,10 +46,10 @@ impl From<(&'static str, u32)> for Kind {
 /// The bytes of an envelope around `payload`.
 ///
 /// # Errors
-/// If the payload has a type that bincode cannot write.
+/// If bincode cannot encode the payload.
 pub fn encode_envelope<T: Serialize>(kind: Kind, payload: &T) -> Result<Vec<u8>, String> {
     let payload = bincode::serde::encode_to_vec(payload, config::standard()).map_err(|error| error.to_string())?;
-    let mut bytes = Vec::with_capacity(HEADER + payload.len() + TRAILER);
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + payload.len() + TRAILER_BYTES);
     bytes.extend(MAGIC);
     bytes.extend(padded(kind.name));
     bytes.extend(kind.version.to_le_bytes());
@@ -58,26 +60,26 @@ pub fn encode_envelope<T: Serialize>(kind: Kind, payload: &T) -> Result<Vec<u8>,
     Ok(bytes)
 }
 
-/// Writes `payload` in an envelope at `path`, whole or not at all.
+/// Writes `payload` in an envelope at `path`, completely or not at all.
 ///
 /// # Errors
 /// If it cannot be encoded or written.
 pub fn write_envelope<T: Serialize>(path: &Path, kind: Kind, payload: &T) -> Result<FileEntry, ArtifactError> {
     let bytes =
-        encode_envelope(kind, payload).map_err(|reason| ArtifactError::Undecodable { path: path.to_owned(), reason })?;
+        encode_envelope(kind, payload).map_err(|reason| ArtifactError::InvalidPayload { path: path.to_owned(), reason })?;
     write_atomically(path, &bytes)
 }
 
-/// Reads the payload of the envelope at `path`. `hint` says what to do if there is no such file.
+/// Reads the payload of the envelope at `path`. `hint` is the remedy if the file does not exist.
 ///
 /// # Errors
-/// If the file is absent, another kind of file, from a newer program, truncated, or damaged in any bit.
+/// If the file does not exist, has another kind or a newer version, is truncated, or is damaged.
 pub fn read_envelope<T: DeserializeOwned>(path: &Path, kind: Kind, hint: &str) -> Result<T, ArtifactError> {
     read_envelope_bytes(&read_limited(path, hint)?, path, kind)
 }
 
 fn read_limited(path: &Path, hint: &str) -> Result<Vec<u8>, ArtifactError> {
-    read_bounded(path, LIMIT as u64).map_err(|error| match error {
+    read_bounded(path, MAX_BYTES as u64).map_err(|error| match error {
         ArtifactError::Io { cause, .. } if cause.kind() == io::ErrorKind::NotFound => {
             ArtifactError::Missing { path: path.to_owned(), hint: hint.to_owned() }
         }
@@ -88,22 +90,22 @@ fn read_limited(path: &Path, hint: &str) -> Result<Vec<u8>, ArtifactError> {
 /// Reads the payload of the envelope in `bytes`, which came from `path`.
 ///
 /// # Errors
-/// As [`read_envelope`], but for the file's absence.
+/// Like [`read_envelope`], except for a missing file.
 pub fn read_envelope_bytes<T: DeserializeOwned>(bytes: &[u8], path: &Path, kind: Kind) -> Result<T, ArtifactError> {
     let payload = decode_envelope(bytes, path, kind)?;
-    let undecodable = |reason: String| ArtifactError::Undecodable { path: path.to_owned(), reason };
-    let (value, read) = bincode::serde::decode_from_slice(payload, config::standard().with_limit::<LIMIT>())
-        .map_err(|error| undecodable(error.to_string()))?;
+    let invalid = |reason: String| ArtifactError::InvalidPayload { path: path.to_owned(), reason };
+    let (value, read) = bincode::serde::decode_from_slice(payload, config::standard().with_limit::<MAX_BYTES>())
+        .map_err(|error| invalid(error.to_string()))?;
     if read != payload.len() {
-        return Err(undecodable(format!("{} bytes are left over", payload.len() - read)));
+        return Err(invalid(format!("{} extra bytes", payload.len() - read)));
     }
     Ok(value)
 }
 
-/// Reads a payload that was stored in another form, `Old`, one format version before.
+/// Reads a payload that can have the previous format version, whose type is `Old`.
 ///
 /// # Errors
-/// As [`read_envelope`], and if the old form cannot be made into the new one.
+/// Like [`read_envelope`], or if the old form cannot be converted.
 pub fn read_envelope_or_older<T, Old>(path: &Path, kind: Kind, hint: &str) -> Result<T, ArtifactError>
 where
     T: DeserializeOwned + TryFrom<Old, Error: std::fmt::Display>,
@@ -112,52 +114,52 @@ where
     read_envelope_bytes_or_older(&read_limited(path, hint)?, path, kind)
 }
 
-/// As [`read_envelope_or_older`], from `bytes`, which came from `path`.
+/// Like [`read_envelope_or_older`], from `bytes`, which came from `path`.
 ///
 /// # Errors
-/// As [`read_envelope_bytes`], and if the old form cannot be made into the new one.
+/// Like [`read_envelope_bytes`], or if the old form cannot be converted.
 pub fn read_envelope_bytes_or_older<T, Old>(bytes: &[u8], path: &Path, kind: Kind) -> Result<T, ArtifactError>
 where
     T: DeserializeOwned + TryFrom<Old, Error: std::fmt::Display>,
     Old: DeserializeOwned,
 {
-    // known to be one that can be read, and in one piece
+    // checks version and integrity first
     decode_envelope(bytes, path, kind)?;
     if version_of(bytes) == kind.version {
         return read_envelope_bytes(bytes, path, kind);
     }
     let old: Old = read_envelope_bytes(bytes, path, kind)?;
-    old.try_into().map_err(|reason: <T as TryFrom<Old>>::Error| ArtifactError::Undecodable {
+    old.try_into().map_err(|reason: <T as TryFrom<Old>>::Error| ArtifactError::InvalidPayload {
         path: path.to_owned(),
         reason: reason.to_string(),
     })
 }
 
-/// Whether a file that begins with `head` is an envelope of the kind of this name, of any version.
+/// True if a file that starts with `head` is an envelope of this kind, of any version.
 pub(crate) fn is_envelope_of(head: &[u8], kind: &str) -> bool {
-    head.len() >= HEADER && head[..8] == MAGIC && head[8..24] == padded(kind)
+    head.len() >= HEADER_BYTES && head[..8] == MAGIC && head[8..24] == padded(kind)
 }
 
 fn version_of(bytes: &[u8]) -> u32 {
     u32::from_le_bytes(std::array::from_fn(|i| bytes[24 + i]))
 }
 
-/// Checks the envelope in `bytes` and returns its payload.
+/// Validates the envelope in `bytes` and returns its payload.
 ///
 /// # Errors
-/// As [`read_envelope_bytes`], but for what only decoding finds.
+/// Like [`read_envelope_bytes`], except for errors of decoding.
 pub fn decode_envelope<'a>(bytes: &'a [u8], path: &Path, kind: Kind) -> Result<&'a [u8], ArtifactError> {
     let path = || path.to_owned();
     if bytes.len() < MAGIC.len() || bytes[..8] != MAGIC {
-        return Err(ArtifactError::NotOurs { path: path() });
+        return Err(ArtifactError::UnknownFormat { path: path() });
     }
     let found = bytes.len() as u64;
-    if bytes.len() < HEADER + TRAILER {
-        return Err(ArtifactError::WrongLength { path: path(), expected: (HEADER + TRAILER) as u64, found });
+    if bytes.len() < HEADER_BYTES + TRAILER_BYTES {
+        return Err(ArtifactError::WrongLength { path: path(), expected: (HEADER_BYTES + TRAILER_BYTES) as u64, found });
     }
-    let (content, digest) = bytes.split_at(bytes.len() - TRAILER);
+    let (content, digest) = bytes.split_at(bytes.len() - TRAILER_BYTES);
     let length = u64::from_le_bytes(std::array::from_fn(|i| bytes[28 + i]));
-    let expected = length.saturating_add((HEADER + TRAILER) as u64);
+    let expected = length.saturating_add((HEADER_BYTES + TRAILER_BYTES) as u64);
     if expected != found {
         return Err(ArtifactError::WrongLength { path: path(), expected, found });
     }
@@ -172,7 +174,7 @@ pub fn decode_envelope<'a>(bytes: &'a [u8], path: &Path, kind: Kind) -> Result<&
     if version == 0 || version > kind.version {
         return Err(ArtifactError::UnknownVersion { path: path(), found: version, known: kind.version });
     }
-    Ok(&content[HEADER..])
+    Ok(&content[HEADER_BYTES..])
 }
 
 fn padded(name: &str) -> [u8; 16] {
@@ -185,54 +187,51 @@ mod tests {
 
     const KIND: Kind = Kind { name: "test", version: 2 };
 
-    fn sealed() -> Vec<u8> {
+    fn encoded() -> Vec<u8> {
         encode_envelope(KIND, &vec![("a".to_owned(), 1.5), ("b".to_owned(), f64::NAN)]).unwrap()
     }
 
-    fn open(bytes: &[u8]) -> Result<Vec<(String, f64)>, String> {
+    fn decode(bytes: &[u8]) -> Result<Vec<(String, f64)>, String> {
         read_envelope_bytes(bytes, Path::new("x.bin"), KIND).map_err(|error| error.to_string())
     }
 
     #[test]
-    fn what_was_sealed_comes_back() {
-        assert_eq!(open(&sealed()).unwrap()[0], ("a".to_owned(), 1.5));
+    fn encoding_and_decoding_keep_the_value() {
+        assert_eq!(decode(&encoded()).unwrap()[0], ("a".to_owned(), 1.5));
     }
 
     #[test]
-    fn every_flipped_bit_and_every_cut_is_noticed() {
-        let sealed = sealed();
-        for byte in 0..sealed.len() {
+    fn every_flipped_bit_and_every_cut_is_detected() {
+        let encoded = encoded();
+        for byte in 0..encoded.len() {
             for bit in 0..8 {
-                let mut broken = sealed.clone();
+                let mut broken = encoded.clone();
                 broken[byte] ^= 1 << bit;
-                assert!(open(&broken).is_err(), "bit {bit} of byte {byte}");
+                assert!(decode(&broken).is_err(), "bit {bit} of byte {byte}");
             }
-            assert!(open(&sealed[..byte]).is_err(), "cut at {byte}");
+            assert!(decode(&encoded[..byte]).is_err(), "cut at {byte}");
         }
     }
 
     #[test]
-    fn each_fault_has_its_text() {
-        let sealed = sealed();
+    fn each_error_has_its_text() {
+        let encoded = encoded();
         let damaged = |at: usize| {
-            let mut bytes = sealed.clone();
+            let mut bytes = encoded.clone();
             bytes[at] ^= 1;
-            open(&bytes).unwrap_err()
+            decode(&bytes).unwrap_err()
         };
-        assert_eq!(damaged(0), "x.bin: is not a file of this project (its first bytes are not ours)");
+        assert_eq!(damaged(0), "x.bin: is not a file of this project (unknown first bytes)");
         assert_eq!(damaged(40), "x.bin: is damaged (its content does not match the digest stored in it). Write it again");
-        assert_eq!(
-            open(&sealed[..50]).unwrap_err(),
-            "x.bin: is truncated or has bytes too many (50 bytes where 68 were written). Write it again"
-        );
+        assert_eq!(decode(&encoded[..50]).unwrap_err(), "x.bin: wrong length: expected 68 bytes, found 50. Write it again");
         let other = encode_envelope(Kind { name: "other", version: 1 }, &1).unwrap();
-        assert_eq!(open(&other).unwrap_err(), "x.bin: holds \"other\", not \"test\"");
+        assert_eq!(decode(&other).unwrap_err(), "x.bin: holds \"other\", not \"test\"");
         let newer = encode_envelope(Kind { name: "test", version: 3 }, &1).unwrap();
         assert_eq!(
-            open(&newer).unwrap_err(),
+            decode(&newer).unwrap_err(),
             "x.bin: has format version 3; this program reads version 2 and older. Use a newer program, or write the file again"
         );
         let longer = encode_envelope(KIND, &(Vec::<(String, f64)>::new(), 7)).unwrap();
-        assert_eq!(open(&longer).unwrap_err(), "x.bin: cannot be decoded: 1 bytes are left over");
+        assert_eq!(decode(&longer).unwrap_err(), "x.bin: cannot be decoded: 1 extra bytes");
     }
 }

@@ -1,28 +1,24 @@
-//! A file and its content, as manifests state it.
+//! Path, digest and size of a file, as in manifests.
 
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
-use crate::{digest::Digest, error::ArtifactError};
-
-/// A file and its content. In a stored manifest the path is relative to the manifest's own folder.
+/// Path, digest and size of a file. In a stored manifest, the path is relative to the manifest's folder.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct FileEntry {
-    /// Where it is.
+    /// Path of the file.
     pub path: PathBuf,
     /// SHA-256 of its content.
     pub digest: Digest,
-    /// Its size.
+    /// Size in bytes.
     pub bytes: u64,
 }
 
 impl FileEntry {
-    /// The entry of the file at `path` as it is now.
+    /// The entry of the file at `path` in its current state.
     ///
     /// # Errors
     /// If it cannot be read.
-    pub fn of(path: &Path) -> Result<Self, ArtifactError> {
+    pub fn from_file(path: &Path) -> Result<Self, ArtifactError> {
         let (digest, bytes) = Digest::of_file(path)?;
         Ok(Self { path: path.to_owned(), digest, bytes })
     }

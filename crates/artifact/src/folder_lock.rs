@@ -1,7 +1,7 @@
-//! Folders that programs hold while they read or write files which only mean something together.
+//! Locks on folders for reading or writing files that belong together.
 //!
-//! Several may read at a time, one writes alone. A program that holds some folders asks for no others, and takes them in one order, so that
-//! two never wait for each other. The system lets go of a folder when its program ends, however it ends.
+//! Locks for reading are shared, locks for writing are exclusive. A program takes all its locks at once and in a fixed order, so that
+//! programs never wait for each other. The operating system releases the locks when a program ends in any way.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -9,29 +9,29 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{error::ArtifactError, manifest::Manifest, place::inode};
+use crate::{error::ArtifactError, manifest::Manifest, resolved_path::inode};
 
-/// Stages that are walked back from a file at most.
+/// Largest number of stages in a lineage.
 const MAX_STAGES: usize = 8;
 
-/// Says that a folder is waited for.
+/// Called with a folder when another program's lock on it must be awaited.
 pub type Waiting<'a> = &'a dyn Fn(&Path);
 
-/// Folders that are held until this is dropped or the program ends.
+/// Locks that are held until this is dropped or the program ends.
 #[derive(Debug)]
-#[must_use = "the folders are let go of when this is dropped"]
+#[must_use = "the locks are released when this is dropped"]
 pub struct FolderLocks {
     _files: Vec<File>,
 }
 
-/// Waits until no other program holds one of `folders`, makes them where need be, and holds them: for writing.
+/// Creates `folders` where necessary and locks them for writing; waits for other programs.
 ///
 /// # Errors
-/// If a folder cannot be made, opened or locked.
+/// If a folder cannot be created, opened or locked.
 pub fn lock_to_write(folders: &[&Path], waiting: Waiting) -> Result<FolderLocks, ArtifactError> {
-    let folders: Vec<PathBuf> = folders.iter().map(|folder| named(folder)).collect();
+    let folders: Vec<PathBuf> = folders.iter().map(|folder| or_current_folder(folder)).collect();
     for folder in &folders {
-        fs::create_dir_all(folder).map_err(ArtifactError::io(folder, "make the folder"))?;
+        fs::create_dir_all(folder).map_err(ArtifactError::io(folder, "create the folder"))?;
     }
     let mut files = Vec::new();
     for folder in in_order(folders) {
@@ -50,17 +50,17 @@ pub fn lock_to_write(folders: &[&Path], waiting: Waiting) -> Result<FolderLocks,
     Ok(FolderLocks { _files: files })
 }
 
-/// Waits until no other program writes the file at `path` or what it was made from, and holds their folders for reading. They are the file's
-/// own folder and those of the stages before it that the manifests name. A folder that cannot be locked is read without a lock.
+/// Locks the folder of the file at `path`, and those of its lineage in the manifests, for reading; waits for programs that write there. A
+/// folder that cannot be locked is read without a lock.
 pub fn lock_to_read(path: &Path, waiting: Waiting) -> FolderLocks {
-    let own = hold(vec![folder_of(path)], waiting);
+    let own = lock_shared_all(vec![folder_of(path)], waiting);
     let mut folders = Vec::new();
-    collect(path, MAX_STAGES, &mut folders);
+    collect_lineage_folders(path, MAX_STAGES, &mut folders);
     drop(own);
-    hold(folders, waiting)
+    lock_shared_all(folders, waiting)
 }
 
-fn hold(folders: Vec<PathBuf>, waiting: Waiting) -> FolderLocks {
+fn lock_shared_all(folders: Vec<PathBuf>, waiting: Waiting) -> FolderLocks {
     let lock = |folder: PathBuf| {
         let file = File::open(&folder).ok()?;
         if matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
@@ -72,28 +72,28 @@ fn hold(folders: Vec<PathBuf>, waiting: Waiting) -> FolderLocks {
     FolderLocks { _files: in_order(folders).into_iter().filter_map(lock).collect() }
 }
 
-/// Adds the folders of the stage that wrote the file, and of those before it.
-fn collect(path: &Path, stages: usize, folders: &mut Vec<PathBuf>) {
+/// Adds the folders of the stage that wrote the file, and of earlier stages.
+fn collect_lineage_folders(path: &Path, stages: usize, folders: &mut Vec<PathBuf>) {
     folders.push(folder_of(path));
     let Some(manifest) = Manifest::read_beside(path).ok().flatten().filter(|_| stages > 0) else { return };
     folders.extend(manifest.outputs.iter().map(|output| folder_of(&output.path)));
-    manifest.inputs.iter().for_each(|input| collect(&input.path, stages - 1, folders));
+    manifest.inputs.iter().for_each(|input| collect_lineage_folders(&input.path, stages - 1, folders));
 }
 
-/// Each folder once, in an order that does not depend on how it is spelled.
+/// The distinct folders, in an order that does not depend on their spelling.
 fn in_order(folders: Vec<PathBuf>) -> Vec<PathBuf> {
-    let known = |folder: PathBuf| Some((inode(&folder), folder.canonicalize().ok()?));
-    let mut known: Vec<_> = folders.into_iter().filter_map(known).collect();
-    known.sort();
-    known.dedup_by(|a, b| if a.0.is_some() { a.0 == b.0 } else { a.1 == b.1 });
-    known.into_iter().map(|(_, folder)| folder).collect()
+    let resolved = |folder: PathBuf| Some((inode(&folder), folder.canonicalize().ok()?));
+    let mut resolved: Vec<_> = folders.into_iter().filter_map(resolved).collect();
+    resolved.sort();
+    resolved.dedup_by(|a, b| if a.0.is_some() { a.0 == b.0 } else { a.1 == b.1 });
+    resolved.into_iter().map(|(_, folder)| folder).collect()
 }
 
 fn folder_of(path: &Path) -> PathBuf {
-    named(path.parent().unwrap_or(Path::new("")))
+    or_current_folder(path.parent().unwrap_or(Path::new("")))
 }
 
-fn named(folder: &Path) -> PathBuf {
+fn or_current_folder(folder: &Path) -> PathBuf {
     if folder == Path::new("") { PathBuf::from(".") } else { folder.to_owned() }
 }
 
@@ -113,15 +113,15 @@ mod tests {
     #[test]
     fn readers_share_a_folder_and_a_writer_waits_for_them() {
         let folder = tempfile::tempdir().unwrap();
-        let (path, silent) = (folder.path().join("a.csv"), |_: &Path| panic!("nothing is to be waited for"));
+        let (path, silent) = (folder.path().join("a.csv"), |_: &Path| panic!("no wait is expected"));
         let readers = [lock_to_read(&path, &silent), lock_to_read(&path, &silent)];
         let released = AtomicBool::new(false);
         let (sender, waits) = mpsc::channel();
         thread::scope(|scope| {
             let writer = scope.spawn(|| {
                 // the same folder under two names
-                let named = [folder.path(), &folder.path().join("../").join(folder.path().file_name().unwrap())];
-                let _locks = lock_to_write(&named, &move |waited| sender.send(waited.to_owned()).unwrap()).unwrap();
+                let names = [folder.path(), &folder.path().join("../").join(folder.path().file_name().unwrap())];
+                let _locks = lock_to_write(&names, &move |waited| sender.send(waited.to_owned()).unwrap()).unwrap();
                 assert!(released.load(Ordering::SeqCst));
             });
             let waited = waits.recv_timeout(Duration::from_secs(20)).unwrap();
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_made_by_who_writes_and_not_by_who_reads() {
+    fn only_a_writer_creates_a_folder() {
         let folder = tempfile::tempdir().unwrap();
         let new = folder.path().join("new");
         drop(lock_to_read(&new.join("model.bin"), &|_| {}));

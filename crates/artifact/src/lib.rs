@@ -1,7 +1,7 @@
-//! The contract between stages: files that are whole or absent, their digests, the envelope around binary payloads,
-//! the manifest beside every output, the record of a training run, and the bundle that all of it is packed in.
+//! The file formats that connect the stages: atomic files, digests, the envelope of binary payloads, manifests of outputs, run records, and
+//! bundles.
 //!
-//! To change a stored field, raise the format version, keep a golden file of the old one, and read both.
+//! To change a stored field, raise the format version, keep a golden file of the old version, and read both.
 
 mod atomic_file;
 mod bounded;
@@ -19,7 +19,7 @@ mod manifest;
 mod output_kind;
 mod output_paths;
 mod packed;
-mod place;
+mod resolved_path;
 mod run_record;
 mod temporary;
 
@@ -29,7 +29,7 @@ pub use bundle::{bundle_digest, clear_abandoned_bundles, read_bundle};
 pub use bundle_archive::{BundleEntries, write_bundle_archive};
 pub use bundle_folder::write_bundle_folder;
 pub use bundle_limits::{BUNDLE_MANIFEST, BundleFiles, bundle_file_limit};
-pub use bundle_manifest::{BundleManifest, Gate, GateAnswer, Link, NamedDigest};
+pub use bundle_manifest::{BundleManifest, Gate, GateOutcome, LineageStep, NamedDigest};
 pub use digest::Digest;
 pub use envelope::{
     Kind, decode_envelope, encode_envelope, read_envelope, read_envelope_bytes, read_envelope_bytes_or_older,
@@ -42,7 +42,7 @@ pub use manifest::{MANIFEST_VERSION, Manifest, check_input, manifest_path, relat
 pub use output_kind::{Mark, OutputKind};
 pub use output_paths::RunPaths;
 pub use packed::{PackedEntry, PackedLimits, is_too_dense, visit_packed};
-pub use place::resolve_entry;
+pub use resolved_path::resolve_entry;
 pub use run_record::{
     ColumnImportance, DatasetInput, Interval, LeakageRecord, MetricPoint, RUN_RECORD_VERSION, RunArtifact, RunIdentity,
     RunRecord, RunStatus, RunTimes,

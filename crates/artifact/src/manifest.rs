@@ -1,5 +1,5 @@
-//! What a stage did, beside every file it wrote: enough to see whether it must run again, and to walk from a model back
-//! to the raw table.
+//! The manifest beside each output of a stage: enough to decide whether the stage must run again, and to follow a model back to the raw
+//! table.
 
 use std::{
     collections::BTreeMap,
@@ -16,39 +16,39 @@ use crate::{
 
 /// The manifest's format version.
 pub const MANIFEST_VERSION: u32 = 1;
-/// Bytes of a manifest: it names a few files and numbers.
+/// Largest size of a manifest in bytes; it lists a few files and numbers.
 const MAX_MANIFEST_BYTES: u64 = 16 << 20;
 
-/// What one run of a stage read, was told and wrote.
+/// Inputs, settings and outputs of one run of a stage.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Manifest {
     /// [`MANIFEST_VERSION`].
     pub format_version: u32,
-    /// The program: `process`, `engineer`, `train` or `package`.
+    /// The stage: `process`, `engineer`, `train` or `package`.
     pub stage: String,
-    /// The program's version.
+    /// Version of the program.
     pub version: String,
-    /// The commit checked out where the program ran, if any.
+    /// Checked-out commit of the working folder, if any.
     pub commit: Option<String>,
-    /// The fingerprint of the raw table's schema.
+    /// Fingerprint of the raw table's schema.
     pub schema: String,
-    /// Digest of the settings that bear on the outputs.
+    /// Digest of the settings that affect the outputs.
     pub settings: Digest,
-    /// The configuration files they came from.
+    /// Configuration files of the settings.
     pub configs: Vec<FileEntry>,
-    /// The files read.
+    /// Input files.
     pub inputs: Vec<FileEntry>,
-    /// The files written; the first is the main one.
+    /// Output files; the first is the main one.
     pub outputs: Vec<FileEntry>,
     /// Row counts by name.
     pub rows: BTreeMap<String, u64>,
-    /// When the stage began, milliseconds since 1970-01-01 UTC.
+    /// Start of the stage in milliseconds since 1970-01-01 UTC.
     pub started_at_ms: u64,
-    /// How long it took, milliseconds.
+    /// Duration of the stage in milliseconds.
     pub duration_ms: u64,
 }
 
-/// The manifest's place beside `output`.
+/// Path of the manifest beside `output`.
 pub fn manifest_path(output: &Path) -> PathBuf {
     let mut name = output.as_os_str().to_owned();
     name.push(".manifest.json");
@@ -56,10 +56,10 @@ pub fn manifest_path(output: &Path) -> PathBuf {
 }
 
 impl Manifest {
-    /// Reads the manifest beside `output`, with paths as seen from here; `None` where there is none or it is not ours.
+    /// Reads the manifest beside `output`, with paths relative to the working folder; `None` if there is none.
     ///
     /// # Errors
-    /// If there is one and it cannot be read.
+    /// If it cannot be read or is invalid.
     pub fn read_beside(output: &Path) -> Result<Option<Self>, ArtifactError> {
         let path = manifest_path(output);
         let text = match read_bounded(&path, MAX_MANIFEST_BYTES) {
@@ -68,19 +68,19 @@ impl Manifest {
             Err(error) => return Err(error),
         };
         let mut manifest: Self = serde_json::from_slice(&text)
-            .map_err(|error| ArtifactError::Undecodable { path: path.clone(), reason: error.to_string() })?;
+            .map_err(|error| ArtifactError::InvalidPayload { path: path.clone(), reason: error.to_string() })?;
         if manifest.format_version != MANIFEST_VERSION {
             let found = manifest.format_version;
             return Err(ArtifactError::UnknownVersion { path, found, known: MANIFEST_VERSION });
         }
         let folder = path.parent().unwrap_or(Path::new(""));
         for entry in manifest.entries_mut() {
-            entry.path = normalise(&folder.join(&entry.path));
+            entry.path = normalize(&folder.join(&entry.path));
         }
         Ok(Some(manifest))
     }
 
-    /// Writes the manifest beside each of its outputs, at the same time: a disk syncs several files as fast as one.
+    /// Writes the manifest beside each of its outputs, in parallel, because a disk syncs several files as fast as one.
     ///
     /// # Errors
     /// If one cannot be written.
@@ -103,7 +103,7 @@ impl Manifest {
     /// The text of the manifest beside `output`.
     ///
     /// # Errors
-    /// Never, in practice: every manifest can be written as JSON.
+    /// Never in practice, because every manifest can be written as JSON.
     pub fn render_beside(&self, output: &Path) -> Result<String, ArtifactError> {
         let path = manifest_path(output);
         let mut relative = self.clone();
@@ -112,13 +112,12 @@ impl Manifest {
             entry.path = relative_path(&entry.path, folder);
         }
         let mut text = serde_json::to_string_pretty(&relative)
-            .map_err(|error| ArtifactError::Undecodable { path, reason: error.to_string() })?;
+            .map_err(|error| ArtifactError::InvalidPayload { path, reason: error.to_string() })?;
         text.push('\n');
         Ok(text)
     }
 
-    /// Whether running `stage` again could change nothing: the same program, settings and inputs, and every output still as
-    /// it was written.
+    /// True if running `stage` again would change nothing: the same program, settings and inputs, and unchanged outputs.
     pub fn is_current(
         &self,
         stage: &str,
@@ -127,7 +126,7 @@ impl Manifest {
         inputs: &[FileEntry],
         outputs: &[PathBuf],
     ) -> bool {
-        let same = |entry: &FileEntry| FileEntry::of(&entry.path).is_ok_and(|now| now.digest == entry.digest);
+        let same = |entry: &FileEntry| FileEntry::from_file(&entry.path).is_ok_and(|current| current.digest == entry.digest);
         self.stage == stage
             && self.version == version
             && self.settings == *settings
@@ -136,7 +135,7 @@ impl Manifest {
             && self.outputs.iter().all(same)
     }
 
-    /// Notes configuration files whose settings are the same and whose text is not (a comment, another stage's section).
+    /// Updates configuration files with the same settings but another text (a comment, or another stage's section).
     ///
     /// # Errors
     /// If the manifests cannot be written.
@@ -149,13 +148,13 @@ impl Manifest {
         self.write_beside_outputs()
     }
 
-    /// The output at `path`.
+    /// The entry of the output at `path`.
     pub fn output(&self, path: &Path) -> Option<&FileEntry> {
         let path = absolute(path);
         self.outputs.iter().find(|entry| absolute(&entry.path) == path)
     }
 
-    /// The first output beside the one at `path`.
+    /// The first output at another path than `path`.
     pub fn output_beside(&self, path: &Path) -> Option<&FileEntry> {
         let path = absolute(path);
         self.outputs.iter().find(|entry| absolute(&entry.path) != path)
@@ -166,10 +165,10 @@ impl Manifest {
     }
 }
 
-/// Checks that the file at `path` is what `stage` wrote there; returns the manifest and the file's entry.
+/// Checks that `stage` wrote the file at `path`; returns the manifest and the file's entry.
 ///
 /// # Errors
-/// If the file or its manifest is absent, or the content is another: each says what to run.
+/// If the file or its manifest does not exist, or the content differs; the message says what to run.
 pub fn check_input(path: &Path, stage: &'static str) -> Result<(Manifest, FileEntry), ArtifactError> {
     if !path.exists() {
         let hint = format!("Run `{stage}` to write it, or name another file");
@@ -177,20 +176,20 @@ pub fn check_input(path: &Path, stage: &'static str) -> Result<(Manifest, FileEn
     }
     let no_manifest = || ArtifactError::NoManifest { path: path.to_owned(), manifest: manifest_path(path), stage };
     let manifest = Manifest::read_beside(path)?.ok_or_else(no_manifest)?;
-    let recorded = manifest.output(path).ok_or_else(no_manifest)?;
-    let now = FileEntry::of(path)?;
-    if now.digest != recorded.digest {
-        return Err(ArtifactError::Changed {
+    let expected_entry = manifest.output(path).ok_or_else(no_manifest)?;
+    let current = FileEntry::from_file(path)?;
+    if current.digest != expected_entry.digest {
+        return Err(ArtifactError::DigestMismatch {
             path: path.to_owned(),
             stage: manifest.stage.clone(),
-            expected: recorded.digest.to_string(),
-            found: now.digest.to_string(),
+            expected: expected_entry.digest.to_string(),
+            found: current.digest.to_string(),
         });
     }
-    Ok((manifest, now))
+    Ok((manifest, current))
 }
 
-/// `path` as seen from `folder`.
+/// `path` relative to `folder`.
 pub fn relative_path(path: &Path, folder: &Path) -> PathBuf {
     let target = absolute(path);
     pathdiff::diff_paths(&target, absolute(folder)).unwrap_or(target)
@@ -198,11 +197,11 @@ pub fn relative_path(path: &Path, folder: &Path) -> PathBuf {
 
 fn absolute(path: &Path) -> PathBuf {
     let path = if path == Path::new("") { Path::new(".") } else { path };
-    normalise(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))
+    normalize(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))
 }
 
-/// Resolves `.` and `..` without asking the disk, so that paths read well and compare.
-fn normalise(path: &Path) -> PathBuf {
+/// Resolves `.` and `..` without the file system.
+fn normalize(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for part in path.components() {
         match part {
@@ -266,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_next_stage_cannot_trust_is_named() {
+    fn changed_or_missing_inputs_are_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("processed/out.csv");
         let error = |path: &Path| check_input(path, "process").unwrap_err().to_string();

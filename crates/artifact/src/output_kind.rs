@@ -1,5 +1,5 @@
-//! Whether what is at the path of an output may be replaced: nothing, an empty file, an earlier output of the same kind, or a file that a
-//! manifest beside it names.
+//! Kinds of outputs, and the check that an existing file may be replaced: an empty file, an earlier output of the same kind, or a file
+//! that a manifest beside it lists.
 
 use std::{
     fs::File,
@@ -9,70 +9,70 @@ use std::{
 
 use crate::{bounded::open_regular, envelope::is_envelope_of, error::ArtifactError, manifest::Manifest};
 
-/// Bytes of a file that are looked at for a mark.
-const HEAD: u64 = 4 << 10;
-/// Bytes of the header of a table, or of the footer of a Parquet file, that are looked at.
-const MAX_HEADER: u64 = 16 << 20;
-/// Characters of a signature at least: those of ECDSA over P-256 have 96 or a few less, and a word is Base64 as well.
-const MIN_BASE64: usize = 64;
-/// What a Parquet file begins and ends with.
-const PARQUET: &[u8] = b"PAR1";
-/// Bytes of a Parquet file behind its footer: its length and the magic.
-const PARQUET_END: u64 = 8;
+/// Number of bytes at the start of a file that are searched for a mark.
+const HEAD_BYTES: u64 = 4 << 10;
+/// Largest size of a table's header, or of a Parquet file's footer, in bytes.
+const MAX_HEADER_BYTES: u64 = 16 << 20;
+/// Smallest number of characters of a signature. ECDSA over P-256 has 96 or a few less; short words are Base64, too.
+const MIN_SIGNATURE_CHARACTERS: usize = 64;
+/// First and last bytes of a Parquet file.
+const PARQUET_MAGIC: &[u8] = b"PAR1";
+/// Number of bytes after the footer of a Parquet file: its length and the magic.
+const PARQUET_END_BYTES: u64 = 8;
 
-/// What a program writes at a path, as far as a file there shows whether it is an earlier one.
+/// The kind of an output, by which an earlier output is recognised.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct OutputKind {
-    /// What it is, for messages: "a preprocessor".
+    /// Name for messages, such as "a preprocessor".
     pub name: &'static str,
-    /// How it is recognised.
+    /// The mark of such a file.
     pub mark: Mark,
 }
 
-/// How a kind of file is recognised, cheaply: damage is found where a file is read.
+/// The mark by which a kind of file is recognised. The check is cheap; damage is detected when a file is read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Mark {
     /// An envelope of this kind.
     Envelope(&'static str),
-    /// Its first bytes.
+    /// The first bytes.
     Bytes(&'static [u8]),
-    /// Text that begins with the one and holds the other within its first 4 KiB.
+    /// Text that starts with the first part and contains the second within 4 KiB.
     Text(&'static str, &'static str),
-    /// A JSON object whose first key this is.
+    /// A JSON object with this first key.
     Json(&'static str),
     /// A CSV or Parquet table with one of these columns.
     Table(&'static [&'static str]),
-    /// One line of Base64 that is long enough for a signature.
+    /// One line of Base64 of at least the length of a signature.
     Base64,
-    /// Any file: replacing it is what was asked for.
+    /// Any file, because the user asked to replace it.
     Any,
 }
 
 impl OutputKind {
-    /// A table that `process` or `engineer` writes: it has the column of the split.
+    /// A table of `process` or `engineer`, which has the column `split`.
     pub const TABLE: Self =
         Self { name: "a table of `process` or `engineer` (it has no column \"split\")", mark: Mark::Table(&["split"]) };
     /// A table with predictions.
     pub const PREDICTIONS: Self = Self { name: "a table of predictions", mark: Mark::Table(&["prediction", "problem"]) };
-    /// Rows that break the schema.
+    /// Rows that violate the schema.
     pub const QUARANTINE: Self =
         Self { name: "a quarantine file", mark: Mark::Text("line,column,value,reason,record\n", "") };
-    /// A report of a run, a record of it, a reference of drift, a manifest.
+    /// A report, run record, drift reference or manifest.
     pub const REPORT: Self =
         Self { name: "a report, record or manifest of this project", mark: Mark::Json("format_version") };
-    /// A page for people.
+    /// A report page.
     pub const PAGE: Self = Self {
         name: "a page of this project",
         mark: Mark::Text("<!DOCTYPE html>\n<html lang=en>\n<head>\n<meta charset=utf-8>\n", "color-scheme"),
     };
-    /// Whatever is there.
+    /// Any file.
     pub const ANY: Self = Self { name: "a file", mark: Mark::Any };
 
-    /// Checks that a file at `path` may be replaced by one of this kind; `output` is what messages call it. Whether a file can be made there at
-    /// all is not looked at.
+    /// Checks that a file at `path` may be replaced by one of this kind; `output` is its name in messages. It does not check that the file
+    /// can be written.
     ///
     /// # Errors
-    /// If it may not, or cannot be read.
+    /// If it may not be replaced, or cannot be read.
     pub(crate) fn check_replaceable(self, output: &str, path: &Path) -> Result<(), ArtifactError> {
         if self.mark == Mark::Any {
             return Ok(());
@@ -82,27 +82,27 @@ impl OutputKind {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(()),
             Err(error) => return Err(ArtifactError::io(path, "read it")(error)),
         };
-        let fault = || ArtifactError::io(path, "read it");
-        let bytes = file.metadata().map_err(fault())?.len();
-        if bytes == 0 || self.mark.is_in(file, bytes).map_err(fault())? || is_named_beside(path) {
+        let read_error = || ArtifactError::io(path, "read it");
+        let bytes = file.metadata().map_err(read_error())?.len();
+        if bytes == 0 || self.mark.matches(file, bytes).map_err(read_error())? || is_listed_beside(path) {
             return Ok(());
         }
         Err(ArtifactError::ForeignOutput { output: output.to_owned(), kind: self.name })
     }
 }
 
-/// Whether the manifest beside a file is of an earlier run that wrote it.
-fn is_named_beside(path: &Path) -> bool {
+/// True if the manifest beside a file lists it as an output.
+fn is_listed_beside(path: &Path) -> bool {
     Manifest::read_beside(path).ok().flatten().is_some_and(|manifest| manifest.output(path).is_some())
 }
 
 impl Mark {
-    fn is_in(self, mut file: File, bytes: u64) -> io::Result<bool> {
+    fn matches(self, mut file: File, bytes: u64) -> io::Result<bool> {
         if let Self::Table(columns) = self {
             return has_column(file, bytes, columns);
         }
         let mut head = Vec::new();
-        file.by_ref().take(HEAD).read_to_end(&mut head)?;
+        file.by_ref().take(HEAD_BYTES).read_to_end(&mut head)?;
         let text = String::from_utf8_lossy(&head);
         Ok(match self {
             Self::Envelope(kind) => is_envelope_of(&head, kind),
@@ -112,51 +112,51 @@ impl Mark {
                 let inside = text.strip_prefix('{').map(str::trim_start);
                 inside.and_then(|text| text.strip_prefix('"')?.strip_prefix(key)?.strip_prefix('"')).is_some()
             }
-            Self::Base64 => bytes < HEAD && is_base64(text.strip_suffix('\n').unwrap_or(&text)),
+            Self::Base64 => bytes < HEAD_BYTES && is_base64(text.strip_suffix('\n').unwrap_or(&text)),
             Self::Table(_) | Self::Any => true,
         })
     }
 }
 
 fn is_base64(text: &str) -> bool {
-    text.len() >= MIN_BASE64
+    text.len() >= MIN_SIGNATURE_CHARACTERS
         && text.len().is_multiple_of(4)
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte))
 }
 
-/// Whether the header of a CSV table or the footer of a Parquet file names one of the columns.
+/// True if the header of a CSV table or the footer of a Parquet file contains one of the columns.
 fn has_column(mut file: File, bytes: u64, columns: &[&str]) -> io::Result<bool> {
-    let mut start = [0; PARQUET.len()];
+    let mut start = [0; PARQUET_MAGIC.len()];
     let read = file.by_ref().take(start.len() as u64).read(&mut start)?;
-    if start[..read] == *PARQUET && bytes > 2 * PARQUET_END {
+    if start[..read] == *PARQUET_MAGIC && bytes > 2 * PARQUET_END_BYTES {
         return footer_has_column(file, bytes, columns);
     }
     file.seek(SeekFrom::Start(0))?;
     let mut header = Vec::new();
-    BufReader::new(file.take(MAX_HEADER)).read_until(b'\n', &mut header)?;
+    BufReader::new(file.take(MAX_HEADER_BYTES)).read_until(b'\n', &mut header)?;
     let header = String::from_utf8_lossy(&header);
     let mut names = header.trim_end().split(',').map(|name| name.trim_matches('"'));
     Ok(names.any(|name| columns.contains(&name)))
 }
 
-/// Names stand in the footer as Thrift's compact protocol writes text: the length, then the bytes.
+/// The footer has names in Thrift's compact protocol: the length, then the bytes.
 fn footer_has_column(mut file: File, bytes: u64, columns: &[&str]) -> io::Result<bool> {
     let mut length = [0; 4];
-    file.seek(SeekFrom::Start(bytes - PARQUET_END))?;
+    file.seek(SeekFrom::Start(bytes - PARQUET_END_BYTES))?;
     file.read_exact(&mut length)?;
     let length = u64::from(u32::from_le_bytes(length));
-    if length > (bytes - PARQUET_END).min(MAX_HEADER) {
+    if length > (bytes - PARQUET_END_BYTES).min(MAX_HEADER_BYTES) {
         return Ok(false);
     }
-    file.seek(SeekFrom::Start(bytes - PARQUET_END - length))?;
+    file.seek(SeekFrom::Start(bytes - PARQUET_END_BYTES - length))?;
     let mut footer = Vec::new();
     file.take(length).read_to_end(&mut footer)?;
-    let holds = |name: &str| {
-        let mut written = vec![name.len() as u8];
-        written.extend(name.as_bytes());
-        footer.windows(written.len()).any(|part| part == written)
+    let contains_name = |name: &str| {
+        let mut encoded = vec![name.len() as u8];
+        encoded.extend(name.as_bytes());
+        footer.windows(encoded.len()).any(|part| part == encoded)
     };
-    Ok(columns.iter().any(|name| holds(name)))
+    Ok(columns.iter().any(|name| contains_name(name)))
 }
 
 #[cfg(test)]
@@ -168,7 +168,7 @@ mod tests {
 
     const PREPROCESSOR: OutputKind = OutputKind { name: "a preprocessor", mark: Mark::Envelope("preprocessor") };
 
-    /// Whether a file with this content may be replaced by one of a kind.
+    /// True if a file with this content may be replaced by one of a kind.
     fn replaces(kind: OutputKind, content: &[u8]) -> bool {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.csv");
@@ -176,10 +176,8 @@ mod tests {
         match kind.check_replaceable("--output a.csv", &path) {
             Ok(()) => true,
             Err(error) => {
-                let message = format!(
-                    "--output a.csv is there already and is not {}; name another path, or remove the file first",
-                    kind.name
-                );
+                let message =
+                    format!("--output a.csv exists and is not {}; name another path, or remove the file first", kind.name);
                 assert_eq!(error.to_string(), message);
                 false
             }
@@ -187,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_replaced_by_one_of_its_kind_alone() {
+    fn only_files_of_the_same_kind_are_replaced() {
         let envelope = |kind: &'static str| crate::envelope::encode_envelope((kind, 1).into(), &1).unwrap();
         let sig = OutputKind { name: "a signature", mark: Mark::Base64 };
         let archive = OutputKind { name: "an archive", mark: Mark::Bytes(&[0x1f, 0x8b]) };
@@ -231,10 +229,10 @@ mod tests {
     }
 
     #[test]
-    fn a_parquet_file_is_known_by_the_columns_in_its_footer() {
+    fn a_parquet_file_is_recognised_by_its_columns() {
         let parquet = |column: &str| {
             let footer = [&[0x15, 0x02, column.len() as u8][..], column.as_bytes(), &[0]].concat();
-            [PARQUET, &[7; 40], &footer, &(footer.len() as u32).to_le_bytes(), PARQUET].concat()
+            [PARQUET_MAGIC, &[7; 40], &footer, &(footer.len() as u32).to_le_bytes(), PARQUET_MAGIC].concat()
         };
         assert!(replaces(OutputKind::TABLE, &parquet("split")));
         assert!(!replaces(OutputKind::TABLE, &parquet("splitter")) && !replaces(OutputKind::TABLE, &parquet("price")));
@@ -242,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_a_manifest_beside_it_names_is_replaced_whatever_became_of_it() {
+    fn a_file_that_a_manifest_lists_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         let manifest = Manifest {

@@ -1,10 +1,10 @@
-//! Checks, before a run begins, that no file it writes is a file it reads, and that no two files it writes are one. Files are compared
-//! and not the texts of their paths.
+//! Check before a run that no output is also an input, and that all outputs are different files. The check compares files, not the
+//! texts of their paths.
 //!
-//! Two paths are one file if they have the same name in the same folder, links resolved, or the same device and inode. Where the system
-//! has no inodes, hard links are not seen.
+//! Two paths are the same file if they have the same name in the same folder after resolving links, or the same device and inode. Hard
+//! links are not detected on systems without inodes.
 //!
-//! A file that is there is replaced if it is an earlier output, see [`OutputKind`].
+//! An existing file is only replaced if it is an earlier output, see [`OutputKind`].
 
 use std::{
     fs,
@@ -15,59 +15,58 @@ use crate::{
     error::ArtifactError,
     manifest::{Manifest, manifest_path},
     output_kind::OutputKind,
-    place::Place,
+    resolved_path::ResolvedPath,
 };
 
-/// Stages that are walked back from an input at most.
+/// Largest number of stages in a lineage.
 const MAX_STAGES: usize = 8;
 
-/// The files that a run reads and writes. Each has a label for messages: its flag, or what it is to a flag.
+/// The files that a run reads and writes. Each has a label for messages, such as its flag.
 #[derive(Clone, Debug, Default)]
 pub struct RunPaths {
     inputs: Vec<PathLabel>,
-    outputs: Vec<Output>,
+    outputs: Vec<OutputPath>,
 }
 
-/// A path as it was typed.
+/// A path with its label.
 #[derive(Clone, Debug)]
 struct PathLabel {
     label: String,
     path: PathBuf,
 }
 
-/// A path that is written.
+/// An output path.
 #[derive(Clone, Debug)]
-struct Output {
+struct OutputPath {
     path: PathLabel,
-    extent: Extent,
+    change: Change,
     kind: OutputKind,
 }
 
-/// What a run writes at a path.
+/// The kind of change at an output path.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Extent {
-    /// A file, renamed into its place.
+enum Change {
+    /// A file that is written by renaming.
     File,
-    /// The same, beside an output. Manifests of one run have the same content, so tools that look for copies make hard links of them.
+    /// A manifest beside an output. Manifests of one run have the same content, so tools that remove duplicates turn them into hard links.
     Manifest,
-    /// A file that is changed in place by a library of its own, which judges what is there.
+    /// A database that a library changes in place.
     Database,
     /// A folder whose content is replaced.
     Folder,
-    /// New files in a folder; what is there stays.
+    /// New files in a folder; existing files stay.
     NewFiles,
 }
 
 impl RunPaths {
-    /// Adds a file that is read, or a folder that is read as a whole.
+    /// Adds an input file, or an input folder with all its files.
     #[must_use]
     pub fn input(mut self, label: &str, path: &Path) -> Self {
         self.inputs.push(PathLabel { label: label.to_owned(), path: path.to_owned() });
         self
     }
 
-    /// Adds a file that a stage wrote and this run reads, with its manifest. Every file that the manifests before it name is added, too, back
-    /// to the raw table.
+    /// Adds an input file of an earlier stage, its manifest, and all files of its lineage back to the raw table.
     #[must_use]
     pub fn stage_input(self, label: &str, path: &Path) -> Self {
         self.input(label, path).lineage(label, path, MAX_STAGES)
@@ -75,7 +74,7 @@ impl RunPaths {
 
     fn lineage(mut self, label: &str, path: &Path, stages: usize) -> Self {
         self = self.input(&format!("the manifest of {label}"), &manifest_path(path));
-        // a manifest that cannot be read is dealt with where it is needed
+        // invalid manifests are reported where they are used
         let Some(manifest) = Manifest::read_beside(path).ok().flatten().filter(|_| stages > 0) else { return self };
         let named = manifest.configs.iter().chain(&manifest.inputs).chain(&manifest.outputs);
         let origin = format!("a file in the lineage of {label}");
@@ -91,34 +90,34 @@ impl RunPaths {
         self
     }
 
-    /// Adds a file that is written, whatever is there.
+    /// Adds an output file that may replace any file.
     #[must_use]
     pub fn output(self, label: &str, path: &Path) -> Self {
         self.output_of_kind(label, path, OutputKind::ANY)
     }
 
-    /// Adds a file that is written, and replaces none but an earlier one of its kind.
+    /// Adds an output file that may only replace an earlier one of its kind.
     #[must_use]
     pub fn output_of_kind(self, label: &str, path: &Path, kind: OutputKind) -> Self {
-        self.written(label, path, Extent::File, kind)
+        self.with_output(label, path, Change::File, kind)
     }
 
-    /// Adds a file that is written with a manifest beside it, and replaces none but an earlier one of its kind.
+    /// Adds an output file with a manifest; it may only replace an earlier one of its kind.
     #[must_use]
     pub fn stage_output(self, label: &str, path: &Path, kind: OutputKind) -> Self {
         let manifest = format!("the manifest of {label}");
         let paths = self.output_of_kind(label, path, kind);
-        paths.written(&manifest, &manifest_path(path), Extent::Manifest, OutputKind::REPORT)
+        paths.with_output(&manifest, &manifest_path(path), Change::Manifest, OutputKind::REPORT)
     }
 
-    /// Adds an SQLite database that is written, with the files that SQLite keeps beside it.
+    /// Adds an SQLite database as output, with the files that SQLite keeps beside it.
     #[must_use]
     pub fn database(self, label: &str, path: &Path) -> Self {
-        let add = |paths: Self, file: PathBuf| paths.written(label, &file, Extent::Database, OutputKind::ANY);
+        let add = |paths: Self, file: PathBuf| paths.with_output(label, &file, Change::Database, OutputKind::ANY);
         database_files(path).fold(self, add)
     }
 
-    /// Adds an SQLite database that is read, with the files that SQLite keeps beside it.
+    /// Adds an SQLite database as input, with the files that SQLite keeps beside it.
     #[must_use]
     pub fn input_database(self, label: &str, path: &Path) -> Self {
         database_files(path).fold(self, |paths, file| paths.input(label, &file))
@@ -127,46 +126,46 @@ impl RunPaths {
     /// Adds a folder whose content is replaced.
     #[must_use]
     pub fn output_folder(self, label: &str, path: &Path) -> Self {
-        self.written(label, path, Extent::Folder, OutputKind::ANY)
+        self.with_output(label, path, Change::Folder, OutputKind::ANY)
     }
 
-    /// Adds a folder to which new files are added under names that are not known yet.
+    /// Adds a folder that gets new files with unknown names.
     #[must_use]
     pub fn new_files_in(self, label: &str, path: &Path) -> Self {
-        self.written(label, path, Extent::NewFiles, OutputKind::ANY)
+        self.with_output(label, path, Change::NewFiles, OutputKind::ANY)
     }
 
-    fn written(mut self, label: &str, path: &Path, extent: Extent, kind: OutputKind) -> Self {
+    fn with_output(mut self, label: &str, path: &Path, change: Change, kind: OutputKind) -> Self {
         let path = PathLabel { label: label.to_owned(), path: path.to_owned() };
-        self.outputs.push(Output { path, extent, kind });
+        self.outputs.push(OutputPath { path, change, kind });
         self
     }
 
-    /// Compares every output with every input and with every other output.
+    /// Compares all outputs with all inputs and with each other.
     ///
     /// # Errors
-    /// If two of them are the same file, an output lies in a folder that is read, or an input in one that is replaced. Both are named as
-    /// typed. If an output exists and cannot be replaced by a file, or is a file of another kind than the one that would replace it.
+    /// If an output is the same file as an input or another output, is inside an input folder, or its folder contains an input. Also if an
+    /// existing output is of another kind or cannot be replaced. Messages name the paths as given.
     pub fn check(&self) -> Result<(), ArtifactError> {
-        let inputs: Vec<Place> = self.inputs.iter().map(|input| Place::of(&input.path)).collect();
-        let outputs: Vec<Place> = self.outputs.iter().map(|output| Place::of(&output.path.path)).collect();
-        for (number, (Output { path, extent, .. }, place)) in self.outputs.iter().zip(&outputs).enumerate() {
+        let inputs: Vec<ResolvedPath> = self.inputs.iter().map(|input| ResolvedPath::new(&input.path)).collect();
+        let outputs: Vec<ResolvedPath> = self.outputs.iter().map(|output| ResolvedPath::new(&output.path.path)).collect();
+        for (number, (OutputPath { path, change, .. }, place)) in self.outputs.iter().zip(&outputs).enumerate() {
             for (input, read) in self.inputs.iter().zip(&inputs) {
-                check_input_and_output((input, read), (path, place), *extent)?;
+                check_input_and_output((input, read), (path, place), *change)?;
             }
-            for (other, written) in self.outputs[..number].iter().zip(&outputs) {
-                check_outputs((&other.path, written, other.extent), (path, place, *extent))?;
+            for (other, with_output) in self.outputs[..number].iter().zip(&outputs) {
+                check_outputs((&other.path, with_output, other.change), (path, place, *change))?;
             }
-            check_file_type(path, place, *extent)?;
+            check_file_type(path, place, *change)?;
         }
-        for (Output { path, kind, .. }, place) in self.outputs.iter().zip(&outputs) {
+        for (OutputPath { path, kind, .. }, place) in self.outputs.iter().zip(&outputs) {
             kind.check_replaceable(&path.text(), &place.target)?;
         }
         Ok(())
     }
 }
 
-/// The files of an SQLite database: its own, and those that SQLite keeps beside it.
+/// An SQLite database and the files that SQLite keeps beside it.
 fn database_files(path: &Path) -> impl Iterator<Item = PathBuf> {
     ["", "-journal", "-wal", "-shm"].into_iter().map(|suffix| {
         let mut name = path.as_os_str().to_owned();
@@ -181,62 +180,62 @@ impl PathLabel {
     }
 }
 
-/// That writing an output does not change an input.
+/// Checks that writing an output does not change an input.
 fn check_input_and_output(
-    (input, read): (&PathLabel, &Place),
-    (output, written): (&PathLabel, &Place),
-    extent: Extent,
+    (input, read): (&PathLabel, &ResolvedPath),
+    (output, with_output): (&PathLabel, &ResolvedPath),
+    change: Change,
 ) -> Result<(), ArtifactError> {
-    if written.is(read) {
+    if with_output.is(read) {
         return Err(ArtifactError::SameFile { output: output.text(), other: input.text() });
     }
-    if read.is_folder && written.lies_in(read) {
+    if read.is_folder && with_output.is_below(read) {
         return Err(ArtifactError::OutputInInput { output: output.text(), input: input.text() });
     }
-    if extent == Extent::Folder && read.lies_in(written) {
+    if change == Change::Folder && read.is_below(with_output) {
         return Err(ArtifactError::InputInOutput { input: input.text(), output: output.text() });
     }
-    if matches!(extent, Extent::File | Extent::Manifest) && read.is_temporary_of(written) {
+    if matches!(change, Change::File | Change::Manifest) && read.is_temporary_of(with_output) {
         return Err(ArtifactError::TemporaryName { input: input.text(), output: output.text() });
     }
     Ok(())
 }
 
-/// That two outputs do not change each other.
+/// Checks that two outputs do not change each other.
 fn check_outputs(
-    (first, first_place, first_extent): (&PathLabel, &Place, Extent),
-    (second, second_place, second_extent): (&PathLabel, &Place, Extent),
+    (first, first_place, first_extent): (&PathLabel, &ResolvedPath, Change),
+    (second, second_place, second_extent): (&PathLabel, &ResolvedPath, Change),
 ) -> Result<(), ArtifactError> {
-    if [first_extent, second_extent].contains(&Extent::NewFiles) {
+    if [first_extent, second_extent].contains(&Change::NewFiles) {
         return Ok(());
     }
-    let manifests = [first_extent, second_extent] == [Extent::Manifest; 2];
+    let manifests = [first_extent, second_extent] == [Change::Manifest; 2];
     if first_place.has_name_of(second_place) || (!manifests && first_place.has_inode_of(second_place)) {
         return Err(ArtifactError::SameFile { output: second.text(), other: first.text() });
     }
     for ((inner, inner_place), (outer, outer_place)) in
         [((first, first_place), (second, second_place)), ((second, second_place), (first, first_place))]
     {
-        if inner_place.lies_in(outer_place) {
+        if inner_place.is_below(outer_place) {
             return Err(ArtifactError::OutputInOutput { inner: inner.text(), outer: outer.text() });
         }
     }
     Ok(())
 }
 
-/// That what is there can be replaced by what is written.
-fn check_file_type(output: &PathLabel, place: &Place, extent: Extent) -> Result<(), ArtifactError> {
-    let refusal = |problem| Err(ArtifactError::UnfitOutput { output: output.text(), problem });
+/// Checks that the existing file or folder can be replaced.
+fn check_file_type(output: &PathLabel, place: &ResolvedPath, change: Change) -> Result<(), ArtifactError> {
+    let error_of = |problem| Err(ArtifactError::UnfitOutput { output: output.text(), problem });
     let is_other = |is_fit: fn(&fs::Metadata) -> bool| fs::metadata(&place.target).is_ok_and(|found| !is_fit(&found));
-    match extent {
-        Extent::File | Extent::Manifest if place.is_folder => refusal("is a folder; name a file"),
-        Extent::File | Extent::Manifest if place.is_among_devices() || is_other(fs::Metadata::is_file) => {
-            refusal("is a device or a pipe, not a file that can be replaced; name another output")
+    match change {
+        Change::File | Change::Manifest if place.is_folder => error_of("is a folder; name a file"),
+        Change::File | Change::Manifest if place.is_among_devices() || is_other(fs::Metadata::is_file) => {
+            error_of("is a device or a pipe, which cannot be replaced; name another output")
         }
-        Extent::Folder | Extent::NewFiles if is_other(fs::Metadata::is_dir) => {
-            refusal("is not a folder; name another output")
+        Change::Folder | Change::NewFiles if is_other(fs::Metadata::is_dir) => {
+            error_of("is not a folder; name another output")
         }
-        Extent::Database | Extent::File | Extent::Manifest | Extent::Folder | Extent::NewFiles => Ok(()),
+        Change::Database | Change::File | Change::Manifest | Change::Folder | Change::NewFiles => Ok(()),
     }
 }
 
@@ -246,8 +245,8 @@ mod tests {
 
     use super::*;
 
-    /// The message for an output, where `raw.csv` and the folder `bundle` with a file are read and the folder `linked` is this one.
-    fn refusal(prepare: impl FnOnce(&Path), name: &str) -> Option<String> {
+    /// The error for an output `name`. Inputs are `raw.csv` and the folder `bundle` with a file; the folder `linked` links to the parent.
+    fn error_of(prepare: impl FnOnce(&Path), name: &str) -> Option<String> {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         fs::write(at("raw.csv"), "raw").unwrap();
@@ -268,16 +267,16 @@ mod tests {
             ["raw.csv", "./raw.csv", ".//raw.csv", "deep/../raw.csv", "linked/raw.csv", "linked/deep/er/../../raw.csv"]
         {
             let expected = format!("--output {name} is the same file as --input raw.csv; name another output");
-            assert_eq!(refusal(|_| {}, name).as_deref(), Some(expected.as_str()));
+            assert_eq!(error_of(|_| {}, name).as_deref(), Some(expected.as_str()));
         }
         let through =
-            |link: &'static str, to: &'static str| refusal(move |folder| symlink(to, folder.join(link)).unwrap(), link);
+            |link: &'static str, to: &'static str| error_of(move |folder| symlink(to, folder.join(link)).unwrap(), link);
         assert!(through("a.csv", "raw.csv").unwrap().starts_with("--output a.csv is the same file as --input"));
         assert!(through("b.csv", "deep/../linked/raw.csv").unwrap().contains("is the same file as"));
-        assert!(refusal(|folder| fs::hard_link(folder.join("raw.csv"), folder.join("c.csv")).unwrap(), "c.csv").is_some());
-        // a folder that is not there yet
-        assert!(refusal(|_| {}, "new/../linked/raw.csv").unwrap().contains("is the same file as"));
-        assert_eq!(refusal(|_| {}, "new/raw.csv"), None);
+        assert!(error_of(|folder| fs::hard_link(folder.join("raw.csv"), folder.join("c.csv")).unwrap(), "c.csv").is_some());
+        // a folder that does not exist yet
+        assert!(error_of(|_| {}, "new/../linked/raw.csv").unwrap().contains("is the same file as"));
+        assert_eq!(error_of(|_| {}, "new/raw.csv"), None);
         assert_eq!(through("d.csv", "nowhere.csv"), None);
         assert_eq!(through("e.csv", "e.csv"), None);
     }
@@ -298,21 +297,21 @@ mod tests {
     #[test]
     fn folders_that_are_read_or_replaced_are_seen() {
         assert_eq!(
-            refusal(|_| {}, "linked/bundle/predicted.csv").unwrap(),
-            "--output linked/bundle/predicted.csv lies in --model bundle, which is read as a whole; name another output"
+            error_of(|_| {}, "linked/bundle/predicted.csv").unwrap(),
+            "--output linked/bundle/predicted.csv is in --model bundle, which is an input; name another output"
         );
-        assert_eq!(refusal(|_| {}, "deep").unwrap(), "--output deep is a folder; name a file");
+        assert_eq!(error_of(|_| {}, "deep").unwrap(), "--output deep is a folder; name a file");
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         fs::create_dir(at("image")).unwrap();
         fs::write(at("image/key.pem"), "key").unwrap();
         let message = |paths: RunPaths| paths.check().unwrap_err().to_string();
         let replaced = RunPaths::default().input("--key", &at("image/key.pem")).output_folder("PATH", &at("image"));
-        assert!(message(replaced).ends_with("which is replaced as a whole; name another output"));
+        assert!(message(replaced).ends_with("which will be replaced; name another output"));
         let below = RunPaths::default().output("--output", &at("a.csv")).output("--preprocessor", &at("a.csv/p.bin"));
-        assert!(message(below).contains("a.csv/p.bin lies below --output "));
+        assert!(message(below).contains("a.csv/p.bin is below --output "));
         let added = RunPaths::default().input("--model", &at("image")).new_files_in("--log-predictions", &at("image/log"));
-        assert!(message(added).contains("which is read as a whole"));
+        assert!(message(added).contains("which is an input"));
     }
 
     #[test]
@@ -336,7 +335,7 @@ mod tests {
     #[test]
     fn devices_and_names_of_temporary_files_are_refused() {
         let refused = |path: &str| RunPaths::default().output("--output", Path::new(path)).check().unwrap_err().to_string();
-        let message = "is a device or a pipe, not a file that can be replaced; name another output";
+        let message = "is a device or a pipe, which cannot be replaced; name another output";
         for path in ["/dev/stdout", "/dev/null"] {
             assert_eq!(refused(path), format!("--output {path} {message}"));
         }

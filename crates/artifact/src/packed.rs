@@ -8,7 +8,7 @@ use std::{
 use flate2::bufread::GzDecoder;
 use tar::EntryType;
 
-use crate::digest::{Digest, Hashing};
+use crate::digest::{Digest, DigestWriter};
 
 /// Bytes that may be unpacked however few they were packed in.
 const FREE_BYTES: u64 = 16 << 20;
@@ -51,7 +51,8 @@ pub fn visit_packed(
     visit: &mut dyn FnMut(PackedEntry, &mut dyn Read) -> io::Result<()>,
 ) -> io::Result<Digest> {
     let gzip = GzDecoder::new(BufReader::new(CountingReader { input: packed, bytes: 0 }));
-    let mut archive = tar::Archive::new(BoundedReader { gzip, limit: limits.bytes, bytes: 0, digest: Hashing::default() });
+    let mut archive =
+        tar::Archive::new(BoundedReader { gzip, limit: limits.bytes, bytes: 0, digest: DigestWriter::default() });
     let (mut count, mut long_path) = (0, None);
     // raw: long names and extended headers would be read whole, whatever size they state
     for entry in archive.entries()?.raw(true) {
@@ -124,7 +125,7 @@ struct BoundedReader<R> {
     gzip: GzDecoder<BufReader<CountingReader<R>>>,
     limit: u64,
     bytes: u64,
-    digest: Hashing,
+    digest: DigestWriter,
 }
 
 impl<R: Read> Read for BoundedReader<R> {

@@ -1,4 +1,4 @@
-//! A training run as plain data, for any store that keeps runs.
+//! The record of a training run, for any tracking store.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -6,60 +6,59 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{digest::Digest, file_entry::FileEntry};
 
-/// The record's format version. Version 1 had no identity, no note and no places for artifacts, version 2 no importances and no
-/// suspicions.
+/// Format version of the record. Version 1 had no identity, note and artifact places; version 2 had no importances and leakage findings.
 pub const RUN_RECORD_VERSION: u32 = 3;
 
-/// One training run: what went in, what was asked, what came out.
+/// A training run: inputs, settings and results.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct RunRecord {
     /// [`RUN_RECORD_VERSION`].
     pub format_version: u32,
-    /// Which run it is and who made it.
+    /// Identity of the run and its origin.
     #[serde(default)]
     pub identity: RunIdentity,
-    /// How far it got; a record of version 1 was written at the end.
+    /// State of the run; a record of version 1 was written at the end.
     #[serde(default)]
     pub status: RunStatus,
-    /// The model's name, under which runs are gathered.
+    /// Name of the model, which groups runs.
     pub name: String,
-    /// What the run found, in Markdown.
+    /// Summary of the results in Markdown.
     #[serde(default)]
     pub note: String,
-    /// The algorithm, its parameters as used, the seed, the feature set: everything that was chosen.
+    /// Algorithm, effective parameters, seed and feature set.
     pub parameters: BTreeMap<String, serde_json::Value>,
-    /// Every measured figure; final ones at step 0, those of the folds under `fold/` at the fold's number, those of the learning
-    /// curve under `learning_curve/` at the number of trees or rows.
+    /// All metrics. Final ones have step 0, those of folds (`fold/`) the number of the fold, those of the learning curve
+    /// (`learning_curve/`) the number of trees or rows.
     pub metrics: Vec<MetricPoint>,
     /// 95 % bootstrap intervals of the test metrics.
     pub intervals: BTreeMap<String, Interval>,
-    /// What the model goes by: every raw column, the most important first.
+    /// Importance of the raw columns, the most important first.
     #[serde(default)]
     pub importances: Vec<ColumnImportance>,
-    /// What lets the score look better than it is, if there is anything.
+    /// Leakage findings, if any.
     #[serde(default)]
     pub suspicions: Vec<LeakageRecord>,
-    /// Facts to search by: algorithm, program and library versions.
+    /// Tags for searching: algorithm, versions of program and libraries.
     pub tags: BTreeMap<String, String>,
-    /// The rows that were learned from and measured on.
+    /// The training and test rows.
     pub datasets: Vec<DatasetInput>,
-    /// The features in the order in which the model takes them.
+    /// The features in the order of the model.
     pub features: Vec<String>,
     /// The files of the run.
     pub artifacts: Vec<RunArtifact>,
-    /// What the run was not able to honour, in words.
+    /// Warnings of the run.
     pub warnings: Vec<String>,
-    /// When it ran.
+    /// Times of the run.
     pub times: RunTimes,
 }
 
 impl RunRecord {
-    /// Reads a record of this version or an older one.
+    /// Parses a record of this or an older version.
     ///
     /// # Errors
-    /// If the text is not a record, or one of a newer program; says which.
+    /// If the text is not a record, or of a newer version.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let record: Self = serde_json::from_str(text).map_err(|error| format!("is not the record of a run: {error}"))?;
+        let record: Self = serde_json::from_str(text).map_err(|error| format!("is not a run record: {error}"))?;
         match record.format_version {
             1..=RUN_RECORD_VERSION => Ok(record),
             found => Err(format!(
@@ -68,12 +67,12 @@ impl RunRecord {
         }
     }
 
-    /// The final values by name.
+    /// Final metrics by name.
     pub fn finals(&self) -> BTreeMap<String, f64> {
         self.metrics.iter().filter(|point| point.step == 0).map(|point| (point.key.clone(), point.value)).collect()
     }
 
-    /// How many rows were used as `context`, `train` or `test`.
+    /// Number of rows of the dataset `train` or `test`.
     pub fn rows(&self, context: &str) -> u64 {
         self.datasets.iter().find(|input| input.context == context).map_or(0, |input| input.rows)
     }
@@ -84,54 +83,54 @@ impl RunRecord {
     }
 }
 
-/// Which run it is and who made it.
+/// Identity of the run and its origin.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct RunIdentity {
-    /// 32 hexadecimal digits, chosen by the program: recording a run twice doubles nothing.
+    /// 32 hexadecimal digits, chosen by the program, so that recording a run twice changes nothing.
     pub run_id: String,
-    /// A name to read in lists.
+    /// Name for people.
     pub run_name: String,
-    /// Who ran it, if the system tells.
+    /// User, if known.
     pub user: Option<String>,
-    /// The program.
+    /// Name of the program.
     pub source: String,
-    /// The commit checked out where it ran, if any.
+    /// Checked-out commit of the working folder, if any.
     pub commit: Option<String>,
-    /// The branch checked out where it ran, if any.
+    /// Checked-out branch of the working folder, if any.
     pub branch: Option<String>,
 }
 
-/// How far a run got.
+/// State of a run.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunStatus {
-    /// It is under way.
+    /// The run is not finished.
     Running,
-    /// It came to its end.
+    /// The run has finished.
     #[default]
     Finished,
-    /// It ended with an error, which is its note.
+    /// The run failed; its note has the error.
     Failed,
 }
 
-/// A figure at a step.
+/// A metric at a step.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct MetricPoint {
-    /// Its name.
+    /// Name of the metric.
     pub key: String,
-    /// Its value.
+    /// Value of the metric.
     #[serde(deserialize_with = "null_is_nan")]
     pub value: f64,
-    /// 0 for final figures, 1.. for folds.
+    /// 0 for final metrics, 1.. for folds.
     pub step: u32,
 }
 
-/// JSON has no NaN; serde writes null for it.
+/// Reads null as NaN, because JSON has no NaN.
 fn null_is_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     Option::<f64>::deserialize(deserializer).map(|value| value.unwrap_or(f64::NAN))
 }
 
-/// An interval around a metric.
+/// Confidence interval of a metric.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Interval {
     /// The 2.5 % quantile.
@@ -140,37 +139,37 @@ pub struct Interval {
     pub high: f64,
 }
 
-/// What a model owes to a raw column.
+/// Permutation importance of a raw column.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct ColumnImportance {
-    /// The column.
+    /// Name of the column.
     pub column: String,
-    /// By how much the mean absolute error on test rows grows when the column is shuffled among them, in the target's unit.
+    /// Increase of the mean absolute error on test rows when the column is shuffled, in the target's unit.
     pub mean: f64,
-    /// Its standard deviation over repeats.
+    /// Standard deviation over repeats.
     pub deviation: f64,
 }
 
-/// Something that lets a score look better than it is.
+/// A sign of leakage.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct LeakageRecord {
     /// A feature, or `copied rows`.
     pub subject: String,
-    /// What the target owes to the feature alone (R²), or the share of test rows that are copies.
+    /// R² of the feature alone, or share of duplicate test rows.
     #[serde(rename = "figure")]
     pub value: f64,
-    /// In words.
+    /// The finding as a sentence.
     pub text: String,
 }
 
-/// Rows that a run used.
+/// A dataset of a run.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct DatasetInput {
     /// `train` or `test`.
     pub context: String,
-    /// The featured file.
+    /// The featured table.
     pub source: FileEntry,
-    /// How many rows.
+    /// Number of rows.
     pub rows: u64,
     /// The fingerprint of the raw table's schema.
     pub schema: String,
@@ -179,30 +178,30 @@ pub struct DatasetInput {
     pub columns: Vec<String>,
 }
 
-/// A file of a run.
+/// An artifact of a run.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct RunArtifact {
-    /// Its place among the run's artifacts, such as `model/model.bin`.
+    /// Path among the run's artifacts, such as `model/model.bin`.
     #[serde(default)]
     pub place: String,
-    /// Where it was written, relative to the record's folder; its place, if it is only among the run's artifacts.
+    /// Path relative to the record's folder; the artifact path, if there is no other file.
     pub path: PathBuf,
     /// SHA-256 of its content.
     pub digest: Digest,
-    /// Its size.
+    /// Size in bytes.
     pub bytes: u64,
 }
 
-/// When a run began and how long its parts took.
+/// Start, end and durations of a run.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct RunTimes {
     /// Milliseconds since 1970-01-01 UTC.
     pub started_at_ms: u64,
     /// Milliseconds since 1970-01-01 UTC.
     pub ended_at_ms: u64,
-    /// Milliseconds spent fitting the final model.
+    /// Duration of the final fit in milliseconds.
     pub fit_ms: u64,
-    /// Milliseconds spent on cross-validation.
+    /// Duration of cross-validation in milliseconds.
     pub cross_validation_ms: u64,
 }
 
@@ -211,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn records_of_older_versions_are_read_and_a_newer_one_refused() {
+    fn older_records_are_read_and_newer_ones_rejected() {
         let here = std::env::var("CARGO_MANIFEST_DIR").unwrap();
         let golden = |name: &str| std::fs::read_to_string(std::path::Path::new(&here).join("golden").join(name)).unwrap();
         let old = golden("run_record_v1.json");
@@ -225,6 +224,6 @@ mod tests {
         let newer = old.replace("\"format_version\": 1", "\"format_version\": 4");
         let error = RunRecord::parse(&newer).unwrap_err();
         assert_eq!(error, "has format version 4; this program reads version 3 and older. Use a newer program");
-        assert!(RunRecord::parse("{").unwrap_err().starts_with("is not the record of a run: "));
+        assert!(RunRecord::parse("{").unwrap_err().starts_with("is not a run record: "));
     }
 }

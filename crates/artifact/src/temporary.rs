@@ -1,7 +1,7 @@
-//! Folders that vanish with their program; if it was killed, the next one clears them.
+//! Temporary folders that are removed with their program, or by the next one if it was killed.
 //!
-//! The folder of the system for temporary files can be written by everyone: a name there proves nothing. Only a folder of this user is cleared,
-//! and no link. Its name must have the form that is made here, and no living program may have locked it.
+//! Every user can write to the system's temporary folder, so a name there proves nothing. Only a real folder of this user is removed. Its
+//! name must have the form that is created here, and no running program may hold its lock.
 
 use std::{
     fs::{self, File, Metadata, TryLockError},
@@ -13,45 +13,46 @@ use tempfile::TempDir;
 
 use crate::error::ArtifactError;
 
-/// How folders among the system's temporary files are called.
-const PREFIX: &str = "house-price-predictor.";
-/// Letters and digits behind the prefix.
-const RANDOM: usize = 6;
-/// Where something waits that is being replaced, on systems that cannot exchange two folders at once.
-const REPLACED: &str = "replaced";
-/// Attempts to make a folder beside programs that clear.
-const ATTEMPTS: usize = 10;
+/// Prefix of folders in the system's temporary folder.
+const TEMPORARY_PREFIX: &str = "house-price-predictor.";
+/// Number of random letters and digits after the prefix.
+const RANDOM_CHARACTERS: usize = 6;
+/// Subfolder for a folder that is being replaced, on systems that cannot exchange two folders atomically.
+const REPLACED_FOLDER: &str = "replaced";
+/// Largest number of attempts to create a folder while other programs remove abandoned ones.
+const MAX_ATTEMPTS: usize = 10;
 
-/// A temporary folder. Dropped, it vanishes with all that is in it.
+/// A temporary folder, which is removed with its content when dropped.
 #[derive(Debug)]
 pub struct TemporaryFolder {
     folder: TempDir,
-    /// Held while this program lives.
+    /// Lock that is held until the program ends.
     _lock: File,
 }
 
 impl TemporaryFolder {
-    /// Makes a folder for this user alone among the system's temporary files, and clears those of killed programs there.
+    /// Creates a folder for this user in the system's temporary folder, and removes those of killed programs.
     ///
     /// # Errors
-    /// If it cannot be made.
+    /// If it cannot be created.
     pub fn new() -> Result<Self, ArtifactError> {
-        Self::create(&std::env::temp_dir(), PREFIX)
+        Self::create(&std::env::temp_dir(), TEMPORARY_PREFIX)
     }
 
-    /// Makes a folder in `parent` whose name begins with `prefix`, and clears those of killed programs there.
+    /// Creates a folder in `parent` whose name starts with `prefix`, and removes those of killed programs.
     ///
     /// # Errors
-    /// If it cannot be made.
+    /// If it cannot be created.
     pub fn create(parent: &Path, prefix: &str) -> Result<Self, ArtifactError> {
         clear_abandoned_folders(parent, prefix);
-        let fault = || ArtifactError::io(parent, "make a temporary folder there");
-        let mut last = io::Error::other("other programs clear it again and again");
-        for _ in 0..ATTEMPTS {
-            let folder = tempfile::Builder::new().prefix(prefix).rand_bytes(RANDOM).tempdir_in(parent).map_err(fault())?;
-            // the folder itself is locked: a file in it might be removed before the rest
+        let fault = || ArtifactError::io(parent, "create a temporary folder there");
+        let mut last = io::Error::other("other programs remove it repeatedly");
+        for _ in 0..MAX_ATTEMPTS {
+            let folder =
+                tempfile::Builder::new().prefix(prefix).rand_bytes(RANDOM_CHARACTERS).tempdir_in(parent).map_err(fault())?;
+            // the folder itself is locked, because a file in it could be removed before the rest
             match File::open(folder.path()) {
-                // where a file system has no locks, nothing is cleared either
+                // without locks in a file system, nothing is removed either
                 Ok(lock) if !matches!(lock.try_lock(), Err(TryLockError::WouldBlock)) && folder.path().exists() => {
                     return Ok(Self { folder, _lock: lock });
                 }
@@ -63,23 +64,22 @@ impl TemporaryFolder {
         Err(fault()(last))
     }
 
-    /// Where it is.
+    /// Path of the folder.
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Moves `inside`, which is in this folder, to `destination` on the same disk, in the place of what stood there, which vanishes with
-    /// this folder.
+    /// Moves `inside` from this folder to `destination` on the same disk. An existing destination is removed with this folder.
     ///
     /// # Errors
     /// If it cannot be moved.
-    pub fn put(&self, inside: &Path, destination: &Path) -> Result<(), ArtifactError> {
+    pub fn replace(&self, inside: &Path, destination: &Path) -> Result<(), ArtifactError> {
         if fs::rename(inside, destination).is_ok() || exchange(inside, destination).is_ok() {
             return Ok(());
         }
         let fault = || ArtifactError::io(destination, "replace it");
         if fs::symlink_metadata(destination).is_ok() {
-            let replaced = self.path().join(REPLACED);
+            let replaced = self.path().join(REPLACED_FOLDER);
             fs::create_dir(&replaced).map_err(fault())?;
             fs::rename(destination, replaced.join(destination.file_name().unwrap_or_default())).map_err(fault())?;
         }
@@ -87,7 +87,7 @@ impl TemporaryFolder {
     }
 }
 
-/// Puts two files or folders in each other's place at once.
+/// Exchanges two files or folders atomically.
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 fn exchange(one: &Path, other: &Path) -> io::Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -99,14 +99,14 @@ fn exchange(_: &Path, _: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Clears the folders that killed programs left among the system's temporary files.
+/// Removes the folders of killed programs in the system's temporary folder.
 pub fn clear_temporary_folders() {
-    clear_abandoned_folders(&std::env::temp_dir(), PREFIX);
+    clear_abandoned_folders(&std::env::temp_dir(), TEMPORARY_PREFIX);
 }
 
-/// Clears the folders in `parent` that killed programs made there with `prefix`. What cannot be cleared stays.
+/// Removes the folders with `prefix` that killed programs left in `parent`, as far as possible.
 pub fn clear_abandoned_folders(parent: &Path, prefix: &str) {
-    if !fs::metadata(parent).is_ok_and(|parent| names_are_kept(&parent)) {
+    if !fs::metadata(parent).is_ok_and(|parent| names_are_protected(&parent)) {
         return;
     }
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
@@ -117,14 +117,14 @@ pub fn clear_abandoned_folders(parent: &Path, prefix: &str) {
     }
 }
 
-/// Whether a name ends as those that are made here.
+/// True if a name ends like those that are created here.
 pub(crate) fn is_random(end: &str) -> bool {
-    end.len() == RANDOM && end.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    end.len() == RANDOM_CHARACTERS && end.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 fn clear_folder(path: &Path, parent: &Path) -> io::Result<()> {
-    let found = fs::symlink_metadata(path)?;
-    if !found.is_dir() || !is_own(&found) {
+    let metadata = fs::symlink_metadata(path)?;
+    if !metadata.is_dir() || !is_own(&metadata) {
         return Ok(());
     }
     let lock = File::open(path)?;
@@ -135,9 +135,9 @@ fn clear_folder(path: &Path, parent: &Path) -> io::Result<()> {
     fs::remove_dir_all(path)
 }
 
-/// Puts back what was about to be replaced and has nothing in its place.
+/// Moves a folder back that was being replaced, if its destination is free.
 fn restore(path: &Path, parent: &Path) {
-    for entry in fs::read_dir(path.join(REPLACED)).into_iter().flatten().flatten() {
+    for entry in fs::read_dir(path.join(REPLACED_FOLDER)).into_iter().flatten().flatten() {
         let home: PathBuf = parent.join(entry.file_name());
         if fs::symlink_metadata(&home).is_err() {
             let _ = fs::rename(entry.path(), home);
@@ -145,10 +145,10 @@ fn restore(path: &Path, parent: &Path) {
     }
 }
 
-/// Whether something is of the user who runs this program.
+/// True if the file belongs to the user of this program.
 #[cfg(unix)]
-pub(crate) fn is_own(found: &Metadata) -> bool {
-    std::os::unix::fs::MetadataExt::uid(found) == rustix::process::geteuid().as_raw()
+pub(crate) fn is_own(metadata: &Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::uid(metadata) == rustix::process::geteuid().as_raw()
 }
 
 #[cfg(not(unix))]
@@ -156,9 +156,9 @@ pub(crate) fn is_own(_: &Metadata) -> bool {
     true
 }
 
-/// Whether nobody but its owner can put something else in the place of what is in a folder.
+/// True if only owners can replace entries of a folder.
 #[cfg(unix)]
-fn names_are_kept(folder: &Metadata) -> bool {
+fn names_are_protected(folder: &Metadata) -> bool {
     const STICKY: u32 = 0o1000;
     const WRITTEN_BY_ALL: u32 = 0o002;
     let mode = std::os::unix::fs::MetadataExt::mode(folder);
@@ -166,7 +166,7 @@ fn names_are_kept(folder: &Metadata) -> bool {
 }
 
 #[cfg(not(unix))]
-fn names_are_kept(_: &Metadata) -> bool {
+fn names_are_protected(_: &Metadata) -> bool {
     true
 }
 
@@ -181,7 +181,7 @@ mod tests {
         names
     }
 
-    /// A folder as a killed program leaves it.
+    /// Creates a folder as a killed program leaves it.
     fn abandoned(parent: &Path, name: &str) -> PathBuf {
         let path = parent.join(name);
         fs::create_dir_all(path.join("bundle")).unwrap();
@@ -189,12 +189,12 @@ mod tests {
     }
 
     #[test]
-    fn what_killed_programs_left_is_cleared_and_what_living_ones_hold_is_not() {
+    fn only_abandoned_folders_are_removed() {
         let parent = tempfile::tempdir().unwrap();
         let living = TemporaryFolder::create(parent.path(), ".bundle.").unwrap();
         abandoned(parent.path(), ".bundle.k1ll3d");
         fs::create_dir(parent.path().join(".bundle.3mpty0")).unwrap();
-        // names that are not made here
+        // names of another form
         for name in [".bundle.backup1", ".bundle.a.b.c.", "bundle.k1ll3d", ".image.k1ll3d"] {
             abandoned(parent.path(), name);
         }
@@ -211,19 +211,19 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn links_are_not_followed_and_open_folders_not_cleared() {
+    fn links_and_unprotected_folders_are_kept() {
         use std::os::unix::fs::{PermissionsExt, symlink};
         let parent = tempfile::tempdir().unwrap();
         let precious = abandoned(parent.path(), "precious");
         symlink(&precious, parent.path().join(".bundle.l1nked")).unwrap();
-        // a pipe that would be waited for
+        // opening this pipe would wait
         let trap = parent.path().join(".bundle.tr4p00");
         assert!(std::process::Command::new("mkfifo").arg(&trap).status().unwrap().success());
         abandoned(parent.path(), ".bundle.k1ll3d");
         let mode = |mode| fs::set_permissions(parent.path(), fs::Permissions::from_mode(mode)).unwrap();
         mode(0o777);
         clear_abandoned_folders(parent.path(), ".bundle.");
-        assert!(parent.path().join(".bundle.k1ll3d").exists(), "whoever writes there could have put it there");
+        assert!(parent.path().join(".bundle.k1ll3d").exists(), "any user could have created it");
         mode(0o1777);
         clear_abandoned_folders(parent.path(), ".bundle.");
         assert!(!parent.path().join(".bundle.k1ll3d").exists());
@@ -231,13 +231,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_being_replaced_comes_back() {
+    fn an_interrupted_replacement_is_undone() {
         let parent = tempfile::tempdir().unwrap();
         let left = abandoned(parent.path(), ".image.k1ll3d");
         fs::create_dir_all(left.join("replaced/image/blobs")).unwrap();
         clear_abandoned_folders(parent.path(), ".image.");
         assert!(parent.path().join("image/blobs").exists() && !left.exists());
-        // and what is in its place stays
+        // and an existing destination stays
         let left = abandoned(parent.path(), ".image.k1ll3d");
         fs::create_dir_all(left.join("replaced/image/older")).unwrap();
         clear_abandoned_folders(parent.path(), ".image.");
@@ -245,14 +245,14 @@ mod tests {
     }
 
     #[test]
-    fn one_folder_takes_the_place_of_another() {
+    fn a_folder_replaces_another() {
         let parent = tempfile::tempdir().unwrap();
         let at = parent.path().join("image");
         for name in ["first", "second"] {
             let temporary = TemporaryFolder::create(parent.path(), ".image.").unwrap();
             let inside = temporary.path().join("inside");
             fs::create_dir_all(inside.join(name)).unwrap();
-            temporary.put(&inside, &at).unwrap();
+            temporary.replace(&inside, &at).unwrap();
             drop(temporary);
             assert_eq!(names(&at), [name]);
         }

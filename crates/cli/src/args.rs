@@ -1,24 +1,24 @@
-//! The flags that all programs take.
+//! Flags of all programs.
 
 use clap::{ArgAction, Args, ValueEnum};
 
-/// Flags that all programs take, before or after a subcommand.
+/// Flags of all programs, before or after a subcommand.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArgs {
-    /// Say nothing but errors on stderr
+    /// Print only errors on stderr
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
 
-    /// Say more on stderr
+    /// Print more on stderr
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
 
-    /// Draw no progress bars (none are drawn where stderr is not a terminal)
+    /// Show no progress bars (default if stderr is not a terminal)
     #[arg(long, global = true)]
     pub no_progress: bool,
 
-    /// How the result is written to stdout
+    /// Format of the result on stdout
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     pub output_format: OutputFormat,
 
@@ -26,13 +26,13 @@ pub struct GlobalArgs {
     #[arg(long, global = true)]
     pub force: bool,
 
-    /// Write shell completions, a man page or a Markdown reference to stdout, and do nothing else. A shell may be named:
-    /// `completions=zsh`; otherwise it is taken from $SHELL
+    /// Write shell completions, a man page or a Markdown reference to stdout, and exit. `completions=zsh` names a shell; the default is
+    /// that of $SHELL
     #[arg(long, global = true, value_name = "completions|man|markdown")]
     pub generate: Option<String>,
 }
 
-/// How a result is written.
+/// Format of a result.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 pub enum OutputFormat {
     /// A summary for people

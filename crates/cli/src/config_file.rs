@@ -1,4 +1,4 @@
-//! Reads configuration files.
+//! Reading of configuration files.
 
 use std::{
     fs,
@@ -6,13 +6,13 @@ use std::{
     path::Path,
 };
 
-/// The longest text that is read, in bytes: a model of another program may be large.
+/// Largest size of a text in bytes (1 GiB); imported models can be large.
 const MAX_BYTES: u64 = 1 << 30;
 
-/// The text of the configuration at `path`, without a byte-order mark.
+/// Reads the configuration at `path`, without a byte-order mark.
 ///
 /// # Errors
-/// If it is absent, too long or not UTF-8; says how to name another with `flag`.
+/// If it does not exist, is too long or is not UTF-8; the message names `flag` as the remedy.
 pub fn read_text(path: &Path, flag: &str) -> anyhow::Result<String> {
     let mut text = String::new();
     let read = fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text)).map(|_| text);

@@ -1,4 +1,4 @@
-//! The clock and the checkout.
+//! Clock, environment variables, user and Git checkout.
 
 use std::{
     fs,
@@ -11,19 +11,19 @@ pub fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
-/// A time, milliseconds since 1970-01-01 UTC, as `2026-11-23 20:46:40`.
+/// Formats milliseconds since 1970-01-01 UTC as `2026-11-23 20:46:40`.
 pub fn utc(ms: i64) -> String {
     jiff::Timestamp::from_millisecond(ms)
         .map_or_else(|_| ms.to_string(), |time| time.strftime("%Y-%m-%d %H:%M:%S").to_string())
 }
 
-/// A time, milliseconds since 1970-01-01 UTC, as `2026-11-23T20:46:40.123Z` (RFC 3339).
+/// Formats milliseconds since 1970-01-01 UTC as `2026-11-23T20:46:40.123Z` (RFC 3339).
 pub fn rfc3339(ms: u64) -> String {
     let time = jiff::Timestamp::from_millisecond(ms.cast_signed()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     format!("{time:.3}")
 }
 
-/// When something began, by the calendar and by the stopwatch.
+/// Start time of an activity, and its duration.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     /// Milliseconds since 1970-01-01 UTC.
@@ -32,33 +32,33 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Starts now.
+    /// Starts the clock.
     pub fn start() -> Self {
         Self { started_at_ms: now_ms(), started: Instant::now() }
     }
 
-    /// How long ago that was.
+    /// Time since the start.
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// How long ago that was, in milliseconds.
+    /// Time since the start in milliseconds.
     pub fn elapsed_ms(&self) -> u64 {
         self.elapsed().as_millis() as u64
     }
 }
 
-/// The value of an environment variable, if it is set to something.
+/// The value of an environment variable, if it is set and not empty.
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Whether an environment variable is set, and to nothing.
+/// True if an environment variable is set but empty.
 pub fn is_variable_empty(name: &str) -> bool {
     std::env::var_os(name).is_some_and(|value| value.is_empty())
 }
 
-/// Where the program called `name` is: beside the one that runs, else on the `PATH`.
+/// Path of the program called `name`: beside the running one, else on the `PATH`.
 pub fn program(name: &str) -> Option<PathBuf> {
     let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
     let beside = std::env::current_exe().ok().and_then(|running| Some(running.parent()?.join(&file)));
@@ -67,23 +67,23 @@ pub fn program(name: &str) -> Option<PathBuf> {
     beside.into_iter().chain(on_path).find(|candidate| candidate.is_file())
 }
 
-/// The name of whoever runs the program: as the environment says, else the system.
+/// Name of the user: from the environment, else from the system.
 pub fn user() -> Option<String> {
     ["LOGNAME", "USER", "USERNAME"].into_iter().find_map(variable).or_else(|| whoami::username().ok())
 }
 
-/// The machine, in a few words: system, processor, how many of them.
+/// System, processor type and number of processors.
 pub fn machine() -> String {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     format!("{} {}, {processors} processors", std::env::consts::OS, std::env::consts::ARCH)
 }
 
-/// The commit checked out in the folder where the program runs or one above it, read from `.git` without running git.
+/// The checked-out commit of the working folder or a parent, read from `.git` without running git.
 pub fn commit() -> Option<String> {
     commit_in(&git_folder()?)
 }
 
-/// The branch checked out there, if one is.
+/// The checked-out branch of the same folder, if any.
 pub fn branch() -> Option<String> {
     branch_in(&git_folder()?)
 }
@@ -92,7 +92,7 @@ fn git_folder() -> Option<PathBuf> {
     let here = std::env::current_dir().ok()?;
     let git = here.ancestors().map(|folder| folder.join(".git")).find(|git| git.exists())?;
     match fs::read_to_string(&git) {
-        // a work tree or submodule: a file that says where the folder is
+        // a work tree or submodule: a file with the path of the folder
         Ok(pointer) => Some(git.parent()?.join(pointer.strip_prefix("gitdir:")?.trim())),
         Err(_) => Some(git),
     }

@@ -1,4 +1,4 @@
-//! Lines for stderr, written by a thread of their own: whoever logs does not wait for the terminal, the pipe or the disk behind it.
+//! Asynchronous writing of log lines to stderr, so that logging never waits for a terminal, pipe or disk.
 
 use std::{
     io::Write,
@@ -8,12 +8,12 @@ use std::{
     time::Duration,
 };
 
-/// Bytes that wait at most; lines that come after that are lost, and counted.
-const WAITING: usize = 4 << 20;
-/// Lines that come within this time are written together.
-const PAUSE: Duration = Duration::from_millis(5);
+/// Largest number of queued bytes; further lines are dropped and counted.
+const MAX_QUEUED_BYTES: usize = 4 << 20;
+/// Time in which lines are collected for one write.
+const BATCH_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Where lines of a log go.
+/// A queue of log lines with its writing thread.
 #[derive(Clone, Debug)]
 pub struct LogSink {
     shared: Arc<Shared>,
@@ -21,21 +21,21 @@ pub struct LogSink {
 
 #[derive(Debug, Default)]
 struct Shared {
-    waiting: Mutex<Waiting>,
+    queue: Mutex<Queue>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct Queue {
     lines: Vec<u8>,
-    lost: u64,
-    /// How often the writer has written all there was.
+    dropped: u64,
+    /// Number of times that the writer has written the whole queue.
     written: u64,
     writing: bool,
 }
 
 impl LogSink {
-    /// Starts the thread that writes.
+    /// Starts the writing thread.
     pub fn start() -> Self {
         let shared = Arc::new(Shared::default());
         let writer = Arc::downgrade(&shared);
@@ -43,64 +43,64 @@ impl LogSink {
             while let Some(shared) = writer.upgrade() {
                 shared.write_once();
                 drop(shared);
-                thread::sleep(PAUSE);
+                thread::sleep(BATCH_INTERVAL);
             }
         });
         Self { shared }
     }
 
-    /// Adds a line; the line feed is added here.
+    /// Queues a line; a line feed is added.
     pub fn push(&self, line: &[u8]) {
-        let mut waiting = self.shared.lock();
-        if waiting.lines.len() + line.len() > WAITING {
-            waiting.lost += 1;
+        let mut queue = self.shared.lock();
+        if queue.lines.len() + line.len() > MAX_QUEUED_BYTES {
+            queue.dropped += 1;
             return;
         }
-        waiting.lines.extend_from_slice(line);
-        waiting.lines.push(b'\n');
-        if !waiting.writing && waiting.lines.len() == line.len() + 1 {
+        queue.lines.extend_from_slice(line);
+        queue.lines.push(b'\n');
+        if !queue.writing && queue.lines.len() == line.len() + 1 {
             self.shared.changed.notify_all();
         }
     }
 
-    /// Waits until what was added before is written, a second at most.
+    /// Waits until all queued lines are written, for at most one second.
     pub fn flush(&self) {
-        let waiting = self.shared.lock();
-        let rounds = waiting.written + 1 + u64::from(waiting.writing);
-        let done = |waiting: &mut Waiting| waiting.written < rounds && (waiting.writing || !waiting.lines.is_empty());
-        let _ = self.shared.changed.wait_timeout_while(waiting, Duration::from_secs(1), done);
+        let queue = self.shared.lock();
+        let rounds = queue.written + 1 + u64::from(queue.writing);
+        let unfinished = |queue: &mut Queue| queue.written < rounds && (queue.writing || !queue.lines.is_empty());
+        let _ = self.shared.changed.wait_timeout_while(queue, Duration::from_secs(1), unfinished);
     }
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes what waits; waits a while if nothing does.
+    /// Writes the queued lines; waits for a while if there are none.
     fn write_once(&self) {
-        let mut waiting = self.lock();
-        if waiting.lines.is_empty() && waiting.lost == 0 {
-            let empty = |waiting: &mut Waiting| waiting.lines.is_empty();
-            let found = self.changed.wait_timeout_while(waiting, Duration::from_millis(200), empty);
-            waiting = found.unwrap_or_else(PoisonError::into_inner).0;
+        let mut queue = self.lock();
+        if queue.lines.is_empty() && queue.dropped == 0 {
+            let empty = |queue: &mut Queue| queue.lines.is_empty();
+            let result = self.changed.wait_timeout_while(queue, Duration::from_millis(200), empty);
+            queue = result.unwrap_or_else(PoisonError::into_inner).0;
         }
-        let (mut lines, lost) = (mem::take(&mut waiting.lines), mem::take(&mut waiting.lost));
-        waiting.writing = true;
-        drop(waiting);
-        if lost > 0 {
-            lines.extend(format!("{{\"level\":\"warn\",\"message\":\"{lost} lines of the log were lost\"}}\n").bytes());
+        let (mut lines, dropped) = (mem::take(&mut queue.lines), mem::take(&mut queue.dropped));
+        queue.writing = true;
+        drop(queue);
+        if dropped > 0 {
+            lines.extend(format!("{{\"level\":\"warn\",\"message\":\"{dropped} log lines were dropped\"}}\n").bytes());
         }
         let _ = std::io::stderr().write_all(&lines);
-        let mut waiting = self.lock();
-        waiting.writing = false;
-        waiting.written += 1;
-        if waiting.lines.is_empty() {
-            // its room is used again
+        let mut queue = self.lock();
+        queue.writing = false;
+        queue.written += 1;
+        if queue.lines.is_empty() {
+            // the allocated memory is reused
             lines.clear();
-            waiting.lines = lines;
+            queue.lines = lines;
         }
-        drop(waiting);
+        drop(queue);
         self.changed.notify_all();
     }
 }

@@ -1,12 +1,12 @@
-//! Flags that stand before a subcommand and belong behind it, or to none: the subcommand would run without them.
+//! Errors for flags before a subcommand, which would be ignored there.
 
 use std::ffi::OsString;
 
 use clap::{ArgMatches, Command, parser::ValueSource};
 
-/// What is wrong with the place of a flag among the words `typed`, if something is. Global flags may stand on both sides.
+/// The error for a misplaced flag in `typed`, if any. Global flags may be on both sides.
 pub(crate) fn misplaced_flag(command: &Command, typed: &[OsString]) -> Option<String> {
-    // a flag that stands behind is often missed there: the place is the better message
+    // the flag is often reported as missing after the subcommand, so this message takes precedence
     let matches = command.clone().ignore_errors(true).try_get_matches_from(typed).ok()?;
     message(command, &matches)
 }
@@ -19,13 +19,9 @@ fn message(command: &Command, matches: &ArgMatches) -> Option<String> {
         let Some(flag) = arg.get_long() else { continue };
         let program = command.get_name();
         return Some(if subcommand.get_arguments().any(|own| own.get_long() == Some(flag)) {
-            format!(
-                "--{flag} stands before `{name}`, which would run without it; write it behind: {program} {name} --{flag} …"
-            )
+            format!("--{flag} must come after `{name}`: {program} {name} --{flag} …")
         } else {
-            format!(
-                "--{flag} stands before `{name}`, which has no such flag; leave it out, or run `{program}` without `{name}`"
-            )
+            format!("--{flag} is not an option of `{name}`. Omit it, or run `{program}` without `{name}`")
         });
     }
     message(subcommand, sub_matches)
@@ -37,7 +33,7 @@ mod tests {
 
     use super::*;
 
-    fn said(line: &str) -> Option<String> {
+    fn error_for(line: &str) -> Option<String> {
         let flag = |name: &'static str| Arg::new(name).long(name);
         let inner = Command::new("deeper");
         let sub = Command::new("check").arg(flag("model").required(true)).arg(flag("depth")).subcommand(inner);
@@ -50,21 +46,22 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_before_a_subcommand_is_named_with_its_place() {
+    fn a_flag_before_a_subcommand_is_an_error() {
         assert_eq!(
-            said("serve --model m check").as_deref(),
-            Some("--model stands before `check`, which would run without it; write it behind: serve check --model …")
+            error_for("serve --model m check").as_deref(),
+            Some("--model must come after `check`: serve check --model …")
         );
         assert_eq!(
-            said("serve --port 1 check --model m").as_deref(),
-            Some("--port stands before `check`, which has no such flag; leave it out, or run `serve` without `check`")
+            error_for("serve --port 1 check --model m").as_deref(),
+            Some("--port is not an option of `check`. Omit it, or run `serve` without `check`")
         );
         assert_eq!(
-            said("serve check --depth 1 deeper").as_deref(),
-            Some("--depth stands before `deeper`, which has no such flag; leave it out, or run `check` without `deeper`")
+            error_for("serve check --depth 1 deeper").as_deref(),
+            Some("--depth is not an option of `deeper`. Omit it, or run `check` without `deeper`")
         );
-        for fine in ["serve", "serve --port 1", "serve check --model m", "serve --format json check", "serve check deeper"] {
-            assert_eq!(said(fine), None, "{fine}");
+        for valid in ["serve", "serve --port 1", "serve check --model m", "serve --format json check", "serve check deeper"]
+        {
+            assert_eq!(error_for(valid), None, "{valid}");
         }
     }
 }

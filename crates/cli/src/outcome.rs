@@ -1,4 +1,4 @@
-//! What a program found out, and whether the answer is yes.
+//! Results of programs, and failed checks.
 
 use std::fmt;
 
@@ -13,13 +13,13 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The program is done; `human` is the summary, `data` the same for machines.
+    /// A successful result; `human` is the summary, `data` is the JSON output.
     pub fn done<T: Serialize>(data: &T, human: impl Into<String>) -> Self {
         let json = serde_json::to_string(data).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"));
         Self { human: human.into(), json, refusal: None }
     }
 
-    /// What came of a second piece of work stands below; machines are told of the first alone.
+    /// Appends the summary of a second result; the JSON output is that of the first only.
     #[must_use]
     pub fn followed_by(mut self, second: Self) -> Self {
         self.human = format!("{}\n{}", self.human, second.human);
@@ -27,7 +27,7 @@ impl Outcome {
         self
     }
 
-    /// The program ran and the answer is no (exit 1); `why` goes to stderr after the summary.
+    /// Marks the result as a failed check (exit 1); `why` is printed to stderr after the summary.
     #[must_use]
     pub fn refused(mut self, why: impl Into<String>) -> Self {
         self.refusal = Some(why.into());
@@ -35,14 +35,14 @@ impl Outcome {
     }
 }
 
-/// An error that is an answer: the program ran, and the answer is no (exit 1).
+/// An error for a failed check (exit 1): the program itself ran without problems.
 #[derive(Debug)]
-pub struct No(pub String);
+pub struct Refused(pub String);
 
-impl fmt::Display for No {
+impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for No {}
+impl std::error::Error for Refused {}

@@ -11,48 +11,48 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::args::GlobalArgs;
 
-/// A bar is drawn only once its work has lasted this long.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// How often the elapsed time is drawn anew.
-const TICK: Duration = Duration::from_millis(200);
+/// Delay before a progress bar is shown.
+const BAR_DELAY: Duration = Duration::from_secs(1);
+/// Interval at which the elapsed time is redrawn.
+const REDRAW_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Where a stage reports what it is doing.
+/// Output of messages and progress of a stage.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Progress {
-    /// -1 quiet, 0 as usual, 1 and more verbose.
+    /// Verbosity: -1 quiet, 0 default, 1 and more verbose.
     level: i8,
     bars: bool,
 }
 
 impl Progress {
-    /// As the flags ask.
+    /// The output that the flags select.
     pub fn new(flags: &GlobalArgs) -> Self {
         let level = if flags.quiet { -1 } else { i8::try_from(flags.verbose).unwrap_or(i8::MAX) };
         Self { level, bars: level >= 0 && !flags.no_progress && std::io::stderr().is_terminal() }
     }
 
-    /// Something that the user should know but that does not stop the work.
+    /// Prints a warning, which does not stop the work.
     pub fn warn(&self, message: impl AsRef<str>) {
-        self.say(0, "warning: ", message.as_ref());
+        self.print(0, "warning: ", message.as_ref());
     }
 
-    /// A step, for `-v`.
+    /// Prints a detail, for `-v`.
     pub fn detail(&self, message: impl AsRef<str>) {
-        self.say(1, "", message.as_ref());
+        self.print(1, "", message.as_ref());
     }
 
-    /// That another program is waited for, which holds a folder.
+    /// Prints that the program waits for another one, which holds a folder.
     pub fn waiting(&self, folder: &Path) {
-        self.warn(format!("waiting, without a time limit, until another program is done with {}", folder.display()));
+        self.warn(format!("waiting (without a time limit) until another program releases {}", folder.display()));
     }
 
-    fn say(&self, level: i8, prefix: &str, message: &str) {
+    fn print(&self, level: i8, prefix: &str, message: &str) {
         if self.level >= level {
             let _ = writeln!(std::io::stderr(), "{prefix}{message}");
         }
     }
 
-    /// A bar over `total` bytes or steps.
+    /// A progress bar over `total` bytes or steps.
     pub fn bar(&self, message: &'static str, total: u64) -> Bar {
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
         if let Ok(style) = ProgressStyle::with_template("{msg:>12} [{bar:32}] {percent:>3} % {elapsed} (~{eta} left)") {
@@ -62,10 +62,10 @@ impl Progress {
         if self.bars {
             let weak = bar.downgrade();
             thread::spawn(move || {
-                thread::sleep(PATIENCE);
+                thread::sleep(BAR_DELAY);
                 if let Some(bar) = weak.upgrade().filter(|bar| !bar.is_finished()) {
                     bar.set_draw_target(ProgressDrawTarget::stderr());
-                    bar.enable_steady_tick(TICK);
+                    bar.enable_steady_tick(REDRAW_INTERVAL);
                 }
             });
         }
@@ -73,14 +73,14 @@ impl Progress {
     }
 }
 
-/// A progress bar that appears only if the work takes a while.
+/// A progress bar that is shown only for long work.
 #[derive(Debug)]
 pub struct Bar {
     bar: ProgressBar,
 }
 
 impl Bar {
-    /// `done` more bytes or steps are done.
+    /// Advances by `done` bytes or steps.
     pub fn advance(&self, done: u64) {
         self.bar.inc(done);
     }

@@ -1,4 +1,4 @@
-//! The whole of `main`: parse, run, print, exit code.
+//! The common `main` of all programs: parse arguments, run, print, exit code.
 
 use std::{ffi::OsString, io::Write, process::ExitCode};
 
@@ -6,25 +6,25 @@ use clap::{CommandFactory, FromArgMatches};
 
 use crate::{
     args::{GlobalArgs, OutputFormat},
-    generate,
     misplaced::misplaced_flag,
-    outcome::{No, Outcome},
+    outcome::{Outcome, Refused},
     progress::Progress,
+    reference,
 };
 
-/// Parses the arguments, runs the program and turns its outcome into output and an exit code. `globals` finds the global
-/// flags among the parsed arguments.
+/// Parses the arguments, runs the program, prints its result and returns the exit code. `globals` returns the global flags of the parsed
+/// arguments.
 pub fn run<A: CommandFactory + FromArgMatches>(
     globals: impl FnOnce(&A) -> &GlobalArgs,
     program: impl FnOnce(&A, &Progress) -> anyhow::Result<Outcome>,
 ) -> ExitCode {
     let typed: Vec<OsString> = std::env::args_os().collect();
-    match generate::requested(&typed) {
-        Some(Ok(what)) => return print(&generate::render(A::command(), what), ExitCode::SUCCESS),
+    match reference::parse_request(&typed) {
+        Some(Ok(kind)) => return print(&reference::render(A::command(), kind), ExitCode::SUCCESS),
         Some(Err(message)) => return fail(&message, 2),
         None => {}
     }
-    let unparsable = |error: clap::Error| {
+    let parse_error = |error: clap::Error| {
         let _ = error.print();
         ExitCode::from(if error.use_stderr() { 2 } else { 0 })
     };
@@ -36,11 +36,11 @@ pub fn run<A: CommandFactory + FromArgMatches>(
     }
     let matches = match parsed {
         Ok(matches) => matches,
-        Err(error) => return unparsable(error),
+        Err(error) => return parse_error(error),
     };
     let args = match A::from_arg_matches(&matches) {
         Ok(args) => args,
-        Err(error) => return unparsable(error),
+        Err(error) => return parse_error(error),
     };
     let flags = globals(&args).clone();
     let progress = Progress::new(&flags);
@@ -54,7 +54,7 @@ pub fn run<A: CommandFactory + FromArgMatches>(
             let code = print(&format!("{text}\n"), code);
             outcome.refusal.map_or(code, |why| fail(&why, 1))
         }
-        Err(error) => fail(&format!("{error:#}"), if error.downcast_ref::<No>().is_some() { 1 } else { 2 }),
+        Err(error) => fail(&format!("{error:#}"), if error.downcast_ref::<Refused>().is_some() { 1 } else { 2 }),
     }
 }
 
@@ -63,7 +63,7 @@ fn fail(message: &str, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Writes the result. A reader that went away (`| head`) is not an error; a full disk is.
+/// Writes the result. A closed pipe (`| head`) is not an error; a full disk is.
 fn print(text: &str, code: ExitCode) -> ExitCode {
     let mut stdout = std::io::stdout();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {

@@ -1,7 +1,7 @@
-//! What training rows looked like, and how far other rows are from it.
+//! Drift of rows from the training data.
 //!
-//! A [`Reference`] holds the bins of every raw column and of the predictions, learned from training rows by a [`Profiler`]. A [`Window`]
-//! counts the last rows into the same bins; the population stability index says how far the two are apart.
+//! A [`Profiler`] fits a [`Reference`] to training rows: the bins of all raw columns and of the predictions. A [`Window`] counts the latest
+//! rows in the same bins. The population stability index measures the drift between the two.
 
 mod profiler;
 mod reference;
@@ -9,4 +9,4 @@ mod window;
 
 pub use profiler::Profiler;
 pub use reference::{ColumnReference, Distribution, NumberReference, REFERENCE_VERSION, Reference};
-pub use window::{Layout, MIN_ROWS, Seen, Window, psi};
+pub use window::{Layout, MIN_ROWS, Window, psi};

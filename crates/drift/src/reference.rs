@@ -1,71 +1,71 @@
-//! The distribution of training rows, as stored.
+//! The stored distribution of training rows.
 
 use serde::{Deserialize, Serialize};
 use summary::Quantiles;
 
 /// The version of [`Reference`].
 pub const REFERENCE_VERSION: u32 = 1;
-/// A number has this many bins at most, of equal shares as far as its values allow.
-const BINS: usize = 10;
+/// Largest number of bins of a number; they have equal shares as far as the values allow.
+const MAX_BINS: usize = 10;
 
-/// What training rows looked like.
+/// The distributions of training rows.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Reference {
-    /// The format's version.
+    /// Version of the format.
     pub format_version: u32,
-    /// How many training rows there were.
+    /// Number of training rows.
     pub rows: u64,
-    /// The raw columns that features are made of, in the order of the schema.
+    /// The raw columns that features use, in the order of the schema.
     pub columns: Vec<ColumnReference>,
-    /// What was predicted for training rows, by models that had not seen them where that is known.
+    /// The distribution of predictions for training rows, out of fold where available.
     pub prediction: Option<NumberReference>,
 }
 
-/// One column.
+/// The distribution of a column.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct ColumnReference {
-    /// Its name.
+    /// Name of the column.
     pub name: String,
-    /// The share of rows without a value.
+    /// Share of rows without a value.
     pub missing: f64,
-    /// What the others look like.
+    /// The distribution of the other rows.
     pub distribution: Distribution,
 }
 
-/// The values of a column.
+/// The distribution of the values of a column.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Distribution {
-    /// Numbers, or dates as days since 1970-01-01; `None` where no row has a value.
+    /// Numbers, or dates as days since 1970-01-01; `None` without values.
     Number(Option<NumberReference>),
-    /// The share of each level among the rows that have a value, the most frequent first.
+    /// Share of each level among the rows with a value, the most frequent first.
     Levels(Vec<(String, f64)>),
 }
 
 /// The distribution of a number.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct NumberReference {
-    /// The least value.
+    /// The smallest value.
     pub min: f64,
-    /// The greatest value.
+    /// The largest value.
     pub max: f64,
     /// The median.
     pub median: f64,
-    /// Where bins end, ascending: a value belongs to the first bin whose edge is not below it, or to one more behind the last edge.
+    /// Upper edges of the bins, ascending: a value belongs to the first bin whose edge is not below it; the last bin has no edge.
     pub edges: Vec<f64>,
-    /// The share of each bin.
+    /// Share of each bin.
     pub shares: Vec<f64>,
 }
 
 impl Reference {
-    /// Reads a stored reference and checks it.
+    /// Parses and validates a stored reference.
     ///
     /// # Errors
-    /// If it is not one, or its figures cannot be.
+    /// If the bytes are not a reference, or a value is invalid.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let found: Self = serde_json::from_slice(bytes).map_err(|error| format!("cannot be read: {error}"))?;
-        if found.format_version != REFERENCE_VERSION {
-            return Err(format!("has format version {}; this program reads {REFERENCE_VERSION}", found.format_version));
+        let reference: Self = serde_json::from_slice(bytes).map_err(|error| format!("is not a valid reference: {error}"))?;
+        if reference.format_version != REFERENCE_VERSION {
+            return Err(format!("has format version {}; this program reads {REFERENCE_VERSION}", reference.format_version));
         }
         let share = |share: f64| (0.0..=1.0).contains(&share);
         let number = |number: &NumberReference| {
@@ -76,17 +76,17 @@ impl Reference {
         let column = |column: &ColumnReference| {
             share(column.missing)
                 && match &column.distribution {
-                    Distribution::Number(found) => found.as_ref().is_none_or(number),
-                    Distribution::Levels(levels) => levels.iter().all(|(_, found)| share(*found)),
+                    Distribution::Number(reference) => reference.as_ref().is_none_or(number),
+                    Distribution::Levels(levels) => levels.iter().all(|(_, reference)| share(*reference)),
                 }
         };
-        if let Some(bad) = found.columns.iter().find(|found| !column(found)) {
-            return Err(format!("its figures of \"{}\" cannot be", bad.name));
+        if let Some(bad) = reference.columns.iter().find(|reference| !column(reference)) {
+            return Err(format!("the distribution of \"{}\" is invalid", bad.name));
         }
-        if !found.prediction.as_ref().is_none_or(number) {
-            return Err("its figures of the predictions cannot be".into());
+        if !reference.prediction.as_ref().is_none_or(number) {
+            return Err("the distribution of the predictions is invalid".into());
         }
-        Ok(found)
+        Ok(reference)
     }
 
     /// The text of the file.
@@ -119,24 +119,24 @@ impl ColumnReference {
 }
 
 impl NumberReference {
-    /// Of values; `None` if none is finite.
-    pub fn of(values: &[f64]) -> Option<Self> {
+    /// The distribution of values; `None` if none is finite.
+    pub fn from_values(values: &[f64]) -> Option<Self> {
         let mut quantiles = Quantiles::default();
         values.iter().filter(|value| value.is_finite()).for_each(|value| quantiles.add(*value));
-        Self::of_quantiles(&quantiles)
+        Self::from_quantiles(&quantiles)
     }
 
-    /// Of values that were counted; `None` of none.
-    pub fn of_quantiles(quantiles: &Quantiles) -> Option<Self> {
+    /// The distribution of counted values; `None` without values.
+    pub fn from_quantiles(quantiles: &Quantiles) -> Option<Self> {
         let median = quantiles.at(&[0.5])?[0];
         let sorted = quantiles.sorted();
         let (min, max) = (sorted.first()?.0, sorted.last()?.0);
-        // a bin ends at a value that occurs, so that none is empty; nothing is above the greatest
+        // a bin ends at a value that occurs, so that no bin is empty; there is no edge at the largest value
         let (mut edges, mut below) = (Vec::new(), 0);
         for (value, count) in &sorted {
             below += count;
-            let bins = below * BINS as u64 / quantiles.count();
-            if bins > (below - count) * BINS as u64 / quantiles.count() && *value < max {
+            let bins = below * MAX_BINS as u64 / quantiles.count();
+            if bins > (below - count) * MAX_BINS as u64 / quantiles.count() && *value < max {
                 edges.push(*value);
             }
         }
@@ -165,37 +165,40 @@ mod tests {
     #[test]
     fn bins_have_equal_shares_where_values_allow() {
         let values: Vec<f64> = (1..=1000).map(f64::from).collect();
-        let found = NumberReference::of(&values).unwrap();
-        assert_eq!((found.min, found.max, found.median), (1.0, 1000.0, 500.5));
-        assert_eq!(found.shares, [0.1; 10]);
-        assert_eq!((found.bin(-5.0), found.bin(100.0), found.bin(101.0), found.bin(5000.0)), (0, 0, 1, 9));
-        // rooms: a value a bin, and none is empty
+        let reference = NumberReference::from_values(&values).unwrap();
+        assert_eq!((reference.min, reference.max, reference.median), (1.0, 1000.0, 500.5));
+        assert_eq!(reference.shares, [0.1; 10]);
+        assert_eq!((reference.bin(-5.0), reference.bin(100.0), reference.bin(101.0), reference.bin(5000.0)), (0, 0, 1, 9));
+        // one value per bin, and no bin is empty
         let rooms = [2.0, 3.0, 3.0, 3.0, 3.0, 3.0, 4.0, 4.0, 4.0, 5.0];
-        let found = NumberReference::of(&rooms).unwrap();
-        assert!(found.edges.windows(2).all(|pair| pair[0] < pair[1]));
-        assert!(found.shares.iter().all(|share| *share > 0.0), "{found:?}");
-        assert!((found.shares.iter().sum::<f64>() - 1.0).abs() < 1e-12);
-        let constant = NumberReference::of(&[7.0; 5]).unwrap();
+        let reference = NumberReference::from_values(&rooms).unwrap();
+        assert!(reference.edges.windows(2).all(|pair| pair[0] < pair[1]));
+        assert!(reference.shares.iter().all(|share| *share > 0.0), "{reference:?}");
+        assert!((reference.shares.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+        let constant = NumberReference::from_values(&[7.0; 5]).unwrap();
         assert_eq!((constant.edges.as_slice(), constant.shares.as_slice()), (&[][..], &[1.0][..]));
-        assert_eq!(NumberReference::of(&[f64::NAN]), None);
+        assert_eq!(NumberReference::from_values(&[f64::NAN]), None);
     }
 
     #[test]
-    fn what_cannot_be_is_refused() {
-        let number = NumberReference::of(&[1.0, 2.0, 3.0]).unwrap();
+    fn invalid_references_are_rejected() {
+        let number = NumberReference::from_values(&[1.0, 2.0, 3.0]).unwrap();
         let column =
             ColumnReference { name: "size".into(), missing: 0.0, distribution: Distribution::Number(Some(number.clone())) };
-        let sound =
+        let valid =
             Reference { format_version: 1, rows: 3, columns: vec![column.clone()], prediction: Some(number.clone()) };
-        assert_eq!(Reference::parse(sound.render().as_bytes()), Ok(sound.clone()));
-        let broken = |change: fn(&mut Reference)| {
-            let mut broken = sound.clone();
+        assert_eq!(Reference::parse(valid.render().as_bytes()), Ok(valid.clone()));
+        let error_of = |change: fn(&mut Reference)| {
+            let mut broken = valid.clone();
             change(&mut broken);
             Reference::parse(broken.render().as_bytes()).unwrap_err()
         };
-        assert_eq!(broken(|r| r.format_version = 2), "has format version 2; this program reads 1");
-        assert_eq!(broken(|r| r.columns[0].missing = 1.5), "its figures of \"size\" cannot be");
-        assert_eq!(broken(|r| r.prediction.as_mut().unwrap().shares.clear()), "its figures of the predictions cannot be");
-        assert!(Reference::parse(b"{}").unwrap_err().starts_with("cannot be read: missing field"));
+        assert_eq!(error_of(|r| r.format_version = 2), "has format version 2; this program reads 1");
+        assert_eq!(error_of(|r| r.columns[0].missing = 1.5), "the distribution of \"size\" is invalid");
+        assert_eq!(
+            error_of(|r| r.prediction.as_mut().unwrap().shares.clear()),
+            "the distribution of the predictions is invalid"
+        );
+        assert!(Reference::parse(b"{}").unwrap_err().starts_with("is not a valid reference: missing field"));
     }
 }

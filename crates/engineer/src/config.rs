@@ -50,11 +50,11 @@ impl Config {
         let text = cli::read_text(path, "--pipeline-config")?;
         let config = PipelineConfig::parse(&text).map_err(|error| anyhow::anyhow!("{}:{error}", path.display()))?;
         let located = |error: SettingError| anyhow::anyhow!("{}:{}", path.display(), error.locate(&text));
-        let schema = Schema::check(&config.table).map_err(located)?;
-        let plan = Plan::check(&schema, &config.engineer).map_err(located)?;
+        let schema = Schema::from_section(&config.table).map_err(located)?;
+        let plan = Plan::from_section(&schema, &config.engineer).map_err(located)?;
 
         let settings = Digest::of_json(&config.engineer_settings());
-        let config_file = FileEntry::of(path).context("reading the configuration")?;
+        let config_file = FileEntry::from_file(path).context("reading the configuration")?;
         Ok(Self {
             input: input.clone(),
             output: output.clone(),

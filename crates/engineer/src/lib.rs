@@ -15,7 +15,7 @@ use cli::{Outcome, Progress};
 /// The program after its arguments are parsed.
 ///
 /// # Errors
-/// If the stage could not run, or its answer is no ([`cli::No`]).
+/// If the stage could not run, or its answer is no ([`cli::Refused`]).
 pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
     let config = Config::check(args)?;
     frame::on_shared_threads(|| run(&config, progress))

@@ -6,7 +6,7 @@ use anyhow::ensure;
 use artifact::{
     AtomicFile, MANIFEST_VERSION, Manifest, check_input, lock_to_read, lock_to_write, write_atomically, write_envelope,
 };
-use cli::{Clock, No, Outcome, Progress};
+use cli::{Clock, Outcome, Progress, Refused};
 use drift::{Profiler, Reference};
 use features::{Fitter, PREPROCESSOR, Preprocessor, RowError};
 use frame::{Block, Cleaned, TableWriter, open_cleaned};
@@ -31,7 +31,7 @@ struct Summary<'a> {
 /// Runs the stage.
 ///
 /// # Errors
-/// If the input is not what `process` wrote, a feature cannot be learned, nothing can be written, or ([`No`]) a row has a level
+/// If the input is not what `process` wrote, a feature cannot be learned, nothing can be written, or ([`Refused`]) a row has a level
 /// that is refused.
 pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     let clock = Clock::start();
@@ -139,8 +139,8 @@ fn transform(
     Ok((file, rows.map(|(name, count)| (name.to_owned(), count)).into()))
 }
 
-fn refused(config: &Config, block: &Block, error: &RowError) -> No {
-    No(format!(
+fn refused(config: &Config, block: &Block, error: &RowError) -> Refused {
+    Refused(format!(
         "{}:{}: {error}. List its levels in table.columns.{}, or set engineer.unknown_category: other",
         config.input.display(),
         block.line(error.row),

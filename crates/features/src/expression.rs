@@ -1,17 +1,16 @@
-//! Turns a parsed expression into a short program over columns, and runs it row by row.
+//! Compilation of expressions to stack programs, and their evaluation.
 
 use crate::{
-    calendar::{Part, part_of},
-    parse::{Expression, Operator, SyntaxError},
+    calendar::{DatePart, date_part},
+    expression_parser::{Expression, Operator, SyntaxError},
 };
 
-/// A step of a program: works on a stack of numbers, where NaN is a missing value. What a step makes is missing where it is not
-/// finite.
+/// A step of a program on a stack of numbers, where NaN is a missing value. A result that is not finite becomes missing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Step {
     /// Pushes a number.
     Constant(f64),
-    /// Pushes the value of the input at this place.
+    /// Pushes the value of the input with this index.
     Column(usize),
     /// Replaces the topmost value.
     Unary(Unary),
@@ -19,14 +18,14 @@ pub enum Step {
     Binary(Binary),
 }
 
-/// An operation on one value; missing where that is.
+/// An operation on one value; missing if the value is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Unary {
-    /// The opposite.
+    /// The negative.
     Negate,
     /// The natural logarithm.
     Log,
-    /// The natural logarithm of one more.
+    /// The natural logarithm of 1 + x.
     Log1p,
     /// The exponential.
     Exp,
@@ -34,28 +33,28 @@ pub enum Unary {
     Sqrt,
     /// The absolute value.
     Abs,
-    /// The greatest whole number that is not greater.
+    /// The largest integer that is not greater.
     Floor,
-    /// The nearest whole number, halves away from zero.
+    /// The nearest integer, halves away from zero.
     Round,
-    /// A part of a date given as days since 1970-01-01.
-    Calendar(Part),
+    /// A part of a date (days since 1970-01-01).
+    Calendar(DatePart),
 }
 
-/// An operation on two values; missing where one is, but for `IfMissing`.
+/// An operation on two values; missing if one is, except for `IfMissing`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Binary {
     /// `+ - * / ^`.
     Arithmetic(Operator),
-    /// The lesser.
+    /// The smaller value.
     Min,
-    /// The greater.
+    /// The larger value.
     Max,
-    /// The first, or the second where the first is missing.
+    /// The first value, or the second if the first is missing.
     IfMissing,
 }
 
-/// Functions and how many arguments each takes (`usize::MAX`: two or more).
+/// Functions with their number of arguments (`usize::MAX`: two or more).
 const FUNCTIONS: [(&str, usize); 15] = [
     ("log", 1),
     ("log1p", 1),
@@ -74,35 +73,35 @@ const FUNCTIONS: [(&str, usize); 15] = [
     ("max", usize::MAX),
 ];
 
-/// Whether `function` takes a part of a date.
+/// True if `function` returns a part of a date.
 pub(crate) fn is_calendar(function: &str) -> bool {
     calendar(function).is_some()
 }
 
-fn calendar(function: &str) -> Option<Part> {
+fn calendar(function: &str) -> Option<DatePart> {
     Some(match function {
-        "year" => Part::Year,
-        "month" => Part::Month,
-        "day" => Part::Day,
-        "weekday" => Part::Weekday,
+        "year" => DatePart::Year,
+        "month" => DatePart::Month,
+        "day" => DatePart::Day,
+        "weekday" => DatePart::Weekday,
         _ => return None,
     })
 }
 
-/// An expression ready to run.
+/// A compiled expression.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Program {
     steps: Vec<Step>,
 }
 
-/// What a name in an expression stands for.
+/// The meaning of a name in an expression.
 pub(crate) enum Binding {
     Constant(f64),
     Column(usize),
 }
 
 impl Program {
-    /// Compiles `expression`; `bind` says what a name (at a place in the text) stands for.
+    /// Compiles `expression`; `bind` resolves a name at a position of the text.
     pub(crate) fn compile(
         expression: &Expression,
         bind: &mut dyn FnMut(&str, usize) -> Result<Binding, SyntaxError>,
@@ -112,18 +111,18 @@ impl Program {
         Ok(Self { steps })
     }
 
-    /// Its steps; the value is what they leave on the stack.
+    /// The steps; the result is what they leave on the stack.
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
 
-    /// The value of every row. `columns[i]` is what name `i` was bound to.
+    /// The value of each row. `columns[i]` are the values of input `i`.
     pub(crate) fn run(&self, columns: &[Vec<f64>], rows: usize) -> Vec<f64> {
         let mut stack = Vec::with_capacity(self.steps.len());
         (0..rows).map(|row| self.value(|column| columns[column][row], &mut stack)).collect()
     }
 
-    /// The value of one row. `cell` gives the value of what a name was bound to.
+    /// The value of one row. `cell` returns the value of an input.
     pub(crate) fn value(&self, cell: impl Fn(usize) -> f64, stack: &mut Vec<f64>) -> f64 {
         stack.clear();
         for step in &self.steps {
@@ -156,7 +155,7 @@ fn apply_unary(operation: Unary, value: f64) -> f64 {
         Unary::Abs => value.abs(),
         Unary::Floor => value.floor(),
         Unary::Round => value.round(),
-        Unary::Calendar(part) => part_of(value, part),
+        Unary::Calendar(part) => date_part(value, part),
     }
 }
 
@@ -215,16 +214,16 @@ fn push(
     Ok(())
 }
 
-fn check_arity(function: &str, at: usize, given: usize) -> Result<(), SyntaxError> {
+fn check_arity(function: &str, at: usize, count: usize) -> Result<(), SyntaxError> {
     let Some((_, arity)) = FUNCTIONS.iter().find(|(name, _)| *name == function) else {
-        let near = schema::nearest(function, FUNCTIONS.iter().map(|(name, _)| *name));
+        let near = schema::closest_match(function, FUNCTIONS.iter().map(|(name, _)| *name));
         let hint = near.map_or(String::new(), |near| format!(" (did you mean {near}?)"));
-        return Err(SyntaxError::new(at, format!("there is no function \"{function}\"{hint}")));
+        return Err(SyntaxError::new(at, format!("function \"{function}\" does not exist{hint}")));
     };
     match *arity {
-        usize::MAX if given < 2 => Err(SyntaxError::new(at, format!("{function} takes two or more arguments, not {given}"))),
+        usize::MAX if count < 2 => Err(SyntaxError::new(at, format!("{function} needs two or more arguments, not {count}"))),
         usize::MAX => Ok(()),
-        arity if arity != given => Err(SyntaxError::new(at, format!("{function} takes {arity} argument(s), not {given}"))),
+        arity if arity != count => Err(SyntaxError::new(at, format!("{function} needs {arity} argument(s), not {count}"))),
         _ => Ok(()),
     }
 }
@@ -253,7 +252,7 @@ fn binary(function: &str) -> Binary {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parse::parse;
+    use crate::expression_parser::parse;
 
     fn compile(text: &str) -> Result<Program, String> {
         let names = ["a", "b", "lot area"];
@@ -296,13 +295,13 @@ mod tests {
             ("weekday(0)", 4.0),
             ("year(-1)", 1969.0),
         ] {
-            let found = value(text, 3.0, 2.0);
-            assert!((found - expected).abs() < 1e-12, "{text} is {found}, not {expected}");
+            let result = value(text, 3.0, 2.0);
+            assert!((result - expected).abs() < 1e-12, "{text} is {result}, not {expected}");
         }
     }
 
     #[test]
-    fn what_has_no_value_is_missing() {
+    fn undefined_values_are_missing() {
         for text in ["a / 0", "log(0)", "log(-1)", "sqrt(-1)", "a + b", "min(a, b)", "exp(1000)", "b * 2", "year(b)"] {
             assert!(value(text, 3.0, f64::NAN).is_nan(), "{text}");
         }
@@ -310,17 +309,17 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_pointed_at() {
+    fn errors_show_the_position() {
         for (text, expected) in [
             ("a +", "a value is missing at character 4\n  a +\n     ^"),
             ("(a", "a closing bracket is missing at character 3\n  (a\n    ^"),
             ("a b", "expected an operator, found \"b\" at character 3\n  a b\n    ^"),
             ("a * / b", "expected a value, found \"/\" at character 5\n  a * / b\n      ^"),
-            ("a $ b", "\"$\" means nothing here at character 3\n  a $ b\n    ^"),
-            ("sqt(a)", "there is no function \"sqt\" (did you mean sqrt?) at character 1\n  sqt(a)\n  ^"),
-            ("log(a, b)", "log takes 1 argument(s), not 2 at character 1\n  log(a, b)\n  ^"),
-            ("max(a)", "max takes two or more arguments, not 1 at character 1\n  max(a)\n  ^"),
-            ("min()", "min takes two or more arguments, not 0 at character 1\n  min()\n  ^"),
+            ("a $ b", "\"$\" is not a valid character at character 3\n  a $ b\n    ^"),
+            ("sqt(a)", "function \"sqt\" does not exist (did you mean sqrt?) at character 1\n  sqt(a)\n  ^"),
+            ("log(a, b)", "log needs 1 argument(s), not 2 at character 1\n  log(a, b)\n  ^"),
+            ("max(a)", "max needs two or more arguments, not 1 at character 1\n  max(a)\n  ^"),
+            ("min()", "min needs two or more arguments, not 0 at character 1\n  min()\n  ^"),
             ("1.2.3", "\"1.2.3\" is not a number at character 1\n  1.2.3\n  ^"),
             ("`a", "a backtick is not closed at character 1\n  `a\n  ^"),
             ("", "a value is missing at character 1\n  \n  ^"),
@@ -330,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_can_exhaust_the_stack() {
+    fn the_depth_of_expressions_is_limited() {
         for text in ["(".repeat(9_000), "-".repeat(9_000), "abs(".repeat(2_000), "2^".repeat(4_000)] {
             assert!(compile(&text).is_err());
         }

@@ -1,31 +1,31 @@
-//! What features are computed from: raw columns that are numbers or dates, then derived features, each with its place.
+//! Numeric inputs of features: raw columns that are numbers or dates, then derived features.
 
 use rustc_hash::FxHashMap;
 
 use crate::expression::{Program, Step};
 
-/// Numeric inputs: raw columns first, then derived ones in the order in which they can be computed.
+/// Raw columns, then derived features in their order of computation. An input is identified by its index.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Inputs {
     names: Vec<String>,
     places: FxHashMap<String, usize>,
-    /// How many are raw columns.
+    /// Number of raw columns.
     raw: usize,
-    /// Per derived input its program over the inputs before it.
+    /// Program of each derived input over the inputs before it.
     programs: Vec<Program>,
-    /// Per derived input a bit a raw input: whether it is made of that.
+    /// Raw columns that each derived input depends on, one bit each.
     origins: Vec<Vec<u64>>,
 }
 
 impl Inputs {
-    /// Raw columns alone.
-    pub(crate) fn of_raw(names: impl Iterator<Item = String>) -> Self {
+    /// Inputs with raw columns only.
+    pub(crate) fn from_raw_columns(names: impl Iterator<Item = String>) -> Self {
         let names: Vec<String> = names.collect();
         let places = names.iter().cloned().zip(0..).collect();
         Self { raw: names.len(), names, places, ..Self::default() }
     }
 
-    /// Adds a derived feature.
+    /// Appends a derived feature.
     pub(crate) fn push(&mut self, name: &str, program: Program) {
         let mut origins = vec![0; self.raw.div_ceil(64)];
         for step in program.steps() {
@@ -43,32 +43,32 @@ impl Inputs {
         self.origins.push(origins);
     }
 
-    /// All names, by place.
+    /// Names of all inputs, by index.
     pub(crate) fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// The place of the input called `name`.
+    /// Index of the input called `name`.
     pub(crate) fn place(&self, name: &str) -> Option<usize> {
         self.places.get(name).copied()
     }
 
-    /// The names of the raw columns.
+    /// Names of the raw columns.
     pub(crate) fn raw(&self) -> &[String] {
         &self.names[..self.raw]
     }
 
-    /// The programs of the derived inputs, in order.
+    /// Programs of the derived inputs, in order.
     pub(crate) fn programs(&self) -> &[Program] {
         &self.programs
     }
 
-    /// The program of the input at `place`, if it is derived.
+    /// Program of input `place`, if it is derived.
     pub(crate) fn program(&self, place: usize) -> Option<&Program> {
         place.checked_sub(self.raw).map(|derived| &self.programs[derived])
     }
 
-    /// The raw columns that the input at `place` is made of.
+    /// Names of the raw columns that input `place` depends on.
     pub(crate) fn origins(&self, place: usize) -> Vec<&str> {
         match place.checked_sub(self.raw) {
             None => vec![self.names[place].as_str()],

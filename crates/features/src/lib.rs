@@ -1,27 +1,27 @@
-//! Derive → impute → encode: the one program that turns a row of the raw table into features.
+//! Features of a row: derive → impute → encode.
 //!
-//! [`Fitter`] learns it from training rows, [`Preprocessor`] applies it: to the columns of a batch in `engineer`, to one row
-//! where a prediction is asked for; it is the same code. The target is not among its inputs, so no feature can read it.
+//! [`Fitter`] fits a [`Preprocessor`] to training rows. The same preprocessor transforms the batches of `engineer` and the single rows of
+//! predictions. The target is not among its inputs, so no feature can read it.
 
 mod calendar;
-mod derive;
-mod encode;
+mod derived_features;
+mod encoder;
 mod expression;
+mod expression_parser;
 mod fit;
 mod inputs;
-mod parse;
 mod plan;
 mod preprocessor;
-mod row;
+mod single_row;
 
-/// What the file of a preprocessor is called in its envelope, and the version of [`PreprocessorFile`].
+/// Kind of a preprocessor file in its envelope, and the version of [`PreprocessorFile`].
 pub const PREPROCESSOR: (&str, u32) = ("preprocessor", 2);
 
-pub use calendar::Part;
-pub use encode::{CategoryEncoder, Encoder};
+pub use calendar::DatePart;
+pub use encoder::{CategoryEncoder, Encoder};
 pub use expression::{Binary, Program, Step, Unary};
+pub use expression_parser::Operator;
 pub use fit::Fitter;
-pub use parse::Operator;
 pub use plan::Plan;
 pub use preprocessor::{NumberFeature, Preprocessor, PreprocessorFile, RowError};
-pub use row::{Cell, RowBuffers};
+pub use single_row::RowBuffers;

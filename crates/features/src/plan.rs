@@ -1,26 +1,26 @@
-//! The `engineer` section checked against the table: which columns are read, what is derived from them and in what order.
+//! The validated `engineer` section: columns, derived features, their order, and encodings.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use schema::{ColumnType, Encoding, EngineerSection, NumberImpute, Schema, SettingError, Table, UnknownCategory, Values};
 use serde_json::Value;
 
 use crate::{
-    derive::{Derived, compile, order, parse_all, refuse_target, unknown_name},
+    derived_features::{DerivedFeature, compile, order, parse_all, reject_target_readers, unknown_name},
     expression::Program,
     inputs::Inputs,
 };
 
-/// A checked `engineer` section: nothing is learned yet.
+/// A validated `engineer` section, before the fit.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub(crate) schema: Schema,
     pub(crate) reference_year: Option<i32>,
-    /// In the order of the configuration: name and text.
+    /// Names and expressions in the order of the configuration.
     pub(crate) derive: Vec<(String, String)>,
     pub(crate) inputs: Inputs,
-    /// Numeric features, by place in `inputs`, in the order of the feature file.
+    /// Numeric features as indices into `inputs`, in the order of the feature file.
     pub(crate) numbers: Vec<usize>,
-    /// Category features: column, encoding.
+    /// Category columns with their encodings.
     pub(crate) categories: Vec<(String, Encoding)>,
     pub(crate) number_impute: NumberImpute,
     pub(crate) constants: Vec<(String, Value)>,
@@ -29,22 +29,22 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Checks `section` against `schema`.
+    /// Validates `section` against `schema`.
     ///
     /// # Errors
-    /// Names the key at fault and points into the expression: a syntax error, an unknown column, a cycle, a feature that
-    /// reads the target (with the chain by which it does), an encoding that does not fit.
-    pub fn check(schema: &Schema, section: &EngineerSection) -> Result<Self, SettingError> {
+    /// If the section is invalid; the error names the key and the position in the expression. Causes: a syntax error, an unknown column, a
+    /// cycle, a feature that reads the target (with the chain), or an unsuitable encoding.
+    pub fn from_section(schema: &Schema, section: &EngineerSection) -> Result<Self, SettingError> {
         let derived = parse_all(schema, section)?;
-        refuse_target(schema, &derived)?;
+        reject_target_readers(schema, &derived)?;
         let order = order(&derived)?;
 
         let raw = schema.columns().iter().enumerate().filter(|(index, column)| {
             *index != schema.target_index() && (column.spec.kind.is_number() || column.spec.kind == ColumnType::Date)
         });
-        let mut inputs = Inputs::of_raw(raw.map(|(_, column)| column.name.clone()));
+        let mut inputs = Inputs::from_raw_columns(raw.map(|(_, column)| column.name.clone()));
         for index in order {
-            let Derived { name, expression } = &derived[index];
+            let DerivedFeature { name, expression } = &derived[index];
             let program = compile(schema, section, &inputs, (name, &section.derive.0[index].1), expression)?;
             inputs.push(name, program);
         }
@@ -79,13 +79,13 @@ impl Plan {
         if plan.numbers.is_empty() && plan.categories.is_empty() {
             return Err(SettingError::new(
                 &["engineer"],
-                "no feature is left: every column is dropped, an id, a date or text",
+                "no features are left: all columns are dropped, ids, dates or texts",
             ));
         }
         Ok(plan)
     }
 
-    /// The raw columns that features are made of: all but the target, ids and texts.
+    /// Raw columns that features use: all except the target, ids and texts.
     pub fn columns(&self) -> impl Iterator<Item = &schema::Column> {
         let schema = &self.schema;
         schema.columns().iter().enumerate().filter_map(|(index, column)| {
@@ -94,8 +94,7 @@ impl Plan {
         })
     }
 
-    /// The numeric inputs of `table`, raw and derived, in the order of `inputs`. A column that is absent is missing in
-    /// every row.
+    /// Computes the numeric inputs of `table`, by index. An absent column is missing in all rows.
     pub(crate) fn compute(&self, table: &Table) -> Vec<Vec<f64>> {
         let mut columns: Vec<Vec<f64>> = Vec::with_capacity(self.inputs.names().len());
         for name in self.inputs.raw() {
@@ -110,12 +109,12 @@ impl Plan {
         columns
     }
 
-    /// The inputs in the order in which they can be computed, derived ones with their programs.
+    /// The inputs in their order of computation, with the programs of derived ones.
     pub(crate) fn inputs(&self) -> impl Iterator<Item = (&str, Option<&Program>)> {
         self.inputs.names().iter().enumerate().map(|(place, name)| (name.as_str(), self.inputs.program(place)))
     }
 
-    /// What replaces a missing value, by the name of the column or the feature.
+    /// Fixed values for imputation, by column or feature.
     pub(crate) fn constants(&self) -> FxHashMap<&str, &Value> {
         self.constants.iter().map(|(name, value)| (name.as_str(), value)).collect()
     }
@@ -123,28 +122,28 @@ impl Plan {
     fn check_constants(&self) -> Result<(), SettingError> {
         let categories: FxHashSet<&str> = self.categories.iter().map(|(column, _)| column.as_str()).collect();
         for (name, value) in &self.constants {
-            let fault = |message: String| Err(SettingError::new(&["engineer", "impute", "constants", name], message));
+            let error = |message: String| Err(SettingError::new(&["engineer", "impute", "constants", name], message));
             let category = categories.contains(name.as_str());
             if self.inputs.place(name).is_some() {
                 if value.as_f64().is_none() {
-                    return fault(format!("{value} is not a number, and {name} is numeric"));
+                    return error(format!("{value} is not a number, and {name} is numeric"));
                 }
             } else if !category {
-                return fault(unknown_name(name, &self.schema, &self.inputs));
+                return error(unknown_name(name, &self.schema, &self.inputs));
             } else if let (Some(level), Some(column)) = (value.as_str(), self.schema.column(name)) {
                 if !column.spec.levels.is_empty() && !column.spec.levels.iter().any(|known| known == level) {
-                    return fault(column.unknown_level(level).to_string());
+                    return error(column.unknown_level(level).to_string());
                 }
             } else {
-                return fault(format!("{value} is not text, and {name} is a category"));
+                return error(format!("{value} is not text, and {name} is a category"));
             }
         }
         Ok(())
     }
 }
 
-/// The most `engineer.encode.max_levels` may be.
-const MAX_LEVELS: usize = 10_000;
+/// Largest value of `engineer.encode.max_levels`.
+const MAX_ENCODED_LEVELS: usize = 10_000;
 
 fn categories(
     schema: &Schema,
@@ -152,14 +151,14 @@ fn categories(
     dropped: &FxHashSet<&str>,
 ) -> Result<Vec<(String, Encoding)>, SettingError> {
     for (name, encoding) in section.encode.columns.iter() {
-        let fault = |message: String| Err(SettingError::new(&["engineer", "encode", "columns", name], message));
+        let error = |message: String| Err(SettingError::new(&["engineer", "encode", "columns", name], message));
         match schema.column(name) {
-            None => return fault(unknown_name(name, schema, &Inputs::default())),
+            None => return error(unknown_name(name, schema, &Inputs::default())),
             Some(column) if column.spec.kind != ColumnType::Category => {
-                return fault(format!("{name} is of type {}, not a category", column.spec.kind.name()));
+                return error(format!("{name} is of type {}, not a category", column.spec.kind.name()));
             }
             Some(column) if *encoding == Encoding::Ordinal && !column.spec.ordered => {
-                return fault(format!("ordinal needs `ordered: true` and levels from low to high in table.columns.{name}"));
+                return error(format!("ordinal needs `ordered: true` and levels from low to high in table.columns.{name}"));
             }
             Some(_) => {}
         }
@@ -167,8 +166,8 @@ fn categories(
     if section.encode.max_levels == 0 {
         return Err(SettingError::new(&["engineer", "encode", "max_levels"], "must be at least 1"));
     }
-    if section.encode.max_levels > MAX_LEVELS {
-        let message = format!("{} is more than {MAX_LEVELS}", section.encode.max_levels);
+    if section.encode.max_levels > MAX_ENCODED_LEVELS {
+        let message = format!("{} is more than {MAX_ENCODED_LEVELS}", section.encode.max_levels);
         return Err(SettingError::new(&["engineer", "encode", "max_levels"], message));
     }
     let encodings: FxHashMap<&str, Encoding> =
@@ -179,8 +178,8 @@ fn categories(
         .filter(|column| column.spec.kind == ColumnType::Category && !dropped.contains(column.name.as_str()));
     Ok(columns
         .map(|column| {
-            let natural = if column.spec.ordered { Encoding::Ordinal } else { Encoding::OneHot };
-            (column.name.clone(), encodings.get(column.name.as_str()).copied().unwrap_or(natural))
+            let default = if column.spec.ordered { Encoding::Ordinal } else { Encoding::OneHot };
+            (column.name.clone(), encodings.get(column.name.as_str()).copied().unwrap_or(default))
         })
         .collect())
 }
@@ -196,13 +195,13 @@ mod tests {
              sold: {{type: date}}\n    location: {{type: category, levels: [Rural, Urban]}}\n    id: {{type: id}}\nengineer:\n{engineer}"
         );
         let config = PipelineConfig::parse(&text).unwrap();
-        let schema = Schema::check(&config.table).unwrap();
-        Plan::check(&schema, &config.engineer).map_err(|error| error.to_string())
+        let schema = Schema::from_section(&config.table).unwrap();
+        Plan::from_section(&schema, &config.engineer).map_err(|error| error.to_string())
     }
 
     #[test]
-    fn a_feature_that_reads_the_target_is_refused_with_the_chain() {
-        let tail = ", the target. A feature made from the target is not there when a price is asked for; remove it";
+    fn features_that_read_the_target_are_rejected_with_the_chain() {
+        let tail = ", the target. A feature computed from the target is not available for predictions. Remove it";
         assert_eq!(
             check("  derive:\n    price_per_sqft: price / sqft\n").unwrap_err(),
             format!("engineer.derive.price_per_sqft: price_per_sqft reads price{tail}")
@@ -214,13 +213,13 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_named() {
+    fn invalid_sections_are_an_error() {
         for (engineer, expected) in [
             (
                 "  derive: {a: b + 1, b: c * 2, c: b - 1}\n",
-                "engineer.derive.b: features are derived from each other in a circle: b → c → b",
+                "engineer.derive.b: features depend on each other in a cycle: b → c → b",
             ),
-            ("  derive: {a: a + 1}\n", "engineer.derive.a: features are derived from each other in a circle: a → a"),
+            ("  derive: {a: a + 1}\n", "engineer.derive.a: features depend on each other in a cycle: a → a"),
             (
                 "  derive: {a: sqfeet / 2}\n",
                 "engineer.derive.a: there is no column \"sqfeet\" (did you mean \"sqft\"?) at character 1\n  sqfeet / 2\n  ^",
@@ -228,7 +227,7 @@ mod tests {
             ("  derive: {a: sqft +}\n", "engineer.derive.a: a value is missing at character 7\n  sqft +\n        ^"),
             (
                 "  derive: {a: location * 2}\n",
-                "engineer.derive.a: \"location\" is of type category: only numbers and dates can be computed with at character 1\n  \
+                "engineer.derive.a: \"location\" is of type category; expressions accept only numbers and dates at character 1\n  \
                  location * 2\n  ^",
             ),
             (
@@ -237,7 +236,7 @@ mod tests {
             ),
             (
                 "  derive: {a: year(sqft)}\n",
-                "engineer.derive.a: year takes a column of type date at character 1\n  year(sqft)\n  ^",
+                "engineer.derive.a: year needs a column of type date at character 1\n  year(sqft)\n  ^",
             ),
             ("  derive: {sqft: '1'}\n", "engineer.derive.sqft: the name \"sqft\" is taken; choose another"),
             ("  drop: [sqfd]\n", "engineer.drop: there is no column \"sqfd\" (did you mean \"sqft\"?)"),
@@ -255,7 +254,7 @@ mod tests {
             ),
             (
                 "  drop: [sqft, year_built, location]\n",
-                "engineer: no feature is left: every column is dropped, an id, a date or text",
+                "engineer: no features are left: all columns are dropped, ids, dates or texts",
             ),
         ] {
             assert_eq!(check(engineer).unwrap_err(), expected);
@@ -263,13 +262,13 @@ mod tests {
     }
 
     #[test]
-    fn derived_features_may_be_written_in_any_order() {
+    fn derived_features_can_be_in_any_order() {
         let plan = check("  reference_year: 2026\n  derive:\n    b: a * 2\n    a: reference_year - year_built\n").unwrap();
         let mut table = Table::new(1);
         table.push("year_built", Values::Number(vec![2000.0]));
         let inputs = plan.compute(&table);
-        let of = |name: &str| inputs[plan.inputs.place(name).unwrap()][0];
-        assert_eq!((of("a"), of("b")), (26.0, 52.0));
+        let value = |name: &str| inputs[plan.inputs.place(name).unwrap()][0];
+        assert_eq!((value("a"), value("b")), (26.0, 52.0));
         let features: Vec<&str> = plan.numbers.iter().map(|place| plan.inputs.names()[*place].as_str()).collect();
         assert_eq!(features, ["sqft", "year_built", "b", "a"]);
     }

@@ -1,25 +1,25 @@
-//! A fitted preprocessor: raw columns in, features out.
+//! The fitted preprocessor: raw columns to features.
 
 use rustc_hash::{FxHashMap, FxHashSet};
-use schema::{Categories, EngineerSection, Ordered, Schema, SettingError, Table, TableSection, UnknownCategory, Values};
+use schema::{Categories, EngineerSection, OrderedMap, Schema, SettingError, Table, TableSection, UnknownCategory, Values};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    encode::{CategoryEncoder, Encoder},
+    encoder::{CategoryEncoder, Encoder},
     expression::Program,
     plan::Plan,
 };
 
-/// How many features a table may become.
+/// Largest number of features.
 const MAX_FEATURES: usize = 20_000;
 
-/// A preprocessor as stored. Checked by [`Preprocessor::check`] before it can be used.
+/// The stored form of a preprocessor. [`Preprocessor::from_file`] validates it.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct PreprocessorFile {
     /// The raw table's schema.
     pub table: TableSection,
-    /// What `reference_year` stands for.
+    /// The value of `reference_year`.
     pub reference_year: Option<i32>,
     /// Derived features: name and expression.
     #[serde(deserialize_with = "schema::bounded_list")]
@@ -30,92 +30,92 @@ pub struct PreprocessorFile {
     /// Category columns in the order of the feature file.
     #[serde(deserialize_with = "schema::bounded_list")]
     pub categories: Vec<CategoryEncoder>,
-    /// What happens to a level that neither schema nor training knew.
+    /// Treatment of a level that is neither in the schema nor in the training rows.
     pub unknown: UnknownCategory,
-    /// How many rows it was learned from.
+    /// Number of training rows.
     pub train_rows: u64,
 }
 
 /// A numeric feature: a raw column or a derived one.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct NumberFeature {
-    /// Its name.
+    /// Name of the feature.
     pub name: String,
-    /// What takes the place of a missing value, in the column's unit.
+    /// Replacement of a missing value, in the column's unit.
     pub fill: f64,
 }
 
-/// A row that cannot be turned into features.
+/// A row that cannot be transformed to features.
 #[derive(Clone, Debug, Error, PartialEq)]
 #[error("column \"{column}\": {reason}")]
 pub struct RowError {
-    /// The row in the table, from 0.
+    /// Index of the row in the table, from 0.
     pub row: usize,
-    /// The column at fault.
+    /// The invalid column.
     pub column: String,
-    /// What is wrong, naming the value and what is allowed.
+    /// The reason, with the value and what is allowed.
     pub reason: String,
 }
 
-/// A checked preprocessor.
+/// A validated preprocessor.
 #[derive(Clone, Debug)]
 pub struct Preprocessor {
     pub(crate) file: PreprocessorFile,
     pub(crate) plan: Plan,
-    /// Places of the numeric features among the plan's inputs.
+    /// Indices of the numeric features in the plan's inputs.
     pub(crate) places: Vec<usize>,
-    /// Per category of the file its column's place among [`columns`](Self::columns).
+    /// For each category of the file, the index of its column in [`columns`](Self::columns).
     pub(crate) category_places: Vec<usize>,
     names: Vec<String>,
 }
 
 impl Preprocessor {
-    /// Checks a stored preprocessor: expressions, names, every index. The only way to a usable one.
+    /// Validates expressions, names and all indices of a stored preprocessor.
     ///
     /// # Errors
-    /// If anything in it does not fit together.
-    pub fn check(file: PreprocessorFile) -> Result<Self, SettingError> {
-        let schema = Schema::check(&file.table)?;
+    /// If a part is invalid or inconsistent.
+    pub fn from_file(file: PreprocessorFile) -> Result<Self, SettingError> {
+        let schema = Schema::from_section(&file.table)?;
         let section = EngineerSection {
             reference_year: file.reference_year,
-            derive: Ordered(file.derive.clone()),
+            derive: OrderedMap(file.derive.clone()),
             ..EngineerSection::default()
         };
-        let plan = Plan::check(&schema, &section)?;
-        let fault = |message: String| SettingError::new(&["preprocessor"], message);
+        let plan = Plan::from_section(&schema, &section)?;
+        let error = |message: String| SettingError::new(&["preprocessor"], message);
         let mut places = Vec::new();
         for feature in &file.numbers {
             let place = plan.inputs.place(&feature.name);
             let place = place.filter(|_| !feature.fill.is_infinite());
-            places.push(place.ok_or_else(|| fault(format!("the numeric feature \"{}\" cannot be computed", feature.name)))?);
+            places.push(place.ok_or_else(|| error(format!("the numeric feature \"{}\" cannot be computed", feature.name)))?);
         }
         let mut category_places = Vec::new();
         let places_of_columns: FxHashMap<&str, usize> = plan.columns().map(|column| column.name.as_str()).zip(0..).collect();
-        let planned: FxHashSet<&str> = plan.categories.iter().map(|(column, _)| column.as_str()).collect();
+        let category_columns: FxHashSet<&str> = plan.categories.iter().map(|(column, _)| column.as_str()).collect();
         for category in &file.categories {
             let place = places_of_columns.get(category.column.as_str()).copied();
-            match place.filter(|_| planned.contains(category.column.as_str()) && category.is_sound()) {
+            match place.filter(|_| category_columns.contains(category.column.as_str()) && category.is_valid()) {
                 Some(place) => category_places.push(place),
-                None => return Err(fault(format!("the encoding of \"{}\" is not sound", category.column))),
+                None => return Err(error(format!("the encoding of \"{}\" is invalid", category.column))),
             }
         }
         let numbers = file.numbers.iter().map(|feature| feature.name.clone());
         let names: Vec<String> = numbers.chain(file.categories.iter().flat_map(CategoryEncoder::names)).collect();
         if names.len() > MAX_FEATURES {
             let message = format!(
-                "there are {} features; a model may have {MAX_FEATURES}. Lower engineer.encode.max_levels, or drop columns",
+                "there are {} features; at most {MAX_FEATURES} are allowed. Lower engineer.encode.max_levels, or drop columns",
                 names.len()
             );
             return Err(SettingError::new(&["engineer"], message));
         }
         let mut known = FxHashSet::default();
         if let Some(name) = names.iter().find(|name| !known.insert(name.as_str())) {
-            return Err(fault(format!("two features are called \"{name}\"")));
+            return Err(error(format!("two features are called \"{name}\"")));
         }
         Ok(Self { file, plan, places, category_places, names })
     }
 
-    /// As stored.
+    /// The stored form.
     pub fn file(&self) -> &PreprocessorFile {
         &self.file
     }
@@ -125,23 +125,23 @@ impl Preprocessor {
         &self.plan.schema
     }
 
-    /// The raw columns that features are made of.
+    /// Raw columns that features use.
     pub fn columns(&self) -> impl Iterator<Item = &schema::Column> {
         self.plan.columns()
     }
 
-    /// What is computed before anything is imputed: the raw columns that are numbers or dates, by name, then every derived feature
-    /// with its program over those before it.
+    /// Inputs before imputation: the raw columns that are numbers or dates, then the derived features with their programs over earlier
+    /// inputs.
     pub fn inputs(&self) -> impl Iterator<Item = (&str, Option<&Program>)> {
         self.plan.inputs()
     }
 
-    /// The features' names, in order.
+    /// Names of the features, in order.
     pub fn feature_names(&self) -> &[String] {
         &self.names
     }
 
-    /// Whether the feature called `name` is 0 or 1 by construction.
+    /// True if the feature called `name` is always 0 or 1.
     pub fn is_indicator(&self, name: &str) -> bool {
         self.file.categories.iter().any(|category| {
             matches!(category.encoder, Encoder::OneHot { .. })
@@ -149,20 +149,20 @@ impl Preprocessor {
         })
     }
 
-    /// Whether the feature called `name` holds places of levels, whose order says nothing.
+    /// True if the feature called `name` holds indices of levels, without a meaningful order.
     pub fn is_categorical(&self, name: &str) -> bool {
         self.file.categories.iter().any(|category| category.encoder == Encoder::Native && category.column == name)
     }
 
-    /// The levels whose places the feature called `name` holds, in order; `None` if it holds none.
+    /// The levels whose indices the feature called `name` holds, in order; `None` for other features.
     pub fn native_levels(&self, name: &str) -> Option<&[String]> {
         let category = self.file.categories.iter().find(|category| category.column == name)?;
         (category.encoder == Encoder::Native).then_some(category.levels.as_slice())
     }
 
-    /// The raw columns that the feature called `name` is made of, in the order of the schema.
+    /// Names of the raw columns that the feature called `name` depends on, in the order of the schema.
     pub fn raw_columns(&self, name: &str) -> Vec<&str> {
-        // a category's features are its own name, or that with a level behind it
+        // the features of a category are named by the column, or by column and level
         let is_of = |category: &&CategoryEncoder| match category.encoder {
             Encoder::OneHot { .. } => name
                 .strip_prefix(category.column.as_str())
@@ -179,11 +179,11 @@ impl Preprocessor {
         }
     }
 
-    /// The features of every row: a column a feature, in the order of [`feature_names`](Self::feature_names). A raw column
-    /// that `table` lacks is missing in every row.
+    /// Transforms all rows: one column per feature, in the order of [`feature_names`](Self::feature_names). A raw column that `table` lacks
+    /// is missing in all rows.
     ///
     /// # Errors
-    /// With the first row that has a level unknown to schema and training, where that is refused.
+    /// With the first row that has an unknown level, if these are rejected.
     pub fn transform(&self, table: &Table) -> Result<Vec<Vec<f64>>, RowError> {
         let mut inputs = self.plan.compute(table);
         let mut features = Vec::with_capacity(self.names.len());
@@ -204,32 +204,33 @@ impl Preprocessor {
         Ok(features)
     }
 
-    /// Every row, once a column, whose level is unknown to schema and training.
+    /// An error for each unknown level: one per row and column.
     pub fn unknown_levels(&self, table: &Table) -> Vec<RowError> {
-        let mut found = Vec::new();
+        let mut errors = Vec::new();
         for category in &self.file.categories {
             let Some(Values::Category(values)) = table.get(&category.column) else { continue };
             let unknown: Vec<bool> = values.levels.iter().map(|level| !category.knows(level)).collect();
             for (row, code) in values.codes.iter().enumerate() {
                 if unknown.get(*code as usize) == Some(&true) {
-                    found.push(unknown_level(row, category, &values.levels[*code as usize]));
+                    errors.push(unknown_level(row, category, &values.levels[*code as usize]));
                 }
             }
         }
-        found
+        errors
     }
 }
 
 pub(crate) fn unknown_level(row: usize, category: &CategoryEncoder, level: &str) -> RowError {
     let mut known: Vec<&str> = category.levels.iter().chain(&category.rare).map(String::as_str).collect();
     known.sort_unstable();
-    let near = schema::nearest(level, known.iter().copied()).map_or(String::new(), |near| format!("; nearest: {near}"));
+    let near =
+        schema::closest_match(level, known.iter().copied()).map_or(String::new(), |near| format!("; nearest: {near}"));
     let shown = known.iter().take(20).copied().collect::<Vec<_>>().join(", ");
     let more = if known.len() > 20 { format!(" and {} more", known.len() - 20) } else { String::new() };
     RowError {
         row,
         column: category.column.clone(),
-        reason: format!("{} is not among the levels seen in training: {shown}{more}{near}", schema::quoted(level)),
+        reason: format!("{} is not one of the levels in training: {shown}{more}{near}", schema::quoted(level)),
     }
 }
 
@@ -249,7 +250,7 @@ mod tests {
              [Poor, Good], ordered: true}}\n{ENGINEER}{extra}"
         );
         let config = PipelineConfig::parse(&text).unwrap();
-        Plan::check(&Schema::check(&config.table).unwrap(), &config.engineer).unwrap()
+        Plan::from_section(&Schema::from_section(&config.table).unwrap(), &config.engineer).unwrap()
     }
 
     fn table(rooms: &[f64], baths: &[f64], place: &[u32]) -> Table {
@@ -282,15 +283,15 @@ mod tests {
     }
 
     #[test]
-    fn a_feature_is_traced_to_raw_columns() {
+    fn raw_columns_of_features_are_known() {
         let preprocessor = fitted(&plan(""), &[true; 4]);
         let raw = |name: &str| preprocessor.raw_columns(name).join(" ");
-        let found = ["rooms", "age", "ratio", "place=Urban", "state", "nothing"].map(raw);
-        assert_eq!(found, ["rooms", "built", "rooms baths", "place", "state", ""]);
+        let errors = ["rooms", "age", "ratio", "place=Urban", "state", "nothing"].map(raw);
+        assert_eq!(errors, ["rooms", "built", "rooms baths", "place", "state", ""]);
     }
 
     #[test]
-    fn test_rows_teach_nothing() {
+    fn test_rows_do_not_affect_the_fit() {
         let plan = plan("");
         let mut fitter = Fitter::new(&plan);
         fitter.update(&table(&[2.0, 3.0, 9.0, -5.0], &[1.0, 0.0, 3.0, 7.0], &[0, 1, 0, 0]), &[true, true, true, false]);
@@ -298,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_alone_is_what_it_is_among_others() {
+    fn a_row_has_the_same_features_alone_and_in_a_table() {
         let preprocessor = fitted(&plan("  impute: {number: mean}\n"), &[true; 4]);
         let (rooms, baths, place) = ([1.0, f64::NAN, 7.5, 3.0], [0.0, 2.0, f64::NAN, 0.3], [1, 0, MISSING_LEVEL, 1]);
         let together = preprocessor.transform(&table(&rooms, &baths, &place)).unwrap();
@@ -311,15 +312,15 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_level_is_refused_or_shares_a_bucket() {
+    fn unknown_levels_are_rejected_or_share_a_bucket() {
         let atlantis = table(&[1.0, 1.0], &[1.0, 1.0], &[0, 2]);
-        let refusing = fitted(&plan(""), &[true; 4]);
-        let refusal = refusing.transform(&atlantis).unwrap_err();
+        let rejecting = fitted(&plan(""), &[true; 4]);
+        let rejection = rejecting.transform(&atlantis).unwrap_err();
         assert_eq!(
-            refusal.to_string(),
-            "column \"place\": \"Atlantis\" is not among the levels seen in training: Rural, Urban"
+            rejection.to_string(),
+            "column \"place\": \"Atlantis\" is not one of the levels in training: Rural, Urban"
         );
-        assert_eq!(refusing.unknown_levels(&atlantis), [refusal]);
+        assert_eq!(rejecting.unknown_levels(&atlantis), [rejection]);
         let bucket = fitted(&plan("  unknown_category: other\n"), &[true; 4]);
         assert_eq!(bucket.feature_names()[5..8], ["place=Rural", "place=Urban", "place=other"]);
         assert_eq!(bucket.transform(&atlantis).unwrap()[7], [0.0, 1.0]);

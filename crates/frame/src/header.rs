@@ -105,7 +105,7 @@ pub fn check_header(
         parts.push(format!("column \"{name}\" is not in the header{}", hint(name, &unknown)));
     }
     for name in unknown.iter().take(NAMED) {
-        let near = schema::nearest(name, absent.iter().copied()).is_some();
+        let near = schema::closest_match(name, absent.iter().copied()).is_some();
         if !near {
             parts.push(format!(
                 "column \"{name}\" is not in the schema: add it to table.columns (type text, to carry it along)"
@@ -123,7 +123,7 @@ pub fn check_header(
 const NAMED: usize = 20;
 
 fn hint(name: &str, unknown: &[&String]) -> String {
-    schema::nearest(name, unknown.iter().map(|unknown| unknown.as_str()))
+    schema::closest_match(name, unknown.iter().map(|unknown| unknown.as_str()))
         .map_or(String::new(), |near| format!(" (is it \"{near}\"?)"))
 }
 
@@ -141,7 +141,7 @@ mod tests {
     fn error_of(header: &str) -> String {
         let text =
             "table:\n  target: price\n  columns: {price: {type: float}, sqft: {type: float}, city: {type: category}}\n";
-        let schema = Schema::check(&PipelineConfig::parse(text).unwrap().table).unwrap();
+        let schema = Schema::from_section(&PipelineConfig::parse(text).unwrap().table).unwrap();
         let names = split_record(header);
         check_unique(Path::new("a.csv"), 2, &names)
             .and_then(|()| check_header(Path::new("a.csv"), 2, &names, &schema, TargetColumn::Required))

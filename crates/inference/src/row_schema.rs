@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use drift::{Distribution, Layout, Reference, Seen};
-use features::Cell;
+use drift::{Distribution, Layout, Reference};
 use predictor::Predictor;
 use rustc_hash::{FxHashMap, FxHashSet};
-use schema::{Column, ColumnType, Rule, UnknownCategory, iso_date, nearest};
+use schema::CellValue as Cell;
+use schema::{Column, ColumnType, Rule, UnknownCategory, closest_match, iso_date};
 use serde_json::{Value, json};
 
 use crate::validation::{
@@ -111,7 +111,7 @@ impl RowSchema {
     /// The error of an unknown field.
     pub fn unknown(&self, name: &str, input: Value) -> FieldError {
         let name = &*excerpt(name);
-        let near = nearest(name, self.fields.iter().map(|field| field.column.name.as_str())).map(str::to_owned);
+        let near = closest_match(name, self.fields.iter().map(|field| field.column.name.as_str())).map(str::to_owned);
         let hint = near.as_ref().map_or(String::new(), |near| format!(" (did you mean \"{near}\"?)"));
         let message = format!("there is no field \"{name}\"{hint}");
         FieldError { nearest: near, ..FieldError::new(name, FieldErrorKind::UnknownField, message, input) }
@@ -187,12 +187,7 @@ impl RowSchema {
     pub fn bins(&self, cells: &[Cell], layout: &Layout, bins: &mut Vec<u32>) {
         for (field, cell) in self.fields.iter().zip(cells) {
             let Some(place) = field.reference else { continue };
-            let seen = match cell {
-                Cell::Missing => Seen::Missing,
-                Cell::Number(value) => Seen::Number(*value),
-                Cell::Level(level) => Seen::Level(level),
-            };
-            bins.push(layout.bin(place, seen));
+            bins.push(layout.bin(place, cell));
         }
     }
 }
@@ -344,8 +339,8 @@ impl FieldSchema {
             Err(_) => {
                 let reason = self.column.text(text).err().map_or_else(String::new, |found| found.reason);
                 let levels = self.column.spec.levels.iter().map(String::as_str);
-                let near = nearest(text, levels).map(str::to_owned);
-                Err(Box::new(FieldError { nearest: near, ..*fault(FieldErrorKind::UnknownLevel, reason) }))
+                let near = closest_match(text, levels).map(str::to_owned);
+                Err(Box::new(Fault { nearest: near, ..*fault(FaultKind::UnknownLevel, reason) }))
             }
         }
     }

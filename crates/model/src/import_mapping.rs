@@ -95,7 +95,7 @@ fn match_by_name(imported: &ImportedModel, names: &[String], features: &[String]
         let place = match (exact.get(name.as_str()), underscored.get(name).map(Vec::as_slice)) {
             (Some(place), None) | (None, Some([place])) => Ok(*place),
             (None, None) => {
-                let near = schema::nearest(name, features.iter().map(String::as_str));
+                let near = schema::closest_match(name, features.iter().map(String::as_str));
                 let hint = near.map_or(String::new(), |near| format!(" (did you mean \"{near}\"?)"));
                 Err(format!("the {source} model uses the feature {}, which is not in the table{hint}", schema::quoted(name)))
             }

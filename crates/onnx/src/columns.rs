@@ -4,7 +4,7 @@
 //! prediction is NaN.
 
 use features::{CategoryEncoder, Encoder};
-use schema::{Column, ColumnType, LARGEST_INTEGER};
+use schema::{Column, ColumnType, MAX_EXACT_INTEGER};
 
 use crate::{
     Unsupported, calendar,
@@ -44,7 +44,7 @@ pub(crate) fn number(graph: &mut Graph, column: &Column) -> Read {
         let whole = graph.op("Floor", &[&numbers]);
         // NaN is not greater than itself
         broken.push(graph.op("Greater", &[&numbers, &whole]));
-        let (size, largest) = (graph.op("Abs", &[&numbers]), graph.number(LARGEST_INTEGER));
+        let (size, largest) = (graph.op("Abs", &[&numbers]), graph.number(MAX_EXACT_INTEGER));
         broken.push(graph.op("Greater", &[&size, &largest]));
     }
     if column.spec.required {
@@ -99,8 +99,8 @@ pub(crate) fn category(graph: &mut Graph, column: &Column, encoder: &CategoryEnc
     }
     // 0: no level; then, level by level, what stands for it; and -1 where it is refused
     let place = |place: Option<u32>| place.map_or(-1, i64::from);
-    let mut places = vec![place(encoder.place_of(None, to_other))];
-    places.extend(levels.iter().map(|level| place(encoder.place_of(Some(level), to_other))));
+    let mut places = vec![place(encoder.encoded_index(None, to_other))];
+    places.extend(levels.iter().map(|level| place(encoder.encoded_index(Some(level), to_other))));
     let table = graph.integers(&places);
     let found = graph.op("Gather", &[&table, &code]);
     let (zero, fill) = (graph.integer(0), graph.integer(i64::from(encoder.fill)));

@@ -1,6 +1,6 @@
 //! Derived features: the steps of their programs as operators.
 
-use features::{Binary, Operator, Part, Program, Step, Unary};
+use features::{Binary, DatePart, Operator, Program, Step, Unary};
 
 use crate::{
     calendar,
@@ -55,10 +55,10 @@ fn unary(graph: &mut Graph, operation: Unary, value: &Value) -> Value {
         Unary::Calendar(part) => {
             let date = calendar::date_of(graph, value);
             match part {
-                Part::Year => date.year,
-                Part::Month => date.month,
-                Part::Day => date.day,
-                Part::Weekday => calendar::weekday(graph, value),
+                DatePart::Year => date.year,
+                DatePart::Month => date.month,
+                DatePart::Day => date.day,
+                DatePart::Weekday => calendar::weekday(graph, value),
             }
         }
     }

@@ -58,7 +58,7 @@ impl Config {
         let text = cli::read_text(path, "--pipeline-config")?;
         let at = |error: ConfigError| anyhow::anyhow!("{}:{error}", path.display());
         let pipeline = PipelineConfig::parse(&text).map_err(at)?;
-        let schema = Schema::check(&pipeline.table).map_err(|error| at(error.locate(&text)))?;
+        let schema = Schema::from_section(&pipeline.table).map_err(|error| at(error.locate(&text)))?;
         for (metric, GateBound { min, max }) in pipeline.package.gate.iter() {
             let fault = |message: &str| Err(at(ConfigError::at(&text, &["package", "gate", metric], message)));
             match (min, max) {

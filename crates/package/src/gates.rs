@@ -6,7 +6,8 @@ pub(crate) mod schema_compatibility;
 
 use std::collections::BTreeMap;
 
-use artifact::{Gate, GateAnswer, RunRecord};
+use artifact::{Gate, GateOutcome, RunRecord};
+use clap::ValueEnum;
 use cli::Progress;
 use evaluation::{Comparison, compare, predict_test_rows};
 use model::{DUPLICATE_ROWS, ThresholdResult, check_thresholds};
@@ -30,14 +31,14 @@ pub(crate) struct Judgement {
 /// What one gate found, before anyone lets it pass.
 struct Finding {
     name: GateName,
-    answer: GateAnswer,
+    answer: GateOutcome,
     figure: String,
 }
 
 impl Judgement {
     /// What is said of the gates that were missed; nothing if none was.
     pub(crate) fn refusals(&self) -> Vec<String> {
-        let refused = self.gates.iter().filter(|gate| gate.answer == GateAnswer::Refused);
+        let refused = self.gates.iter().filter(|gate| gate.answer == GateOutcome::Failed);
         refused.map(|gate| format!("{}: {}", gate.gate, gate.figure)).collect()
     }
 
@@ -52,10 +53,10 @@ pub(crate) fn outcome(gate: &Gate) -> String {
     let Gate { answer, figure, reason, .. } = gate;
     let reason = reason.as_deref().unwrap_or_default();
     match answer {
-        GateAnswer::Passed => format!("passed: {figure}"),
-        GateAnswer::NotApplicable => format!("not applicable: {figure}"),
-        GateAnswer::Allowed => format!("missed and allowed ({reason}): {figure}"),
-        GateAnswer::Refused => format!("missed: {figure}"),
+        GateOutcome::Passed => format!("passed: {figure}"),
+        GateOutcome::NotApplicable => format!("not applicable: {figure}"),
+        GateOutcome::Waived => format!("missed and allowed ({reason}): {figure}"),
+        GateOutcome::Failed => format!("missed: {figure}"),
     }
 }
 
@@ -72,7 +73,7 @@ pub(crate) fn judge(
     let decisions = check_thresholds(&section.gate, &record.finals())
         .map_err(|message| anyhow::anyhow!("{}: {message}", config.pipeline_path.display()))?;
     let (beside_champion, comparison) = match champion {
-        Champion::None(why) => ((GateAnswer::NotApplicable, why.clone()), None),
+        Champion::None(why) => ((GateOutcome::NotApplicable, why.clone()), None),
         Champion::Found { name, predictor: held } => {
             let rows = |predictor: &Predictor| predict_test_rows(predictor, &lineage.cleaned, progress);
             let compared = compare(&section.champion, &rows(predictor)?, &rows(held)?, &format!("the champion {name}"))?;
@@ -91,22 +92,22 @@ pub(crate) fn judge(
     let gates = findings
         .into_iter()
         .map(|Finding { name, answer, figure }| {
-            let missed = answer == GateAnswer::Refused;
+            let missed = answer == GateOutcome::Failed;
             let reason = config.reason.clone().filter(|_| missed && config.allow.contains(&name));
-            let answer = if reason.is_some() { GateAnswer::Allowed } else { answer };
+            let answer = if reason.is_some() { GateOutcome::Waived } else { answer };
             Gate { gate: name.text().to_owned(), answer, figure, reason }
         })
         .collect();
     Ok(Judgement { gates, comparison })
 }
 
-fn passed(passed: bool) -> GateAnswer {
-    if passed { GateAnswer::Passed } else { GateAnswer::Refused }
+fn passed(passed: bool) -> GateOutcome {
+    if passed { GateOutcome::Passed } else { GateOutcome::Failed }
 }
 
 fn thresholds(decisions: &[ThresholdResult]) -> Finding {
     let (answer, figure) = if decisions.is_empty() {
-        (GateAnswer::NotApplicable, "package.gate sets none".to_owned())
+        (GateOutcome::NotApplicable, "package.gate sets none".to_owned())
     } else {
         let refusals: Vec<String> =
             decisions.iter().filter(|found| !found.passed).map(ThresholdResult::failed_text).collect();
@@ -140,7 +141,7 @@ fn coverage(section: &CoverageSection, record: &RunRecord) -> Finding {
             let bound = format!("{figure}: short by more than package.coverage.max_shortfall ({})", section.max_shortfall);
             (passed(!short), if short { bound } else { figure })
         }
-        _ => (GateAnswer::NotApplicable, "the model has no intervals".to_owned()),
+        _ => (GateOutcome::NotApplicable, "the model has no intervals".to_owned()),
     };
     Finding { name: GateName::Coverage, answer, figure }
 }
@@ -185,7 +186,7 @@ fn leakage(section: &LeakageSection, record: &RunRecord) -> Finding {
 
 fn schema(predictor: &Predictor, champion: &Champion) -> Finding {
     let (answer, figure) = match champion {
-        Champion::None(why) => (GateAnswer::NotApplicable, why.clone()),
+        Champion::None(why) => (GateOutcome::NotApplicable, why.clone()),
         Champion::Found { name, predictor: held } => {
             let found = changes(held.preprocessor(), predictor.preprocessor());
             let all: Vec<String> = found.breaking.iter().chain(&found.harmless).cloned().collect();
@@ -220,11 +221,11 @@ mod tests {
     #[test]
     fn a_shortfall_of_coverage_must_be_no_accident() {
         let gate = |held, rows| coverage(&CoverageSection::default(), &record(held, rows));
-        assert_eq!(gate(0.88, 400).answer, GateAnswer::Passed);
+        assert_eq!(gate(0.88, 400).answer, GateOutcome::Passed);
         // 16 of 20 is what luck does to 90 %
-        assert_eq!(gate(0.8, 20).answer, GateAnswer::Passed);
+        assert_eq!(gate(0.8, 20).answer, GateOutcome::Passed);
         let short = gate(0.8, 400);
-        assert_eq!(short.answer, GateAnswer::Refused);
+        assert_eq!(short.answer, GateOutcome::Failed);
         assert_eq!(
             short.figure,
             "intervals for 90 % hold 80.0 % of 400 test rows (95 % interval 75.8 to 83.6 %): short by more than \
@@ -232,7 +233,7 @@ mod tests {
         );
         // 84.98 % of 4,000 rows are short by more than 5 %, 85.0 % would not be
         let close = gate(0.8498, 4000);
-        assert_eq!(close.answer, GateAnswer::Refused);
+        assert_eq!(close.answer, GateOutcome::Failed);
         assert!(
             close.figure.starts_with("intervals for 90 % hold 84.98 % of 4000 test rows (95 % interval "),
             "{}",
@@ -242,7 +243,7 @@ mod tests {
         asked.parameters.insert("interval_coverage_asked".into(), serde_json::json!(0.995));
         let figure = coverage(&CoverageSection { max_shortfall: 0.0 }, &asked).figure;
         assert!(figure.starts_with("intervals for 99.5 % hold 99.49 % of 10000000 test rows"), "{figure}");
-        assert_eq!(coverage(&CoverageSection::default(), &RunRecord::default()).answer, GateAnswer::NotApplicable);
+        assert_eq!(coverage(&CoverageSection::default(), &RunRecord::default()).answer, GateOutcome::NotApplicable);
     }
 
     #[test]
@@ -257,10 +258,13 @@ mod tests {
         let suspicion =
             |subject: &str, figure| LeakageRecord { subject: subject.into(), value: figure, text: format!("{subject}!") };
         let gate = |suspicions| leakage(&LeakageSection::default(), &RunRecord { suspicions, ..RunRecord::default() });
-        assert_eq!(gate(vec![]).answer, GateAnswer::Passed);
+        assert_eq!(gate(vec![]).answer, GateOutcome::Passed);
         let borne = gate(vec![suspicion(DUPLICATE_ROWS, 0.04)]);
-        assert_eq!((borne.answer, borne.figure.as_str()), (GateAnswer::Passed, "within package.leakage: copied rows 0.040"));
+        assert_eq!(
+            (borne.answer, borne.figure.as_str()),
+            (GateOutcome::Passed, "within package.leakage: copied rows 0.040")
+        );
         let found = gate(vec![suspicion("a", 0.995), suspicion(DUPLICATE_ROWS, 0.2)]);
-        assert_eq!((found.answer, found.figure.as_str()), (GateAnswer::Refused, "a!; copied rows!"));
+        assert_eq!((found.answer, found.figure.as_str()), (GateOutcome::Failed, "a!; copied rows!"));
     }
 }

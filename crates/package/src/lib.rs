@@ -24,7 +24,7 @@ use args::Command;
 /// The program after its arguments are parsed.
 ///
 /// # Errors
-/// If the stage could not run, or its answer is no ([`cli::No`]).
+/// If the stage could not run, or its answer is no ([`cli::Refused`]).
 pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
     let Some(command) = &args.command else { return run(&Config::check(args)?, progress) };
     match command {

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, path::Path, time::Instant};
 
 use anyhow::{Context, ensure};
 use artifact::RunRecord;
-use cli::{No, Progress};
+use cli::{Progress, Refused};
 use evaluation::for_each_test_block;
 use model::Metrics;
 use serde::Serialize;
@@ -55,7 +55,7 @@ struct Difference {
 /// Starts `program` on the bundle, sends it the test rows of the cleaned table, and compares.
 ///
 /// # Errors
-/// If the server cannot be started; or ([`No`]) if it does not serve what was measured: nothing may be packaged then.
+/// If the server cannot be started; or ([`Refused`]) if it does not serve what was measured: nothing may be packaged then.
 pub(crate) fn replay(
     program: &Path,
     bundle: &Path,
@@ -105,7 +105,7 @@ pub(crate) fn replay(
 
 /// The answer is no.
 fn refused(fault: String) -> anyhow::Error {
-    No(format!("replay: {fault}. Nothing was packaged")).into()
+    Refused(format!("replay: {fault}. Nothing was packaged")).into()
 }
 
 /// A replay under way.

@@ -74,7 +74,7 @@ impl OutputPaths {
 /// Runs the stage.
 ///
 /// # Errors
-/// If the lineage is broken, a file cannot be read or written, or ([`cli::No`]) the server does not serve what was measured; a model that
+/// If the lineage is broken, a file cannot be read or written, or ([`cli::Refused`]) the server does not serve what was measured; a model that
 /// misses a gate is an outcome, refused.
 pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     let clock = Clock::start();
@@ -158,7 +158,7 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
         commit: cli::commit(),
         schema: packed.manifest.schema.clone(),
         settings,
-        configs: vec![FileEntry::of(&config.pipeline_path)?],
+        configs: vec![FileEntry::from_file(&config.pipeline_path)?],
         inputs,
         outputs: written,
         rows: lineage.train.rows.clone(),
@@ -192,7 +192,7 @@ fn input_files(config: &Config, lineage: &Lineage, metrics: PathBuf) -> anyhow::
         lineage.cleaned.clone(),
         config.serve.clone(),
     ];
-    Ok(files.iter().map(|path| FileEntry::of(path)).collect::<Result<_, _>>()?)
+    Ok(files.iter().map(|path| FileEntry::from_file(path)).collect::<Result<_, _>>()?)
 }
 
 /// Serves the bundle from a folder that is gone afterwards: nothing is written where bundles are kept before it was seen to be served.

@@ -12,7 +12,7 @@ use crate::{MODEL_FILE, PREPROCESSOR_FILE, Predictor};
 /// # Errors
 /// Names what is wrong.
 pub fn open_bundle(files: &BundleFiles) -> Result<(BundleManifest, Predictor), String> {
-    let manifest = BundleManifest::of(files)?;
+    let manifest = BundleManifest::from_files(files)?;
     let predictor = open_files(files)?;
     let model = predictor.model().file();
     for (what, listed, found) in [("name", &manifest.name, &model.name), ("schema", &manifest.schema, &model.schema)] {

@@ -82,7 +82,7 @@ impl Predictor {
                 named: short(&checked.file().preprocessor),
             });
         }
-        let preprocessor = Preprocessor::check(file).map_err(|fault| unsound(preprocessor_name, fault.to_string()))?;
+        let preprocessor = Preprocessor::from_file(file).map_err(|fault| unsound(preprocessor_name, fault.to_string()))?;
         Self::new(checked, preprocessor)
     }
 

@@ -1,7 +1,8 @@
 //! One row at a time.
 
-use features::{Cell, RowBuffers, RowError};
+use features::{RowBuffers, RowError};
 use model::{Contributions, Explainer};
+use schema::CellValue as Cell;
 
 use crate::Predictor;
 

@@ -63,13 +63,13 @@ impl Config {
         let text = cli::read_text(path, "--pipeline-config")?;
         let config = PipelineConfig::parse(&text).map_err(|error| anyhow::anyhow!("{}:{error}", path.display()))?;
         let located = |error: SettingError| anyhow::anyhow!("{}:{}", path.display(), error.locate(&text));
-        let schema = Schema::check(&config.table).map_err(located)?;
+        let schema = Schema::from_section(&config.table).map_err(located)?;
         let process = config.process.clone();
         let key = check_split(&process, &schema).map_err(located)?;
         let fences = Fences::check(&process.trim, &schema).map_err(located)?;
 
         let settings = Digest::of_json(&config.process_settings());
-        let config_file = FileEntry::of(path).context("reading the configuration")?;
+        let config_file = FileEntry::from_file(path).context("reading the configuration")?;
         Ok(Self {
             input,
             output,

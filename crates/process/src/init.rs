@@ -86,7 +86,7 @@ pub fn init(config: &InitConfig, progress: &Progress) -> anyhow::Result<Outcome>
         names.len()
     );
     if !names.contains(&config.target) {
-        let near = schema::nearest(&config.target, names.iter().map(String::as_str));
+        let near = schema::closest_match(&config.target, names.iter().map(String::as_str));
         let hint = near.map_or(String::new(), |near| format!(" (is it \"{near}\"?)"));
         bail!("{}:{}: there is no column \"{}\"{hint}", config.input.display(), source.header_line(), config.target);
     }
@@ -126,7 +126,7 @@ pub fn init(config: &InitConfig, progress: &Progress) -> anyhow::Result<Outcome>
     let text = yaml::pipeline(&config.input, &config.target, rows, &guesses);
     let parsed =
         PipelineConfig::parse(&text).map_err(|error| anyhow::anyhow!("the configuration does not parse: {error}"))?;
-    Schema::check(&parsed.table)?;
+    Schema::from_section(&parsed.table)?;
     artifact::write_atomically(&config.output, text.as_bytes())?;
     artifact::write_atomically(&config.model_output, yaml::model(&config.target, config.output.file_stem()).as_bytes())?;
     let data = Summary {

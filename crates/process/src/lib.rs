@@ -29,7 +29,7 @@ use cli::{Outcome, Progress};
 /// The program after its arguments are parsed.
 ///
 /// # Errors
-/// If the stage could not run, or its answer is no ([`cli::No`]).
+/// If the stage could not run, or its answer is no ([`cli::Refused`]).
 pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
     match &args.command {
         Some(args::Command::Init(init_args)) => {

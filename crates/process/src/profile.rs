@@ -226,7 +226,7 @@ mod tests {
     fn the_target_is_averaged_at_few_values_and_in_tenths_of_many() {
         let schema = "table:\n  target: y\n  columns:\n    y: {type: float}\n    x: {type: float}\n";
         let table = schema::PipelineConfig::parse(schema).unwrap().table;
-        let mut profile = Profile::new(&Schema::check(&table).unwrap());
+        let mut profile = Profile::new(&Schema::from_section(&table).unwrap());
         let column = &mut profile.columns[1];
         column.ranked = vec![(2.0, 10.0), (1.0, 4.0), (2.0, 20.0)];
         let few = column.target_means();

@@ -92,7 +92,7 @@ pub(crate) fn most_frequent(reasons: &Reasons) -> String {
             let place = if column.is_empty() { String::new() } else { format!("column \"{column}\": ") };
             format!(
                 "  {rows} rows: {place}{} (line {}: {}); {}",
-                rule.broken(),
+                rule.description(),
                 first.line,
                 first.reason,
                 rule.advice(column)

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use anyhow::Context;
 use artifact::{FileEntry, FolderLocks, MANIFEST_VERSION, Manifest, lock_to_write, write_atomically};
-use cli::{Clock, No, Outcome, Progress};
+use cli::{Clock, Outcome, Progress, Refused};
 use schema::decimals;
 use serde::{Deserialize, Serialize};
 
@@ -35,7 +35,7 @@ struct Summary<'a> {
 /// Runs the stage.
 ///
 /// # Errors
-/// If the input cannot be read, nothing can be written, or ([`No`]) the table is not fit for training.
+/// If the input cannot be read, nothing can be written, or ([`Refused`]) the table is not fit for training.
 pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     let clock = Clock::start();
     if !config.input.exists() {
@@ -44,7 +44,7 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     if !config.force
         && let Some(mut manifest) = Manifest::read_beside(&config.output).unwrap_or(None)
     {
-        let input = FileEntry::of(&config.input)?;
+        let input = FileEntry::from_file(&config.input)?;
         let outputs = [config.output.clone(), config.quarantine.clone(), config.report.clone(), config.page.clone()];
         if manifest.is_current(STAGE, VERSION, &config.settings, &[input], &outputs) {
             manifest.refresh_configs(std::slice::from_ref(&config.config_file))?;
@@ -53,7 +53,7 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
         }
     }
 
-    let (scan, input) = rayon::join(|| scan(config, progress), || FileEntry::of(&config.input));
+    let (scan, input) = rayon::join(|| scan(config, progress), || FileEntry::from_file(&config.input));
     let (scan, input) = (scan?, input?);
     progress.detail(format!("{} rows read and judged after {} ms", scan.rows_in, clock.elapsed_ms()));
     let duplicate = scan.duplicates.finish().context("reading a temporary file")?;
@@ -141,11 +141,11 @@ fn lock_outputs(config: &Config, progress: &Progress) -> anyhow::Result<FolderLo
 }
 
 /// More rows break the schema than the configuration allows: why, and what to do.
-fn too_many_invalid_rows(config: &Config, balance: &Balance, reasons: &Reasons, file: &Path) -> No {
+fn too_many_invalid_rows(config: &Config, balance: &Balance, reasons: &Reasons, file: &Path) -> Refused {
     let Balance { rows_in, quarantined, .. } = *balance;
     let (percent, limit) = (quarantined as f64 / rows_in as f64 * 100.0, config.process.max_quarantined.0 * 100.0);
     let shown = decimals(1, |round| round(percent) > round(limit));
-    No(format!(
+    Refused(format!(
         "{}: {quarantined} of {rows_in} rows break the schema ({percent:.shown$} %, more than process.max_quarantined allows: \
          {limit:.shown$} %). The most frequent reasons:\n{}\nThe rows are in {}. No output was changed. Correct the table or the \
          configuration, or raise process.max_quarantined to leave these rows out",
@@ -156,11 +156,11 @@ fn too_many_invalid_rows(config: &Config, balance: &Balance, reasons: &Reasons, 
 }
 
 /// A table that cannot be learned from is an answer, not an accident.
-fn refuse_unfit(config: &Config, balance: &Balance) -> Result<(), No> {
+fn refuse_unfit(config: &Config, balance: &Balance) -> Result<(), Refused> {
     let Balance { rows_out, .. } = *balance;
     let input = config.input.display();
     if rows_out < 2 {
-        return Err(No(format!(
+        return Err(Refused(format!(
             "{input}: {rows_out} row(s) left after cleaning, and at least one to train on and one to test on are needed. \
              Nothing was written. {}",
             balance_text(&row_counts(balance))
@@ -168,7 +168,7 @@ fn refuse_unfit(config: &Config, balance: &Balance) -> Result<(), No> {
     }
     for (rows, side) in [(balance.train, "train"), (balance.test, "test")] {
         if rows == 0 {
-            return Err(No(format!(
+            return Err(Refused(format!(
                 "{input}: of {rows_out} rows left none is for {side}ing. Nothing was written. Add rows, or change \
                  process.split.test or process.split.seed"
             )));

@@ -1,4 +1,4 @@
-//! Judges one cell.
+//! Validation of one cell by the schema of its column.
 
 use std::borrow::Cow;
 
@@ -6,19 +6,19 @@ use jiff::civil::Date;
 use thiserror::Error;
 
 use crate::{
-    column::{Column, fold},
+    column::{Column, normalize_spelling},
     config::pipeline::ColumnType,
     name::{quoted, unprintable},
     rule::Rule,
 };
 
-/// Why a cell breaks the schema.
+/// The reason why a cell is invalid.
 #[derive(Clone, Debug, Error, PartialEq)]
 #[error("{reason}")]
 pub struct Violation {
-    /// Which rule it breaks.
+    /// The rule that the cell breaks.
     pub rule: Rule,
-    /// What is wrong with the value, naming it and what is allowed.
+    /// The reason, with the value and what is allowed.
     pub reason: String,
 }
 
@@ -28,39 +28,39 @@ impl Violation {
     }
 }
 
-/// Whole numbers up to this size are exact in a 64-bit float.
-pub const LARGEST_INTEGER: f64 = 9_007_199_254_740_992.0;
+/// Largest absolute value up to which all integers are exact in a 64-bit float: 2^53.
+pub const MAX_EXACT_INTEGER: f64 = 9_007_199_254_740_992.0;
 
 impl Column {
-    /// Whether `cell` (already trimmed) counts as missing.
+    /// True if `cell` (already trimmed) is a missing value.
     pub fn is_missing(&self, cell: &str) -> bool {
         self.missing_cells.contains(cell)
     }
 
-    /// The cells that count as missing, compared after trimming.
+    /// The texts of missing values, compared after trimming.
     pub fn missing(&self) -> &[String] {
         &self.missing
     }
 
-    /// How a date is written, in strftime's notation.
+    /// The format of dates in strftime's notation.
     pub fn date_format(&self) -> &str {
         self.spec.format.as_deref().unwrap_or("%Y-%m-%d")
     }
 
-    /// Whether a cell that counts as missing could be read as a number, such as -999.
+    /// True if a text of a missing value is also a number, such as -999.
     pub fn has_numeric_missing(&self) -> bool {
         self.missing_first
     }
 
-    /// The number in a `float` or `integer` cell, the days since 1970-01-01 in a `date` cell; `None` where it is missing.
+    /// Parses and validates a `float` or `integer` cell, or a `date` cell to days since 1970-01-01. `None` for a missing value.
     ///
     /// # Errors
-    /// If it is no number or date, out of range, or missing where a value is required.
+    /// If the cell is not a number or date, is out of range, or is missing but required.
     #[inline]
     pub fn number(&self, cell: &str) -> Result<Option<f64>, Violation> {
         let cell = cell.trim();
         if self.missing_first && self.is_missing(cell) {
-            return self.absent();
+            return self.missing_result();
         }
         let parsed = match self.spec.kind {
             ColumnType::Date => self.parse_date(cell),
@@ -68,43 +68,43 @@ impl Column {
         };
         match parsed {
             Some(value) => self.check_number(value).map(Some),
-            None if self.is_missing(cell) => self.absent(),
+            None if self.is_missing(cell) => self.missing_result(),
             None => Err(self.unreadable(cell)),
         }
     }
 
-    /// Checks that a cell may be missing.
+    /// Checks that a missing value is allowed.
     ///
     /// # Errors
     /// If the column is required.
     pub fn check_missing(&self) -> Result<(), Violation> {
-        self.absent::<()>().map(|_| ())
+        self.missing_result::<()>().map(|_| ())
     }
 
-    /// Whether a number is in range, and whole where the column is an integer.
+    /// True if a number is in range, and an integer where the column requires it.
     #[inline]
     pub fn accepts(&self, value: f64) -> bool {
-        let is_whole = value.fract() == 0.0 && value.abs() <= LARGEST_INTEGER;
+        let is_whole = value.fract() == 0.0 && value.abs() <= MAX_EXACT_INTEGER;
         let above = self.spec.min.is_none_or(|min| value >= min);
         let below = self.spec.max.is_none_or(|max| value <= max);
         above && below && (is_whole || self.spec.kind != ColumnType::Integer)
     }
 
-    /// The level that a text is, where it is spelt as a listed level or one of its aliases is.
+    /// The level whose exact spelling, or alias, is `text`.
     #[inline]
     pub fn listed_level(&self, text: &str) -> Option<&str> {
         self.spellings.get(text).map(|code| self.spec.levels[*code as usize].as_str())
     }
 
-    /// Checks a number that is already one: range, and whole where the column is an integer.
+    /// Validates a number: its range, and integers where the column requires it.
     ///
     /// # Errors
-    /// If it is out of range or not whole.
+    /// If the number is out of range or not an integer.
     pub fn check_number(&self, value: f64) -> Result<f64, Violation> {
         if self.accepts(value) {
             return Ok(value);
         }
-        if self.spec.kind == ColumnType::Integer && (value.fract() != 0.0 || value.abs() > LARGEST_INTEGER) {
+        if self.spec.kind == ColumnType::Integer && (value.fract() != 0.0 || value.abs() > MAX_EXACT_INTEGER) {
             return Err(Violation::new(Rule::Integer, format!("{value} is not an integer")));
         }
         if let Some(min) = self.spec.min
@@ -120,20 +120,20 @@ impl Column {
         Ok(value)
     }
 
-    /// The level in a `category` cell as the schema spells it, or the text of an `id` or `text` cell; `None` where it is
-    /// missing. A category without listed levels keeps its own spelling, blanks tidied.
+    /// Validates a `category` cell and returns the level in the spelling of the schema, or the text of an `id` or `text` cell. `None` for a
+    /// missing value. Without listed levels, a level keeps its own spelling with whitespace collapsed.
     ///
     /// # Errors
-    /// If the level is not listed, or the cell is missing where a value is required.
+    /// If the level is not listed, or the cell is missing but required.
     pub fn text<'a>(&'a self, cell: &'a str) -> Result<Option<Cow<'a, str>>, Violation> {
         self.check_text(cell).map_err(|rule| match rule {
             Rule::Level => self.unknown_level(cell.trim()),
-            Rule::Printable => unfit_level(&tidy(cell.trim())),
+            Rule::Printable => unprintable_level(&collapse_whitespace(cell.trim())),
             _ => missing_value(),
         })
     }
 
-    /// As [`text`](Self::text), with the broken rule alone: for cells whose faults are only counted.
+    /// Like [`text`](Self::text), but an error is only the broken rule, without a message.
     ///
     /// # Errors
     /// As [`text`](Self::text).
@@ -141,8 +141,8 @@ impl Column {
         let trimmed = cell.trim();
         let missing = || if self.spec.required { Err(Rule::Required) } else { Ok(None) };
         if self.spec.kind == ColumnType::Category {
-            // most cells are spelt as the schema spells them
-            let known = self.spellings.get(trimmed).or_else(|| self.spellings.get(&fold(trimmed)));
+            // most cells have the exact spelling of the schema
+            let known = self.spellings.get(trimmed).or_else(|| self.spellings.get(&normalize_spelling(trimmed)));
             if let Some(code) = known {
                 return Ok(Some(Cow::Borrowed(&self.spec.levels[*code as usize])));
             }
@@ -152,23 +152,23 @@ impl Column {
             if !self.spec.levels.is_empty() {
                 return Err(Rule::Level);
             }
-            let level = tidy(trimmed);
+            let level = collapse_whitespace(trimmed);
             return if crate::name::check_name(&level).is_ok() { Ok(Some(level)) } else { Err(Rule::Printable) };
         }
         if self.is_missing(trimmed) { missing() } else { Ok(Some(Cow::Borrowed(trimmed))) }
     }
 
-    /// What is said of a level that is not listed: the levels, and the nearest to a typo.
+    /// The violation of an unknown level, with the levels and the closest match.
     pub fn unknown_level(&self, cell: &str) -> Violation {
         let levels = &self.spec.levels;
         let shown = levels.iter().take(20).map(String::as_str).collect::<Vec<_>>().join(", ");
         let more = if levels.len() > 20 { format!(" and {} more", levels.len() - 20) } else { String::new() };
-        let hint =
-            nearest(cell, levels.iter().map(String::as_str)).map_or(String::new(), |near| format!("; nearest: {near}"));
+        let hint = closest_match(cell, levels.iter().map(String::as_str))
+            .map_or(String::new(), |near| format!("; nearest: {near}"));
         Violation::new(Rule::Level, format!("{} is not one of the levels {shown}{more}{hint}", quoted(cell)))
     }
 
-    fn absent<T>(&self) -> Result<Option<T>, Violation> {
+    fn missing_result<T>(&self) -> Result<Option<T>, Violation> {
         if self.spec.required { Err(missing_value()) } else { Ok(None) }
     }
 
@@ -182,13 +182,13 @@ impl Column {
         }
     }
 
-    /// A date as the column writes it, or in ISO 8601, with a time of day that is not looked at.
+    /// Parses a date in the column's format or in ISO 8601; a time of day is ignored.
     fn parse_date(&self, cell: &str) -> Option<f64> {
         Date::strptime(self.date_format(), cell).or_else(|_| cell.parse()).ok().map(days_since_epoch)
     }
 }
 
-/// Whether `cell` is a date as `format` (strftime's notation) writes it.
+/// True if `cell` is a date in `format` (strftime's notation).
 pub fn is_date(cell: &str, format: &str) -> bool {
     Date::strptime(format, cell).is_ok()
 }
@@ -199,26 +199,26 @@ pub fn iso_date(days: f64) -> String {
     date.map_or_else(|_| days.to_string(), |date| date.to_string())
 }
 
-/// Whole days from 1970-01-01 to `date`.
+/// The number of days from 1970-01-01 to `date`.
 fn days_since_epoch(date: Date) -> f64 {
     let epoch = Date::constant(1970, 1, 1);
     epoch.until(date).map_or(f64::NAN, |span| f64::from(span.get_days()))
 }
 
-/// Texts of more bytes are not looked at for typing errors.
-const LONGEST_TYPO: usize = 200;
-/// How many candidates are compared with what was typed.
-const MOST_CANDIDATES: usize = 10_000;
-/// How like a candidate has to be, from 0 to 1 (the same).
-const LIKENESS: f64 = 0.6;
+/// Longest text, in bytes, that is compared with candidates.
+const MAX_TYPO_BYTES: usize = 200;
+/// Largest number of candidates that are compared.
+const MAX_CANDIDATES: usize = 10_000;
+/// Smallest similarity of a match, from 0 to 1 (equal).
+const MIN_SIMILARITY: f64 = 0.6;
 
-/// What is said of a missing value where one is required.
+/// The violation of a missing value in a required column.
 fn missing_value() -> Violation {
     Violation::new(Rule::Required, "is missing, and the column is required")
 }
 
-/// What is said of a text that cannot be a level.
-fn unfit_level(level: &str) -> Violation {
+/// The violation of a text that cannot be a level.
+fn unprintable_level(level: &str) -> Violation {
     let what = match unprintable(level) {
         Some(character) => format!("holds U+{:04X}, which cannot be printed", u32::from(character)),
         None => format!("is longer than the {} bytes that a level may have", crate::name::MAX_NAME_BYTES),
@@ -226,31 +226,31 @@ fn unfit_level(level: &str) -> Violation {
     Violation::new(Rule::Printable, format!("{} {what}", quoted(level)))
 }
 
-/// The candidate most like `typed`, if one is near enough to be what was meant.
+/// The candidate that is most similar to `typed`; `None` if none is similar enough.
 ///
-/// Nothing is near to a long text, and long candidates are passed over: the comparison takes the product of both lengths.
-pub fn nearest<'a>(typed: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    if typed.len() > LONGEST_TYPO {
+/// Long texts are never similar, because the comparison takes the product of both lengths.
+pub fn closest_match<'a>(typed: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    if typed.len() > MAX_TYPO_BYTES {
         return None;
     }
-    let typed = fold(typed);
+    let typed = normalize_spelling(typed);
     let length = typed.chars().count() as f64;
     candidates
-        .filter(|candidate| candidate.len() <= LONGEST_TYPO)
-        .take(MOST_CANDIDATES)
+        .filter(|candidate| candidate.len() <= MAX_TYPO_BYTES)
+        .take(MAX_CANDIDATES)
         .filter_map(|candidate| {
-            let folded = fold(candidate);
-            let other = folded.chars().count() as f64;
-            // the longer one has so many characters that the other lacks
-            let near = length.min(other) >= LIKENESS * length.max(other);
-            near.then(|| (strsim::normalized_damerau_levenshtein(&typed, &folded), candidate))
+            let normalized = normalize_spelling(candidate);
+            let other = normalized.chars().count() as f64;
+            // a large difference in length excludes similarity
+            let near = length.min(other) >= MIN_SIMILARITY * length.max(other);
+            near.then(|| (strsim::normalized_damerau_levenshtein(&typed, &normalized), candidate))
         })
-        .filter(|(likeness, _)| *likeness >= LIKENESS)
+        .filter(|(similarity, _)| *similarity >= MIN_SIMILARITY)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
 }
 
-fn tidy(text: &str) -> Cow<'_, str> {
+fn collapse_whitespace(text: &str) -> Cow<'_, str> {
     let blanks = text.as_bytes().windows(2).any(|pair| pair.iter().all(u8::is_ascii_whitespace));
     if blanks || text.contains(['\n', '\r', '\t']) {
         Cow::Owned(text.split_whitespace().collect::<Vec<_>>().join(" "))
@@ -268,7 +268,7 @@ mod tests {
 
     fn column(spec: &str) -> Column {
         let text = format!("table:\n  target: price\n  columns:\n    price: {{type: float}}\n    c: {spec}\n");
-        Schema::check(&PipelineConfig::parse(&text).unwrap().table).unwrap().column("c").unwrap().clone()
+        Schema::from_section(&PipelineConfig::parse(&text).unwrap().table).unwrap().column("c").unwrap().clone()
     }
 
     fn number(spec: &str, cell: &str) -> Result<Option<f64>, String> {
@@ -276,12 +276,12 @@ mod tests {
     }
 
     fn text(spec: &str, cell: &str) -> Result<Option<String>, String> {
-        let found = column(spec).text(cell).map(|text| text.map(std::borrow::Cow::into_owned));
-        found.map_err(|violation| violation.to_string())
+        let result = column(spec).text(cell).map(|text| text.map(std::borrow::Cow::into_owned));
+        result.map_err(|violation| violation.to_string())
     }
 
     #[test]
-    fn numbers_are_read_and_judged() {
+    fn numbers_are_parsed_and_validated() {
         assert_eq!(number("{type: float}", " 3.5 "), Ok(Some(3.5)));
         assert_eq!(number("{type: float}", "NA"), Ok(None));
         assert_eq!(number("{type: float, missing: ['', '-999']}", "-999"), Ok(None));
@@ -295,14 +295,14 @@ mod tests {
     }
 
     #[test]
-    fn dates_become_days() {
+    fn dates_are_parsed_to_days() {
         assert_eq!(number("{type: date, format: '%m/%d/%Y'}", "1/2/1970"), Ok(Some(1.0)));
         assert_eq!(number("{type: date}", "2014-10-13"), Ok(Some(16356.0)));
         assert_eq!(number("{type: date}", "13/45/2014"), Err("\"13/45/2014\" is not a date of the form %Y-%m-%d".into()));
     }
 
     #[test]
-    fn categories_are_normalised() {
+    fn spellings_of_levels_are_normalised() {
         let spec = "{type: category, levels: [Downtown, Rural], aliases: {countryside: Rural}}";
         assert_eq!(text(spec, " downTOWN "), Ok(Some("Downtown".into())));
         assert_eq!(text(spec, "Countryside"), Ok(Some("Rural".into())));

@@ -1,4 +1,4 @@
-//! The table's schema after every check.
+//! The validated schema of a table.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Serialize;
@@ -12,20 +12,20 @@ use crate::{
     name::check_name,
 };
 
-/// How many columns a table may have.
+/// Largest number of columns of a table.
 pub const MAX_COLUMNS: usize = 10_000;
 
-/// One column with everything needed to judge a cell.
+/// A column with everything that the validation of a cell needs.
 #[derive(Clone, Debug)]
 pub struct Column {
-    /// Its name in the header.
+    /// Name in the header.
     pub name: String,
-    /// As typed.
+    /// The specification in the configuration.
     pub spec: ColumnSpec,
     pub(crate) missing: Vec<String>,
-    /// The same, to look cells up in.
+    /// The same as a set.
     pub(crate) missing_cells: FxHashSet<String>,
-    /// A cell that counts as missing could be read as a number (-999), so it is looked for before parsing.
+    /// True if a missing value can also be parsed as a number (-999), so it is looked up before parsing.
     pub(crate) missing_first: bool,
     pub(crate) spellings: FxHashMap<String, u32>,
 }
@@ -35,21 +35,21 @@ pub struct Column {
 pub struct Schema {
     section: TableSection,
     columns: Vec<Column>,
-    /// The place of each column by its name.
+    /// Index of each column by name.
     places: FxHashMap<String, usize>,
     target: usize,
 }
 
 impl Schema {
-    /// Checks a table section. The only way to a schema.
+    /// Validates a table section.
     ///
     /// # Errors
-    /// Names the key at fault: no such target, a range that is empty, an alias of a level that is not listed, a setting
-    /// that does not fit the type.
-    pub fn check(section: &TableSection) -> Result<Self, SettingError> {
+    /// If the section is invalid; the error names the key: an unknown target, an empty range, an alias of an unlisted level, or a setting
+    /// that does not suit the type.
+    pub fn from_section(section: &TableSection) -> Result<Self, SettingError> {
         let count = section.columns.0.len();
         if count > MAX_COLUMNS {
-            let message = format!("lists {count} columns; a table may have {MAX_COLUMNS}");
+            let message = format!("lists {count} columns; at most {MAX_COLUMNS} are allowed");
             return Err(SettingError::new(&["table", "columns"], message));
         }
         let columns = section
@@ -71,7 +71,7 @@ impl Schema {
         Ok(Self { section: section.clone(), columns, places, target })
     }
 
-    /// Columns in the order of the configuration, the target among them.
+    /// Columns in the order of the configuration, including the target.
     pub fn columns(&self) -> &[Column] {
         &self.columns
     }
@@ -81,7 +81,7 @@ impl Schema {
         &self.columns[self.target]
     }
 
-    /// The position of the target among [`columns`](Self::columns).
+    /// Index of the target in [`columns`](Self::columns).
     pub fn target_index(&self) -> usize {
         self.target
     }
@@ -91,17 +91,17 @@ impl Schema {
         self.place(name).map(|place| &self.columns[place])
     }
 
-    /// The place of the column called `name` among [`columns`](Self::columns).
+    /// Index of the column called `name` in [`columns`](Self::columns).
     pub fn place(&self, name: &str) -> Option<usize> {
         self.places.get(name).copied()
     }
 
-    /// The section this schema was made of.
+    /// The section of the schema.
     pub fn section(&self) -> &TableSection {
         &self.section
     }
 
-    /// 128 bits, in hexadecimal, that stand for this table: names, types, ranges and levels, in order.
+    /// A 128-bit hash, in hexadecimal, of names, types, ranges and levels in order.
     pub fn fingerprint(&self) -> String {
         #[derive(Serialize)]
         struct Identity<'a>(u32, &'a TableSection);
@@ -111,33 +111,33 @@ impl Schema {
 }
 
 fn check_column(name: &str, spec: &ColumnSpec, missing: &[String]) -> Result<Column, SettingError> {
-    let fault = |message: &str| Err(SettingError::column(name, message));
+    let error = |message: &str| Err(SettingError::column(name, message));
     if name == SPLIT_COLUMN {
-        return fault("`split` is the column that process adds; rename this one in the raw table");
+        return error("`split` is the column that process adds; rename this one in the raw table");
     }
     if name.trim().is_empty() || name.trim() != name || name.contains('`') {
-        return fault("a column's name must not be empty, begin or end with a blank, or hold a backtick");
+        return error("a column's name must not be empty, begin or end with a space, or contain a backtick");
     }
     check_name(name).map_err(|message| SettingError::column(name, message))?;
     if !spec.kind.is_number() && (spec.min.is_some() || spec.max.is_some()) {
-        return fault("min and max are for float and integer columns");
+        return error("min and max are for float and integer columns");
     }
     if let Some(bound) = [spec.min, spec.max].into_iter().flatten().find(|bound| !bound.is_finite()) {
-        return fault(&format!("the bound {bound} is not a finite number"));
+        return error(&format!("the bound {bound} is not a finite number"));
     }
     if let (Some(min), Some(max)) = (spec.min, spec.max)
         && min > max
     {
-        return fault(&format!("min {min} is above max {max}"));
+        return error(&format!("min {min} is above max {max}"));
     }
     if spec.kind != ColumnType::Category && (!spec.levels.is_empty() || spec.ordered || !spec.aliases.is_empty()) {
-        return fault("levels, ordered and aliases are for category columns");
+        return error("levels, ordered and aliases are for category columns");
     }
     if spec.ordered && spec.levels.is_empty() {
-        return fault("ordered needs levels, from low to high");
+        return error("ordered needs levels, from low to high");
     }
     if spec.kind != ColumnType::Date && spec.format.is_some() {
-        return fault("format is for date columns");
+        return error("format is for date columns");
     }
     let missing = spec.missing.clone().unwrap_or_else(|| missing.to_vec());
     let missing_first = missing.iter().any(|token| token.trim().parse::<f64>().is_ok_and(f64::is_finite));
@@ -150,8 +150,8 @@ fn spellings(spec: &ColumnSpec) -> Result<FxHashMap<String, u32>, String> {
     let mut spellings = FxHashMap::default();
     for (code, level) in spec.levels.iter().enumerate() {
         check_name(level).map_err(|message| format!("level {}: {message}", code + 1))?;
-        if spellings.insert(fold(level), code as u32).is_some() {
-            return Err(format!("level \"{level}\" is listed twice (case and blanks do not count)"));
+        if spellings.insert(normalize_spelling(level), code as u32).is_some() {
+            return Err(format!("level \"{level}\" is listed twice (case and whitespace are ignored)"));
         }
     }
     let codes: FxHashMap<&str, usize> = spec.levels.iter().zip(0..).map(|(level, code)| (level.as_str(), code)).collect();
@@ -159,18 +159,18 @@ fn spellings(spec: &ColumnSpec) -> Result<FxHashMap<String, u32>, String> {
         let Some(code) = codes.get(level.as_str()).copied() else {
             return Err(format!("alias \"{alias}\" stands for \"{level}\", which is not a level"));
         };
-        if spellings.insert(fold(alias), code as u32).is_some_and(|known| known != code as u32) {
+        if spellings.insert(normalize_spelling(alias), code as u32).is_some_and(|known| known != code as u32) {
             return Err(format!("alias \"{alias}\" stands for two levels"));
         }
     }
-    // as they stand, too: they are looked for first
+    // exact spellings, too: they are looked up first
     let as_written = spec.levels.iter().zip(0..).map(|(level, code)| (level.clone(), code));
     spellings.extend(as_written);
     Ok(spellings)
 }
 
-/// A spelling as it is compared: lower case, blanks around it dropped and those inside made one.
-pub(crate) fn fold(text: &str) -> String {
+/// Normalizes a spelling for comparison: lower case, with whitespace trimmed and collapsed.
+pub(crate) fn normalize_spelling(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
 
@@ -181,11 +181,11 @@ mod tests {
 
     fn error_of(columns: &str) -> String {
         let text = format!("table:\n  target: price\n  columns:\n    price: {{type: float}}\n{columns}");
-        Schema::check(&PipelineConfig::parse(&text).unwrap().table).unwrap_err().to_string()
+        Schema::from_section(&PipelineConfig::parse(&text).unwrap().table).unwrap_err().to_string()
     }
 
     #[test]
-    fn contradictions_are_named() {
+    fn contradictions_are_an_error() {
         for (columns, expected) in [
             ("    a: {type: float, min: 3, max: 2}\n", "table.columns.a: min 3 is above max 2"),
             ("    a: {type: text, min: 3}\n", "table.columns.a: min and max are for float and integer columns"),
@@ -193,7 +193,7 @@ mod tests {
             ("    a: {type: category, ordered: true}\n", "table.columns.a: ordered needs levels, from low to high"),
             (
                 "    a: {type: category, levels: [x, ' X']}\n",
-                "table.columns.a: level \" X\" is listed twice (case and blanks do not count)",
+                "table.columns.a: level \" X\" is listed twice (case and whitespace are ignored)",
             ),
             (
                 "    a: {type: category, levels: [x], aliases: {z: y}}\n",
@@ -217,8 +217,8 @@ mod tests {
     }
 
     #[test]
-    fn the_target_must_be_there_and_numeric() {
-        let parse = |text: &str| Schema::check(&PipelineConfig::parse(text).unwrap().table).unwrap_err().to_string();
+    fn the_target_must_exist_and_be_numeric() {
+        let parse = |text: &str| Schema::from_section(&PipelineConfig::parse(text).unwrap().table).unwrap_err().to_string();
         assert_eq!(
             parse("table:\n  target: cost\n  columns:\n    price: {type: float}\n"),
             "table.target: \"cost\" is not among table.columns"
@@ -230,12 +230,12 @@ mod tests {
     }
 
     #[test]
-    fn the_fingerprint_follows_the_schema() {
-        let of = |text: &str| {
+    fn the_fingerprint_depends_on_the_schema() {
+        let fingerprint = |text: &str| {
             let text = format!("table:\n  target: p\n  columns:\n    p: {{type: float{text}}}\n");
-            Schema::check(&PipelineConfig::parse(&text).unwrap().table).unwrap().fingerprint()
+            Schema::from_section(&PipelineConfig::parse(&text).unwrap().table).unwrap().fingerprint()
         };
-        assert_eq!(of(""), of(""));
-        assert_ne!(of(""), of(", min: 1"));
+        assert_eq!(fingerprint(""), fingerprint(""));
+        assert_ne!(fingerprint(""), fingerprint(", min: 1"));
     }
 }

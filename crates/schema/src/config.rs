@@ -1,4 +1,4 @@
-//! `pipeline.yaml`: a section for each stage, and where in the text a value stands.
+//! The file `pipeline.yaml`: one section per stage, and locations of values in its text. `cell` and `column` use the folder.
 
 pub(crate) mod bounded_list;
 pub(crate) mod engineer;

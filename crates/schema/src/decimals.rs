@@ -1,16 +1,16 @@
-//! How many decimals a message needs, so that the numbers in it show what it says of them.
+//! Number of decimals in messages that compare numbers.
 
-/// Decimals at most: an [`f64`] has 15 digits that can be relied on.
+/// Largest number of decimals; an [`f64`] has 15 reliable digits.
 const MAX_DECIMALS: usize = 15;
 
-/// The fewest decimals, `from` or more, with which rounded numbers still compare as `holds` says. It gets a function that rounds to so many
-/// decimals.
+/// The smallest number of decimals, from `from` on, for which rounded numbers still compare as `holds` requires. `holds` gets the rounding
+/// function.
 pub fn decimals(from: usize, holds: impl Fn(&dyn Fn(f64) -> f64) -> bool) -> usize {
-    let shows = |decimals: &usize| holds(&|value| rounded(value, *decimals));
-    (from..MAX_DECIMALS).find(shows).unwrap_or(MAX_DECIMALS)
+    let is_sufficient = |decimals: &usize| holds(&|value| rounded(value, *decimals));
+    (from..MAX_DECIMALS).find(is_sufficient).unwrap_or(MAX_DECIMALS)
 }
 
-/// A number as it is read from its text with so many decimals.
+/// A number rounded to `decimals` decimals.
 pub fn rounded(value: f64, decimals: usize) -> f64 {
     format!("{value:.decimals$}").parse().unwrap_or(value)
 }
@@ -20,7 +20,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_that_differ_are_shown_to_differ() {
+    fn different_numbers_have_different_texts() {
         let above = |value: f64, limit: f64, from| {
             let shown = decimals(from, |round| round(value) > round(limit));
             (format!("{value:.shown$}"), format!("{limit:.shown$}"))

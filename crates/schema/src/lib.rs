@@ -1,9 +1,10 @@
-//! What a table must look like, and what each stage is asked to do with it.
+//! Schema of a table and configuration of the stages.
 //!
-//! [`PipelineConfig`] is `configs/pipeline.yaml` as typed; [`Schema`] is its `table` section after every check, and the
-//! only thing that decides whether a cell is good, missing or a [`Violation`]. Nothing here reads a file or a clock.
+//! [`PipelineConfig`] is the file `configs/pipeline.yaml`. [`Schema`] is its validated `table` section, which alone decides whether a cell
+//! is valid, missing or a [`Violation`]. Pure: no file, clock or network.
 
 mod cell;
+mod cell_value;
 mod column;
 mod config;
 mod decimals;
@@ -11,12 +12,13 @@ mod name;
 mod rule;
 mod table;
 
-pub use cell::{LARGEST_INTEGER, Violation, is_date, iso_date, nearest};
+pub use cell::{MAX_EXACT_INTEGER, Violation, closest_match, is_date, iso_date};
+pub use cell_value::CellValue;
 pub use column::{Column, MAX_COLUMNS, Schema};
 pub use config::bounded_list::bounded_list;
 pub use config::error::SettingError;
 pub use config::location::line_of;
-pub use config::ordered_map::Ordered;
+pub use config::ordered_map::OrderedMap;
 pub use config::reference::render_reference;
 pub use config::yaml::{MAX_CONFIG_BYTES, MAX_NESTING, MAX_VALUES, parse_yaml};
 pub use config::{
@@ -33,9 +35,9 @@ pub use name::{MAX_FILE_NAME_BYTES, MAX_NAME_BYTES, check_file_name, check_name,
 pub use rule::Rule;
 pub use table::{Categories, MISSING_LEVEL, Table, Values};
 
-/// The column that `process` adds: `train` or `test`.
+/// Name of the column that `process` adds, with `train` or `test`.
 pub const SPLIT_COLUMN: &str = "split";
-/// The value of [`SPLIT_COLUMN`] in rows that are learned from.
+/// The value of [`SPLIT_COLUMN`] in training rows.
 pub const TRAIN: &str = "train";
-/// The value of [`SPLIT_COLUMN`] in rows that are only measured on.
+/// The value of [`SPLIT_COLUMN`] in test rows.
 pub const TEST: &str = "test";

@@ -1,22 +1,22 @@
-//! What a name may be: of a column, a level, a derived feature.
+//! Validation of names of columns, levels and derived features.
 
 use std::borrow::Cow;
 
-/// The longest name of a column or a level, in bytes.
+/// Longest name of a column or level, in bytes.
 pub const MAX_NAME_BYTES: usize = 1_000;
-/// The longest name that is safe as the name of a file with an ending, in bytes: most file systems take 255.
+/// Longest name that is safe as a file name with an extension, in bytes; most file systems allow 255.
 pub const MAX_FILE_NAME_BYTES: usize = 200;
 
-/// Names that Windows gives to devices, whatever their ending.
-const DEVICES: [&str; 22] = [
+/// Names of devices on Windows, with any extension.
+const WINDOWS_DEVICES: [&str; 22] = [
     "con", "prn", "aux", "nul", "com1", "com2", "com3", "com4", "com5", "com6", "com7", "com8", "com9", "lpt1", "lpt2",
     "lpt3", "lpt4", "lpt5", "lpt6", "lpt7", "lpt8", "lpt9",
 ];
 
-/// Checks that a name is printable, of one line and not too long.
+/// Checks that a name is printable, has one line and is not too long.
 ///
 /// # Errors
-/// Says what is wrong with it, to be written behind the place of the name.
+/// If the name is invalid; the message is written after its location.
 pub fn check_name(name: &str) -> Result<(), String> {
     if name.len() > MAX_NAME_BYTES {
         return Err(format!("a name of {} bytes is too long; {MAX_NAME_BYTES} are allowed", name.len()));
@@ -31,10 +31,10 @@ pub fn check_name(name: &str) -> Result<(), String> {
     }
 }
 
-/// Checks that a name is one that [`check_name`] takes and that is safe as the name of a file, on every system.
+/// Checks that a name passes [`check_name`] and is safe as a file name on every system.
 ///
 /// # Errors
-/// Says what is wrong with it, to be written behind the place of the name.
+/// If the name is invalid; the message is written after its location.
 pub fn check_file_name(name: &str) -> Result<(), String> {
     check_name(name)?;
     if name.is_empty() || name.trim() != name {
@@ -52,32 +52,32 @@ pub fn check_file_name(name: &str) -> Result<(), String> {
         return Err(format!("the name \"{name}\" begins or ends with a point, which is not safe in the name of a file"));
     }
     let stem = name.split('.').next().unwrap_or_default().trim_end().to_ascii_lowercase();
-    if DEVICES.contains(&stem.as_str()) {
+    if WINDOWS_DEVICES.contains(&stem.as_str()) {
         return Err(format!("the name \"{name}\" is that of a device on Windows; choose another"));
     }
     Ok(())
 }
 
-/// The first character of `text` that cannot be printed on one line: controls, line ends, marks of direction, everything that Unicode says is
-/// invisible (`Default_Ignorable_Code_Point`). Joiners between letters are part of the spelling of some languages and stay;
-/// so do those of emoji, and what says whether a symbol is an emoji.
+/// The first character of `text` that cannot be printed on one line: controls, line ends, directional marks, and all characters that
+/// Unicode defines as invisible (`Default_Ignorable_Code_Point`). Joiners between letters, which some languages need, and the joiners and
+/// variation selectors of emoji are allowed.
 pub fn unprintable(text: &str) -> Option<char> {
     let mut before = None;
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {
         let is_letter = |character: Option<char>| character.is_some_and(|c| c.is_alphabetic() && !c.is_ascii());
         let next = characters.peek().copied();
-        let joins = match character {
+        let is_joiner = match character {
             '\u{200c}' => is_letter(before) && is_letter(next),
             '\u{200d}' => is_letter(before) && is_letter(next) || is_symbol(before) && is_symbol(next),
             _ => false,
         };
-        let selects = |character: char| matches!(character, '\u{fe0e}' | '\u{fe0f}');
-        if is_symbol(before) && selects(character) && !next.is_some_and(selects) {
-            // the symbol as text or in colours: what follows stands beside the symbol
+        let is_selector = |character: char| matches!(character, '\u{fe0e}' | '\u{fe0f}');
+        if is_symbol(before) && is_selector(character) && !next.is_some_and(is_selector) {
+            // a variation selector belongs to the symbol before it
             continue;
         }
-        if is_unprintable(character) && !joins {
+        if is_unprintable(character) && !is_joiner {
             return Some(character);
         }
         before = Some(character);
@@ -89,17 +89,17 @@ fn is_unprintable(character: char) -> bool {
     character.is_control()
         || is_ignorable(character)
         || matches!(u32::from(character),
-            // separators of lines and paragraphs, annotations, what could not be decoded, private use, no characters
+            // line and paragraph separators, annotations, replacement characters, private use, non-characters
             0x2028 | 0x2029 | 0xfff9..=0xfffd | 0xe000..=0xf8ff | 0xf_0000..=0x10_ffff | 0xfdd0..=0xfdef)
         || u32::from(character) & 0xfffe == 0xfffe
 }
 
-/// Whether a character is a sign beyond ASCII, such as an emoji.
+/// True for a symbol beyond ASCII, such as an emoji.
 fn is_symbol(character: Option<char>) -> bool {
     character.is_some_and(|c| !c.is_ascii() && !c.is_alphanumeric() && !c.is_whitespace() && !is_unprintable(c))
 }
 
-/// Whether a character has the property `Default_Ignorable_Code_Point` of Unicode 17: nothing is shown of it.
+/// True for characters with the property `Default_Ignorable_Code_Point` of Unicode 17, which are invisible.
 fn is_ignorable(character: char) -> bool {
     matches!(u32::from(character),
         // soft hyphen, combining grapheme joiner, Arabic mark, fillers of Hangul, inherent vowels of Khmer
@@ -112,7 +112,7 @@ fn is_ignorable(character: char) -> bool {
         | 0x1_bca0..=0x1_bca3 | 0x1_d173..=0x1_d17a | 0xe_0000..=0xe_0fff)
 }
 
-/// The text with every character that cannot be printed written as an escape, so that no message moves a terminal's cursor.
+/// The text with escapes for characters that cannot be printed, so that no message controls a terminal.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if unprintable(text).is_none() {
         return Cow::Borrowed(text);
@@ -125,10 +125,10 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(escaped).collect())
 }
 
-/// A cell or a name in quotes, as messages show it: printable, and shortened where it is long.
+/// A cell or name in quotes for messages: printable, and shortened to 200 characters.
 pub fn quoted(text: &str) -> String {
-    const SHOWN: usize = 200;
-    match text.char_indices().nth(SHOWN) {
+    const MAX_QUOTED_CHARACTERS: usize = 200;
+    match text.char_indices().nth(MAX_QUOTED_CHARACTERS) {
         None => format!("\"{}\"", printable(text)),
         Some((end, _)) => format!("\"{}…\" ({} bytes)", printable(&text[..end]), text.len()),
     }
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_real_tables_are_taken() {
+    fn names_of_real_tables_are_accepted() {
         for name in [
             "price/sqft",
             "lot area",
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_cannot_be_printed_are_refused() {
+    fn unprintable_names_are_rejected() {
         for name in [
             "a\nb",
             "a\rb",
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn names_with_characters_that_nobody_sees_are_refused() {
+    fn names_with_invisible_characters_are_rejected() {
         let ranges = [
             (0xad, 0xad),
             (0x34f, 0x34f),
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn emoji_are_names() {
+    fn names_with_emoji_are_accepted() {
         for name in ["\u{2b50}\u{fe0f}", "\u{2764}\u{fe0f}\u{200d}\u{1f525}", "\u{1f469}\u{200d}\u{1f467} home"] {
             assert_eq!(check_name(name), Ok(()), "{name}");
         }
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_no_file_names_are_refused() {
+    fn unsafe_file_names_are_rejected() {
         for (name, expected) in [
             ("../x", "the name \"../x\" holds /, which is not safe in the name of a file; choose another"),
             ("a\\b", "the name \"a\\b\" holds \\, which is not safe in the name of a file; choose another"),

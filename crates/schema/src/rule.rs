@@ -1,13 +1,13 @@
-//! The rules that a row of a table can break.
+//! The rules that rows of a table must satisfy.
 
-/// A rule that a row breaks: what the rows of a quarantine are counted by.
+/// A rule that a row can break; quarantined rows are counted by rule.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Rule {
     /// A cell of a `float` column is a number.
     Number,
     /// A cell of an `integer` column is a whole number.
     Integer,
-    /// A cell of a `date` column is a date as the column writes it.
+    /// A cell of a `date` column is a date in the column's format.
     Date,
     /// A number is at least `min`.
     Minimum,
@@ -15,7 +15,7 @@ pub enum Rule {
     Maximum,
     /// A category is one of `levels`.
     Level,
-    /// A category can be printed and is not too long.
+    /// A category is printable and not too long.
     Printable,
     /// A `required` cell is not missing.
     Required,
@@ -23,38 +23,38 @@ pub enum Rule {
     Utf8,
     /// The record has as many fields as the header.
     Fields,
-    /// Quotes stand around whole fields and are closed.
+    /// Quotes surround whole fields and are closed.
     Quotes,
-    /// What a later stage asks of the row.
+    /// A requirement of a later stage.
     Other,
 }
 
 impl Rule {
-    /// What is wrong with a row that breaks the rule, without its value.
-    pub fn broken(self) -> &'static str {
+    /// Description of the violation without the value.
+    pub fn description(self) -> &'static str {
         match self {
             Self::Number => "not a number",
             Self::Integer => "not an integer",
-            Self::Date => "not a date of the column's form",
+            Self::Date => "not a date in the column's format",
             Self::Minimum => "below the minimum",
             Self::Maximum => "above the maximum",
             Self::Level => "not one of the levels",
             Self::Printable => "not printable text",
             Self::Required => "missing, and the column is required",
             Self::Utf8 => "not UTF-8 text",
-            Self::Fields => "another number of fields than the header",
-            Self::Quotes => "quotes that do not match",
-            Self::Other => "not a row that can be used",
+            Self::Fields => "number of fields differs from the header",
+            Self::Quotes => "unmatched quotes",
+            Self::Other => "unusable row",
         }
     }
 
-    /// What to do about such rows; `column` is where the rule is broken, empty for a whole record.
+    /// Advice for rows that break the rule; `column` is empty for a whole record.
     pub fn advice(self, column: &str) -> String {
         match self {
             Self::Number | Self::Integer => format!(
-                "correct the cells, list the ones that mean \"no value\" in table.columns.{column}.missing, or give the column another type"
+                "correct the cells, list the texts of missing values in table.columns.{column}.missing, or give the column another type"
             ),
-            Self::Date => format!("set table.columns.{column}.format to the form of the dates"),
+            Self::Date => format!("set table.columns.{column}.format to the format of the dates"),
             Self::Minimum => format!("correct the cells, or lower table.columns.{column}.min"),
             Self::Maximum => format!("correct the cells, or raise table.columns.{column}.max"),
             Self::Level => {
@@ -66,8 +66,8 @@ impl Rule {
                 "the file is probably Windows-1252 or Latin-1; convert it: iconv -f WINDOWS-1252 -t UTF-8 OLD.csv > NEW.csv"
                     .to_owned()
             }
-            Self::Fields => "put cells that hold commas in quotes".to_owned(),
-            Self::Quotes => "write a quote inside a cell twice, and quotes around the whole cell".to_owned(),
+            Self::Fields => "put cells with commas in quotes".to_owned(),
+            Self::Quotes => "double the quotes inside a cell, and put quotes around the whole cell".to_owned(),
             Self::Other => "correct the rows".to_owned(),
         }
     }

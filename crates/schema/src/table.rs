@@ -1,4 +1,4 @@
-//! Checked columns in memory: what `features` computes on, whether the rows came from a file or from one request.
+//! Validated columns in memory, from a file or from one request.
 
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 /// The code of a missing category.
 pub const MISSING_LEVEL: u32 = u32::MAX;
 
-/// A category column: one code a row, and what the codes stand for.
+/// A category column: one code per row, and the levels of the codes.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Categories {
-    /// Per row an index into `levels`, or [`MISSING_LEVEL`].
+    /// Code of each row: an index into `levels`, or [`MISSING_LEVEL`].
     pub codes: Vec<u32>,
     /// The levels that occur, in no particular order.
     pub levels: Vec<String>,
 }
 
-/// One column's values.
+/// The values of one column.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Values {
     /// Numbers (and dates, as days since 1970-01-01); NaN is a missing cell.
@@ -29,12 +29,12 @@ pub enum Values {
 pub struct Table {
     rows: usize,
     columns: Vec<(String, Values)>,
-    /// The place of each column by its name.
+    /// Index of each column by name.
     places: FxHashMap<String, usize>,
 }
 
 impl Table {
-    /// A table of `rows` rows without columns yet.
+    /// A table of `rows` rows, without columns.
     pub fn new(rows: usize) -> Self {
         Self { rows, ..Self::default() }
     }
@@ -42,7 +42,7 @@ impl Table {
     /// Adds a column.
     ///
     /// # Panics
-    /// If its length is not the table's: that is a mistake in the caller.
+    /// If its length is not that of the table (a mistake of the caller).
     pub fn push(&mut self, name: impl Into<String>, values: Values) {
         let len = match &values {
             Values::Number(values) => values.len(),
@@ -54,7 +54,7 @@ impl Table {
         self.columns.push((name, values));
     }
 
-    /// The given rows, in the given order.
+    /// The rows with these indices, in this order.
     #[must_use]
     pub fn select_rows(&self, rows: &[usize]) -> Self {
         let select = |values: &Values| match values {

@@ -25,7 +25,7 @@ use crate::commands::{check, healthcheck, predict};
 /// The program after its arguments are parsed.
 ///
 /// # Errors
-/// If it could not run, or its answer is no ([`cli::No`]).
+/// If it could not run, or its answer is no ([`cli::Refused`]).
 pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
     match &args.command {
         Some(args::Command::Predict(args)) => predict::predict(args, progress),

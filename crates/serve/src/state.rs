@@ -6,7 +6,14 @@ use std::sync::{
 };
 
 use arc_swap::ArcSwap;
-use features::Cell;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use predictor::Workbench;
+use rustc_hash::FxBuildHasher;
+use schema::CellValue as Cell;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
 use crate::{
     admission::{

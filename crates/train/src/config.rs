@@ -91,7 +91,7 @@ impl Config {
             let text = cli::read_text(file, "--import")?;
             let imported = ImportedModel::parse(&text).map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?;
             (algorithm, parameters) = (Algorithm::Imported, Parameters::Imported(Box::new(imported)));
-            import = Some(FileEntry::of(file).context("reading the model")?);
+            import = Some(FileEntry::from_file(file).context("reading the model")?);
         }
         let coverage = section.intervals.coverage;
         ensure!(
@@ -145,7 +145,7 @@ impl Config {
             seed,
             warnings,
             settings,
-            config_file: FileEntry::of(path).context("reading the configuration")?,
+            config_file: FileEntry::from_file(path).context("reading the configuration")?,
             config_path: path.clone(),
             force: args.global.force,
         })

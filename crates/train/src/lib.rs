@@ -28,7 +28,7 @@ use crate::{
 /// The program after its arguments are parsed.
 ///
 /// # Errors
-/// If the stage could not run, or its answer is no ([`cli::No`]).
+/// If the stage could not run, or its answer is no ([`cli::Refused`]).
 pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
     let Some(command) = &args.command else {
         let config = Config::check(args)?;

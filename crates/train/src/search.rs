@@ -260,7 +260,7 @@ impl Session<'_> {
         let text = leaderboard::render(section, &self.course, &board, &winner, self.known, seconds);
         let page = leaderboard_path(self.args);
         let page_file = write_atomically(&page, text.as_bytes())?;
-        let search_file = FileEntry::of(&self.args.config).context("reading the search")?;
+        let search_file = FileEntry::from_file(&self.args.config).context("reading the search")?;
         let files = [("leaderboard.html", page_file), ("model_config.yaml", config_file), ("search.yaml", search_file)]
             .map(|(place, file)| RunFile::of_run(place, Content::File(file)));
         Ok(Chosen { board, winner, page, files: files.into() })

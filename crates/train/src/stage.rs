@@ -176,7 +176,7 @@ fn fit_and_write(
     let predictions = predictions(&dataset.test.y, &findings);
     let predictions_file = write_atomically(&config.predictions_file, predictions.as_bytes())?;
     let page_file = write_atomically(&config.page_file, page.as_bytes())?;
-    let prediction = NumberReference::of(&findings.train_predictions);
+    let prediction = NumberReference::from_values(&findings.train_predictions);
     let found = Reference { prediction, ..reference.1.clone() };
     let reference_file = write_atomically(&config.reference_file, found.render().as_bytes())?;
     let mut files =

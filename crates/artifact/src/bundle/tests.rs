@@ -73,7 +73,7 @@ fn fault(bytes: &[u8]) -> String {
     let path = folder.path().join("b.tar.gz");
     fs::write(&path, bytes).unwrap();
     let error = read_bundle(&path).unwrap_err().to_string();
-    error.split_once("is not a sound bundle: ").unwrap_or_else(|| panic!("{error}")).1.to_owned()
+    error.split_once("is not a valid bundle: ").unwrap_or_else(|| panic!("{error}")).1.to_owned()
 }
 
 fn sound() -> Vec<(String, Vec<u8>)> {
@@ -114,7 +114,7 @@ fn what_is_too_large_is_not_written() {
     let folder = tempfile::tempdir().unwrap();
     let mut files = files(Vec::new());
     files.insert("metrics.json".into(), vec![b' '; (16 << 20) + 1]);
-    let expected = "is not a sound bundle: metrics.json has 16777217 bytes; in a bundle it has at most 16777216";
+    let expected = "is not a valid bundle: metrics.json has 16777217 bytes; at most 16777216";
     let error = write_bundle_archive(&folder.path().join("b.tar.gz"), "b", &files).unwrap_err().to_string();
     assert!(error.ends_with(expected), "{error}");
     let error = write_bundle_folder(&folder.path().join("b"), &files).unwrap_err().to_string();
@@ -127,11 +127,11 @@ fn sizes_are_refused_before_anything_is_unpacked() {
     let claimed = |path, stated| Entry { path, kind: b'0', stated, content: b"" };
     let limit = 1 << 30;
     let said = fault(&whole(&[claimed("m-1/model.bin", limit + 1)]));
-    assert_eq!(said, "model.bin has 1073741825 bytes; in a bundle it has at most 1073741824");
+    assert_eq!(said, "model.bin has 1073741825 bytes; at most 1073741824");
     let said = fault(&whole(&[claimed("m-1/manifest.json", 5 << 20)]));
-    assert_eq!(said, "manifest.json has 5242880 bytes; in a bundle it has at most 4194304");
+    assert_eq!(said, "manifest.json has 5242880 bytes; at most 4194304");
     let said = fault(&whole(&[claimed("m-1/model.bin", 1 << 63)]));
-    assert_eq!(said, "model.bin has 9223372036854775808 bytes; in a bundle it has at most 1073741824");
+    assert_eq!(said, "model.bin has 9223372036854775808 bytes; at most 1073741824");
     assert_eq!(fault(&whole(&[claimed("m-1/model.bin", u64::MAX)])), "size overflow");
     // each as large as it may be, and together too large
     let said = fault(&whole(&[claimed("m-1/unknown.bin", 3 << 29), claimed("m-1/model.bin", limit)]));
@@ -175,13 +175,13 @@ fn headers_that_lead_on_are_not_read() {
 #[test]
 fn entries_lie_in_one_folder_once() {
     for (path, expected) in [
-        ("model.bin", "model.bin leads outside"),
-        ("m-1/a/model.bin", "m-1/a/model.bin leads outside"),
-        ("../model.bin", "../model.bin leads outside"),
-        ("m-1/../model.bin", "m-1/../model.bin leads outside"),
-        ("/model.bin", "/model.bin leads outside"),
-        ("m-2/reference.json", "m-2/reference.json lies in another folder than m-1"),
-        ("m-1/model.bin", "model.bin is there twice"),
+        ("model.bin", "model.bin is outside the folder"),
+        ("m-1/a/model.bin", "m-1/a/model.bin is outside the folder"),
+        ("../model.bin", "../model.bin is outside the folder"),
+        ("m-1/../model.bin", "m-1/../model.bin is outside the folder"),
+        ("/model.bin", "/model.bin is outside the folder"),
+        ("m-2/reference.json", "m-2/reference.json is not in the folder m-1"),
+        ("m-1/model.bin", "model.bin is a duplicate"),
         ("m-1/extra.txt", "extra.txt is not listed in manifest.json"),
         ("m-1/reference.json", "reference.json is not listed in manifest.json"),
     ] {
@@ -216,7 +216,7 @@ fn folder_fault(change: impl FnOnce(&Path)) -> String {
     write_bundle_folder(&path, &files(b"model".to_vec())).unwrap();
     change(&path);
     let error = read_bundle(&path).unwrap_err().to_string();
-    error.split_once("is not a sound bundle: ").unwrap_or_else(|| panic!("{error}")).1.to_owned()
+    error.split_once("is not a valid bundle: ").unwrap_or_else(|| panic!("{error}")).1.to_owned()
 }
 
 #[test]
@@ -224,10 +224,10 @@ fn a_folder_holds_files_of_their_size_and_nothing_else() {
     // holes take no disk; only what is right is kept in memory
     let hole = |name: &'static str, bytes| move |path: &Path| File::create(path.join(name)).unwrap().set_len(bytes).unwrap();
     let said = folder_fault(hole("model.bin", 1 << 40));
-    assert_eq!(said, "model.bin has 1099511627776 bytes; in a bundle it has at most 1073741824");
+    assert_eq!(said, "model.bin has 1099511627776 bytes; at most 1073741824");
     assert!(folder_fault(hole("model.bin", 100 << 20)).starts_with("model.bin has another content"));
     let said = folder_fault(hole("manifest.json", 5 << 20));
-    assert_eq!(said, "manifest.json has 5242880 bytes; in a bundle it has at most 4194304");
+    assert_eq!(said, "manifest.json has 5242880 bytes; at most 4194304");
     assert_eq!(folder_fault(hole("extra.bin", 1 << 40)), "extra.bin is not listed in manifest.json");
     let many = |path: &Path| (0..50).for_each(|i| fs::write(path.join(i.to_string()), "").unwrap());
     assert_eq!(folder_fault(many), "it has more than 40 files");
@@ -252,7 +252,7 @@ fn pipes_links_and_devices_are_not_read() {
     let path = folder.path().join("b.tar.gz");
     pipe(&path);
     let error = read_bundle(&path).unwrap_err().to_string();
-    assert!(error.ends_with("is not a sound bundle: it is not a regular file"), "{error}");
+    assert!(error.ends_with("is not a valid bundle: it is not a regular file"), "{error}");
     assert!(read_bundle(Path::new("/dev/zero")).unwrap_err().to_string().ends_with("it is not a regular file"));
     assert!(super::bundle_digest(&path).unwrap_err().to_string().ends_with("it is not a regular file"));
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use schema::{ConfigError, Ordered};
+use schema::{ConfigError, OrderedMap};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -46,7 +46,7 @@ pub struct ModelSection {
     /// Lists of features by name (`sqft`, `location=Suburb`, or `location` for all of its features) or by index from 0. Without a list, all
     /// features are used.
     #[serde(default)]
-    pub feature_sets: Ordered<Vec<Value>>,
+    pub feature_sets: OrderedMap<Vec<Value>>,
     /// The feature set to use, if there are several.
     #[serde(default)]
     pub feature_set: Option<String>,
@@ -246,7 +246,7 @@ fn places(entry: &Value, available: &[String]) -> Result<Vec<usize>, String> {
         Ok(index) if index < available.len() => Ok(vec![index]),
         Ok(index) => Err(format!("feature {index} does not exist; the {} features are: {}", available.len(), listed())),
         Err(_) => {
-            let near = schema::nearest(&text, available.iter().map(String::as_str));
+            let near = schema::closest_match(&text, available.iter().map(String::as_str));
             let hint = near
                 .map_or_else(|| format!("; the features are: {}", listed()), |near| format!(" (did you mean \"{near}\"?)"));
             Err(format!("feature \"{text}\" does not exist{hint}"))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use schema::{GateBound, Ordered};
+use schema::{GateBound, OrderedMap};
 use serde::Serialize;
 
 use crate::evaluation::metric_format::format_metric;
@@ -26,7 +26,10 @@ pub struct ThresholdResult {
 ///
 /// # Errors
 /// If a metric of the gate is not in `metrics`; the message names it.
-pub fn check_thresholds(gate: &Ordered<GateBound>, metrics: &BTreeMap<String, f64>) -> Result<Vec<ThresholdResult>, String> {
+pub fn check_thresholds(
+    gate: &OrderedMap<GateBound>,
+    metrics: &BTreeMap<String, f64>,
+) -> Result<Vec<ThresholdResult>, String> {
     let check = |(metric, bound): (&str, &GateBound)| {
         let Some(value) = metrics.get(metric).copied() else {
             let known: Vec<&str> = metrics.keys().map(String::as_str).collect();
@@ -67,7 +70,7 @@ mod tests {
     use super::*;
 
     fn checked(bound: GateBound) -> Result<Vec<ThresholdResult>, String> {
-        check_thresholds(&Ordered(vec![("r2".into(), bound)]), &[("r2".to_owned(), 0.85)].into())
+        check_thresholds(&OrderedMap(vec![("r2".into(), bound)]), &[("r2".to_owned(), 0.85)].into())
     }
 
     #[test]

@@ -172,7 +172,7 @@ impl TreeSettings {
     pub(crate) fn for_features(&self, features: &[String], categorical: &[bool]) -> Result<Self, String> {
         let place = |key: &str, name: &String| {
             features.iter().position(|feature| feature == name).ok_or_else(|| {
-                let near = schema::nearest(name, features.iter().map(String::as_str));
+                let near = schema::closest_match(name, features.iter().map(String::as_str));
                 let hint = near.map_or(String::new(), |near| format!(" (did you mean \"{near}\"?)"));
                 format!("model.parameters.{key}: feature \"{name}\" does not exist{hint}")
             })

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use artifact::{ArtifactError, Digest, FileEntry, Link, Manifest, NamedDigest, check_input};
+use artifact::{ArtifactError, Digest, FileEntry, LineageStep, Manifest, NamedDigest, check_input};
 
 use schema::Schema;
 
@@ -12,7 +12,7 @@ use crate::config::Config;
 /// The unbroken chain, model first.
 #[derive(Debug)]
 pub(crate) struct Lineage {
-    pub(crate) links: Vec<Link>,
+    pub(crate) links: Vec<LineageStep>,
     /// The manifest of `train`.
     pub(crate) train: Manifest,
     /// The preprocessor that `train` used.
@@ -58,7 +58,7 @@ pub(crate) fn walk(config: &Config) -> anyhow::Result<Lineage> {
     }
     let model_config = train.configs.first().context("the manifest of `train` names no configuration")?;
     same(model_config, "train")?;
-    let links = [&train, &engineer, &process].map(|manifest| Link {
+    let links = [&train, &engineer, &process].map(|manifest| LineageStep {
         stage: manifest.stage.clone(),
         version: manifest.version.clone(),
         inputs: manifest.inputs.iter().map(NamedDigest::from).collect(),
@@ -94,7 +94,7 @@ fn same(file: &FileEntry, reader: &'static str) -> anyhow::Result<()> {
         let hint = format!("It is what `{reader}` read: put it back, or run `{reader}` and the stages after it again");
         return Err(ArtifactError::Missing { path: file.path.clone(), hint }.into());
     }
-    differs(file, &FileEntry::of(Path::new(&file.path))?, reader)
+    differs(file, &FileEntry::from_file(Path::new(&file.path))?, reader)
 }
 
 fn differs(read: &FileEntry, now: &FileEntry, reader: &str) -> anyhow::Result<()> {

@@ -1,6 +1,6 @@
 //! The model card: what the model is, what it was made from, how good it is and where it ends.
 
-use artifact::{Gate, Link, NamedDigest, RunRecord};
+use artifact::{Gate, LineageStep, NamedDigest, RunRecord};
 use drift::{ColumnReference, Distribution, Reference};
 use model::{METRIC_NAMES, format_metric, metric_label};
 use predictor::Predictor;
@@ -22,7 +22,7 @@ pub(crate) struct Facts<'a> {
     pub(crate) predictor: &'a Predictor,
     pub(crate) record: &'a RunRecord,
     pub(crate) reference: &'a Reference,
-    pub(crate) lineage: &'a [Link],
+    pub(crate) lineage: &'a [LineageStep],
     pub(crate) gates: &'a [Gate],
     /// How rows were divided: names and values of `process.split`.
     pub(crate) split: Vec<(String, String)>,
@@ -256,11 +256,11 @@ fn parameters(record: &RunRecord) -> Block {
     )
 }
 
-fn lineage(links: &[Link]) -> Vec<Block> {
+fn lineage(links: &[LineageStep]) -> Vec<Block> {
     let names = |files: &[NamedDigest]| {
         files.iter().map(|file| format!("{} {}", file.name, short(&file.digest))).collect::<Vec<_>>().join(", ")
     };
-    let row = |link: &Link| {
+    let row = |link: &LineageStep| {
         let rows = link.rows.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ");
         vec![format!("{} {}", link.stage, link.version), names(&link.inputs), names(&link.outputs), rows]
     };

@@ -8,8 +8,7 @@ use std::{
 use artifact::{
     BundleEntries, BundleFiles, BundleManifest, FileEntry, Manifest, PackedLimits, bundle_file_limit, visit_packed,
 };
-use cli::{No, Outcome};
-use model_source::bundle;
+use cli::{Outcome, Refused};
 use oci_spec::image::{Descriptor, ImageConfiguration};
 use predictor::open_bundle;
 use serde::Serialize;
@@ -54,7 +53,7 @@ struct Summary<'a> {
 /// Checks a bundle (folder or archive) or the layout of an image, and with a key its signature.
 ///
 /// # Errors
-/// If there is none or the key cannot be used; or ([`No`]) if it is damaged, altered, not signed by the key, or its parts do not belong
+/// If there is none or the key cannot be used; or ([`Refused`]) if it is damaged, altered, not signed by the key, or its parts do not belong
 /// together.
 pub fn verify(path: &Path, key: Option<&str>) -> anyhow::Result<Outcome> {
     let key = key.map(PublicKey::open).transpose()?;
@@ -62,7 +61,7 @@ pub fn verify(path: &Path, key: Option<&str>) -> anyhow::Result<Outcome> {
 }
 
 fn verify_bundle(path: &Path, key: Option<&PublicKey>) -> anyhow::Result<Outcome> {
-    let unsound = |fault: String| bundle::invalid(path, &fault);
+    let unsound = |fault: String| Refused(format!("{}: is not a sound bundle: {fault}", path.display()));
     anyhow::ensure!(
         key.is_none() || !path.is_dir(),
         "--key: a bundle is signed as .tar.gz, and {} is a folder",
@@ -83,8 +82,19 @@ fn verify_bundle(path: &Path, key: Option<&PublicKey>) -> anyhow::Result<Outcome
     Ok(Outcome::done(&summary(path, &manifest, forms, None, Vec::new()), human))
 }
 
+/// Reads a bundle.
+///
+/// # Errors
+/// If it cannot be read; or ([`Refused`]) if it is no sound bundle.
+pub(crate) fn read_sound_bundle(path: &Path) -> anyhow::Result<BundleFiles> {
+    read_bundle(path).map_err(|error| match error {
+        ArtifactError::NotABundle { .. } => Refused(error.to_string()).into(),
+        error => error.into(),
+    })
+}
+
 fn verify_image(path: &Path, key: Option<&PublicKey>) -> anyhow::Result<Outcome> {
-    let unsound = |fault: String| No(format!("{}: is not a sound image: {fault}", path.display()));
+    let unsound = |fault: String| Refused(format!("{}: is not a sound image: {fault}", path.display()));
     let layout = Layout::read(path).map_err(|error| unsound(format!("{error:#}")))?;
     let (manifest, platforms) = check_image(&layout).map_err(|error| unsound(format!("{error:#}")))?;
     let forms = key.map(|key| check_layout(&layout, key)).transpose().map_err(unsound)?.unwrap_or_default();
@@ -124,7 +134,7 @@ fn check_beside(bundle: &Path) -> Result<(), String> {
         if !std::fs::symlink_metadata(&path).is_ok_and(|found| found.is_file()) {
             continue;
         }
-        let found = FileEntry::of(&path).map_err(|error| error.to_string())?.digest;
+        let found = FileEntry::from_file(&path).map_err(|error| error.to_string())?.digest;
         if found != output.digest {
             return Err(format!(
                 "{} beside it is not the file that `package` wrote (digest {found}, it wrote {})",
@@ -243,7 +253,7 @@ mod tests {
         let text = "table: {target: price, columns: {price: {type: float}, size: {type: float}, place: {type: category}}}\n\
                     engineer: {derive: {double: size * 2}, unknown_category: other}\n";
         let config = PipelineConfig::parse(text).unwrap();
-        let plan = Plan::check(&Schema::check(&config.table).unwrap(), &config.engineer).unwrap();
+        let plan = Plan::from_section(&Schema::from_section(&config.table).unwrap(), &config.engineer).unwrap();
         let mut fitter = Fitter::new(&plan);
         fitter.update(&table(), &[true; 3]);
         fitter.finish().unwrap()
@@ -270,7 +280,7 @@ mod tests {
     fn use_preprocessor(bytes: &[u8]) -> Result<(), String> {
         let file: PreprocessorFile =
             read_envelope_bytes(bytes, Path::new("p.bin"), PREPROCESSOR.into()).map_err(|error| error.to_string())?;
-        let preprocessor = Preprocessor::check(file).map_err(|error| error.to_string())?;
+        let preprocessor = Preprocessor::from_file(file).map_err(|error| error.to_string())?;
         let features = preprocessor.transform(&table()).map_err(|error| error.to_string())?;
         assert_eq!(features.len(), preprocessor.feature_names().len());
         Ok(())

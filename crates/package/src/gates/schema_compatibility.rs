@@ -136,8 +136,8 @@ mod tests {
             "table: {{target: price, columns: {{price: {{type: float}}, {columns}}}}}\nengineer: {{unknown_category: {unknown}}}\n"
         );
         let config = PipelineConfig::parse(&text).unwrap();
-        let schema = Schema::check(&config.table).unwrap();
-        let plan = Plan::check(&schema, &config.engineer).unwrap();
+        let schema = Schema::from_section(&config.table).unwrap();
+        let plan = Plan::from_section(&schema, &config.engineer).unwrap();
         let mut table = Table::new(2);
         for column in schema.columns().iter().filter(|column| column.name != "price") {
             let values = match column.spec.kind {

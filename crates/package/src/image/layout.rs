@@ -222,7 +222,7 @@ impl Layout {
         }
         put(inside.join(VERSION_FILE), VERSION.as_bytes())?;
         put(inside.join(INDEX_FILE), &json(&index_of(self.entries.clone())?)?)?;
-        Ok(temporary.put(&inside, &at)?)
+        Ok(temporary.replace(&inside, &at)?)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Lists in stored files, up to a length: an empty text has one byte in a file and 24 in memory.
+//! Lists of limited length in stored files. An empty text takes one byte in a file, but 24 in memory.
 
 use std::{fmt, marker::PhantomData};
 
@@ -7,13 +7,13 @@ use serde::{
     de::{Error, SeqAccess, Visitor},
 };
 
-/// Entries of a list: a million features or levels are more than any model can be fitted with.
+/// Largest number of entries of a list, far above the features or levels of any model.
 const MAX_ENTRIES: usize = 1_000_000;
 
-/// Reads a list, for `#[serde(deserialize_with = "schema::bounded_list")]`.
+/// Deserializes a list, for `#[serde(deserialize_with = "schema::bounded_list")]`.
 ///
 /// # Errors
-/// If it has more than a million entries, or one that cannot be read.
+/// If the list has more than a million entries, or an invalid one.
 pub fn bounded_list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
     struct List<T>(PhantomData<T>);
 
@@ -44,16 +44,16 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Deserialize)]
-    struct Stored {
+    struct Document {
         #[serde(deserialize_with = "bounded_list")]
         list: Vec<String>,
     }
 
     #[test]
-    fn a_list_ends_somewhere() {
+    fn the_length_of_a_list_is_limited() {
         let read = |entries: usize| {
             let text = format!("{{\"list\": [{}]}}", vec!["\"\""; entries].join(","));
-            serde_json::from_str::<Stored>(&text).map(|stored| stored.list.len()).map_err(|error| error.to_string())
+            serde_json::from_str::<Document>(&text).map(|document| document.list.len()).map_err(|error| error.to_string())
         };
         assert_eq!(read(MAX_ENTRIES), Ok(MAX_ENTRIES));
         assert!(read(MAX_ENTRIES + 1).unwrap_err().starts_with("a list has more than 1000000 entries"));

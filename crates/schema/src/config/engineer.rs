@@ -1,5 +1,6 @@
-//! Settings of `engineer`.
+//! The section `engineer` of `pipeline.yaml`.
 
+use crate::config::ordered_map::OrderedMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,34 +10,33 @@ use crate::config::ordered_map::Ordered;
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EngineerSection {
-    /// The year that `reference_year` stands for in expressions. A value, not a clock: it is stored in the preprocessor.
+    /// The year that `reference_year` stands for in expressions. It is a fixed value, which is stored in the preprocessor.
     pub reference_year: Option<i32>,
-    /// New numeric features: name to arithmetic expression over columns and other derived features. Operators `+ - * / ^`,
-    /// functions `log`, `log1p`, `exp`, `sqrt`, `abs`, `floor`, `round`, `min`, `max`, `pow`, `if_missing`, and `year`,
-    /// `month`, `day`, `weekday` of a date.
-    /// A name with blanks is written between backticks. Division by zero, and whatever has no value, is missing.
-    pub derive: Ordered<String>,
-    /// Raw columns or derived features that are not features themselves.
+    /// New numeric features: name to arithmetic expression over columns and other derived features. Operators: `+ - * / ^`. Functions:
+    /// `log`, `log1p`, `exp`, `sqrt`, `abs`, `floor`, `round`, `min`, `max`, `pow`, `if_missing`, and `year`, `month`, `day`, `weekday` of
+    /// a date. A name with spaces is written between backticks. Division by zero and undefined values are missing.
+    pub derive: OrderedMap<String>,
+    /// Raw columns or derived features that are not features of the model.
     pub drop: Vec<String>,
-    /// What takes the place of a missing value.
+    /// Imputation of missing values.
     pub impute: ImputeSection,
-    /// How categories become numbers.
+    /// Encoding of categories as numbers.
     pub encode: EncodeSection,
-    /// What to do with a level that the schema does not list and training did not see.
+    /// Treatment of a level that is neither in the schema nor in the training rows.
     pub unknown_category: UnknownCategory,
 }
 
-/// What takes the place of a missing value; learned from training rows.
+/// Imputation of missing values, fitted on training rows.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ImputeSection {
-    /// For numbers. A missing category takes the most frequent level.
+    /// For numbers. A missing category is imputed by the most frequent level.
     pub number: NumberImpute,
-    /// Fixed values for some columns or derived features: a number, or a level's name for a category.
-    pub constants: Ordered<serde_json::Value>,
+    /// Fixed values for columns or derived features: a number, or the name of a level.
+    pub constants: OrderedMap<serde_json::Value>,
 }
 
-/// Which statistic of the training rows fills a missing number.
+/// Statistic of the training rows that replaces a missing number.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NumberImpute {
@@ -45,47 +45,45 @@ pub enum NumberImpute {
     Median,
     /// The arithmetic mean.
     Mean,
-    /// Nothing: the value stays missing, for models that find out themselves which way missing values go. Trees take them, others
-    /// refuse them.
+    /// No imputation: the value stays missing. Only trees accept missing values.
     None,
 }
 
-/// How categories become numbers.
+/// Encoding of categories as numbers.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EncodeSection {
-    /// One-hot features a column may have at most; the rarer levels share the bucket `other`.
+    /// Largest number of one-hot features of a column; rarer levels share the bucket `other`.
     pub max_levels: usize,
-    /// The encoding of single columns. Others: ordinal where the column is `ordered`, else one-hot.
-    pub columns: Ordered<Encoding>,
+    /// Encoding by column. The default is ordinal for an `ordered` column, else one-hot.
+    pub columns: OrderedMap<Encoding>,
 }
 
 impl Default for EncodeSection {
     fn default() -> Self {
-        Self { max_levels: 64, columns: Ordered::default() }
+        Self { max_levels: 64, columns: OrderedMap::default() }
     }
 }
 
-/// How one category column becomes numbers.
+/// Encoding of a category column.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Encoding {
-    /// A feature `column=level` a level: 1 where the row has it, else 0.
+    /// One feature `column=level` per level: 1 where the row has it, else 0.
     OneHot,
     /// One feature: 0 for the lowest level, 1 for the next, and so on. Needs `ordered` levels.
     Ordinal,
-    /// One feature: the place of the level among the levels, which says nothing of their order. Trees split it by sets of levels; other
-    /// models should not be given it.
+    /// One feature: the index of the level, without a meaningful order. Trees split it by sets of levels; it does not suit other models.
     Native,
 }
 
-/// What to do with a level that the schema does not list and training did not see.
+/// Treatment of a level that is neither in the schema nor in the training rows.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UnknownCategory {
-    /// The row is refused, with the levels allowed.
+    /// The row is rejected with a list of the allowed levels.
     #[default]
     Reject,
-    /// It falls into the bucket `other`.
+    /// The level belongs to the bucket `other`.
     Other,
 }

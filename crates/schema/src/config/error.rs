@@ -1,9 +1,8 @@
-//! Errors in configurations, with their line and column.
+//! Errors of configurations, with line and column.
 
 use thiserror::Error;
 
-/// A configuration that cannot be used. Displayed as `line:column: message`, as far as the place is known, to be written behind the
-/// file's name and a colon.
+/// An invalid configuration. It is displayed as `line:column: message`, as far as the location is known, after the file's name and a colon.
 #[derive(Clone, Debug, Error, PartialEq)]
 #[error("{}{message}", place(*line, *column))]
 pub struct ConfigError {
@@ -11,22 +10,22 @@ pub struct ConfigError {
     pub line: Option<usize>,
     /// 1-based column in the file.
     pub column: Option<usize>,
-    /// What is wrong and what to do.
+    /// The cause and the remedy.
     pub message: String,
 }
 
 impl ConfigError {
-    /// An error about the key at `path`, found after parsing.
+    /// An error of the key at `path`, found after parsing.
     pub fn at(text: &str, path: &[&str], message: impl Into<String>) -> Self {
         crate::config::error::SettingError::new(path, message).locate(text)
     }
 
-    /// An error of the YAML parser, with its place.
+    /// An error of the YAML parser, with its location.
     pub(crate) fn from_yaml(error: &serde_yaml::Error) -> Self {
         let location = error.location();
         let mut message = error.to_string();
         if let Some(place) = &location {
-            // the place is said before the message
+            // the location is displayed before the message
             message = message.replace(&format!(" at line {} column {}", place.line(), place.column()), "");
         }
         Self {
@@ -45,23 +44,23 @@ pub(crate) fn place(line: Option<usize>, column: Option<usize>) -> String {
     }
 }
 
-/// A setting that contradicts another or the table. `path` names the key.
+/// A setting that contradicts another one or the table. `path` is its key.
 #[derive(Clone, Debug, Error, PartialEq)]
 #[error("{}: {message}", crate::name::printable(&path.join(".")))]
 pub struct SettingError {
-    /// The keys that lead to the fault, for example `table`, `columns`, `price`.
+    /// The keys that lead to the setting, for example `table`, `columns`, `price`.
     pub path: Vec<String>,
-    /// What is wrong and what to do.
+    /// The cause and the remedy.
     pub message: String,
 }
 
 impl SettingError {
-    /// An error about the key at `path`.
+    /// An error of the key at `path`.
     pub fn new(path: &[&str], message: impl Into<String>) -> Self {
         Self { path: path.iter().map(|key| (*key).to_owned()).collect(), message: message.into() }
     }
 
-    /// The same with the line on which the key stands in `text`, the configuration as written.
+    /// The error with the line of its key in `text`, the text of the configuration.
     pub fn locate(&self, text: &str) -> ConfigError {
         let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
         ConfigError { line: crate::config::location::line_of(text, &path), column: None, message: self.to_string() }

@@ -1,15 +1,15 @@
-//! Finds the line on which a key stands, so that an error found after parsing can still point at the file.
+//! Lines of keys in the text of a configuration, for errors that are found after parsing.
 
-/// The 1-based line of `text` on which the last key of `path` is written, following the keys one below the other.
-/// Understands block style, which is what people write by hand; returns the deepest key it could find.
+/// The 1-based line of the last key of `path` in `text`. The keys are searched one after the other, in block style. Returns the deepest key
+/// that was found.
 pub fn line_of(text: &str, path: &[&str]) -> Option<usize> {
     let mut lines = text.lines().enumerate();
-    let mut found = None;
+    let mut line = None;
     for key in path {
-        let Some((index, _)) = lines.find(|(_, line)| starts_with_key(line, key)) else { break };
-        found = Some(index + 1);
+        let Some((index, _)) = lines.find(|(_, text)| starts_with_key(text, key)) else { break };
+        line = Some(index + 1);
     }
-    found
+    line
 }
 
 fn starts_with_key(line: &str, key: &str) -> bool {
@@ -26,7 +26,7 @@ mod tests {
     use super::line_of;
 
     #[test]
-    fn follows_keys_downwards() {
+    fn keys_are_followed_downwards() {
         let text = "table:\n  columns:\n    price: {type: float}\n    \"lot area\": {type: float}\nengineer:\n  derive:\n    price: a\n";
         assert_eq!(line_of(text, &["engineer", "derive", "price"]), Some(7));
         assert_eq!(line_of(text, &["table", "columns", "lot area"]), Some(4));

@@ -1,4 +1,4 @@
-//! A map that keeps the order in which it was written and refuses a key written twice.
+//! A map that keeps the order of the file and rejects duplicate keys.
 
 use std::{fmt, marker::PhantomData};
 
@@ -9,15 +9,15 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 /// Entries in the order of the file; names are unique.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Ordered<V>(pub Vec<(String, V)>);
+pub struct OrderedMap<V>(pub Vec<(String, V)>);
 
-impl<V> Default for Ordered<V> {
+impl<V> Default for OrderedMap<V> {
     fn default() -> Self {
         Self(Vec::new())
     }
 }
 
-impl<V> Ordered<V> {
+impl<V> OrderedMap<V> {
     /// The value under `name`.
     pub fn get(&self, name: &str) -> Option<&V> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value)
@@ -28,13 +28,13 @@ impl<V> Ordered<V> {
         self.0.iter().map(|(key, value)| (key.as_str(), value))
     }
 
-    /// Whether there are no entries.
+    /// True if there are no entries.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-impl<V: Serialize> Serialize for Ordered<V> {
+impl<V: Serialize> Serialize for OrderedMap<V> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for (key, value) in &self.0 {
@@ -44,11 +44,11 @@ impl<V: Serialize> Serialize for Ordered<V> {
     }
 }
 
-impl<'de, V: Deserialize<'de>> Deserialize<'de> for Ordered<V> {
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for OrderedMap<V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Entries<V>(PhantomData<V>);
         impl<'de, V: Deserialize<'de>> Visitor<'de> for Entries<V> {
-            type Value = Ordered<V>;
+            type Value = OrderedMap<V>;
 
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
                 f.write_str("a map")
@@ -63,14 +63,14 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for Ordered<V> {
                     }
                     entries.push((key, map.next_value()?));
                 }
-                Ok(Ordered(entries))
+                Ok(OrderedMap(entries))
             }
         }
         deserializer.deserialize_map(Entries(PhantomData))
     }
 }
 
-impl<V: JsonSchema> JsonSchema for Ordered<V> {
+impl<V: JsonSchema> JsonSchema for OrderedMap<V> {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         format!("MapOf{}", V::schema_name()).into()
     }

@@ -1,5 +1,6 @@
-//! Settings of `package`.
+//! The section `package` of `pipeline.yaml`.
 
+use crate::config::ordered_map::OrderedMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,23 +10,23 @@ use crate::config::ordered_map::Ordered;
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PackageSection {
-    /// Bounds on the test metrics `mae`, `rmse`, `r2`, `mape`, `median_ae`, or on `cv_r2`, `cv_mae`, `cv_rmse` (means over folds).
-    /// A model outside them is not packaged (exit 1).
-    pub gate: Ordered<GateBound>,
-    /// When a model may take the place of the champion: in `train promote`, and in `package --champion`.
+    /// Thresholds of the test metrics `mae`, `rmse`, `r2`, `mape`, `median_ae`, or of `cv_r2`, `cv_mae`, `cv_rmse` (means over folds). A
+    /// model outside them is not packaged (exit 1).
+    pub gate: OrderedMap<GateBound>,
+    /// Condition to replace the champion, in `train promote` and in `package --champion`.
     pub champion: ChampionSection,
-    /// What is asked of intervals on test rows.
+    /// Required coverage of prediction intervals on test rows.
     pub coverage: CoverageSection,
-    /// How much suspicion is borne.
+    /// Accepted signs of leakage.
     pub leakage: LeakageSection,
 }
 
-/// What is asked of intervals on test rows.
+/// Required coverage of prediction intervals on test rows.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CoverageSection {
-    /// How far the share of test targets within their intervals may lie below what `intervals.coverage` asks for, if that is no accident
-    /// (its 95 % interval lies below, too).
+    /// Largest accepted shortfall of the coverage on test rows below `intervals.coverage`. A shortfall fails only if the 95 % confidence
+    /// interval of the coverage is below, too.
     pub max_shortfall: f64,
 }
 
@@ -35,14 +36,13 @@ impl Default for CoverageSection {
     }
 }
 
-/// How much suspicion is borne that the score looks better than it is.
+/// Accepted signs of leakage, which make a score too good.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LeakageSection {
-    /// The R² that a feature may have on its own, on training rows that were held out; `train` looks at those of 0.98 and above. 1 lets
-    /// every one pass.
+    /// Largest accepted R² of a single feature on validation rows; `train` records features from 0.98 on. 1 accepts all features.
     pub max_r2_alone: f64,
-    /// The share of test rows that may have the very features of a training row.
+    /// Largest accepted share of test rows with the same features as a training row.
     pub max_copied_rows: f64,
 }
 
@@ -52,13 +52,13 @@ impl Default for LeakageSection {
     }
 }
 
-/// When a model may take the place of the one that is in use: not worse on the same test rows, but for a margin.
+/// Condition to replace the champion: not worse on the same test rows, up to a margin.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ChampionSection {
-    /// The metric that decides: `mae`, `rmse`, `mape`, `median_ae` (the smaller the better) or `r2`.
+    /// The metric of the comparison: `mae`, `rmse`, `mape`, `median_ae` (smaller is better) or `r2`.
     pub metric: String,
-    /// How much worse it may be: a share of the champion's (0.02 is 2 %), or for `r2` a difference.
+    /// Accepted deterioration: a share of the champion's metric (0.02 is 2 %), or a difference for `r2`.
     pub margin: f64,
 }
 
@@ -68,12 +68,12 @@ impl Default for ChampionSection {
     }
 }
 
-/// The bounds of one metric. MAPE is a fraction; MAE, RMSE and the median error are in the target's unit.
+/// Thresholds of one metric. MAPE is a fraction; MAE, RMSE and the median error are in the target's unit.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GateBound {
-    /// The metric must be at least this.
+    /// Smallest accepted value.
     pub min: Option<f64>,
-    /// The metric must be at most this.
+    /// Largest accepted value.
     pub max: Option<f64>,
 }

@@ -1,17 +1,15 @@
-//! `configs/pipeline.yaml` as typed: the table, and a section per stage.
+//! The file `configs/pipeline.yaml`: the table, and one section per stage.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{
-    engineer::EngineerSection, error::ConfigError, ordered_map::Ordered, package::PackageSection, process::ProcessSection,
-};
+use crate::config::{engineer::EngineerSection, ordered_map::OrderedMap, package::PackageSection, process::ProcessSection};
 
-/// The table and the settings of every stage but `train`, whose settings are in `model_config.yaml`.
+/// The table, and the settings of all stages except `train`, which has `model_config.yaml`.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct PipelineConfig {
-    /// The raw table: its target, what counts as missing, and its columns.
+    /// The raw table: its target, texts of missing values, and columns.
     pub table: TableSection,
     /// Settings of `process`.
     #[serde(default)]
@@ -24,77 +22,77 @@ pub struct PipelineConfig {
     pub package: PackageSection,
 }
 
-/// What the raw table must look like.
+/// The specification of the raw table.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct TableSection {
     /// The column to predict. It must be a `float` or an `integer` column.
     pub target: String,
-    /// Cells that mean "no value here", compared after trimming and with their case. A column may have its own list.
+    /// Texts of missing values, compared after trimming and with case. A column can have its own list.
     #[serde(default = "default_missing")]
     pub missing: Vec<String>,
-    /// Every column of the table by its name in the header, in any order.
-    pub columns: Ordered<ColumnSpec>,
+    /// All columns of the table by name, in any order.
+    pub columns: OrderedMap<ColumnSpec>,
 }
 
 fn default_missing() -> Vec<String> {
     ["", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "?"].map(String::from).to_vec()
 }
 
-/// What the cells of one column must look like.
+/// The specification of one column.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ColumnSpec {
-    /// What kind of value a cell holds.
+    /// Type of the values.
     #[serde(rename = "type")]
     pub kind: ColumnType,
-    /// Whether a missing cell breaks the schema (the row goes to the quarantine file).
+    /// True if a missing value is invalid (the row goes to the quarantine file).
     #[serde(default)]
     pub required: bool,
-    /// The smallest value allowed, in the column's own unit. For `float` and `integer`.
+    /// Smallest allowed value, in the column's own unit. For `float` and `integer`.
     #[serde(default)]
     pub min: Option<f64>,
-    /// The largest value allowed, in the column's own unit. For `float` and `integer`.
+    /// Largest allowed value, in the column's own unit. For `float` and `integer`.
     #[serde(default)]
     pub max: Option<f64>,
-    /// The levels allowed, compared after trimming and without regard to case; from low to high where `ordered`.
-    /// Without it any text is a level. For `category`.
+    /// Allowed levels, compared after trimming and without case; from low to high if `ordered`. Without a list, every text is a level. For
+    /// `category`.
     #[serde(default)]
     pub levels: Vec<String>,
-    /// Whether `levels` are listed from low to high. For `category`.
+    /// True if `levels` are in order from low to high. For `category`.
     #[serde(default)]
     pub ordered: bool,
     /// Other spellings of a level: spelling to level. For `category`.
     #[serde(default)]
-    pub aliases: Ordered<String>,
-    /// What counts as missing in this column, in place of the table's list.
+    pub aliases: OrderedMap<String>,
+    /// Texts of missing values of this column, instead of the table's list.
     #[serde(default)]
     pub missing: Option<Vec<String>>,
-    /// How a date is written, in strftime's notation: `%Y-%m-%d` unless told. For `date`.
+    /// Format of dates in strftime's notation; the default is `%Y-%m-%d`. For `date`.
     #[serde(default)]
     pub format: Option<String>,
 }
 
-/// The kinds of column.
+/// Types of columns.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ColumnType {
     /// A number.
     Float,
-    /// A whole number.
+    /// An integer.
     Integer,
     /// One of a set of levels.
     Category,
-    /// A calendar day. Not a feature by itself: derive one with `year(...)`, `month(...)` or by subtraction.
+    /// A calendar day. It is not a feature itself: derive one with `year(...)`, `month(...)` or by subtraction.
     Date,
-    /// Names the row. Never a feature.
+    /// An identifier of the row. Never a feature.
     Id,
     /// Free text. Never a feature.
     Text,
 }
 
 impl ColumnType {
-    /// Whether cells are numbers as they stand.
+    /// True if cells are numbers.
     pub fn is_number(self) -> bool {
         matches!(self, Self::Float | Self::Integer)
     }
@@ -113,21 +111,21 @@ impl ColumnType {
 }
 
 impl PipelineConfig {
-    /// Parses the text of a `pipeline.yaml`. Columns and stages are checked where they are used: see
-    /// [`Schema::check`](crate::column::Schema::check).
+    /// Parses the text of a `pipeline.yaml`. Columns and stages are validated where they are used, see
+    /// [`Schema::from_section`](crate::column::Schema::from_section).
     ///
     /// # Errors
-    /// With line and column where the text is not YAML, has an unknown key or a value of the wrong type.
+    /// If the text is not YAML, or has an unknown key or a value of the wrong type; with line and column.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         crate::config::yaml::parse_yaml(text)
     }
 
-    /// The settings that bear on what `process` writes.
+    /// The settings that affect the outputs of `process`.
     pub fn process_settings(&self) -> impl Serialize {
         (&self.table, &self.process)
     }
 
-    /// The settings that bear on what `engineer` writes.
+    /// The settings that affect the outputs of `engineer`.
     pub fn engineer_settings(&self) -> impl Serialize {
         (&self.table, &self.engineer)
     }
@@ -145,17 +143,17 @@ mod tests {
     fn the_reference_is_current() {
         let body = crate::config::reference::render_reference("pipeline.yaml", &schemars::schema_for!(PipelineConfig));
         let text = format!("# Pipeline configuration reference\n\nGenerated from the program; do not edit.\n\n{body}");
-        // read when the test runs: checkouts may share compiled tests
+        // read at run time, because checkouts can share compiled tests
         let path = format!("{}/../../docs/pipeline_config.md", std::env::var("CARGO_MANIFEST_DIR").unwrap());
         if std::env::var_os("UPDATE_DOCS").is_some() {
             std::fs::write(&path, &text).unwrap();
         }
-        let found = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(found == text, "docs/pipeline_config.md is out of date: run UPDATE_DOCS=1 scripts/test.sh");
+        let written = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(written == text, "docs/pipeline_config.md is out of date: run UPDATE_DOCS=1 scripts/test.sh");
     }
 
     #[test]
-    fn bad_yaml_is_named_by_line_and_column() {
+    fn invalid_yaml_is_an_error_with_line_and_column() {
         assert_eq!(
             error_of("table:\n\ttarget: price\n"),
             "2:1: found character that cannot start any token, while scanning for the next token"

@@ -1,4 +1,4 @@
-//! The stages' sections of `configs/pipeline.yaml`.
+//! The section `process` of `pipeline.yaml`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProcessSection {
-    /// How rows are divided into train and test.
+    /// Split of the rows into training and test rows.
     pub split: SplitSection,
-    /// Rows to leave out of training because a value lies far outside. Test rows are never trimmed.
+    /// Outliers that are removed from the training rows. Test rows are never removed.
     pub trim: TrimSection,
-    /// The largest share of rows, 0 to 1, that may break the schema. Above it the table is rejected (exit 1): the most frequent reasons
-    /// are named, the rows are in `<output>.failed.quarantine.csv`, and the outputs of an earlier run stay as they are.
+    /// Largest accepted share of invalid rows, 0 to 1. Above it, the table is rejected (exit 1): the most frequent reasons are listed, the
+    /// rows are in `<output>.failed.quarantine.csv`, and outputs of an earlier run are kept.
     #[schemars(extend("default" = 0.05))]
     pub max_quarantined: MaxShare,
 }
@@ -28,15 +28,15 @@ impl Default for MaxShare {
     }
 }
 
-/// How rows are divided: by a hash of the seed and the row's own content, so that a row keeps its side when others come.
+/// Split by a hash of the seed and the row's content: a row stays in its split when other rows are added.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SplitSection {
-    /// The share of rows to test on, between 0 and 1.
+    /// Share of test rows, between 0 and 1.
     pub test: f64,
-    /// Another seed gives another division.
+    /// Seed of the split.
     pub seed: u64,
-    /// A column whose value decides instead of the whole row: rows that share it (two sales of one house) stay together.
+    /// A column whose value decides the split instead of the whole row: rows with the same value (two sales of one house) are in one split.
     pub key: Option<String>,
 }
 
@@ -46,13 +46,13 @@ impl Default for SplitSection {
     }
 }
 
-/// Which training rows are left out. At most one rule; none leaves all in.
+/// Outliers among training rows. At most one rule; the default keeps all rows.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrimSection {
-    /// Tukey's fences: outside quartile ± factor × interquartile range.
+    /// Removes values outside quartile ± factor × interquartile range (Tukey's fences).
     pub iqr: Option<IqrTrim>,
-    /// Outside two quantiles.
+    /// Removes values outside two quantiles.
     pub quantile: Option<QuantileTrim>,
 }
 
@@ -60,9 +60,9 @@ pub struct TrimSection {
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct IqrTrim {
-    /// How many interquartile ranges beyond the quartiles.
+    /// Distance from the quartiles in interquartile ranges.
     pub factor: f64,
-    /// Numeric columns to look at; the target where empty.
+    /// Numeric columns to check; empty for the target.
     pub columns: Vec<String>,
 }
 
@@ -72,15 +72,15 @@ impl Default for IqrTrim {
     }
 }
 
-/// Fences at quantiles.
+/// Bounds at quantiles.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct QuantileTrim {
-    /// Values below this quantile (0 to 1) are left out.
+    /// Lower quantile (0 to 1); values below it are removed.
     pub lower: f64,
-    /// Values above this quantile (0 to 1) are left out.
+    /// Upper quantile (0 to 1); values above it are removed.
     pub upper: f64,
-    /// Numeric columns to look at; the target where empty.
+    /// Numeric columns to check; empty for the target.
     pub columns: Vec<String>,
 }
 

@@ -1,10 +1,10 @@
-//! Renders a configuration's JSON schema as a Markdown reference, so that the reference cannot say anything else.
+//! Rendering of a configuration's JSON schema as a Markdown reference.
 
 use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
-/// A section a struct of `schema` (as schemars makes it), a row a key: type, default, meaning. `root` is the top heading.
+/// Renders one section per struct of `schema` (from schemars) with one row per key: type, default, meaning. `root` is the first heading.
 pub fn render_reference(root: &str, schema: &schemars::Schema) -> String {
     let schema = schema.as_value();
     let empty = Map::new();

@@ -1,7 +1,7 @@
-//! Reads the text of a configuration within limits, so that no text costs more time or memory than its length explains.
+//! Parsing of configurations within limits of nesting and size.
 //!
-//! libyaml's scanner takes time that grows with the square of the nesting, and aliases can stand for far more than is written. So the
-//! text is walked through first, event by event, by a parser whose time is linear; only text within the limits goes on.
+//! libyaml's scanner takes time that grows with the square of the nesting, and aliases can expand to far more than the text. A parser with
+//! linear time therefore checks the limits first, event by event.
 
 use std::borrow::Cow;
 
@@ -10,74 +10,74 @@ use serde::de::DeserializeOwned;
 
 use crate::config::error::ConfigError;
 
-/// The largest configuration that is read, in bytes: about a hundred times that of a table of a thousand columns.
+/// Largest size of a configuration in bytes: about a hundred times that of a table of a thousand columns.
 pub const MAX_CONFIG_BYTES: usize = 4 << 20;
-/// How many lists and maps may stand in each other. The deepest key of a configuration stands in six.
+/// Largest nesting of lists and maps. The deepest key of a configuration has six levels.
 pub const MAX_NESTING: usize = 64;
-/// How many values a configuration may have, with aliases written out.
+/// Largest number of values of a configuration, with aliases expanded.
 pub const MAX_VALUES: usize = 1_000_000;
 
-/// How many characters behind a syntax error are shown to the second parser, so that it can word the error.
-const BEHIND_ERROR: usize = 64;
+/// Number of characters after a syntax error that libyaml gets for its message.
+const CONTEXT_CHARACTERS: usize = 64;
 
 /// Parses the text of a configuration.
 ///
 /// # Errors
-/// With line and column where the text is not YAML, is over a limit, holds a number that is not finite, has an unknown key or a value of
-/// the wrong type.
+/// If the text is not YAML, exceeds a limit, or has a number that is not finite, an unknown key or a value of the wrong type; with line and
+/// column.
 pub fn parse_yaml<T: DeserializeOwned>(text: &str) -> Result<T, ConfigError> {
     if text.trim().is_empty() {
         return Err(ConfigError { line: None, column: None, message: "the file is empty".into() });
     }
     if text.len() > MAX_CONFIG_BYTES {
-        let message = format!("the file has {} bytes; a configuration may have {MAX_CONFIG_BYTES}", text.len());
+        let message = format!("the file has {} bytes; at most {MAX_CONFIG_BYTES} are allowed", text.len());
         return Err(ConfigError { line: None, column: None, message });
     }
     if let Some(line) = text.lines().position(|line| line.starts_with("%TAG")) {
-        let message = "a configuration has no %TAG directives; remove it";
+        let message = "%TAG directives are not allowed. Remove it";
         return Err(ConfigError { line: Some(line + 1), column: Some(1), message: message.into() });
     }
-    match walk(text) {
+    match check_limits(text) {
         Ok(()) => serde_yaml::from_str(text).map_err(|error| ConfigError::from_yaml(&error)),
-        Err(Refusal::Limit(error)) => Err(error),
-        Err(Refusal::Syntax(error)) => Err(reworded::<T>(text, &error)),
+        Err(ReadError::Limit(error)) => Err(error),
+        Err(ReadError::Syntax(error)) => Err(libyaml_error::<T>(text, &error)),
     }
 }
 
-/// Why a text is not read.
-enum Refusal {
+/// The reason why a text is rejected.
+enum ReadError {
     Limit(ConfigError),
     Syntax(ScanError),
 }
 
-/// A list or a map that is not closed yet.
-struct Open<'a> {
+/// A list or map that is not closed yet.
+struct OpenCollection<'a> {
     is_map: bool,
-    /// Of a map: the key whose value comes next.
+    /// For a map: the key of the next value.
     key: Option<Cow<'a, str>>,
-    /// How many values it holds so far, itself among them and aliases written out.
+    /// Number of values so far, including itself and expanded aliases.
     values: usize,
     anchor: usize,
 }
 
-/// Checks the limits and every number.
-fn walk(text: &str) -> Result<(), Refusal> {
-    let mut open: Vec<Open> = Vec::new();
-    // per anchor how many values it stands for; none while it is open
+/// Checks the limits and all numbers.
+fn check_limits(text: &str) -> Result<(), ReadError> {
+    let mut open: Vec<OpenCollection> = Vec::new();
+    // number of values of each anchor; `None` while it is open
     let mut anchors: Vec<Option<usize>> = vec![];
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| match error.info() {
-            "recursion limit exceeded" => Refusal::Limit(too_deep(error.marker())),
-            _ => Refusal::Syntax(error),
+            "recursion limit exceeded" => ReadError::Limit(too_deep(error.marker())),
+            _ => ReadError::Syntax(error),
         })?;
         let (values, anchor, scalar) = match event {
             Event::SequenceStart(anchor, ..) | Event::MappingStart(anchor, ..) => {
                 if open.len() >= MAX_NESTING {
-                    return Err(Refusal::Limit(too_deep(&span.start)));
+                    return Err(ReadError::Limit(too_deep(&span.start)));
                 }
                 let is_map = matches!(event, Event::MappingStart(..));
-                open.push(Open { is_map, key: None, values: 1, anchor });
-                remember(&mut anchors, anchor, None);
+                open.push(OpenCollection { is_map, key: None, values: 1, anchor });
+                record_anchor(&mut anchors, anchor, None);
                 continue;
             }
             Event::SequenceEnd | Event::MappingEnd => {
@@ -86,26 +86,26 @@ fn walk(text: &str) -> Result<(), Refusal> {
             }
             Event::Alias(anchor) => {
                 let Some(values) = anchors.get(anchor).copied().flatten() else {
-                    let message = "an alias stands for something that holds it; write the value out";
-                    return Err(Refusal::Limit(fault(&span.start, message.into())));
+                    let message = "an alias contains itself. Write the value out";
+                    return Err(ReadError::Limit(error_at(&span.start, message.into())));
                 };
                 (values, 0, None)
             }
             Event::Scalar(text, style, anchor, _) => (1, anchor, Some((text, style))),
             _ => continue,
         };
-        remember(&mut anchors, anchor, Some(values));
+        record_anchor(&mut anchors, anchor, Some(values));
         if let Some((text, ScalarStyle::Plain)) = &scalar
             && is_not_finite(text)
         {
             let message = format!("{}`{text}` is not a finite number; set a number, or put text in quotes", path(&open));
-            return Err(Refusal::Limit(fault(&span.start, message)));
+            return Err(ReadError::Limit(error_at(&span.start, message)));
         }
         if let Some(parent) = open.last_mut() {
             parent.values = parent.values.saturating_add(values);
             if parent.values > MAX_VALUES {
-                let message = format!("with its aliases written out the file has more than {MAX_VALUES} values");
-                return Err(Refusal::Limit(fault(&span.start, message)));
+                let message = format!("with expanded aliases, the file has more than {MAX_VALUES} values");
+                return Err(ReadError::Limit(error_at(&span.start, message)));
             }
             parent.key = match (parent.is_map, parent.key.take()) {
                 (true, None) => Some(scalar.map_or(Cow::Borrowed("?"), |(text, _)| text)),
@@ -116,8 +116,8 @@ fn walk(text: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn remember(anchors: &mut Vec<Option<usize>>, anchor: usize, values: Option<usize>) {
-    // 0 is "no anchor"; the parser numbers them one after the other
+fn record_anchor(anchors: &mut Vec<Option<usize>>, anchor: usize, values: Option<usize>) {
+    // 0 is "no anchor"; anchors are numbered from 1
     if anchor > 0 {
         if anchors.len() <= anchor {
             anchors.resize(anchor + 1, None);
@@ -126,13 +126,13 @@ fn remember(anchors: &mut Vec<Option<usize>>, anchor: usize, values: Option<usiz
     }
 }
 
-/// The keys that lead to the value at hand, with a colon behind them.
-fn path(open: &[Open]) -> String {
+/// The path of the current value, followed by a colon.
+fn path(open: &[OpenCollection]) -> String {
     let keys: Vec<&str> = open.iter().filter_map(|open| open.key.as_deref()).collect();
     if keys.is_empty() { String::new() } else { format!("{}: ", keys.join(".")) }
 }
 
-/// Whether YAML or its users take `text` for a number that is not finite: `.nan`, `-.inf`, 1e400.
+/// True if YAML or its users read `text` as a number that is not finite: `.nan`, `-.inf`, 1e400.
 fn is_not_finite(text: &str) -> bool {
     let unsigned = text.trim_start_matches(['+', '-']);
     let is_name = [".nan", ".inf"].iter().any(|name| unsigned.eq_ignore_ascii_case(name));
@@ -140,24 +140,24 @@ fn is_not_finite(text: &str) -> bool {
     is_name || is_digits && text.parse::<f64>().is_ok_and(|number| !number.is_finite())
 }
 
-fn fault(at: &Marker, message: String) -> ConfigError {
+fn error_at(at: &Marker, message: String) -> ConfigError {
     ConfigError { line: Some(at.line()), column: Some(at.col() + 1), message }
 }
 
 fn too_deep(at: &Marker) -> ConfigError {
-    fault(at, format!("lists and maps are nested more than {MAX_NESTING} deep"))
+    error_at(at, format!("lists and maps are nested more than {MAX_NESTING} deep"))
 }
 
-/// A syntax error in the words of libyaml, which name what it was reading. It is shown no more than what was walked through before.
-fn reworded<T: DeserializeOwned>(text: &str, error: &ScanError) -> ConfigError {
-    let own = || fault(error.marker(), error.info().to_owned());
-    let end = text.char_indices().nth(error.marker().index() + BEHIND_ERROR).map_or(text.len(), |(end, _)| end);
+/// The message of libyaml for a syntax error, which names the context. libyaml gets little more text than was checked before.
+fn libyaml_error<T: DeserializeOwned>(text: &str, error: &ScanError) -> ConfigError {
+    let fallback = || error_at(error.marker(), error.info().to_owned());
+    let end = text.char_indices().nth(error.marker().index() + CONTEXT_CHARACTERS).map_or(text.len(), |(end, _)| end);
     match serde_yaml::from_str::<T>(&text[..end]) {
-        // what is wrong only because the text was cut is not meant
-        Err(theirs) if end == text.len() || theirs.location().is_some_and(|place| place.index() < end) => {
-            ConfigError::from_yaml(&theirs)
+        // ignores errors that only exist because the text was cut
+        Err(parsed) if end == text.len() || parsed.location().is_some_and(|place| place.index() < end) => {
+            ConfigError::from_yaml(&parsed)
         }
-        _ => own(),
+        _ => fallback(),
     }
 }
 
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_within_the_limits_is_read() {
+    fn text_within_the_limits_is_parsed() {
         let nested = format!("{}1{}", "[".repeat(MAX_NESTING), "]".repeat(MAX_NESTING));
         assert!(parse_yaml::<Value>(&nested).is_ok());
         let found: Value = parse_yaml("a: &x [1, 'nan', \".inf\", nan]\nb: [*x, *x]\n").unwrap();
@@ -186,7 +186,7 @@ mod tests {
         for text in ["[".repeat(200_000), "{a: ".repeat(100_000), "- ".repeat(100_000), "[{a: ".repeat(50_000)] {
             assert!(error_of(&text).ends_with(expected), "{}", error_of(&text));
         }
-        // brackets behind what only one of the two parsers takes for an error
+        // brackets after what only one of the two parsers sees as an error
         for begin in ["a: 'b' 'c' ", "'", "it's: ", "a: |\n 'x\n", "\"", "# ", "a: !b'c "] {
             let started = std::time::Instant::now();
             let _ = parse_yaml::<Value>(&format!("{begin}{}", "[".repeat(400_000)));
@@ -195,26 +195,26 @@ mod tests {
     }
 
     #[test]
-    fn aliases_stand_for_no_more_than_the_limit() {
+    fn expanded_aliases_are_limited() {
         let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
         for level in 1..10 {
             let inside = vec![format!("*a{}", level - 1); 10].join(", ");
             text.push_str(&format!("a{level}: &a{level} [{inside}]\n"));
         }
         let found = error_of(&text);
-        assert!(found.ends_with("with its aliases written out the file has more than 1000000 values"), "{found}");
-        assert_eq!(error_of("a: &a [*a]\n"), "1:8: an alias stands for something that holds it; write the value out");
+        assert!(found.ends_with("with expanded aliases, the file has more than 1000000 values"), "{found}");
+        assert_eq!(error_of("a: &a [*a]\n"), "1:8: an alias contains itself. Write the value out");
     }
 
     #[test]
-    fn long_files_and_directives_are_refused() {
+    fn long_files_and_directives_are_rejected() {
         let long = format!("a: {}\n", "x".repeat(MAX_CONFIG_BYTES));
-        assert_eq!(error_of(&long), " the file has 4194308 bytes; a configuration may have 4194304");
-        assert_eq!(error_of("# c\n%TAG !a! b\n---\na: 1\n"), "2:1: a configuration has no %TAG directives; remove it");
+        assert_eq!(error_of(&long), " the file has 4194308 bytes; at most 4194304 are allowed");
+        assert_eq!(error_of("# c\n%TAG !a! b\n---\na: 1\n"), "2:1: %TAG directives are not allowed. Remove it");
     }
 
     #[test]
-    fn numbers_are_finite() {
+    fn numbers_must_be_finite() {
         for (text, expected) in [
             ("a: .nan\n", "1:4: a: `.nan` is not a finite number; set a number, or put text in quotes"),
             ("a:\n  b: [1, -.Inf]\n", "2:10: a.b: `-.Inf` is not a finite number; set a number, or put text in quotes"),
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn syntax_errors_are_worded_by_libyaml() {
+    fn syntax_errors_have_the_message_of_libyaml() {
         assert_eq!(
             error_of("a: {b: 1\n"),
             "2:1: did not find expected ',' or '}', while parsing a flow mapping at line 1 column 4"

@@ -20,7 +20,7 @@ struct Summary<'a> {
 /// Loads the model, which predicts a typical row.
 ///
 /// # Errors
-/// If it is not there or the registry cannot be asked; or ([`cli::No`]) if it is not sound.
+/// If it is not there or the registry cannot be asked; or ([`cli::Refused`]) if it is not sound.
 pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<Outcome> {
     let source = Source::parse(&args.model, args.mlflow_tracking_uri.as_deref())?;
     let engine = DeployedModel::load(&source, WINDOW, None)?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::anyhow;
-use cli::{No, Outcome};
+use cli::{Outcome, Refused};
 use serde::Serialize;
 use tracking::loopback_client;
 
@@ -18,17 +18,17 @@ struct Summary {
 /// Asks once.
 ///
 /// # Errors
-/// [`No`] if it does not answer, or says that it is not ready.
+/// [`Refused`] if it does not answer, or says that it is not ready.
 pub(crate) fn ask(args: &HealthcheckArgs) -> anyhow::Result<Outcome> {
     let time =
         Duration::try_from_secs_f64(args.timeout).map_err(|_| anyhow!("--timeout {}: is not a time", args.timeout))?;
     let address = format!("http://{}/health/ready", args.address);
     let answer = loopback_client(time)?.get(&address).send();
-    let response = answer.map_err(|error| No(format!("{address}: does not answer: {}", cause(&error))))?;
+    let response = answer.map_err(|error| Refused(format!("{address}: does not answer: {}", cause(&error))))?;
     let status = response.status();
     if !status.is_success() {
         let said = response.text().unwrap_or_default();
-        return Err(No(format!("{address}: is not ready: {status} {}", said.trim())).into());
+        return Err(Refused(format!("{address}: is not ready: {status} {}", said.trim())).into());
     }
     Ok(Outcome::done(&Summary { status: "ready", address: address.clone() }, format!("healthcheck ready: {address}")))
 }

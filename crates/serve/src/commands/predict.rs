@@ -8,9 +8,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 use artifact::{ArtifactError, AtomicFile, OutputKind, RunPaths};
-use cli::{No, Outcome, Progress};
-use inference::formats::csv;
-use model_source::Source;
+use cli::{Outcome, Progress, Refused};
 use serde::Serialize;
 
 use crate::{args::PredictArgs, config::check_coverage, models::load::DeployedModel};
@@ -26,7 +24,7 @@ struct Summary<'a> {
 /// Predicts the rows of a file.
 ///
 /// # Errors
-/// If the model cannot be used, the file not be read or the other not be written; or ([`No`]) no row keeps to the schema.
+/// If the model cannot be used, the file not be read or the other not be written; or ([`Refused`]) no row keeps to the schema.
 pub(crate) fn predict(args: &PredictArgs, progress: &Progress) -> anyhow::Result<Outcome> {
     let PredictArgs { input, output, .. } = args;
     check_coverage(args.coverage)?;
@@ -55,7 +53,7 @@ pub(crate) fn predict(args: &PredictArgs, progress: &Progress) -> anyhow::Result
     if scored.rows == 0 {
         let first = scored.first_fault.unwrap_or_default();
         let message = format!("{}: none of its {} rows keeps to the schema; {first}", input.display(), scored.refused);
-        return Err(No(message).into());
+        return Err(Refused(message).into());
     }
     out.flush().with_context(|| format!("{}: cannot write it", output.display()))?;
     let written: PathBuf = out.into_inner().map_err(|error| anyhow::anyhow!("{error}"))?.commit()?.path;

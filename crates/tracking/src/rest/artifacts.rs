@@ -162,7 +162,7 @@ fn put(connection: &Connection, path: String, file: &RunFile, headers: Vec<(Stri
     let body = match &file.content {
         Content::Bytes(bytes) => Body::Raw(bytes.clone(), headers),
         Content::File(entry) => {
-            if artifact::FileEntry::of(&entry.path)?.digest != entry.digest {
+            if artifact::FileEntry::from_file(&entry.path)?.digest != entry.digest {
                 return Err(TrackingError::Changed { path: entry.path.clone() });
             }
             Body::File(entry.path.clone(), headers)

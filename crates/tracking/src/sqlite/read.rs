@@ -56,7 +56,7 @@ fn gather(root: &Path, below: &Path, owner: &Owner, files: &mut Vec<RunFile>) ->
             gather(root, &place, owner, files)?;
         } else {
             let place = place.to_string_lossy().replace('\\', "/");
-            files.push(RunFile { owner: owner.clone(), place, content: Content::File(FileEntry::of(&path)?) });
+            files.push(RunFile { owner: owner.clone(), place, content: Content::File(FileEntry::from_file(&path)?) });
         }
     }
     Ok(())

@@ -400,7 +400,7 @@ fn a_run_that_waited_since_an_older_version_is_delivered() {
     let waiting = folder.path().join("spool/a");
     fs::create_dir_all(waiting.join("artifacts/model")).unwrap();
     fs::write(waiting.join("artifacts/model/model.bin"), "model").unwrap();
-    let file = artifact::FileEntry::of(&waiting.join("artifacts/model/model.bin")).unwrap();
+    let file = artifact::FileEntry::from_file(&waiting.join("artifacts/model/model.bin")).unwrap();
     let text = serde_json::json!({
         "store": store.uri(),
         "record": run_record("a", RunStatus::Finished),

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use artifact::{AtomicFile, OutputKind, RunPaths, lock_to_read};
-use cli::{No, Outcome, Progress};
+use cli::{Outcome, Progress, Refused};
 use frame::{Block, Format, Rejected, Source, TableWriter, TargetColumn};
 use model::{Contributions, Explainer, Matrix};
 use polars::prelude::*;
@@ -100,7 +100,7 @@ impl PredictConfig {
 /// Predicts the target of every row that keeps to the schema.
 ///
 /// # Errors
-/// If the table cannot be read, nothing can be written, or ([`No`]) no row keeps to the schema.
+/// If the table cannot be read, nothing can be written, or ([`Refused`]) no row keeps to the schema.
 pub fn predict(config: &PredictConfig, progress: &Progress) -> anyhow::Result<Outcome> {
     let schema = config.predictor.preprocessor().schema();
     let mut source = Source::open(&config.input)?;
@@ -134,7 +134,7 @@ pub fn predict(config: &PredictConfig, progress: &Progress) -> anyhow::Result<Ou
     let quarantine = quarantine.commit()?;
     if rows == 0 {
         let (input, reasons) = (config.input.display(), quarantine.path.display());
-        return Err(No(format!(
+        return Err(Refused(format!(
             "{input}: none of its {quarantined} rows keeps to the schema; the reasons are in {reasons}"
         ))
         .into());

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use anyhow::Context;
 use artifact::{Manifest, RunPaths, check_input, lock_to_read};
-use cli::{No, Outcome, Progress};
+use cli::{Outcome, Progress, Refused};
 use evaluation::{Comparison, TestRow, compare, load_version, predict_test_rows, test_metrics, validate_champion_section};
 use model::{ThresholdResult, check_thresholds, format_metric, metric_label};
 use predictor::Predictor;
@@ -134,7 +134,7 @@ fn chosen(args: &PromoteArgs, model: &RegisteredModel) -> anyhow::Result<String>
     match (args.version, model.aliases.get(CHALLENGER)) {
         (Some(version), _) => Ok(version.to_string()),
         (None, Some(version)) => Ok(version.clone()),
-        (None, None) => Err(No(format!(
+        (None, None) => Err(Refused(format!(
             "{}: no version has the alias `{CHALLENGER}`; name one with --version, or register one with `train --register`",
             args.name
         ))
@@ -146,7 +146,7 @@ fn find(versions: &[ModelVersion], version: &str, name: &str) -> anyhow::Result<
     let found = versions.iter().find(|known| known.version == version).cloned();
     found.ok_or_else(|| {
         let known: Vec<&str> = versions.iter().rev().map(|version| version.version.as_str()).collect();
-        No(format!("{name}: there is no version {version}; there are {}", known.join(", "))).into()
+        Refused(format!("{name}: there is no version {version}; there are {}", known.join(", "))).into()
     })
 }
 

@@ -1,6 +1,6 @@
 //! `train rollback`: the champion before becomes the champion again.
 
-use cli::{No, Outcome, Progress};
+use cli::{Outcome, Progress, Refused};
 use serde::Serialize;
 use tracking::{CHAMPION, Move, ROLLED_BACK, move_alias, previous};
 
@@ -18,13 +18,13 @@ pub(crate) fn rollback(args: &RollbackArgs, progress: &Progress) -> anyhow::Resu
     let name = &args.name;
     let (registry, model) = registry::open(&args.tracking, name, progress)?;
     let Some(version) = previous(&model, CHAMPION) else {
-        return Err(No(format!(
+        return Err(Refused(format!(
             "{name}: no version was the champion before; `train versions --name {name}` shows the history"
         ))
         .into());
     };
     if !registry.versions(name)?.iter().any(|known| known.version == version) {
-        return Err(No(format!("{name}: version {version}, the champion before, was deleted")).into());
+        return Err(Refused(format!("{name}: version {version}, the champion before, was deleted")).into());
     }
     let before = model.aliases.get(CHAMPION);
     let reason = args.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));

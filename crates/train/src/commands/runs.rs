@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
-use cli::{No, Outcome, Progress};
+use cli::{Outcome, Progress, Refused};
 use model::{format_metric, metric_label};
 use serde::Serialize;
 use tracking::{EmbeddedStore, ListedRun, Location, RunStore};
@@ -37,7 +37,7 @@ pub(crate) fn list(args: &RunsArgs, progress: &Progress) -> anyhow::Result<Outco
     };
     let name = args.experiment.as_deref().unwrap_or_default();
     let Some(runs) = runs else {
-        return Err(No(format!("{}: has no experiment \"{name}\"", tracking.location)).into());
+        return Err(Refused(format!("{}: has no experiment \"{name}\"", tracking.location)).into());
     };
     let human = if runs.is_empty() { format!("no runs in {}", tracking.location) } else { table(&runs) };
     Ok(Outcome::done(&Listing { store, runs }, human))
@@ -76,5 +76,5 @@ fn table(runs: &[ListedRun]) -> String {
     ]
     .map(str::to_owned);
     let lines: Vec<[String; 8]> = std::iter::once(headings).chain(rows).collect();
-    cli::aligned(&lines, &[5, 6, 7])
+    cli::format_table(&lines, &[5, 6, 7])
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail, ensure};
 use artifact::RunPaths;
-use cli::{No, Outcome, Progress};
+use cli::{Outcome, Progress, Refused};
 use serde::Serialize;
 use tracking::{EmbeddedStore, Location, Spool, Synced};
 
@@ -56,7 +56,7 @@ fn deliver_waiting(from: &EmbeddedStore, spool: &std::path::Path, progress: &Pro
     delivered.faults.iter().for_each(|fault| progress.warn(fault));
     if delivered.runs == 0 && !from.database().exists() {
         ensure!(delivered.faults.is_empty(), "{}: the runs that wait could not be read", from.database().display());
-        return Err(No(format!("{}: no such file; nothing has been recorded there", from.database().display())).into());
+        return Err(Refused(format!("{}: no such file; nothing has been recorded there", from.database().display())).into());
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context;
-use cli::{No, Outcome, Progress};
+use cli::{Outcome, Progress, Refused};
 use model::{format_metric, metric_label};
 use serde::Serialize;
 use tracking::{CHAMPION, ModelVersion, Move, RegisteredModel, history, version_at};
@@ -54,7 +54,7 @@ fn champion_at(model: &RegisteredModel, at: &str) -> anyhow::Result<Outcome> {
             .timestamp(),
     };
     let Some(found) = version_at(model, CHAMPION, moment.as_millisecond()) else {
-        return Err(No(format!("{}: had no champion then, as far as its history tells", model.name)).into());
+        return Err(Refused(format!("{}: had no champion then, as far as its history tells", model.name)).into());
     };
     let human = format!("version {} since {} UTC: {}", found.version, cli::utc(found.at), found.why);
     Ok(Outcome::done(&found, human))
@@ -92,5 +92,5 @@ fn table(versions: &[ModelVersion], model: &RegisteredModel) -> String {
             fact(version, "run_name").or_else(|| version.run_id.clone()).unwrap_or_default(),
         ]
     }));
-    cli::aligned(&lines, &[4, 5, 6])
+    cli::format_table(&lines, &[4, 5, 6])
 }

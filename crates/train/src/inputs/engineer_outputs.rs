@@ -29,5 +29,5 @@ pub(crate) fn reference(engineer: &Manifest) -> anyhow::Result<(FileEntry, Refer
 /// The preprocessor in a file of it.
 pub(crate) fn open(preprocessor: &FileEntry) -> anyhow::Result<Preprocessor> {
     let file: PreprocessorFile = read_envelope(&preprocessor.path, PREPROCESSOR.into(), "Run `engineer` to write it")?;
-    Preprocessor::check(file).with_context(|| format!("{}", preprocessor.path.display()))
+    Preprocessor::from_file(file).with_context(|| format!("{}", preprocessor.path.display()))
 }

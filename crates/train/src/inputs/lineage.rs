@@ -41,5 +41,5 @@ impl Lineage {
 
 /// The file, if it is what it was.
 fn as_recorded(entry: &FileEntry) -> Option<FileEntry> {
-    FileEntry::of(&entry.path).ok().filter(|now| now.digest == entry.digest)
+    FileEntry::from_file(&entry.path).ok().filter(|now| now.digest == entry.digest)
 }

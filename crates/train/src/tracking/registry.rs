@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use artifact::RunRecord;
-use cli::{No, Progress};
+use cli::{Progress, Refused};
 use tracking::{RegisteredModel, Registry};
 
 use crate::{args::TrackingArgs, config::Config, tracking::session::tracking};
@@ -18,7 +18,7 @@ pub(crate) fn open(
     warning.into_iter().for_each(|warning| progress.warn(warning));
     let registry = tracking.registry()?;
     let model = registry.model(name)?.ok_or_else(|| {
-        No(format!("{}: has no registered model \"{name}\"; `train --register` registers one", tracking.location))
+        Refused(format!("{}: has no registered model \"{name}\"; `train --register` registers one", tracking.location))
     })?;
     Ok((registry, model))
 }

@@ -1,11 +1,11 @@
-//! How one category column becomes features.
+//! Encoding of one category column as features.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use schema::{Categories, Encoding, MISSING_LEVEL};
 use serde::{Deserialize, Serialize};
 use summary::Frequencies;
 
-/// The name of the bucket for rare and unknown levels.
+/// Name of the bucket of rare and unknown levels.
 const OTHER: &str = "other";
 
 /// A fitted encoding of one column.
@@ -13,35 +13,35 @@ const OTHER: &str = "other";
 pub struct CategoryEncoder {
     /// The raw column.
     pub column: String,
-    /// How it is encoded.
+    /// The encoding.
     pub encoder: Encoder,
-    /// The level that takes the place of a missing cell: an index into `levels`.
+    /// Index in `levels` of the level that replaces a missing value.
     pub fill: u32,
     /// One-hot: the levels with a feature each. Ordinal: the levels from low to high.
     #[serde(deserialize_with = "schema::bounded_list")]
     pub levels: Vec<String>,
-    /// Levels known but too rare for a feature of their own.
+    /// Known levels that are too rare for a feature of their own.
     #[serde(deserialize_with = "schema::bounded_list")]
     pub rare: Vec<String>,
 }
 
-/// One-hot or ordinal.
+/// A fitted encoding.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub enum Encoder {
-    /// A feature a level; the index of the bucket for rare and unknown levels, if there is one.
+    /// One feature per level.
     OneHot {
-        /// An index into `levels`.
+        /// Index in `levels` of the bucket of rare and unknown levels, if there is one.
         other: Option<u32>,
     },
     /// One feature: the level's rank from 0.
     Ordinal,
-    /// One feature: the level's place, and the number of levels for what is unknown.
+    /// One feature: the index of the level; the number of levels for an unknown one.
     Native,
 }
 
 impl CategoryEncoder {
-    /// Chooses the levels of a column: `listed` by the schema (empty: any), `counts` in training rows.
-    /// `fill` is a configured level for missing cells; the most frequent one otherwise.
+    /// Fits the levels of a column: `listed` in the schema (empty for any), `counts` in training rows. A missing value is replaced by the
+    /// configured level, or by the most frequent one.
     ///
     /// # Errors
     /// If no training row has a level and none is configured.
@@ -50,7 +50,7 @@ impl CategoryEncoder {
         encoding: Encoding,
         listed: &[String],
         counts: &Frequencies,
-        choice: &LevelChoice,
+        settings: &LevelSettings,
     ) -> Result<Self, String> {
         let known: Vec<String> =
             if listed.is_empty() { counts.levels().into_iter().map(str::to_owned).collect() } else { listed.to_vec() };
@@ -58,29 +58,29 @@ impl CategoryEncoder {
         let mut by_count: Vec<&String> = known.iter().collect();
         by_count.sort_by_key(|level| std::cmp::Reverse(count(level)));
         let most_frequent = by_count.first().filter(|level| count(level) > 0).map(|level| (*level).clone());
-        let fill = choice.fill.clone().or(most_frequent).ok_or_else(|| {
+        let fill = settings.fill.clone().or(most_frequent).ok_or_else(|| {
             format!(
-                "column \"{column}\" has no value in any training row, so there is nothing to put in place of a missing one; \
-                 add it to engineer.drop, or set engineer.impute.constants.{column}"
+                "column \"{column}\" has no value in any training row, so missing values cannot be imputed. \
+                 Add it to engineer.drop, or set engineer.impute.constants.{column}"
             )
         })?;
 
-        let whole = match encoding {
+        let encoder = match encoding {
             Encoding::OneHot => None,
             Encoding::Ordinal => Some(Encoder::Ordinal),
             Encoding::Native => Some(Encoder::Native),
         };
-        if let Some(encoder) = whole {
+        if let Some(encoder) = encoder {
             let fill = position(&known, &fill).unwrap_or(0);
             return Ok(Self { column: column.into(), encoder, fill, levels: known, rare: vec![] });
         }
-        let capped = known.len() > choice.max_levels;
-        let kept: Vec<&String> = by_count.into_iter().take(choice.max_levels).collect();
-        let kept: FxHashSet<&str> = kept.into_iter().map(String::as_str).collect();
+        let capped = known.len() > settings.max_levels;
+        let selected: Vec<&String> = by_count.into_iter().take(settings.max_levels).collect();
+        let selected: FxHashSet<&str> = selected.into_iter().map(String::as_str).collect();
         let (mut levels, rare): (Vec<String>, Vec<String>) =
-            known.iter().cloned().partition(|level| kept.contains(level.as_str()));
+            known.iter().cloned().partition(|level| selected.contains(level.as_str()));
         let mut other = None;
-        if capped || choice.unknown_to_other || !known.contains(&fill) {
+        if capped || settings.unknown_to_other || !known.contains(&fill) {
             let place = levels.iter().position(|level| level.eq_ignore_ascii_case(OTHER)).unwrap_or_else(|| {
                 levels.push(OTHER.into());
                 levels.len() - 1
@@ -91,7 +91,7 @@ impl CategoryEncoder {
         Ok(Self { column: column.into(), encoder: Encoder::OneHot { other }, fill, levels, rare })
     }
 
-    /// The features' names: `column=level` a level, or the column's own.
+    /// Names of the features: `column=level` for each level, or the column's own.
     pub fn names(&self) -> Vec<String> {
         match self.encoder {
             Encoder::OneHot { .. } => self.levels.iter().map(|level| format!("{}={level}", self.column)).collect(),
@@ -99,9 +99,9 @@ impl CategoryEncoder {
         }
     }
 
-    /// Which of `levels` stands for `level`, or for one that nobody knows (`None`); none if it is refused. `to_other` says that
-    /// what is unknown shares a bucket.
-    pub fn place_of(&self, level: Option<&str>, to_other: bool) -> Option<u32> {
+    /// Index of the encoded level for `level`, or for an unknown one (`None`). `None` if it is rejected; `to_other` is true if unknown
+    /// levels share a bucket.
+    pub fn encoded_index(&self, level: Option<&str>, to_other: bool) -> Option<u32> {
         match (level, self.encoder) {
             (Some(level), _) => self.place(level, to_other),
             (None, Encoder::OneHot { other }) => other.filter(|_| to_other),
@@ -110,30 +110,29 @@ impl CategoryEncoder {
         }
     }
 
-    /// Whether every index points somewhere.
-    pub(crate) fn is_sound(&self) -> bool {
-        let inside = |index: u32| (index as usize) < self.levels.len();
+    /// True if all indices are in range.
+    pub(crate) fn is_valid(&self) -> bool {
+        let in_range = |index: u32| (index as usize) < self.levels.len();
         let other = match self.encoder {
-            Encoder::OneHot { other } => other.is_none_or(inside),
+            Encoder::OneHot { other } => other.is_none_or(in_range),
             Encoder::Ordinal | Encoder::Native => true,
         };
-        other && inside(self.fill)
+        other && in_range(self.fill)
     }
 
-    /// The columns of the encoding for `values`. `unknown` is called for a level that training did not know where there is
-    /// no bucket for it.
+    /// The feature columns of `values`. `unknown` makes the error for an unknown level without a bucket.
     pub(crate) fn encode<E>(
         &self,
         values: &Categories,
         unknown_to_fill: bool,
         unknown: impl Fn(usize, &str) -> E,
     ) -> Result<Vec<Vec<f64>>, E> {
-        // a look-up a level of the batch, not a search
+        // one look-up per level of the batch
         let known: FxHashMap<&str, u32> = self.levels.iter().map(String::as_str).zip(0..).collect();
         let rare: FxHashSet<&str> = self.rare.iter().map(String::as_str).collect();
         let place = |level: &String| {
             let known = known.get(level.as_str()).copied();
-            known.or_else(|| self.place_of_other(rare.contains(level.as_str()), unknown_to_fill))
+            known.or_else(|| self.bucket_index(rare.contains(level.as_str()), unknown_to_fill))
         };
         let places: Vec<Option<u32>> = values.levels.iter().map(place).collect();
         let rows = values.codes.len();
@@ -155,12 +154,12 @@ impl CategoryEncoder {
         Ok(columns)
     }
 
-    /// Whether training or the schema knew `level`.
+    /// True if the schema or the training rows have `level`.
     pub(crate) fn knows(&self, level: &str) -> bool {
         self.place(level, false).is_some()
     }
 
-    /// Adds the features of one cell to those of its row; `None` is a missing cell. False if the level is refused.
+    /// Appends the features of one cell; `None` is a missing value. Returns false if the level is rejected.
     pub(crate) fn encode_cell(&self, level: Option<&str>, unknown_to_fill: bool, features: &mut Vec<f64>) -> bool {
         let place = match level {
             None => Some(self.fill),
@@ -180,11 +179,11 @@ impl CategoryEncoder {
 
     fn place(&self, level: &str, unknown_to_fill: bool) -> Option<u32> {
         let is_rare = || self.rare.iter().any(|rare| rare == level);
-        position(&self.levels, level).or_else(|| self.place_of_other(is_rare(), unknown_to_fill))
+        position(&self.levels, level).or_else(|| self.bucket_index(is_rare(), unknown_to_fill))
     }
 
-    /// What stands for a level that has no place of its own.
-    fn place_of_other(&self, is_rare: bool, unknown_to_fill: bool) -> Option<u32> {
+    /// Index of the bucket for a level without an index of its own.
+    fn bucket_index(&self, is_rare: bool, unknown_to_fill: bool) -> Option<u32> {
         match self.encoder {
             Encoder::OneHot { other } if unknown_to_fill || is_rare => other,
             Encoder::Ordinal if unknown_to_fill => Some(self.fill),
@@ -194,9 +193,9 @@ impl CategoryEncoder {
     }
 }
 
-/// What decides which levels get a feature.
-pub(crate) struct LevelChoice {
-    /// A configured level for missing cells.
+/// Settings of the choice of levels.
+pub(crate) struct LevelSettings {
+    /// The configured level for missing values.
     pub(crate) fill: Option<String>,
     pub(crate) max_levels: usize,
     pub(crate) unknown_to_other: bool,
@@ -218,8 +217,8 @@ mod tests {
 
     fn fit(listed: &[&str], max_levels: usize, unknown_to_other: bool) -> CategoryEncoder {
         let listed: Vec<String> = listed.iter().map(|level| (*level).to_owned()).collect();
-        let choice = LevelChoice { fill: None, max_levels, unknown_to_other };
-        CategoryEncoder::fit("x", Encoding::OneHot, &listed, &counts(), &choice).unwrap()
+        let settings = LevelSettings { fill: None, max_levels, unknown_to_other };
+        CategoryEncoder::fit("x", Encoding::OneHot, &listed, &counts(), &settings).unwrap()
     }
 
     fn encode(encoder: &CategoryEncoder, level: &str) -> Result<Vec<f64>, String> {
@@ -230,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn listed_levels_each_get_a_feature_even_if_unseen() {
+    fn listed_levels_have_a_feature_even_without_rows() {
         let encoder = fit(&["a", "b", "c", "d"], 64, false);
         assert_eq!(encoder.names(), ["x=a", "x=b", "x=c", "x=d"]);
         assert_eq!(encode(&encoder, "d"), Ok(vec![0.0, 0.0, 0.0, 1.0]));
@@ -246,9 +245,9 @@ mod tests {
     }
 
     #[test]
-    fn places_of_levels_stand_as_they_are_and_the_unknown_behind_them() {
-        let choice = LevelChoice { fill: None, max_levels: 2, unknown_to_other: true };
-        let encoder = CategoryEncoder::fit("x", Encoding::Native, &[], &counts(), &choice).unwrap();
+    fn native_encoding_uses_indices_and_the_next_one_for_unknown_levels() {
+        let settings = LevelSettings { fill: None, max_levels: 2, unknown_to_other: true };
+        let encoder = CategoryEncoder::fit("x", Encoding::Native, &[], &counts(), &settings).unwrap();
         assert_eq!(encoder.names(), ["x"]);
         let values = Categories { codes: vec![0, 1, MISSING_LEVEL], levels: vec!["c".into(), "ATLANTIS".into()] };
         assert_eq!(encoder.encode(&values, true, |row, _| row), Ok(vec![vec![2.0, 3.0, 1.0]]));
@@ -256,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_capped_column_still_refuses_what_it_never_saw() {
+    fn a_capped_column_still_rejects_unknown_levels() {
         let encoder = fit(&[], 2, false);
         let values = Categories { codes: vec![0], levels: vec!["ATLANTIS".into()] };
         assert_eq!(encoder.encode(&values, false, |row, level| (row, level.to_owned())), Err((0, "ATLANTIS".into())));

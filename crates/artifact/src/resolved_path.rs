@@ -1,4 +1,4 @@
-//! Where a path leads, whatever its text: to compare files by.
+//! Paths with links resolved, to compare files.
 
 use std::{
     collections::VecDeque,
@@ -9,33 +9,32 @@ use std::{
 
 use crate::atomic_file::is_temporary_name;
 
-/// Links that are followed at most, as on Linux.
+/// Largest number of links that are followed, as on Linux.
 const MAX_LINKS: usize = 40;
-/// The folder of devices: a file that is written there would take the place of a device.
+/// The folder of devices; a file written there would replace a device.
 const DEVICES: &str = "/dev";
-/// A folder of ordinary files all the same.
+/// A folder below it with ordinary files.
 const SHARED_MEMORY: &str = "/dev/shm";
 
-/// Where a path leads.
+/// The folder entry and the target of a path.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
-    /// The name itself, in its folder without links: what a rename replaces.
+pub(crate) struct ResolvedPath {
+    /// The path of the name in its folder, with links of the folder resolved: a rename replaces this entry.
     entry: PathBuf,
-    /// The file that is read there: the name, with links followed.
+    /// The path with all links resolved: the file that is read.
     pub(crate) target: PathBuf,
-    /// Device and inode of what is there.
+    /// Device and inode of the target.
     inode: Option<(u64, u64)>,
     pub(crate) is_folder: bool,
 }
 
-/// The path that a name has in its folder without links, `.` and `..`; a link with that name is not followed. Folders may be missing: what
-/// stands at the result stands there once they are made, as [`Path::exists`] would not say before.
+/// The path of a name in its folder, without links, `.` and `..`; a link with that name is not followed. Folders may be missing.
 pub fn resolve_entry(path: &Path) -> PathBuf {
-    Place::of(path).entry
+    ResolvedPath::new(path).entry
 }
 
-impl Place {
-    pub(crate) fn of(path: &Path) -> Self {
+impl ResolvedPath {
+    pub(crate) fn new(path: &Path) -> Self {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let target = resolve(&absolute);
         let entry = match (absolute.parent(), absolute.file_name()) {
@@ -45,7 +44,7 @@ impl Place {
         Self { inode: inode(&target), is_folder: target.is_dir(), entry, target }
     }
 
-    /// Whether both are one file: a rename over either, or a write through it, changes what is read at the other.
+    /// True if both are the same file: a rename or write at one changes what is read at the other.
     pub(crate) fn is(&self, other: &Self) -> bool {
         self.has_name_of(other) || self.has_inode_of(other)
     }
@@ -58,15 +57,15 @@ impl Place {
         self.inode.is_some() && self.inode == other.inode
     }
 
-    /// Whether this lies below the other, whatever that is.
-    pub(crate) fn lies_in(&self, other: &Self) -> bool {
+    /// True if this path is below the other.
+    pub(crate) fn is_below(&self, other: &Self) -> bool {
         let is_other = |folder: &Path| {
             folder == other.target || folder == other.entry || (other.inode.is_some() && inode(folder) == other.inode)
         };
         [&self.entry, &self.target].into_iter().any(|name| name.ancestors().skip(1).any(is_other))
     }
 
-    /// Whether writing the other would remove this, because its name is that of a temporary file which a killed run left.
+    /// True if this has the name of a temporary file of the other, which writing the other would remove.
     pub(crate) fn is_temporary_of(&self, other: &Self) -> bool {
         let of = |entry: &Path| Some((entry.parent()?.to_owned(), entry.file_name()?.to_string_lossy().into_owned()));
         let (Some((folder, name)), Some((other_folder, other_name))) = (of(&self.entry), of(&other.entry)) else {
@@ -80,20 +79,20 @@ impl Place {
     }
 }
 
-/// An absolute path without links, `.` and `..`, as the system would go it. Names that are not there yet are taken as they stand.
+/// Resolves links, `.` and `..` of an absolute path as the system does. Missing names are kept.
 fn resolve(path: &Path) -> PathBuf {
     let mut rest: VecDeque<OsString> = path.components().map(|part| part.as_os_str().to_owned()).collect();
-    let mut found = PathBuf::new();
+    let mut result = PathBuf::new();
     let mut links = 0;
     while let Some(part) = rest.pop_front() {
         match Path::new(&part).components().next() {
             None | Some(Component::CurDir) => {}
             Some(Component::ParentDir) => {
-                found.pop();
+                result.pop();
             }
-            Some(Component::RootDir | Component::Prefix(_)) => found.push(&part),
+            Some(Component::RootDir | Component::Prefix(_)) => result.push(&part),
             Some(Component::Normal(name)) => {
-                let next = found.join(name);
+                let next = result.join(name);
                 match fs::read_link(&next) {
                     Ok(link) if links < MAX_LINKS => {
                         links += 1;
@@ -101,22 +100,22 @@ fn resolve(path: &Path) -> PathBuf {
                             rest.push_front(part.as_os_str().to_owned());
                         }
                     }
-                    _ => found = next,
+                    _ => result = next,
                 }
             }
         }
     }
-    found
+    result
 }
 
-/// Device and inode of what is at a path.
+/// Device and inode of the file at a path.
 #[cfg(unix)]
 pub(crate) fn inode(path: &Path) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;
-    fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
+    fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 
-/// Names are all that can be compared here.
+/// Only names can be compared on this system.
 #[cfg(not(unix))]
 pub(crate) fn inode(_: &Path) -> Option<(u64, u64)> {
     None

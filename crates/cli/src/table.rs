@@ -1,7 +1,7 @@
-//! Tables for the terminal.
+//! Text tables for the terminal.
 
-/// Lines of cells with their columns one under the other; those at `right` end in line, the others begin in line.
-pub fn aligned<const N: usize>(lines: &[[String; N]], right: &[usize]) -> String {
+/// Formats lines of cells as aligned columns; the columns in `right` are right-aligned.
+pub fn format_table<const N: usize>(lines: &[[String; N]], right: &[usize]) -> String {
     let width = |column: usize| lines.iter().map(|cells| cells[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; N] = std::array::from_fn(width);
     let line = |cells: &[String; N]| {
@@ -23,8 +23,8 @@ pub fn aligned<const N: usize>(lines: &[[String; N]], right: &[usize]) -> String
 #[cfg(test)]
 mod tests {
     #[test]
-    fn columns_stand_one_under_the_other() {
+    fn columns_are_aligned() {
         let lines = [["a", "1"], ["bcd", "10"]].map(|line| line.map(str::to_owned));
-        assert_eq!(super::aligned(&lines, &[1]), "a     1\nbcd  10");
+        assert_eq!(super::format_table(&lines, &[1]), "a     1\nbcd  10");
     }
 }

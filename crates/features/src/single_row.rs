@@ -1,27 +1,13 @@
-//! One row without a table around it: the same features, to the last bit, in a fraction of the time.
+//! Transformation of one row without a table: the same bits, but much faster.
 
-use std::borrow::Cow;
-
-use schema::{ColumnType, UnknownCategory};
+use schema::{CellValue, ColumnType, UnknownCategory};
 
 use crate::{
-    encode::CategoryEncoder,
+    encoder::CategoryEncoder,
     preprocessor::{Preprocessor, RowError, unknown_level},
 };
 
-/// A checked cell.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub enum Cell<'a> {
-    /// There is none.
-    #[default]
-    Missing,
-    /// A number, or a date as days since 1970-01-01.
-    Number(f64),
-    /// A level as the schema spells it.
-    Level(Cow<'a, str>),
-}
-
-/// What is used again from row to row.
+/// Buffers that are reused from row to row.
 #[derive(Clone, Debug, Default)]
 pub struct RowBuffers {
     inputs: Vec<f64>,
@@ -29,21 +15,26 @@ pub struct RowBuffers {
 }
 
 impl Preprocessor {
-    /// The features of one row, in the order of [`feature_names`](Self::feature_names): the same bits as those of
-    /// [`transform`](Self::transform). `cells` are those of [`columns`](Self::columns), in their order; `features` is cleared first.
+    /// Transforms one row to features, in the order of [`feature_names`](Self::feature_names), with the same bits as
+    /// [`transform`](Self::transform). `cells` are the values of [`columns`](Self::columns), in order; `features` is cleared first.
     ///
     /// # Errors
-    /// With the first cell that has a level unknown to schema and training, where that is refused.
+    /// With the first cell that has an unknown level, if these are rejected.
     ///
     /// # Panics
-    /// If `cells` are fewer than the columns: that is a mistake in the caller.
-    pub fn transform_row(&self, cells: &[Cell], buffers: &mut RowBuffers, features: &mut Vec<f64>) -> Result<(), RowError> {
+    /// If there are fewer `cells` than columns (a mistake of the caller).
+    pub fn transform_row(
+        &self,
+        cells: &[CellValue],
+        buffers: &mut RowBuffers,
+        features: &mut Vec<f64>,
+    ) -> Result<(), RowError> {
         let RowBuffers { inputs, stack } = buffers;
         inputs.clear();
-        // the plan's inputs begin with the columns that are numbers or dates, in the order of the schema
+        // the first inputs are the columns that are numbers or dates, in the order of the schema
         for (column, cell) in self.columns().zip(cells) {
             if column.spec.kind != ColumnType::Category {
-                inputs.push(if let Cell::Number(value) = cell { *value } else { f64::NAN });
+                inputs.push(if let CellValue::Number(value) = cell { *value } else { f64::NAN });
             }
         }
         for program in self.plan.inputs.programs() {
@@ -57,7 +48,7 @@ impl Preprocessor {
         }
         let to_other = self.file.unknown == UnknownCategory::Other;
         for (category, place) in self.file.categories.iter().zip(&self.category_places) {
-            let level = if let Cell::Level(level) = &cells[*place] { Some(level.as_ref()) } else { None };
+            let level = if let CellValue::Level(level) = &cells[*place] { Some(level.as_ref()) } else { None };
             if !category.encode_cell(level, to_other, features) {
                 return Err(unknown_level(0, category, level.unwrap_or_default()));
             }
@@ -65,19 +56,19 @@ impl Preprocessor {
         Ok(())
     }
 
-    /// The cells whose level is unknown to schema and training: column's place among [`columns`](Self::columns), and what is wrong.
-    pub fn unknown_levels_of_row(&self, cells: &[Cell]) -> Vec<(usize, RowError)> {
+    /// The cells with an unknown level: index in [`columns`](Self::columns), and error.
+    pub fn unknown_levels_of_row(&self, cells: &[CellValue]) -> Vec<(usize, RowError)> {
         self.unknown_cells(cells).map(|(place, category, level)| (place, unknown_level(0, category, level))).collect()
     }
 
-    /// The places of those cells alone, where nobody reads what is wrong with them.
-    pub fn unknown_places_of_row(&self, cells: &[Cell]) -> Vec<usize> {
+    /// The indices of cells with an unknown level, without messages.
+    pub fn unknown_places_of_row(&self, cells: &[CellValue]) -> Vec<usize> {
         self.unknown_cells(cells).map(|(place, ..)| place).collect()
     }
 
-    fn unknown_cells<'a>(&'a self, cells: &'a [Cell]) -> impl Iterator<Item = (usize, &'a CategoryEncoder, &'a str)> {
+    fn unknown_cells<'a>(&'a self, cells: &'a [CellValue]) -> impl Iterator<Item = (usize, &'a CategoryEncoder, &'a str)> {
         self.file.categories.iter().zip(&self.category_places).filter_map(|(category, place)| match cells.get(*place) {
-            Some(Cell::Level(level)) if !category.knows(level) => Some((*place, category, level.as_ref())),
+            Some(CellValue::Level(level)) if !category.knows(level) => Some((*place, category, level.as_ref())),
             _ => None,
         })
     }
@@ -107,11 +98,11 @@ engineer:
 ";
 
     #[test]
-    fn a_row_alone_has_the_features_it_has_in_a_table() {
+    fn a_row_has_the_same_features_alone_and_in_a_table() {
         for (unknown, numbers) in [("reject", "median"), ("other", "median"), ("other", "none")] {
             let text = format!("{CONFIG}  unknown_category: {unknown}\n  impute: {{number: {numbers}}}\n");
             let config = PipelineConfig::parse(&text).unwrap();
-            let plan = Plan::check(&Schema::check(&config.table).unwrap(), &config.engineer).unwrap();
+            let plan = Plan::from_section(&Schema::from_section(&config.table).unwrap(), &config.engineer).unwrap();
             let rooms = [3.0, f64::NAN, 5.0, 0.0, 7.0];
             let sold = [10_957.0, 16_356.0, f64::NAN, 12_000.0, 20_000.0];
             let levels = ["Rural", "Urban", "Good", "x", "y", "Atlantis"].map(String::from);
@@ -126,8 +117,9 @@ engineer:
             fitter.update(&table.select_rows(&[0, 1, 2, 3]), &[true; 4]);
             let preprocessor = fitter.finish().unwrap();
 
-            let number = |value: f64| if value.is_nan() { Cell::Missing } else { Cell::Number(value) };
-            let level = |code: u32| levels.get(code as usize).map_or(Cell::Missing, |level| Cell::Level(level.into()));
+            let number = |value: f64| if value.is_nan() { CellValue::Missing } else { CellValue::Number(value) };
+            let level =
+                |code: u32| levels.get(code as usize).map_or(CellValue::Missing, |level| CellValue::Level(level.into()));
             let (mut buffers, mut features) = (RowBuffers::default(), Vec::new());
             for row in 0..5 {
                 let cells = [
@@ -148,9 +140,9 @@ engineer:
                             assert_eq!(alone.to_bits(), column[0].to_bits());
                         }
                     }
-                    Err(refusal) => {
-                        assert_eq!(alone, Err(refusal.clone()));
-                        assert_eq!(preprocessor.unknown_levels_of_row(&cells), [(1, refusal)]);
+                    Err(rejection) => {
+                        assert_eq!(alone, Err(rejection.clone()));
+                        assert_eq!(preprocessor.unknown_levels_of_row(&cells), [(1, rejection)]);
                         assert_eq!(preprocessor.unknown_places_of_row(&cells), [1]);
                     }
                 }

@@ -1,10 +1,10 @@
-//! Parses an arithmetic expression into a tree, by precedence climbing.
+//! Parser of arithmetic expressions, by precedence climbing.
 
 /// A parsed expression.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Expression {
     Number(f64),
-    /// A column, a derived feature or `reference_year`; `at` is its 1-based place in the text.
+    /// A column, a derived feature or `reference_year`; `at` is its 1-based position in the text.
     Name {
         name: String,
         at: usize,
@@ -33,7 +33,7 @@ pub enum Operator {
     Power,
 }
 
-/// What is wrong with an expression, and where: the 1-based place of the character.
+/// An error in an expression; `at` is the 1-based position of the character.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct SyntaxError {
     pub(crate) at: usize,
@@ -45,17 +45,17 @@ impl SyntaxError {
         Self { at, message: message.into() }
     }
 
-    /// The message over the expression with a mark under the place.
+    /// The message, followed by the expression and a mark at the position.
     pub(crate) fn show(&self, text: &str) -> String {
         format!("{} at character {}\n  {text}\n  {}^", self.message, self.at, " ".repeat(self.at.saturating_sub(1)))
     }
 }
 
-/// Deeper nesting than this is refused, so that no text can exhaust the stack.
+/// Largest nesting of an expression, which bounds the stack.
 const MAX_DEPTH: usize = 64;
-/// Longer text than this is refused.
-const MAX_LENGTH: usize = 10_000;
-/// An expression of more values is refused: a sum of so many is as deep a tree.
+/// Longest expression in bytes.
+const MAX_BYTES: usize = 10_000;
+/// Largest number of values of an expression; a long sum is a deep tree, too.
 const MAX_VALUES: usize = 1_000;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -65,10 +65,10 @@ enum Token {
     Symbol(char),
 }
 
-/// Parses `text`.
+/// Parses the text of an expression.
 pub(crate) fn parse(text: &str) -> Result<Expression, SyntaxError> {
-    if text.len() > MAX_LENGTH {
-        return Err(SyntaxError::new(1, format!("the expression is longer than {MAX_LENGTH} bytes")));
+    if text.len() > MAX_BYTES {
+        return Err(SyntaxError::new(1, format!("the expression is longer than {MAX_BYTES} bytes")));
     }
     let tokens = tokens(text)?;
     let mut values = tokens.iter().filter(|(_, token)| !matches!(token, Token::Symbol(_)));
@@ -79,11 +79,11 @@ pub(crate) fn parse(text: &str) -> Result<Expression, SyntaxError> {
     let expression = parser.expression(0)?;
     match parser.tokens.get(parser.next) {
         None => Ok(expression),
-        Some((at, token)) => Err(SyntaxError::new(*at, format!("expected an operator, found {}", shown(token)))),
+        Some((at, token)) => Err(SyntaxError::new(*at, format!("expected an operator, found {}", describe(token)))),
     }
 }
 
-fn shown(token: &Token) -> String {
+fn describe(token: &Token) -> String {
     match token {
         Token::Number(value) => value.to_string(),
         Token::Name(name) => format!("\"{name}\""),
@@ -94,7 +94,7 @@ fn shown(token: &Token) -> String {
 fn tokens(text: &str) -> Result<Vec<(usize, Token)>, SyntaxError> {
     let characters: Vec<char> = text.chars().collect();
     let (mut tokens, mut i) = (Vec::new(), 0);
-    let run = |from: usize, keep: &dyn Fn(char) -> bool| {
+    let end_of_run = |from: usize, keep: &dyn Fn(char) -> bool| {
         from + characters[from..].iter().take_while(|character| keep(**character)).count()
     };
     while i < characters.len() {
@@ -102,28 +102,28 @@ fn tokens(text: &str) -> Result<Vec<(usize, Token)>, SyntaxError> {
         if character.is_whitespace() {
             i += 1;
         } else if character.is_ascii_digit() || character == '.' {
-            let mut end = run(i, &|c| c.is_ascii_digit() || c == '.');
+            let mut end = end_of_run(i, &|c| c.is_ascii_digit() || c == '.');
             if matches!(characters.get(end), Some('e' | 'E')) {
                 let sign = usize::from(matches!(characters.get(end + 1), Some('+' | '-')));
-                let digits = run((end + 1 + sign).min(characters.len()), &|c| c.is_ascii_digit());
+                let digits = end_of_run((end + 1 + sign).min(characters.len()), &|c| c.is_ascii_digit());
                 if digits > end + 1 + sign {
                     end = digits;
                 }
             }
             let number: String = characters[i..end].iter().collect();
-            let refusal = |kind: &str| SyntaxError::new(at, format!("\"{number}\" is not a {kind}"));
-            let value: f64 = number.parse().map_err(|_| refusal("number"))?;
+            let error = |kind: &str| SyntaxError::new(at, format!("\"{number}\" is not a {kind}"));
+            let value: f64 = number.parse().map_err(|_| error("number"))?;
             if !value.is_finite() {
-                return Err(refusal("finite number"));
+                return Err(error("finite number"));
             }
             tokens.push((at, Token::Number(value)));
             i = end;
         } else if character.is_alphabetic() || character == '_' {
-            let end = run(i, &|c| c.is_alphanumeric() || c == '_');
+            let end = end_of_run(i, &|c| c.is_alphanumeric() || c == '_');
             tokens.push((at, Token::Name(characters[i..end].iter().collect())));
             i = end;
         } else if character == '`' {
-            let end = run(i + 1, &|c| c != '`');
+            let end = end_of_run(i + 1, &|c| c != '`');
             if end == characters.len() {
                 return Err(SyntaxError::new(at, "a backtick is not closed"));
             }
@@ -133,7 +133,7 @@ fn tokens(text: &str) -> Result<Vec<(usize, Token)>, SyntaxError> {
             tokens.push((at, Token::Symbol(character)));
             i += 1;
         } else {
-            return Err(SyntaxError::new(at, format!("\"{character}\" means nothing here")));
+            return Err(SyntaxError::new(at, format!("\"{character}\" is not a valid character")));
         }
     }
     Ok(tokens)
@@ -152,9 +152,9 @@ impl Parser {
     }
 
     fn accept(&mut self, symbol: char) -> bool {
-        let found = matches!(self.tokens.get(self.next), Some((_, Token::Symbol(next))) if *next == symbol);
-        self.next += usize::from(found);
-        found
+        let matches = matches!(self.tokens.get(self.next), Some((_, Token::Symbol(next))) if *next == symbol);
+        self.next += usize::from(matches);
+        matches
     }
 
     fn expression(&mut self, least: u8) -> Result<Expression, SyntaxError> {
@@ -164,8 +164,8 @@ impl Parser {
         }
         let mut left = self.operand()?;
         while let Some((_, Token::Symbol(symbol))) = self.tokens.get(self.next) {
-            // (operator, how strongly it binds, how strongly its right side must bind)
-            let (operator, binds, right) = match symbol {
+            // (operator, its precedence, the smallest precedence on its right)
+            let (operator, strength, right) = match symbol {
                 '+' => (Operator::Add, 1, 2),
                 '-' => (Operator::Subtract, 1, 2),
                 '*' => (Operator::Multiply, 3, 4),
@@ -173,7 +173,7 @@ impl Parser {
                 '^' => (Operator::Power, 6, 5),
                 _ => break,
             };
-            if binds < least {
+            if strength < least {
                 break;
             }
             self.next += 1;
@@ -193,14 +193,14 @@ impl Parser {
             Token::Number(value) => Ok(Expression::Number(value)),
             Token::Name(function) if self.accept('(') => Ok(Expression::Call { function, at, arguments: self.arguments()? }),
             Token::Name(name) => Ok(Expression::Name { name, at }),
-            // binds less than a power and more than a product: -x^2 is -(x^2)
+            // lower precedence than a power, higher than a product: -x^2 is -(x^2)
             Token::Symbol('-') => Ok(Expression::Negate(Box::new(self.expression(5)?))),
             Token::Symbol('+') => self.expression(5),
             Token::Symbol('(') => {
                 let inner = self.expression(0)?;
                 self.close(inner)
             }
-            token @ Token::Symbol(_) => Err(SyntaxError::new(at, format!("expected a value, found {}", shown(&token)))),
+            token @ Token::Symbol(_) => Err(SyntaxError::new(at, format!("expected a value, found {}", describe(&token)))),
         }
     }
 

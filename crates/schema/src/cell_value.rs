@@ -1,0 +1,15 @@
+//! The validated value of one cell.
+
+use std::borrow::Cow;
+
+/// The validated value of one cell.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum CellValue<'a> {
+    /// A missing value.
+    #[default]
+    Missing,
+    /// A number, or a date as days since 1970-01-01.
+    Number(f64),
+    /// A level in the spelling of the schema.
+    Level(Cow<'a, str>),
+}
