@@ -1,4 +1,4 @@
-//! Gzip-compressed tar files of unknown origin, entry by entry, in little memory.
+//! Reading of gzip-compressed tar files from untrusted sources, entry by entry and in little memory.
 
 use std::{
     io::{self, BufRead, BufReader, Read},
@@ -10,41 +10,39 @@ use tar::EntryType;
 
 use crate::digest::{Digest, DigestWriter};
 
-/// Bytes that may be unpacked however few they were packed in.
-const FREE_BYTES: u64 = 16 << 20;
-/// Beyond them, bytes that may be unpacked for each packed one. Models are packed to a half or a fifth, pages of text to a twentieth. gzip
-/// packs zeros to a thousandth.
+/// Number of bytes that may always be unpacked.
+const ALWAYS_ALLOWED_BYTES: u64 = 16 << 20;
+/// Largest ratio of unpacked to packed bytes above that. Models compress to a half or a fifth, text to a twentieth, zeros to a thousandth.
 const MAX_RATIO: u64 = 32;
-/// Bytes of a path that has a header of its own (GNU); longer ones are in no file of ours.
+/// Longest path with a header of its own (GNU), in bytes.
 const MAX_PATH_BYTES: u64 = 1024;
-/// Zeros that may follow the last entry: writers fill up their last block.
-const MAX_PADDING: u64 = 1 << 20;
+/// Largest number of zeros after the last entry; writers fill their last block.
+const MAX_PADDING_BYTES: u64 = 1 << 20;
 
-/// What a packed file may hold at most.
+/// Limits of a packed file.
 #[derive(Clone, Copy, Debug)]
 pub struct PackedLimits {
-    /// Entries.
+    /// Largest number of entries.
     pub entries: usize,
-    /// Bytes unpacked.
+    /// Largest number of unpacked bytes.
     pub bytes: u64,
 }
 
-/// An entry: a file, or a folder of no size.
+/// An entry: a file, or a folder of size 0.
 #[derive(Clone, Copy, Debug)]
 pub struct PackedEntry<'a> {
-    /// Its path as it is written: not yet checked to lie inside anything.
+    /// Path as written in the archive, not validated.
     pub path: &'a Path,
-    /// Whether it is a folder.
+    /// True for a folder.
     pub is_folder: bool,
-    /// Its size in bytes as its header states it.
+    /// Size in bytes according to its header.
     pub bytes: u64,
 }
 
-/// Calls `visit` with every entry of a gzip-compressed tar and a reader of its content; returns the digest of the unpacked tar.
+/// Calls `visit` with each entry of a gzip-compressed tar and a reader of its content; returns the digest of the unpacked tar.
 ///
 /// # Errors
-/// If the file is damaged, exceeds a limit, unpacks to far more bytes than it has, or goes on behind its end. If an entry is neither a plain
-/// file nor a folder, or `visit` refuses it.
+/// If the file is damaged, exceeds a limit, or has data after its end. If an entry is neither a plain file nor a folder, or `visit` fails.
 pub fn visit_packed(
     packed: impl Read,
     limits: PackedLimits,
@@ -54,7 +52,7 @@ pub fn visit_packed(
     let mut archive =
         tar::Archive::new(BoundedReader { gzip, limit: limits.bytes, bytes: 0, digest: DigestWriter::default() });
     let (mut count, mut long_path) = (0, None);
-    // raw: long names and extended headers would be read whole, whatever size they state
+    // raw, because long names and extended headers would be read completely, whatever their size
     for entry in archive.entries()?.raw(true) {
         let mut entry = entry?;
         count += 1;
@@ -73,19 +71,19 @@ pub fn visit_packed(
         ensure(kind.is_file() || is_folder, || format!("{} is not a file", path.display()))?;
         visit(PackedEntry { path: &path, is_folder, bytes }, &mut entry)?;
     }
-    ensure(long_path.is_none(), || "a name is followed by no file".into())?;
+    ensure(long_path.is_none(), || "a long name is not followed by a file".into())?;
     finish(archive.into_inner())
 }
 
-/// A path that is written as the content of an entry, ended by a zero.
+/// Reads a path that is the content of an entry and ends with a zero.
 fn read_path(entry: &mut impl Read, bytes: u64) -> io::Result<PathBuf> {
-    ensure(bytes <= MAX_PATH_BYTES, || format!("it has a path of {bytes} bytes; {MAX_PATH_BYTES} are the most"))?;
+    ensure(bytes <= MAX_PATH_BYTES, || format!("it has a path of {bytes} bytes; at most {MAX_PATH_BYTES} are allowed"))?;
     let mut text = String::new();
     entry.take(MAX_PATH_BYTES).read_to_string(&mut text)?;
     Ok(PathBuf::from(text.trim_end_matches('\0')))
 }
 
-/// Reads to the end, where checksums stand, and makes sure that it is one.
+/// Reads to the end, which checks the checksums, and rejects further data.
 fn finish<R: Read>(mut unpacked: BoundedReader<R>) -> io::Result<Digest> {
     let (mut buffer, mut padding) = ([0; 4096], 0);
     loop {
@@ -94,19 +92,19 @@ fn finish<R: Read>(mut unpacked: BoundedReader<R>) -> io::Result<Digest> {
             break;
         }
         padding += read as u64;
-        let empty = buffer[..read].iter().all(|byte| *byte == 0) && padding <= MAX_PADDING;
-        ensure(empty, || "it goes on behind its last entry".into())?;
+        let empty = buffer[..read].iter().all(|byte| *byte == 0) && padding <= MAX_PADDING_BYTES;
+        ensure(empty, || "it has data after its last entry".into())?;
     }
-    ensure(unpacked.gzip.get_mut().fill_buf()?.is_empty(), || "it goes on behind its end".into())?;
+    ensure(unpacked.gzip.get_mut().fill_buf()?.is_empty(), || "it has data after its end".into())?;
     Ok(unpacked.digest.finish().0)
 }
 
-/// Whether so many bytes, packed in so few, would be refused when they are read.
+/// True if this ratio of unpacked to packed bytes would be rejected by a reader.
 pub fn is_too_dense(unpacked: u64, packed: u64) -> bool {
-    unpacked > FREE_BYTES + MAX_RATIO * packed
+    unpacked > ALWAYS_ALLOWED_BYTES + MAX_RATIO * packed
 }
 
-/// Counts what is read.
+/// A reader that counts bytes.
 struct CountingReader<R> {
     input: R,
     bytes: u64,
@@ -120,7 +118,7 @@ impl<R: Read> Read for CountingReader<R> {
     }
 }
 
-/// Bounds what is unpacked, and digests it.
+/// A reader that limits and digests unpacked bytes.
 struct BoundedReader<R> {
     gzip: GzDecoder<BufReader<CountingReader<R>>>,
     limit: u64,
@@ -137,7 +135,7 @@ impl<R: Read> Read for BoundedReader<R> {
         ensure(self.bytes <= limit, || format!("it unpacks to more than {limit} bytes"))?;
         let packed = self.gzip.get_ref().get_ref().bytes;
         ensure(!is_too_dense(self.bytes, packed), || {
-            format!("it unpacks to more than {MAX_RATIO} times its size (and {FREE_BYTES} bytes)")
+            format!("it unpacks to more than {MAX_RATIO} times its size (and {ALWAYS_ALLOWED_BYTES} bytes)")
         })?;
         Ok(read)
     }

@@ -1,16 +1,16 @@
-//! The arguments as typed.
+//! Command line arguments.
 
 use std::path::PathBuf;
 
 use clap::Parser;
 use cli::GlobalArgs;
 
-/// Turn a cleaned table into features: derive, impute, encode. What that needs is learned from training rows and kept in the
-/// preprocessor, which predictions go through as well
+/// Compute features of a cleaned table: derive, impute, encode. The preprocessor is fitted on training rows and is used for predictions,
+/// too
 #[derive(Debug, Parser)]
 #[command(name = "engineer", version)]
 pub struct Args {
-    /// The cleaned table that `process` wrote
+    /// The cleaned table of `process`
     #[arg(long, value_name = "FILE")]
     pub(crate) input: PathBuf,
 
@@ -18,11 +18,11 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub(crate) output: PathBuf,
 
-    /// The preprocessor to write; beside it goes <FILE>.reference.json (in place of .bin), which says what training rows look like
+    /// The preprocessor to write. <FILE>.reference.json (instead of .bin), the distributions of the training rows, is written beside it
     #[arg(long, value_name = "FILE")]
     pub(crate) preprocessor: PathBuf,
 
-    /// The table's schema and the stages' settings
+    /// Schema of the table and settings of the stages
     #[arg(long, value_name = "FILE", default_value = "configs/pipeline.yaml")]
     pub(crate) pipeline_config: PathBuf,
 
@@ -31,7 +31,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// The flags that all programs take.
+    /// Flags of all programs.
     pub fn global(&self) -> &GlobalArgs {
         &self.global
     }

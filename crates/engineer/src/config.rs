@@ -1,4 +1,4 @@
-//! The arguments and the configuration file, checked.
+//! The validated configuration of the stage.
 
 use std::path::PathBuf;
 
@@ -10,34 +10,35 @@ use schema::{PipelineConfig, Schema, SettingError};
 
 use crate::args::Args;
 
+/// Kind of the preprocessor file.
 const PREPROCESSOR_FILE: OutputKind = OutputKind { name: "a preprocessor", mark: Mark::Envelope(PREPROCESSOR.0) };
 
-/// Everything `engineer` needs to know.
+/// Validated arguments and settings of `engineer`.
 #[derive(Debug)]
 pub struct Config {
     pub(crate) input: PathBuf,
     pub(crate) output: PathBuf,
     pub(crate) preprocessor: PathBuf,
-    /// Where it is said what training rows look like.
+    /// Path of the drift reference.
     pub(crate) reference: PathBuf,
     pub(crate) schema: Schema,
     pub(crate) plan: Plan,
     pub(crate) settings: Digest,
     pub(crate) config_file: FileEntry,
-    /// The configuration's name and text, to point into.
+    /// Path and text of the configuration, for errors.
     pub(crate) source: (PathBuf, String),
     pub(crate) force: bool,
 }
 
 impl Config {
-    /// Reads and checks.
+    /// Reads and validates arguments and settings.
     ///
     /// # Errors
-    /// If a file name or a setting cannot be used; settings are named by file, line and key.
-    pub fn check(args: &Args) -> anyhow::Result<Self> {
+    /// If a file name or setting is invalid; settings are named by file, line and key.
+    pub fn try_from_args(args: &Args) -> anyhow::Result<Self> {
         let Args { input, output, preprocessor, pipeline_config: path, global } = args;
-        Format::of(input)?;
-        Format::of(output)?;
+        Format::from_path(input)?;
+        Format::from_path(output)?;
         let reference = preprocessor.with_extension("reference.json");
         RunPaths::default()
             .input("--pipeline-config", path)

@@ -1,6 +1,6 @@
-//! Cleaned table to featured table: learns the preprocessor from training rows, applies it to all, keeps both.
+//! The stage `engineer`: fits the preprocessor on training rows, transforms all rows, and writes both.
 //!
-//! The file is read twice, block by block, so that memory does not grow with the rows: once to learn, once to transform.
+//! The file is read twice in blocks, so that memory does not grow with the rows: for the fit and for the transformation.
 
 mod args;
 mod config;
@@ -12,11 +12,11 @@ pub use stage::run;
 
 use cli::{Outcome, Progress};
 
-/// The program after its arguments are parsed.
+/// Runs the program with parsed arguments.
 ///
 /// # Errors
-/// If the stage could not run, or its answer is no ([`cli::Refused`]).
+/// If the stage cannot run, or a check fails ([`cli::Refused`]).
 pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
-    let config = Config::check(args)?;
+    let config = Config::try_from_args(args)?;
     frame::on_shared_threads(|| run(&config, progress))
 }

@@ -1,4 +1,4 @@
-//! The stage as a whole: up to date? else learn, transform, commit.
+//! Run of the stage: check for unchanged inputs, fit, transform, commit.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -9,13 +9,14 @@ use artifact::{
 use cli::{Clock, Outcome, Progress, Refused};
 use drift::{Profiler, Reference};
 use features::{Fitter, PREPROCESSOR, Preprocessor, RowError};
-use frame::{Block, Cleaned, TableWriter, open_cleaned};
+use frame::{Block, CleanedBlock, TableWriter, open_cleaned};
 use polars::prelude::*;
 use schema::{SPLIT_COLUMN, SettingError, TEST, TRAIN};
 use serde::Serialize;
 
 use crate::config::Config;
 
+/// Name of the stage.
 const STAGE: &str = "engineer";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -31,8 +32,8 @@ struct Summary<'a> {
 /// Runs the stage.
 ///
 /// # Errors
-/// If the input is not what `process` wrote, a feature cannot be learned, nothing can be written, or ([`Refused`]) a row has a level
-/// that is refused.
+/// If the input is not a file of `process`, a feature cannot be fitted, an output cannot be written, or ([`Refused`]) a row has a level
+/// that is rejected.
 pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     let clock = Clock::start();
     let waiting = |folder: &Path| progress.waiting(folder);
@@ -40,7 +41,7 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     let (process, input) = check_input(&config.input, "process")?;
     ensure!(
         process.schema == config.schema.fingerprint(),
-        "{}: was written for another table: the `table` section of {} has changed since. Run `process` again",
+        "{}: was written for another schema, because the `table` section of {} has changed. Run `process` again",
         config.input.display(),
         config.source.0.display()
     );
@@ -50,14 +51,14 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
         let outputs = [config.output.clone(), config.preprocessor.clone(), config.reference.clone()];
         if manifest.is_current(STAGE, VERSION, &config.settings, std::slice::from_ref(&input), &outputs) {
             manifest.refresh_configs(std::slice::from_ref(&config.config_file))?;
-            return Ok(summarise(config, "unchanged", &manifest.rows));
+            return Ok(summary_outcome(config, "unchanged", &manifest.rows));
         }
     }
 
-    let (preprocessor, reference) = learn(config, progress)?;
-    progress.detail(format!("{} features learned after {} ms", preprocessor.feature_names().len(), clock.elapsed_ms()));
+    let (preprocessor, reference) = fit(config, progress)?;
+    progress.detail(format!("{} features fitted after {} ms", preprocessor.feature_names().len(), clock.elapsed_ms()));
     let (file, rows) = transform(config, &preprocessor, progress)?;
-    // a program that holds a folder waits for no other
+    // a program takes all its locks at once
     drop(reading);
     let folders = [&config.output, &config.preprocessor].map(|path| path.parent().unwrap_or(Path::new("")));
     let _locks = lock_to_write(&folders, &waiting)?;
@@ -78,32 +79,32 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
         duration_ms: clock.elapsed_ms(),
     };
     manifest.write_beside_outputs()?;
-    Ok(summarise(config, "done", &manifest.rows))
+    Ok(summary_outcome(config, "done", &manifest.rows))
 }
 
-/// The preprocessor, and what the training rows look like.
-fn learn(config: &Config, progress: &Progress) -> anyhow::Result<(Preprocessor, Reference)> {
+/// Fits the preprocessor and the drift reference.
+fn fit(config: &Config, progress: &Progress) -> anyhow::Result<(Preprocessor, Reference)> {
     let mut source = open_cleaned(&config.input, &config.schema)?;
-    let bar = progress.bar("learning", source.expected_blocks());
+    let bar = progress.bar("fitting", source.expected_blocks());
     let mut fitter = Fitter::new(&config.plan);
     let mut profiler = Profiler::new(config.plan.columns());
     let work = |block: &Block| {
-        let cleaned = block.cleaned(&config.schema)?;
+        let block_rows = block.cleaned(&config.schema)?;
         let mut fitter = Fitter::new(&config.plan);
-        fitter.update(&cleaned.table, &cleaned.train);
+        fitter.update(&block_rows.table, &block_rows.train);
         let mut profiler = Profiler::new(config.plan.columns());
-        profiler.update(&cleaned.table, &cleaned.train);
+        profiler.update(&block_rows.table, &block_rows.train);
         Ok::<_, anyhow::Error>((fitter, profiler))
     };
-    source.for_each_block(work, |learned| {
-        for (learned, profiled) in &learned {
-            fitter.merge(learned);
-            profiler.merge(profiled);
+    source.for_each_block(work, |fitted| {
+        for (fitted, other_profile) in &fitted {
+            fitter.merge(fitted);
+            profiler.merge(other_profile);
         }
-        bar.advance(learned.len() as u64);
+        bar.advance(fitted.len() as u64);
         Ok(())
     })?;
-    ensure!(fitter.rows() > 0, "{}: has no training row to learn from (split = {TRAIN})", config.input.display());
+    ensure!(fitter.rows() > 0, "{}: has no training rows (split = {TRAIN})", config.input.display());
     let (path, text) = &config.source;
     let preprocessor =
         fitter.finish().map_err(|error: SettingError| anyhow::anyhow!("{}:{}", path.display(), error.locate(text)))?;
@@ -121,10 +122,11 @@ fn transform(
     let mut writer = TableWriter::new(&config.output, &mut file)?;
     let (mut train, mut test) = (0, 0);
     let work = |block: &Block| {
-        let cleaned = block.cleaned(&config.schema)?;
-        let features = preprocessor.transform(&cleaned.table).map_err(|error| refused(config, block, &error))?;
-        let count = cleaned.train.iter().filter(|train| **train).count() as u64;
-        Ok::<_, anyhow::Error>((to_frame(config, preprocessor, features, &cleaned)?, count))
+        let block_rows = block.cleaned(&config.schema)?;
+        let features =
+            preprocessor.transform(&block_rows.table).map_err(|error| unknown_level_error(config, block, &error))?;
+        let count = block_rows.train.iter().filter(|train| **train).count() as u64;
+        Ok::<_, anyhow::Error>((to_data_frame(config, preprocessor, features, &block_rows)?, count))
     };
     source.for_each_block(work, |done| {
         let (frames, counts): (Vec<DataFrame>, Vec<u64>) = done.into_iter().unzip();
@@ -139,7 +141,7 @@ fn transform(
     Ok((file, rows.map(|(name, count)| (name.to_owned(), count)).into()))
 }
 
-fn refused(config: &Config, block: &Block, error: &RowError) -> Refused {
+fn unknown_level_error(config: &Config, block: &Block, error: &RowError) -> Refused {
     Refused(format!(
         "{}:{}: {error}. List its levels in table.columns.{}, or set engineer.unknown_category: other",
         config.input.display(),
@@ -148,35 +150,35 @@ fn refused(config: &Config, block: &Block, error: &RowError) -> Refused {
     ))
 }
 
-fn to_frame(
+fn to_data_frame(
     config: &Config,
     preprocessor: &Preprocessor,
     features: Vec<Vec<f64>>,
-    cleaned: &Cleaned,
+    block_rows: &CleanedBlock,
 ) -> PolarsResult<DataFrame> {
-    let rows = cleaned.train.len();
+    let rows = block_rows.train.len();
     let mut columns: Vec<Column> = Vec::with_capacity(features.len() + 2);
     for (name, values) in preprocessor.feature_names().iter().zip(features) {
         let name: PlSmallStr = name.as_str().into();
         columns.push(if preprocessor.is_indicator(&name) {
             Column::new(name, values.iter().map(|value| *value as i32).collect::<Vec<i32>>())
         } else {
-            // what stays missing is an empty cell
+            // a missing value is an empty cell
             let cell = |value: f64| (!value.is_nan()).then_some(value);
             Column::new(name, values.into_iter().map(cell).collect::<Vec<Option<f64>>>())
         });
     }
-    columns.push(Column::new(config.schema.target().name.as_str().into(), cleaned.target.as_slice()));
-    let sides = cleaned.train.iter().map(|train| Some(if *train { TRAIN } else { TEST }));
-    columns.push(StringChunked::from_iter_options(SPLIT_COLUMN.into(), sides).into_column());
+    columns.push(Column::new(config.schema.target().name.as_str().into(), block_rows.target.as_slice()));
+    let splits = block_rows.train.iter().map(|train| Some(if *train { TRAIN } else { TEST }));
+    columns.push(StringChunked::from_iter_options(SPLIT_COLUMN.into(), splits).into_column());
     DataFrame::new(rows, columns)
 }
 
-fn summarise(config: &Config, status: &'static str, rows: &BTreeMap<String, u64>) -> Outcome {
+fn summary_outcome(config: &Config, status: &'static str, rows: &BTreeMap<String, u64>) -> Outcome {
     let data = Summary { stage: STAGE, status, output: &config.output, preprocessor: &config.preprocessor, rows };
     let of = |name: &str| rows.get(name).copied().unwrap_or(0);
     let human = format!(
-        "engineer  {status}: {} features of {} rows, learned from the {} training rows\n          → {} and {}",
+        "engineer  {status}: {} features of {} rows, fitted on {} training rows\n          → {} and {}",
         of("features"),
         of("out"),
         of("train"),

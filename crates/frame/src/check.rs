@@ -1,4 +1,4 @@
-//! Judges every cell of a block by the schema.
+//! Validation of the cells of a block by the schema.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -14,54 +14,54 @@ use crate::{
     source::{Block, Content},
 };
 
-/// How many faults of a row are named behind the first.
-const NAMED_FAULTS: usize = 20;
-/// One unread cell in so many is too many to look up.
-const MANY_UNREAD: usize = 50;
+/// Largest number of further errors of a row in its reason.
+const MAX_FURTHER_ERRORS: usize = 20;
+/// A column with more than one unparsed cell in this number of cells is parsed as text, because single look-ups are slower.
+const CELLS_PER_UNPARSED_CELL: usize = 50;
 
-/// A block after the schema has judged every cell.
+/// A validated block.
 #[derive(Debug)]
-pub struct Checked {
-    /// A column a column of the schema, in its order; `None` for one that the table lacks.
+pub struct CheckedBlock {
+    /// Columns in the order of the schema; `None` for a column that the table lacks.
     pub columns: Vec<Option<CheckedColumn>>,
-    /// Per row the line (in Parquet the row) on which it starts.
+    /// Line of each row (row number in Parquet), from 1.
     pub lines: Vec<u64>,
-    /// Per row whether every cell is good.
+    /// True for each row whose cells are all valid.
     pub good: Vec<bool>,
-    /// Rows that break the schema and records that are not well formed, by line.
+    /// Invalid rows and malformed records, by line.
     pub rejected: Vec<Rejected>,
 }
 
-/// The cells of one column. Where a row is not good, its cell is missing.
+/// The cells of one column. In invalid rows, invalid cells are missing.
 #[derive(Debug, Deserialize, Serialize)]
 pub enum CheckedColumn {
     /// Numbers and dates (days since 1970-01-01); NaN is missing.
     Number(Vec<f64>),
-    /// Categories as the schema spells them.
+    /// Categories in the spelling of the schema.
     Category(Categories),
     /// Ids and texts, trimmed.
     Text(Vec<Option<Box<str>>>),
 }
 
-/// A row that breaks the schema.
+/// An invalid row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rejected {
-    /// The line (in Parquet the row) on which it starts.
+    /// Line (row number in Parquet), from 1.
     pub line: u64,
-    /// The first column at fault; empty where the record as a whole is.
+    /// The first invalid column; empty for a malformed record.
     pub column: String,
-    /// The cell as it stands in the file.
+    /// The cell in the file.
     pub value: String,
-    /// The rule that it breaks.
+    /// The rule that is broken.
     pub rule: Rule,
-    /// What is wrong; further columns at fault are named here too.
+    /// The reason, including those of further columns.
     pub reason: String,
-    /// The whole row as it stands in the file (of Parquet: its cells with commas between).
+    /// The row in the file (for Parquet, its cells joined by commas).
     pub record: String,
 }
 
-impl Checked {
-    /// Numbers and categories, for `features`. Where a row is not good its cells are missing.
+impl CheckedBlock {
+    /// Numbers and categories as a table for `features`.
     pub fn to_table(&self, schema: &Schema) -> Table {
         let mut table = Table::new(self.good.len());
         for (column, checked) in schema.columns().iter().zip(&self.columns) {
@@ -75,11 +75,11 @@ impl Checked {
     }
 }
 
-/// The rows that are `chosen`, as `process` writes them: whole numbers without a point, dates in ISO 8601.
+/// The rows `chosen` as a data frame for the cleaned table: integers without decimals, dates in ISO 8601.
 ///
 /// # Errors
-/// If polars refuses the columns: that would be a mistake here.
-pub fn to_frame(schema: &Schema, columns: &[Option<CheckedColumn>], chosen: &[usize]) -> Result<DataFrame, FrameError> {
+/// If polars rejects the columns (a bug of this program).
+pub fn to_data_frame(schema: &Schema, columns: &[Option<CheckedColumn>], chosen: &[usize]) -> Result<DataFrame, FrameError> {
     let present = schema.columns().iter().zip(columns);
     let columns =
         present.filter_map(|(column, checked)| Some(to_series(column, checked.as_ref()?, chosen).into())).collect();
@@ -118,7 +118,7 @@ fn to_series(column: &Column, checked: &CheckedColumn, rows: &[usize]) -> Series
     }
 }
 
-struct Fault {
+struct CellError {
     row: usize,
     column: usize,
     value: String,
@@ -126,65 +126,65 @@ struct Fault {
 }
 
 impl Block {
-    /// Judges every cell by `schema`. A level that is not listed is a fault unless `keep_unknown_levels`.
+    /// Validates all cells by `schema`. A level that is not listed is invalid unless `keep_unknown_levels`.
     ///
     /// # Errors
-    /// If the block cannot be parsed at all.
-    pub fn check(&self, schema: &Schema, keep_unknown_levels: bool) -> Result<Checked, FrameError> {
-        self.check_columns(schema, &|_| true, keep_unknown_levels)
+    /// If the block cannot be parsed.
+    pub fn validate(&self, schema: &Schema, keep_unknown_levels: bool) -> Result<CheckedBlock, FrameError> {
+        self.validate_columns(schema, &|_| true, keep_unknown_levels)
     }
 
-    /// The same without the target, which is not looked at even if it is there.
+    /// Validates all columns except the target, which is ignored.
     ///
     /// # Errors
-    /// If the block cannot be parsed at all.
-    pub fn check_inputs(&self, schema: &Schema, keep_unknown_levels: bool) -> Result<Checked, FrameError> {
-        self.check_columns(schema, &|index| index != schema.target_index(), keep_unknown_levels)
+    /// If the block cannot be parsed.
+    pub fn validate_inputs(&self, schema: &Schema, keep_unknown_levels: bool) -> Result<CheckedBlock, FrameError> {
+        self.validate_columns(schema, &|index| index != schema.target_index(), keep_unknown_levels)
     }
 
-    fn check_columns(
+    fn validate_columns(
         &self,
         schema: &Schema,
-        wanted: &dyn Fn(usize) -> bool,
+        is_checked: &dyn Fn(usize) -> bool,
         keep_unknown_levels: bool,
-    ) -> Result<Checked, FrameError> {
+    ) -> Result<CheckedBlock, FrameError> {
         let frame = self.parse_leniently(schema).map_err(|error| FrameError::content(&self.path, error))?;
         let places: FxHashMap<&str, usize> = self.names.iter().map(String::as_str).zip(0..).collect();
-        let judged: Vec<Option<(CheckedColumn, Vec<Fault>)>> = schema
+        let validated: Vec<Option<(CheckedColumn, Vec<CellError>)>> = schema
             .columns()
             .iter()
             .enumerate()
             .map(|(index, column)| {
-                let place = places.get(column.name.as_str()).copied().filter(|_| wanted(index))?;
+                let place = places.get(column.name.as_str()).copied().filter(|_| is_checked(index))?;
                 let cells = frame.columns()[place].as_materialized_series();
                 Some(match cells.f64() {
-                    Ok(numbers) => self.judge_numbers(index, column, numbers, place),
-                    Err(_) => judge(index, column, cells.str().ok()?, keep_unknown_levels),
+                    Ok(numbers) => self.validate_numbers(index, column, numbers, place),
+                    Err(_) => validate_texts(index, column, cells.str().ok()?, keep_unknown_levels),
                 })
             })
             .collect();
         let mut good = vec![true; frame.height()];
-        let (mut columns, mut faults) = (Vec::new(), Vec::new());
-        for judged in judged {
-            columns.push(judged.map(|(column, found)| {
-                faults.extend(found);
+        let (mut columns, mut errors) = (Vec::new(), Vec::new());
+        for validated in validated {
+            columns.push(validated.map(|(column, found)| {
+                errors.extend(found);
                 column
             }));
         }
-        faults.sort_by_key(|fault| (fault.row, fault.column));
-        faults.iter().for_each(|fault| good[fault.row] = false);
+        errors.sort_by_key(|cell_error| (cell_error.row, cell_error.column));
+        errors.iter().for_each(|cell_error| good[cell_error.row] = false);
         let mut rejected: Vec<Rejected> =
-            faults.chunk_by(|a, b| a.row == b.row).map(|faults| self.reject(schema, &frame, faults)).collect();
+            errors.chunk_by(|a, b| a.row == b.row).map(|errors| self.reject(schema, &frame, errors)).collect();
         if let Content::Csv(block) = &self.content {
             rejected.extend(block.malformed.iter().map(|malformed| self.reject_malformed(malformed)));
             rejected.sort_by_key(|rejected| rejected.line);
         }
         let lines = (0..frame.height()).map(|row| self.line(row)).collect();
-        Ok(Checked { columns, lines, good, rejected })
+        Ok(CheckedBlock { columns, lines, good, rejected })
     }
 
-    /// Numbers as numbers, where polars can read them, and all else as text. A column in which it cannot read many is read as
-    /// text, too: looking them up one by one would take longer.
+    /// Parses numbers with polars where possible, and everything else as text. A column with many unparsed cells is parsed as text, too,
+    /// because looking them up one by one is slower.
     fn parse_leniently(&self, schema: &Schema) -> PolarsResult<DataFrame> {
         let is_csv = matches!(self.content, Content::Csv(_));
         let readable = |name: &str| {
@@ -194,7 +194,8 @@ impl Block {
         let frame = self.parse(true, &|name| if readable(name) { DataType::Float64 } else { DataType::String })?;
         let unread = |name: &str| {
             let cells = frame.column(name);
-            cells.is_ok_and(|cells| cells.dtype().is_float() && cells.null_count() * MANY_UNREAD > frame.height())
+            cells
+                .is_ok_and(|cells| cells.dtype().is_float() && cells.null_count() * CELLS_PER_UNPARSED_CELL > frame.height())
         };
         if !frame.columns().iter().any(|column| unread(column.name())) {
             return Ok(frame);
@@ -202,39 +203,39 @@ impl Block {
         self.parse(true, &|name| if readable(name) && !unread(name) { DataType::Float64 } else { DataType::String })
     }
 
-    /// Judges cells that polars read as numbers; what it could not read is looked up in the text.
-    fn judge_numbers(
+    /// Validates cells that polars parsed as numbers; unparsed cells are looked up in the text.
+    fn validate_numbers(
         &self,
         index: usize,
         column: &Column,
         cells: &Float64Chunked,
         place: usize,
-    ) -> (CheckedColumn, Vec<Fault>) {
-        let mut faults = Vec::new();
-        let judge = |(row, cell): (usize, Option<f64>)| {
-            let judged = match cell.filter(|value| value.is_finite()) {
+    ) -> (CheckedColumn, Vec<CellError>) {
+        let mut errors = Vec::new();
+        let validate_texts = |(row, cell): (usize, Option<f64>)| {
+            let validated = match cell.filter(|value| value.is_finite()) {
                 Some(value) => column.check_number(value).map(Some),
                 None => column.number(&self.cell(row, place)),
             };
-            judged.map_or_else(
+            validated.map_or_else(
                 |violation| {
-                    faults.push(Fault { row, column: index, value: self.cell(row, place), violation });
+                    errors.push(CellError { row, column: index, value: self.cell(row, place), violation });
                     f64::NAN
                 },
                 |value| value.unwrap_or(f64::NAN),
             )
         };
-        let values = cells.iter().enumerate().map(judge).collect();
-        (CheckedColumn::Number(values), faults)
+        let values = cells.iter().enumerate().map(validate_texts).collect();
+        (CheckedColumn::Number(values), errors)
     }
 
-    /// The text of one cell of a CSV block.
+    /// The text of a cell of a CSV block.
     fn cell(&self, row: usize, place: usize) -> String {
         let Content::Csv(block) = &self.content else { return String::new() };
         split_record(&String::from_utf8_lossy(block.record(row))).into_iter().nth(place).unwrap_or_default()
     }
 
-    /// Row `row` as it stands in a CSV file, or its `cells` (of Parquet, all of them are texts) with commas between.
+    /// Row `row` of a CSV file, or its `cells` (texts of Parquet) joined by commas.
     fn record_text<'a>(&self, row: usize, cells: impl Iterator<Item = &'a str>) -> String {
         match &self.content {
             Content::Csv(block) => String::from_utf8_lossy(block.record(row)).into_owned(),
@@ -242,39 +243,44 @@ impl Block {
         }
     }
 
-    fn reject(&self, schema: &Schema, frame: &DataFrame, faults: &[Fault]) -> Rejected {
-        let name = |fault: &Fault| schema.columns()[fault.column].name.clone();
-        let mut reason = faults[0].violation.reason.clone();
-        for fault in faults.iter().skip(1).take(NAMED_FAULTS) {
-            reason.push_str(&format!("; and {}: {}", name(fault), fault.violation.reason));
+    fn reject(&self, schema: &Schema, frame: &DataFrame, errors: &[CellError]) -> Rejected {
+        let name = |cell_error: &CellError| schema.columns()[cell_error.column].name.clone();
+        let mut reason = errors[0].violation.reason.clone();
+        for cell_error in errors.iter().skip(1).take(MAX_FURTHER_ERRORS) {
+            reason.push_str(&format!("; and {}: {}", name(cell_error), cell_error.violation.reason));
         }
-        if faults.len() > NAMED_FAULTS + 1 {
-            reason.push_str(&format!("; and {} more columns", faults.len() - NAMED_FAULTS - 1));
+        if errors.len() > MAX_FURTHER_ERRORS + 1 {
+            reason.push_str(&format!("; and {} more columns", errors.len() - MAX_FURTHER_ERRORS - 1));
         }
-        let row = faults[0].row;
+        let row = errors[0].row;
         let cells = frame.columns().iter().filter_map(|column| column.str().ok());
         let record = self.record_text(row, cells.map(|cells| cells.get(row).unwrap_or("")));
-        let (value, rule) = (faults[0].value.clone(), faults[0].violation.rule);
-        Rejected { line: self.line(row), column: name(&faults[0]), value, rule, reason, record }
+        let (value, rule) = (errors[0].value.clone(), errors[0].violation.rule);
+        Rejected { line: self.line(row), column: name(&errors[0]), value, rule, reason, record }
     }
 }
 
-fn judge(index: usize, column: &Column, cells: &StringChunked, keep_unknown: bool) -> (CheckedColumn, Vec<Fault>) {
-    let mut faults = Vec::new();
-    let mut fault = |row, value: &str, violation: Violation| {
-        faults.push(Fault { row, column: index, value: value.to_owned(), violation });
+fn validate_texts(
+    index: usize,
+    column: &Column,
+    cells: &StringChunked,
+    keep_unknown: bool,
+) -> (CheckedColumn, Vec<CellError>) {
+    let mut errors = Vec::new();
+    let mut cell_error = |row, value: &str, violation: Violation| {
+        errors.push(CellError { row, column: index, value: value.to_owned(), violation });
     };
     let cells_by_row = cells.iter().map(Option::unwrap_or_default).enumerate();
     let checked = match column.spec.kind {
         ColumnType::Float | ColumnType::Integer | ColumnType::Date => {
-            let judge = |(row, cell): (usize, &str)| match column.number(cell) {
+            let validate_texts = |(row, cell): (usize, &str)| match column.number(cell) {
                 Ok(value) => value.unwrap_or(f64::NAN),
                 Err(violation) => {
-                    fault(row, cell, violation);
+                    cell_error(row, cell, violation);
                     f64::NAN
                 }
             };
-            CheckedColumn::Number(cells_by_row.map(judge).collect())
+            CheckedColumn::Number(cells_by_row.map(validate_texts).collect())
         }
         ColumnType::Category => {
             let mut known: FxHashMap<&str, Result<u32, Violation>> = FxHashMap::default();
@@ -290,24 +296,24 @@ fn judge(index: usize, column: &Column, cells: &StringChunked, keep_unknown: boo
                     Err(violation) => Err(violation),
                 });
                 categories.codes.push(code.clone().unwrap_or_else(|violation| {
-                    fault(row, cell, violation);
+                    cell_error(row, cell, violation);
                     MISSING_LEVEL
                 }));
             }
             CheckedColumn::Category(categories)
         }
         ColumnType::Id | ColumnType::Text => {
-            let judge = |(row, cell)| match column.text(cell) {
+            let validate_texts = |(row, cell)| match column.text(cell) {
                 Ok(text) => text.map(Box::from),
                 Err(violation) => {
-                    fault(row, cell, violation);
+                    cell_error(row, cell, violation);
                     None
                 }
             };
-            CheckedColumn::Text(cells_by_row.map(judge).collect())
+            CheckedColumn::Text(cells_by_row.map(validate_texts).collect())
         }
     };
-    (checked, faults)
+    (checked, errors)
 }
 
 fn code_of(codes: &mut FxHashMap<String, u32>, levels: &mut Vec<String>, level: Cow<str>) -> u32 {
@@ -321,10 +327,10 @@ fn code_of(codes: &mut FxHashMap<String, u32>, levels: &mut Vec<String>, level: 
 }
 
 impl Block {
-    /// Every cell as it stands in the file, a column a name in the header.
+    /// All cells as texts, by column of the header.
     ///
     /// # Errors
-    /// If the block cannot be parsed at all.
+    /// If the block cannot be parsed.
     pub fn texts(&self) -> Result<Vec<Vec<String>>, FrameError> {
         let frame = self.parse(false, &|_| DataType::String).map_err(|error| FrameError::content(&self.path, error))?;
         let texts = |column: &polars::prelude::Column| {
@@ -334,7 +340,7 @@ impl Block {
         Ok(frame.columns().iter().map(texts).collect())
     }
 
-    /// Row `row` as rejected for a reason that the schema does not know. `texts` are the cells of this block.
+    /// Rejects row `row` for a reason outside the schema. `texts` are the cells of this block.
     pub fn reject_row(&self, row: usize, column: &str, reason: &str, texts: &[Vec<String>]) -> Rejected {
         let record = self.record_text(row, texts.iter().map(|cells| cells[row].as_str()));
         let place = self.names.iter().position(|name| name == column);
@@ -343,23 +349,23 @@ impl Block {
         Rejected { line: self.line(row), column, value, rule: Rule::Other, reason, record }
     }
 
-    /// The names in the header.
+    /// Names in the header.
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// How many records are not well formed.
+    /// Number of malformed records.
     pub fn malformed_rows(&self) -> u64 {
         self.malformed_records().len() as u64
     }
 
-    /// Per rule how many records of the block break it, and the first of them.
+    /// Number of malformed records and the first of them, by rule.
     pub fn malformed_by_rule(&self) -> BTreeMap<Rule, (u64, Rejected)> {
-        let mut found = BTreeMap::new();
+        let mut by_rule = BTreeMap::new();
         for malformed in self.malformed_records() {
-            found.entry(malformed.rule).or_insert_with(|| (0, self.reject_malformed(malformed))).0 += 1;
+            by_rule.entry(malformed.rule).or_insert_with(|| (0, self.reject_malformed(malformed))).0 += 1;
         }
-        found
+        by_rule
     }
 
     fn malformed_records(&self) -> &[Malformed] {
@@ -381,17 +387,17 @@ impl Block {
     }
 }
 
-/// The header of a file of rejected rows.
+/// Header of a file of rejected rows.
 pub const REJECTED_HEADER: &str = "line,column,value,reason,record\n";
 
-/// Rejected rows as CSV, without a header.
+/// Rejected rows as CSV without a header.
 ///
 /// # Errors
-/// If polars refuses the columns: that would be a mistake here.
+/// If polars rejects the columns (a bug of this program).
 pub fn rejected_csv(rejected: &[Rejected]) -> Result<Vec<u8>, FrameError> {
-    let text = |name: &str, of: &dyn Fn(&Rejected) -> &str| {
+    let text = |name: &str, field: &dyn Fn(&Rejected) -> &str| {
         let cells: Vec<Option<&str>> =
-            rejected.iter().map(|rejected| Some(of(rejected)).filter(|cell| !cell.is_empty())).collect();
+            rejected.iter().map(|rejected| Some(field(rejected)).filter(|cell| !cell.is_empty())).collect();
         polars::prelude::Column::new(name.into(), cells)
     };
     let lines: Vec<i64> = rejected.iter().map(|rejected| rejected.line.cast_signed()).collect();

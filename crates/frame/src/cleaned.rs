@@ -1,25 +1,25 @@
-//! Reads the table that `process` wrote, block by block.
+//! Reading of the cleaned table in blocks.
 
 use schema::{ColumnType, SPLIT_COLUMN, Schema, Table, Values};
 
 use crate::{
     error::FrameError,
     source::{Block, Source},
-    typed::Kind,
+    typed::ColumnKind,
 };
 
 /// A block of the cleaned table.
 #[derive(Debug)]
-pub struct Cleaned {
-    /// The raw columns that features are made of.
+pub struct CleanedBlock {
+    /// Raw columns that features use.
     pub table: Table,
-    /// The column to predict.
+    /// The target.
     pub target: Vec<f64>,
-    /// Per row whether it is learned from.
+    /// True for training rows.
     pub train: Vec<bool>,
 }
 
-/// Opens the cleaned table and compares its header with the schema.
+/// Opens the cleaned table and checks its header.
 ///
 /// # Errors
 /// If it cannot be read, or lacks a column.
@@ -38,13 +38,13 @@ pub fn open_cleaned(path: &std::path::Path, schema: &Schema) -> Result<Source, F
 }
 
 impl Block {
-    /// Reads the block as one of the cleaned table.
+    /// Parses the block as one of the cleaned table.
     ///
     /// # Errors
-    /// With line, column and value where the file was changed since it was written.
-    pub fn cleaned(&self, schema: &Schema) -> Result<Cleaned, FrameError> {
+    /// If the file was changed after writing; with line, column and value.
+    pub fn cleaned(&self, schema: &Schema) -> Result<CleanedBlock, FrameError> {
         let is_number = |name: &str| schema.column(name).is_some_and(|column| column.spec.kind.is_number());
-        let typed = self.typed(&|name| if is_number(name) { Kind::Number } else { Kind::Text })?;
+        let typed = self.typed(&|name| if is_number(name) { ColumnKind::Number } else { ColumnKind::Text })?;
         let mut table = Table::new(typed.rows());
         let mut target = Vec::new();
         for (place, column) in schema.columns().iter().enumerate() {
@@ -66,6 +66,6 @@ impl Block {
                 ColumnType::Id | ColumnType::Text => {}
             }
         }
-        Ok(Cleaned { table, target, train: self.train_rows(&typed)? })
+        Ok(CleanedBlock { table, target, train: self.train_rows(&typed)? })
     }
 }

@@ -1,41 +1,41 @@
-//! Cuts CSV text into blocks of whole records, knowing the line of each, and sets aside records that are not well formed.
+//! Scanner of CSV text: blocks of whole records with their lines, and malformed records apart.
 //!
-//! polars parses the cells, but it has no line numbers and gives up a whole file for one bad record. So records are found
-//! here first (RFC 4180: a quoted field may hold separators, line ends and doubled quotes), and only well-formed ones go on.
+//! polars parses the cells, but it has no line numbers and rejects a whole file for one malformed record. This scanner therefore finds
+//! records first (RFC 4180: a quoted field can contain separators, line ends and doubled quotes). polars gets only well-formed records.
 
 use std::io::{self, Read};
 
 use memchr::{memchr, memchr2_iter, memchr3};
 use schema::Rule;
 
-/// The longest record, in bytes. A quote that is open for longer is refused.
-pub(crate) const MAX_RECORD: usize = 1 << 20;
-/// Malformed records of a block at most.
-const MAX_MALFORMED: usize = 10_000;
-/// The longest header, in bytes: ten thousand long names fit.
-const MAX_HEADER: usize = 16 << 20;
+/// Longest record in bytes; an open quote cannot go on for longer.
+pub(crate) const MAX_RECORD_BYTES: usize = 1 << 20;
+/// Largest number of malformed records of a block.
+const MAX_MALFORMED_RECORDS: usize = 10_000;
+/// Longest header in bytes; ten thousand long names fit.
+const MAX_HEADER_BYTES: usize = 16 << 20;
 
-/// Whole records, each ended by one line feed.
+/// A block of whole records, each with a line feed at its end.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CsvBlock {
     pub(crate) text: Vec<u8>,
-    /// Per record where it starts in `text`.
+    /// Start of each record in `text`.
     pub(crate) starts: Vec<u32>,
-    /// Per record the 1-based line of the file on which it starts.
+    /// Line of each record in the file, from 1.
     pub(crate) lines: Vec<u64>,
-    /// Records that are not well formed.
+    /// Malformed records.
     pub(crate) malformed: Vec<Malformed>,
-    /// Bytes of those.
+    /// Size of the malformed records in bytes.
     malformed_bytes: usize,
 }
 
 impl CsvBlock {
-    /// Whether it holds as much as a block is to hold.
+    /// True if the block has its full size.
     fn is_full(&self, block_bytes: usize) -> bool {
-        self.text.len() + self.malformed_bytes >= block_bytes || self.malformed.len() > MAX_MALFORMED
+        self.text.len() + self.malformed_bytes >= block_bytes || self.malformed.len() > MAX_MALFORMED_RECORDS
     }
 
-    /// The text of record `index` without its line end.
+    /// Record `index` without its line end.
     pub(crate) fn record(&self, index: usize) -> &[u8] {
         let end = self.starts.get(index + 1).map_or(self.text.len(), |next| *next as usize);
         let record = &self.text[self.starts[index] as usize..end];
@@ -43,36 +43,36 @@ impl CsvBlock {
     }
 }
 
-/// A record that cannot be parsed.
+/// A malformed record.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Malformed {
     pub(crate) line: u64,
-    /// The field at fault from 0, where there is one.
+    /// Index of the invalid field, if known.
     pub(crate) field: Option<usize>,
     pub(crate) rule: Rule,
     pub(crate) reason: String,
     pub(crate) record: String,
 }
 
-/// A record that is longer than is read, where the scan of a table ends.
+/// A record above the limit, at which the scan ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct TooLong {
-    /// The 1-based line on which it starts; if it `is_quoted`, that on which the quote is.
+    /// Line of its start, or of its quote if `is_quoted`; from 1.
     pub(crate) line: u64,
-    /// The field, from 0, in which the limit is passed.
+    /// Index of the field in which the limit is exceeded.
     pub(crate) field: usize,
-    /// The limit in bytes.
+    /// Limit in bytes.
     pub(crate) limit: usize,
-    /// Whether a quote is open there that runs over lines.
+    /// True if an open quote runs over several lines.
     pub(crate) is_quoted: bool,
 }
 
-/// Why no more records can be read.
+/// The reason why the scan ends early.
 #[derive(Debug)]
 pub(crate) enum ScanError {
     Io(io::Error),
     TooLong(TooLong),
-    /// The header has quotes that do not match.
+    /// The header has unmatched quotes.
     Header(Malformed),
 }
 
@@ -82,43 +82,43 @@ impl From<io::Error> for ScanError {
     }
 }
 
-/// Reads records from `input`.
+/// A scanner of the records of `input`.
 pub(crate) struct CsvScanner<R> {
     input: R,
     buffer: Vec<u8>,
-    /// Bytes of `buffer` before this are done with.
+    /// Start of the unread part of `buffer`.
     position: usize,
     ended: bool,
     line: u64,
     block_bytes: usize,
     max_record: usize,
     too_long: Option<TooLong>,
-    /// Whether the input has ended within a quote: one that is open at the end of a later line is never closed either.
+    /// True if the input ended inside a quote; open quotes at the end of later lines are then unclosed, too.
     is_unclosed: bool,
 }
 
-/// What stands at the start of text with quotes.
-enum Found {
+/// The start of a text with quotes.
+enum ParsedRecord {
     Record(Record),
-    /// A record that goes on beyond the text.
+    /// A record that continues after the text.
     Unended(Record),
-    /// A quoted field that goes on beyond the text.
+    /// A quoted field that continues after the text.
     Unclosed,
 }
 
-/// How a record ended.
+/// Position and shape of a record.
 struct Record {
-    /// One past its last byte, without the line end.
+    /// End of the record, without the line end.
     end: usize,
-    /// One past its line end.
+    /// Start of the next record.
     next: usize,
     fields: usize,
     newlines: u64,
-    fault: Option<&'static str>,
+    error: Option<&'static str>,
 }
 
 impl<R: Read> CsvScanner<R> {
-    /// A scanner at the start of `input`, after a byte-order mark if there is one.
+    /// A scanner at the start of `input`, after an optional byte-order mark.
     pub(crate) fn new(input: R, block_bytes: usize) -> io::Result<Self> {
         let mut scanner = Self {
             input,
@@ -127,7 +127,7 @@ impl<R: Read> CsvScanner<R> {
             ended: false,
             line: 1,
             block_bytes,
-            max_record: MAX_RECORD,
+            max_record: MAX_RECORD_BYTES,
             too_long: None,
             is_unclosed: false,
         };
@@ -138,18 +138,18 @@ impl<R: Read> CsvScanner<R> {
         Ok(scanner)
     }
 
-    /// The first bytes of the input, to see what kind of file it is.
+    /// The first bytes of the input, to recognise its format.
     pub(crate) fn peek(&self) -> &[u8] {
         &self.buffer[self.position..]
     }
 
-    /// The first record that is not blank, and its line: the header.
+    /// The header: the first record that is not blank, with its line.
     ///
     /// # Errors
-    /// If the input cannot be read, or the record is longer than is read or has quotes that do not match.
+    /// If the input cannot be read, or the header is too long or has unmatched quotes.
     pub(crate) fn header(&mut self) -> Result<Option<(u64, Vec<u8>)>, ScanError> {
         let limits = (self.block_bytes, self.max_record);
-        (self.block_bytes, self.max_record) = (1, MAX_HEADER);
+        (self.block_bytes, self.max_record) = (1, MAX_HEADER_BYTES);
         let found = loop {
             let Some(block) = self.next_block(None)? else { break None };
             if let Some(malformed) = block.malformed.first() {
@@ -166,10 +166,10 @@ impl<R: Read> CsvScanner<R> {
         Ok(found)
     }
 
-    /// The next block. Where `fields` is given, records with another number of fields are malformed.
+    /// The next block. Records with another number than `fields` fields, if given, are malformed.
     ///
     /// # Errors
-    /// If the input cannot be read, or a record is longer than is read.
+    /// If the input cannot be read, or a record is too long.
     pub(crate) fn next_block(&mut self, fields: Option<usize>) -> Result<Option<CsvBlock>, ScanError> {
         let mut block = CsvBlock::default();
         loop {
@@ -180,7 +180,7 @@ impl<R: Read> CsvScanner<R> {
             if let Some(too_long) = self.too_long {
                 return Err(ScanError::TooLong(too_long));
             }
-            // What is left is the beginning of a record that goes on beyond the buffer.
+            // the rest is the start of a record that continues after the buffer
             if block.is_full(self.block_bytes) {
                 break;
             }
@@ -192,21 +192,21 @@ impl<R: Read> CsvScanner<R> {
         Ok((!nothing || self.position < self.buffer.len() || !self.ended).then_some(block))
     }
 
-    /// Drops what is done with and reads more; whether there was more.
+    /// Drops the processed part of the buffer and reads more; false at the end of the input.
     fn fill(&mut self) -> io::Result<bool> {
         if self.ended {
             return Ok(false);
         }
         self.buffer.drain(..self.position);
         self.position = 0;
-        // a record that goes on is looked at again from its start: twice as much each time keeps that linear
+        // a long record is scanned again from its start: doubling the buffer keeps that linear
         let want = self.block_bytes.max(1 << 16).max(self.buffer.len()) as u64;
         let read = self.input.by_ref().take(want).read_to_end(&mut self.buffer)?;
         self.ended = read == 0;
         Ok(!self.ended)
     }
 
-    /// Moves whole records from the buffer to `block`, until it is large enough or the buffer holds no whole record.
+    /// Moves whole records from the buffer to `block`, until the block is full or the buffer has no whole record.
     fn scan(&mut self, block: &mut CsvBlock, fields: Option<usize>) {
         let buffer = std::mem::take(&mut self.buffer);
         let rest = &buffer[self.position..];
@@ -219,7 +219,7 @@ impl<R: Read> CsvScanner<R> {
         self.buffer = buffer;
     }
 
-    /// Text without quotes, in one sweep: every separator and every line end counts.
+    /// Scans text without quotes: every separator and line end counts.
     fn scan_plain(&mut self, buffer: &[u8], block: &mut CsvBlock, expected: Expected) {
         let (start, mut fields) = (self.position, 1);
         for at in memchr2_iter(b',', b'\n', &buffer[start..]) {
@@ -244,23 +244,23 @@ impl<R: Read> CsvScanner<R> {
         while self.position < buffer.len() && !block.is_full(self.block_bytes) && self.too_long.is_none() {
             let rest = &buffer[self.position..];
             let record = match quoted_record(rest, self.ended, self.is_unclosed) {
-                Found::Record(record) => record,
-                Found::Unended(_) | Found::Unclosed if rest.len() > self.max_record => {
+                ParsedRecord::Record(record) => record,
+                ParsedRecord::Unended(_) | ParsedRecord::Unclosed if rest.len() > self.max_record => {
                     self.too_long = Some(self.record_too_long(rest));
                     return;
                 }
-                Found::Unended(record) if self.ended => record,
-                Found::Unclosed if self.ended => {
+                ParsedRecord::Unended(record) if self.ended => record,
+                ParsedRecord::Unclosed if self.ended => {
                     self.is_unclosed = true;
                     unclosed(rest)
                 }
-                Found::Unended(_) | Found::Unclosed => return,
+                ParsedRecord::Unended(_) | ParsedRecord::Unclosed => return,
             };
             self.take(rest, &record, block, expected);
         }
     }
 
-    /// Where the record at the start of `rest` passes the limit. A quoted field that runs over lines until then was never closed, one on a
+    /// Position at which the record at the start of `rest` exceeds the limit. A quoted field over several lines was never closed; one on a
     /// single line is too long.
     fn record_too_long(&self, rest: &[u8]) -> TooLong {
         let (field, quote) = field_and_quote(rest, self.max_record);
@@ -270,14 +270,14 @@ impl<R: Read> CsvScanner<R> {
         TooLong { line: self.line + newlines, field, limit: self.max_record, is_quoted: quote.is_some() }
     }
 
-    /// Puts the record at the start of `rest` where it belongs and moves on.
+    /// Adds the record at the start of `rest` to the block, as well-formed or malformed, and advances.
     fn take(&mut self, rest: &[u8], record: &Record, block: &mut CsvBlock, expected: Expected) {
         let bytes = &rest[..record.end];
         if record.end > self.max_record {
             self.too_long = Some(self.record_too_long(bytes));
             return;
         }
-        if let Some((rule, field, reason)) = record.fault_in(bytes, expected) {
+        if let Some((rule, field, reason)) = record.error_in(bytes, expected) {
             let record = String::from_utf8_lossy(bytes).into_owned();
             block.malformed_bytes += record.len();
             block.malformed.push(Malformed { line: self.line, field, rule, reason, record });
@@ -292,20 +292,20 @@ impl<R: Read> CsvScanner<R> {
     }
 }
 
-/// What a well-formed record is.
+/// The expected form of a record.
 #[derive(Clone, Copy)]
 struct Expected {
-    /// How many fields it has, where that is known.
+    /// Number of fields, if known.
     fields: Option<usize>,
-    /// Whether all text at hand is known to be UTF-8.
+    /// True if the text is known to be UTF-8.
     utf8: bool,
 }
 
 impl Record {
-    /// Why the record cannot be parsed, if it cannot: the rule, the field at fault if there is one, and the words.
-    fn fault_in(&self, bytes: &[u8], expected: Expected) -> Option<(Rule, Option<usize>, String)> {
-        if let Some(fault) = self.fault {
-            return Some((Rule::Quotes, None, fault.to_owned()));
+    /// The reason why the record is malformed, if it is: rule, invalid field if known, and text.
+    fn error_in(&self, bytes: &[u8], expected: Expected) -> Option<(Rule, Option<usize>, String)> {
+        if let Some(error) = self.error {
+            return Some((Rule::Quotes, None, error.to_owned()));
         }
         if !expected.utf8
             && let Err(error) = std::str::from_utf8(bytes)
@@ -319,14 +319,14 @@ impl Record {
     }
 }
 
-/// The field, from 0, in which the byte `end` of a record stands, and where its quote is if one is open there.
+/// Index of the field of byte `end` of a record, and position of its quote if one is open there.
 fn field_and_quote(record: &[u8], end: usize) -> (usize, Option<usize>) {
     let (mut field, mut quote, mut is_start) = (0, None, true);
     let mut bytes = record.iter().enumerate().peekable();
     while let Some((at, byte)) = bytes.next_if(|(at, _)| *at < end) {
         match (byte, quote) {
             (b'"', Some(_)) => {
-                // a quote inside the field is written twice
+                // a quote inside a field is doubled
                 let is_doubled = bytes.next_if(|(_, next)| **next == b'"').is_some();
                 quote = quote.filter(|_| is_doubled);
             }
@@ -343,32 +343,32 @@ fn is_blank(record: &[u8]) -> bool {
     record.iter().all(u8::is_ascii_whitespace)
 }
 
-/// The first record of text with quotes. If the input `ended`, a quote that ends the text closes its field; if it `is_unclosed`, no quoted
-/// field goes on beyond its line.
-fn quoted_record(text: &[u8], ended: bool, is_unclosed: bool) -> Found {
-    let (mut at, mut fields, mut inner, mut fault) = (0, 1, 0, None);
+/// Scans the first record of text with quotes. If the input `ended`, a quote at the end closes its field; if `is_unclosed`, no quoted field
+/// continues after its line.
+fn quoted_record(text: &[u8], ended: bool, is_unclosed: bool) -> ParsedRecord {
+    let (mut at, mut fields, mut inner, mut error) = (0, 1, 0, None);
     loop {
         if text.get(at) == Some(&b'"') {
             let opened = at;
             at += 1;
             let end = if is_unclosed { memchr(b'\n', &text[at..]).map_or(text.len(), |end| at + end) } else { text.len() };
             loop {
-                let Some(quote) = memchr(b'"', &text[at..end]) else { return Found::Unclosed };
+                let Some(quote) = memchr(b'"', &text[at..end]) else { return ParsedRecord::Unclosed };
                 at += quote + 1;
                 match text.get(at) {
                     Some(b'"') => at += 1,
-                    None if !ended => return Found::Unclosed,
+                    None if !ended => return ParsedRecord::Unclosed,
                     _ => break,
                 }
             }
             inner += memchr::memchr_iter(b'\n', &text[opened..at]).count() as u64;
             if !matches!(text.get(at), None | Some(b',' | b'\n' | b'\r')) {
-                fault = Some("has text after a closing quote");
+                error = Some("has text after a closing quote");
             }
         }
         loop {
             let Some(step) = memchr3(b',', b'\n', b'"', &text[at..]) else {
-                return Found::Unended(unended(text, fields, inner, fault));
+                return ParsedRecord::Unended(unended(text, fields, inner, error));
             };
             at += step;
             match text[at] {
@@ -377,9 +377,9 @@ fn quoted_record(text: &[u8], ended: bool, is_unclosed: bool) -> Found {
                     at += 1;
                     break;
                 }
-                b'\n' => return Found::Record(Record { fault, ..finish(text, at, fields, inner) }),
+                b'\n' => return ParsedRecord::Record(Record { error, ..finish(text, at, fields, inner) }),
                 _ => {
-                    fault = fault.or(Some("has a quote inside a field that does not begin with one"));
+                    error = error.or(Some("has a quote inside a field that does not begin with one"));
                     at += 1;
                 }
             }
@@ -388,23 +388,23 @@ fn quoted_record(text: &[u8], ended: bool, is_unclosed: bool) -> Found {
 }
 
 fn finish(text: &[u8], line_feed: usize, fields: usize, inner: u64) -> Record {
-    Record { end: without_return(text, line_feed), next: line_feed + 1, fields, newlines: inner + 1, fault: None }
+    Record { end: without_return(text, line_feed), next: line_feed + 1, fields, newlines: inner + 1, error: None }
 }
 
-/// A last record without a line end.
-fn unended(text: &[u8], fields: usize, inner: u64, fault: Option<&'static str>) -> Record {
-    Record { end: without_return(text, text.len()), next: text.len(), fields, newlines: inner + 1, fault }
+/// The last record, without a line end.
+fn unended(text: &[u8], fields: usize, inner: u64, error: Option<&'static str>) -> Record {
+    Record { end: without_return(text, text.len()), next: text.len(), fields, newlines: inner + 1, error }
 }
 
 fn without_return(text: &[u8], end: usize) -> usize {
     if end > 0 && text[end - 1] == b'\r' { end - 1 } else { end }
 }
 
-/// A quote that is never closed: only its first line is given up.
+/// A record with a quote that is never closed: only its first line is dropped.
 fn unclosed(text: &[u8]) -> Record {
     let end = memchr(b'\n', text).unwrap_or(text.len());
     let next = (end + 1).min(text.len());
-    Record { end: without_return(text, end), next, fields: 0, newlines: 1, fault: Some("has a quote that is never closed") }
+    Record { end: without_return(text, end), next, fields: 0, newlines: 1, error: Some("has a quote that is never closed") }
 }
 
 #[cfg(test)]

@@ -1,28 +1,28 @@
-//! What can be wrong with a table as a whole. Faults of single rows are [`Rejected`](crate::check::Rejected) instead.
+//! Errors of a table as a whole; errors of single rows are [`Rejected`](crate::check::Rejected).
 
 use std::{io, path::PathBuf};
 
 use thiserror::Error;
 
-/// A table that cannot be read or written. Every message names the file and says what to do.
+/// A table that cannot be read or written. Every message names the file and the remedy.
 #[derive(Debug, Error)]
-#[allow(missing_docs, reason = "the fields are what the messages say")]
+#[allow(missing_docs, reason = "the messages explain the fields")]
 pub enum FrameError {
     #[error("{}: no such file; check the path", path.display())]
     Missing { path: PathBuf },
     #[error("{}: cannot {action}: {cause}", path.display())]
     Io { path: PathBuf, action: &'static str, cause: io::Error },
-    #[error("{}: is empty: a header and rows are needed", path.display())]
+    #[error("{}: is empty. Add a header and rows", path.display())]
     Empty { path: PathBuf },
-    #[error("{}: has a header and no rows", path.display())]
+    #[error("{}: has a header but no rows", path.display())]
     NoRows { path: PathBuf },
-    #[error("{}: cannot tell the format from the name: it must end in .csv or .parquet", path.display())]
+    #[error("{}: cannot recognise the format: the name must end in .csv or .parquet", path.display())]
     UnknownFormat { path: PathBuf },
     #[error("{}: {message}", path.display())]
     Content { path: PathBuf, message: String },
     #[error("{}:{line}: {message}", path.display())]
     Header { path: PathBuf, line: u64, message: String },
-    #[error("{}:{line}: column \"{column}\": \"{value}\" is not {expected}. The file was changed by hand: write it again", path.display())]
+    #[error("{}:{line}: column \"{column}\": \"{value}\" is not {expected}. The file was changed after writing. Write it again", path.display())]
     Cell { path: PathBuf, line: u64, column: String, value: String, expected: &'static str },
 }
 

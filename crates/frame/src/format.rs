@@ -1,10 +1,10 @@
-//! The file format, by the name's extension.
+//! File formats of tables, by file name extension.
 
 use std::path::Path;
 
 use crate::error::FrameError;
 
-/// A table's file format.
+/// File format of a table.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Format {
     /// Comma-separated text with a header.
@@ -14,11 +14,11 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that `path` names.
+    /// The format of `path`.
     ///
     /// # Errors
     /// If the extension is neither `csv` nor `parquet`.
-    pub fn of(path: &Path) -> Result<Self, FrameError> {
+    pub fn from_path(path: &Path) -> Result<Self, FrameError> {
         match path.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase).as_deref() {
             Some("csv") => Ok(Self::Csv),
             Some("parquet") => Ok(Self::Parquet),

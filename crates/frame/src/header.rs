@@ -1,4 +1,4 @@
-//! The header: splits it into names and compares them with the schema.
+//! Headers of tables: parsing, and comparison with the schema.
 
 use std::path::Path;
 
@@ -7,16 +7,16 @@ use schema::{MAX_COLUMNS, Schema, check_name};
 
 use crate::error::FrameError;
 
-/// Whether a table must have the target column.
+/// Requirement of the target column.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum TargetColumn {
-    /// It is learned from: the target must be there.
+    /// The target is required, for training.
     Required,
-    /// It is predicted for: the target may be there and is not read.
+    /// The target is optional and ignored, for predictions.
     Optional,
 }
 
-/// Splits a well-formed CSV record into its fields.
+/// Splits a well-formed CSV record into fields.
 pub(crate) fn split_record(record: &str) -> Vec<String> {
     let mut fields = Vec::new();
     let mut rest = record;
@@ -44,30 +44,34 @@ pub(crate) fn split_record(record: &str) -> Vec<String> {
     }
 }
 
-/// Refuses a header with a name twice, or with one that cannot be a name.
+/// Rejects a header with duplicate or invalid names.
 pub(crate) fn check_unique(path: &Path, line: u64, names: &[String]) -> Result<(), FrameError> {
     let mut known: FxHashMap<&str, usize> = FxHashMap::default();
     for (index, name) in names.iter().enumerate() {
-        let fault = |message| Err(FrameError::Header { path: path.to_owned(), line, message });
+        let header_error = |message| Err(FrameError::Header { path: path.to_owned(), line, message });
         if name.is_empty() {
-            return fault(format!("column {} of the header has no name", index + 1));
+            return header_error(format!("column {} of the header has no name", index + 1));
         }
-        // features are a column's name and a level's
+        // names of features consist of a column's name and a level's
         if name.len() > 2 * schema::MAX_NAME_BYTES || schema::unprintable(name).is_some() {
             let message = check_name(name).err().unwrap_or_default();
-            return fault(format!("column {} of the header: {message}", index + 1));
+            return header_error(format!("column {} of the header: {message}", index + 1));
         }
         if let Some(first) = known.insert(name, index) {
-            return fault(format!("column \"{name}\" is there twice (columns {} and {}); rename one", first + 1, index + 1));
+            return header_error(format!(
+                "column \"{name}\" is a duplicate (columns {} and {}). Rename one",
+                first + 1,
+                index + 1
+            ));
         }
     }
     Ok(())
 }
 
-/// Compares a header with the schema: every column of the one must be in the other, in any order.
+/// Compares a header with the schema: both must have the same columns, in any order.
 ///
 /// # Errors
-/// With all columns that are missing and all that are unknown.
+/// With all missing and unknown columns.
 pub fn check_header(
     path: &Path,
     line: u64,
@@ -75,14 +79,14 @@ pub fn check_header(
     schema: &Schema,
     target: TargetColumn,
 ) -> Result<(), FrameError> {
-    let fault = |message| Err(FrameError::Header { path: path.to_owned(), line, message });
+    let header_error = |message| Err(FrameError::Header { path: path.to_owned(), line, message });
     if let [only] = names
         && let Some(separator) = [';', '\t', '|'].into_iter().find(|separator| only.contains(*separator))
     {
-        return fault(format!("the header has one column and holds {separator:?}: separate columns with commas"));
+        return header_error(format!("the header has one column and contains {separator:?}. Separate columns with commas"));
     }
     if names.len() > MAX_COLUMNS + 1 {
-        return fault(format!("the header has {} columns; a table may have {MAX_COLUMNS}", names.len()));
+        return header_error(format!("the header has {} columns; at most {MAX_COLUMNS} are allowed", names.len()));
     }
     let unknown: Vec<&String> = names.iter().filter(|name| schema.column(name).is_none()).collect();
     let there: FxHashSet<&str> = names.iter().map(String::as_str).collect();
@@ -98,29 +102,29 @@ pub fn check_header(
     }
     if absent.contains(&schema.target().name.as_str()) {
         let hint = hint(&schema.target().name, &unknown);
-        return fault(format!("the target column \"{}\" is not in the header{hint}", schema.target().name));
+        return header_error(format!("the target column \"{}\" is not in the header{hint}", schema.target().name));
     }
     let mut parts = Vec::new();
-    for name in absent.iter().take(NAMED) {
+    for name in absent.iter().take(MAX_COLUMNS_LISTED) {
         parts.push(format!("column \"{name}\" is not in the header{}", hint(name, &unknown)));
     }
-    for name in unknown.iter().take(NAMED) {
+    for name in unknown.iter().take(MAX_COLUMNS_LISTED) {
         let near = schema::closest_match(name, absent.iter().copied()).is_some();
         if !near {
             parts.push(format!(
-                "column \"{name}\" is not in the schema: add it to table.columns (type text, to carry it along)"
+                "column \"{name}\" is not in the schema. Add it to table.columns (type text, if it is not used)"
             ));
         }
     }
-    let more = absent.len().saturating_sub(NAMED) + unknown.len().saturating_sub(NAMED);
+    let more = absent.len().saturating_sub(MAX_COLUMNS_LISTED) + unknown.len().saturating_sub(MAX_COLUMNS_LISTED);
     if more > 0 {
-        parts.push(format!("and {more} more columns that are in one of the two alone"));
+        parts.push(format!("and {more} more differences"));
     }
-    fault(parts.join("; "))
+    header_error(parts.join("; "))
 }
 
-/// How many columns that are missing, and how many that are unknown, are named.
-const NAMED: usize = 20;
+/// Largest number of missing, and of unknown, columns in a message.
+const MAX_COLUMNS_LISTED: usize = 20;
 
 fn hint(name: &str, unknown: &[&String]) -> String {
     schema::closest_match(name, unknown.iter().map(|unknown| unknown.as_str()))
@@ -150,18 +154,18 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_do_not_fit_are_named() {
+    fn headers_that_differ_are_an_error() {
         for (header, expected) in [
             ("price,sqft", "a.csv:2: column \"city\" is not in the header"),
             ("price,sqfeet,city", "a.csv:2: column \"sqft\" is not in the header (is it \"sqfeet\"?)"),
             (
                 "price,sqft,city,agent",
-                "a.csv:2: column \"agent\" is not in the schema: add it to table.columns (type text, to carry it along)",
+                "a.csv:2: column \"agent\" is not in the schema. Add it to table.columns (type text, if it is not used)",
             ),
-            ("price,sqft,city,sqft", "a.csv:2: column \"sqft\" is there twice (columns 2 and 4); rename one"),
+            ("price,sqft,city,sqft", "a.csv:2: column \"sqft\" is a duplicate (columns 2 and 4). Rename one"),
             ("Price,sqft,city", "a.csv:2: the target column \"price\" is not in the header (is it \"Price\"?)"),
             ("price,,city", "a.csv:2: column 2 of the header has no name"),
-            ("price;sqft;city", "a.csv:2: the header has one column and holds ';': separate columns with commas"),
+            ("price;sqft;city", "a.csv:2: the header has one column and contains ';'. Separate columns with commas"),
         ] {
             assert_eq!(error_of(header), expected);
         }

@@ -1,4 +1,4 @@
-//! An open table, read block by block.
+//! Reading of a table in blocks.
 
 use std::{
     fs::File,
@@ -12,16 +12,16 @@ use schema::Rule;
 
 use crate::{
     BLOCK_BYTES,
-    csv_blocks::{CsvBlock, CsvScanner, MAX_RECORD, Malformed, ScanError, TooLong},
+    csv_blocks::{CsvBlock, CsvScanner, MAX_RECORD_BYTES, Malformed, ScanError, TooLong},
     error::FrameError,
     format::Format,
     header::{check_unique, split_record},
 };
 
-/// Rows of Parquet that make a block.
+/// Number of rows of a Parquet block.
 const BLOCK_ROWS: usize = 100_000;
 
-/// A table on disk, with its header read.
+/// An open table whose header was read.
 pub struct Source {
     path: PathBuf,
     names: Vec<String>,
@@ -35,7 +35,7 @@ enum Rows {
     Parquet { next: usize, total: usize },
 }
 
-/// Some rows of a table, not parsed yet, so that blocks can be parsed side by side.
+/// Unparsed rows of a table, so that blocks can be parsed in parallel.
 pub struct Block {
     pub(crate) path: PathBuf,
     pub(crate) names: Vec<String>,
@@ -51,9 +51,9 @@ impl Source {
     /// Opens the table at `path` and reads its header.
     ///
     /// # Errors
-    /// If the file is absent, empty, of another kind than its name says, or its header has a name twice.
+    /// If the file does not exist, is empty, has another format than its name says, or has duplicate names in its header.
     pub fn open(path: &Path) -> Result<Self, FrameError> {
-        let format = Format::of(path)?;
+        let format = Format::from_path(path)?;
         if !path.exists() {
             return Err(FrameError::Missing { path: path.to_owned() });
         }
@@ -74,22 +74,22 @@ impl Source {
         Ok(Self { path: path.to_owned(), names, header_line, bytes, rows })
     }
 
-    /// Where the table is.
+    /// Path of the table.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The names in the header, in order.
+    /// Names in the header, in order.
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// The 1-based line of the header.
+    /// Line of the header, from 1.
     pub fn header_line(&self) -> u64 {
         self.header_line
     }
 
-    /// About how many blocks the table has, for progress.
+    /// Approximate number of blocks, for progress.
     pub fn expected_blocks(&self) -> u64 {
         match &self.rows {
             Rows::Csv(_) => self.bytes.div_ceil(BLOCK_BYTES as u64),
@@ -97,11 +97,11 @@ impl Source {
         }
     }
 
-    /// Calls `visit` with what `work` made of every block, some blocks at a time and in order. Reading ahead, the work (on
-    /// several blocks), and the visit of what was worked on before go on side by side.
+    /// Applies `work` to each block in parallel and calls `visit` with the results, several at a time and in order. Reading, working and
+    /// visiting overlap.
     ///
     /// # Errors
-    /// If the file cannot be read, or with the first error of `work` or `visit`.
+    /// If the file cannot be read, or `work` or `visit` fails.
     pub fn for_each_block<T: Send, E: Send + From<FrameError>>(
         &mut self,
         work: impl Fn(&Block) -> Result<T, E> + Sync,
@@ -121,7 +121,7 @@ impl Source {
         Ok(())
     }
 
-    /// Up to `count` more blocks; none at the end.
+    /// Up to `count` more blocks; empty at the end.
     ///
     /// # Errors
     /// If the file cannot be read.
@@ -152,13 +152,13 @@ fn open_csv(path: &Path, file: File) -> Result<(Vec<String>, u64, Rows), FrameEr
     let mut scanner = CsvScanner::new(file, BLOCK_BYTES).map_err(FrameError::io(path, "read it"))?;
     let start = scanner.peek();
     let kind = match start {
-        [0x1f, 0x8b, ..] => Some("is compressed with gzip: unpack it first"),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("is compressed with zstd: unpack it first"),
-        [b'P', b'K', 3, 4, ..] => Some("is a zip archive or a spreadsheet: save it as CSV first"),
-        [b'P', b'A', b'R', b'1', ..] => Some("is a Parquet file: name it .parquet"),
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("is UTF-16 text: save the file as UTF-8"),
+        [0x1f, 0x8b, ..] => Some("is compressed with gzip. Unpack it first"),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("is compressed with zstd. Unpack it first"),
+        [b'P', b'K', 3, 4, ..] => Some("is a zip archive or a spreadsheet. Save it as CSV first"),
+        [b'P', b'A', b'R', b'1', ..] => Some("is a Parquet file. Name it .parquet"),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("is UTF-16 text. Save the file as UTF-8"),
         _ if start.contains(&b'\r') && !start.contains(&b'\n') => {
-            Some("ends its lines with CR alone: save it with LF or CRLF")
+            Some("has line ends with CR only. Save it with LF or CRLF")
         }
         _ => None,
     };
@@ -181,13 +181,13 @@ fn open_csv(path: &Path, file: File) -> Result<(Vec<String>, u64, Rows), FrameEr
     Ok((names, line, Rows::Csv(Box::new(scanner))))
 }
 
-/// The error of a table whose records cannot be read on; `names` are those of the header, where that was read.
+/// The error for a scan that ended early; `names` are those of the header, if it was read.
 fn scan_error(path: &Path, error: ScanError, names: Option<&[String]>) -> FrameError {
-    let fault = |line, message| FrameError::Header { path: path.to_owned(), line, message };
+    let file_error = |line, message| FrameError::Header { path: path.to_owned(), line, message };
     let TooLong { line, field, limit, is_quoted } = match error {
         ScanError::Io(error) => return FrameError::io(path, "read it")(error),
         ScanError::Header(Malformed { line, rule, reason, .. }) => {
-            return fault(line, format!("the header {reason}. {}", sentence(&rule.advice(""))));
+            return file_error(line, format!("the header {reason}. {}", sentence(&rule.advice(""))));
         }
         ScanError::TooLong(too_long) => too_long,
     };
@@ -197,33 +197,33 @@ fn scan_error(path: &Path, error: ScanError, names: Option<&[String]>) -> FrameE
     if is_quoted {
         let limit = format!("within {limit} bytes, the limit of a {what}");
         let advice = sentence(&Rule::Quotes.advice(""));
-        return fault(line, format!("the quote that opens {column} is not closed {limit}. {advice}"));
+        return file_error(line, format!("the quote that opens {column} is not closed {limit}. {advice}"));
     }
-    let message = format!("the {what} is longer than {limit} bytes, the limit, which it passes in {column}");
-    fault(line, format!("{message}. Shorten the cell or leave it out"))
+    let message = format!("the {what} is longer than the limit of {limit} bytes, which it exceeds in {column}");
+    file_error(line, format!("{message}. Shorten or remove the cell"))
 }
 
-/// With a capital letter.
+/// The text with a capital letter at its start.
 fn sentence(text: &str) -> String {
     let mut characters = text.chars();
     characters.next().map_or(String::new(), |first| first.to_uppercase().chain(characters).collect())
 }
 
 fn open_parquet(path: &Path, file: File) -> Result<(Vec<String>, u64, Rows), FrameError> {
-    let fault = |error: PolarsError| FrameError::content(path, format!("is not a readable Parquet file: {error}"));
+    let file_error = |error: PolarsError| FrameError::content(path, format!("is not a readable Parquet file: {error}"));
     let mut reader = ParquetReader::new(file);
-    let names = reader.schema().map_err(fault)?.iter_names().map(|name| name.trim().to_owned()).collect();
-    let total = reader.num_rows().map_err(fault)?;
+    let names = reader.schema().map_err(file_error)?.iter_names().map(|name| name.trim().to_owned()).collect();
+    let total = reader.num_rows().map_err(file_error)?;
     Ok((names, 1, Rows::Parquet { next: 0, total }))
 }
 
-/// Refuses a text of Parquet that would be too long for a record of CSV.
-fn refuse_long_cells(frame: &DataFrame, offset: usize) -> PolarsResult<()> {
+/// Rejects a Parquet text that is too long for a CSV record.
+fn reject_long_cells(frame: &DataFrame, offset: usize) -> PolarsResult<()> {
     for column in frame.columns() {
         let Ok(cells) = column.str() else { continue };
-        if let Some(row) = cells.iter().position(|cell| cell.is_some_and(|cell| cell.len() > MAX_RECORD)) {
+        if let Some(row) = cells.iter().position(|cell| cell.is_some_and(|cell| cell.len() > MAX_RECORD_BYTES)) {
             polars_bail!(
-                ComputeError: "row {}, column \"{}\": the cell is longer than {MAX_RECORD} bytes, the limit. Shorten it or leave it out",
+                ComputeError: "row {}, column \"{}\": the cell is longer than the limit of {MAX_RECORD_BYTES} bytes. Shorten or remove it",
                 offset + row + 1, column.name()
             );
         }
@@ -232,7 +232,7 @@ fn refuse_long_cells(frame: &DataFrame, offset: usize) -> PolarsResult<()> {
 }
 
 impl Block {
-    /// How many rows are well formed.
+    /// Number of well-formed rows.
     pub fn rows(&self) -> usize {
         match &self.content {
             Content::Csv(block) => block.lines.len(),
@@ -240,7 +240,7 @@ impl Block {
         }
     }
 
-    /// The line (in Parquet the row) on which row `index` starts, from 1.
+    /// Line (row number in Parquet) of row `index`, from 1.
     pub fn line(&self, index: usize) -> u64 {
         match &self.content {
             Content::Csv(block) => block.lines[index],
@@ -248,14 +248,14 @@ impl Block {
         }
     }
 
-    /// Every row parsed by polars, the columns typed as `types` says, or as text.
-    /// A cell that is not of its type is missing where `lenient`, else an error.
+    /// Parses all rows with polars, with the column types of `types` or as text. If `lenient`, a cell of another type is missing instead of
+    /// an error.
     pub(crate) fn parse(&self, lenient: bool, types: &dyn Fn(&str) -> DataType) -> PolarsResult<DataFrame> {
         match &self.content {
             Content::Csv(block) => {
                 let fields = self.names.iter().map(|name| Field::new(name.as_str().into(), types(name)));
                 let schema: Schema = fields.collect();
-                // every record malformed: polars refuses text without a row
+                // without well-formed records, because polars rejects empty text
                 if block.lines.is_empty() {
                     return Ok(DataFrame::empty_with_schema(&schema));
                 }
@@ -280,14 +280,14 @@ impl Block {
                 frame.set_column_names(self.names.as_slice())?;
                 let columns = frame.columns().iter().map(|column| column.cast(&types(column.name())));
                 let mut frame = DataFrame::new(*rows, columns.collect::<PolarsResult<Vec<_>>>()?)?;
-                refuse_long_cells(&frame, *offset)?;
+                reject_long_cells(&frame, *offset)?;
                 frame.rechunk_mut();
                 Ok(frame)
             }
         }
     }
 
-    /// The line and fault of the first record that is not well formed.
+    /// Line and error of the first malformed record.
     pub(crate) fn malformed(&self) -> Option<(u64, String)> {
         let Content::Csv(block) = &self.content else { return None };
         block.malformed.first().map(|malformed| (malformed.line, format!("the record {}", malformed.reason)))

@@ -1,4 +1,4 @@
-//! Reads the pipeline's own files, whose columns are what the stage before wrote.
+//! Reading of files that an earlier stage wrote, with known column types.
 
 use polars::prelude::*;
 use rustc_hash::FxHashMap;
@@ -6,49 +6,48 @@ use schema::{Categories, MISSING_LEVEL, SPLIT_COLUMN, TEST, TRAIN};
 
 use crate::{error::FrameError, source::Block};
 
-/// What a column of one of our own files holds.
+/// Type of a column in a file of the pipeline.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Kind {
+pub enum ColumnKind {
     /// Numbers.
     Number,
     /// Text.
     Text,
 }
 
-/// A block of one of our own files.
+/// A parsed block of a file of the pipeline.
 #[derive(Debug)]
 pub struct TypedTable {
     frame: DataFrame,
 }
 
 impl Block {
-    /// Reads the block, each column as `kind` says of its name.
+    /// Parses the block; `kind` returns the type of a column by name.
     ///
     /// # Errors
-    /// With line, column and value of a cell that is not of its kind, or a record that is not well formed: the file was
-    /// changed since it was written.
-    pub fn typed(&self, kind: &dyn Fn(&str) -> Kind) -> Result<TypedTable, FrameError> {
+    /// With line, column and value of a cell of another type, or of a malformed record: the file was changed after writing.
+    pub fn typed(&self, kind: &dyn Fn(&str) -> ColumnKind) -> Result<TypedTable, FrameError> {
         if let Some((line, message)) = self.malformed() {
             return Err(FrameError::Header { path: self.path.clone(), line, message });
         }
         let type_of = |name: &str| match kind(name) {
-            Kind::Number => DataType::Float64,
-            Kind::Text => DataType::String,
+            ColumnKind::Number => DataType::Float64,
+            ColumnKind::Text => DataType::String,
         };
         match self.parse(false, &type_of) {
             Ok(frame) => Ok(TypedTable { frame }),
-            Err(error) => Err(self.find_fault(kind).unwrap_or_else(|| FrameError::content(&self.path, error))),
+            Err(error) => Err(self.find_invalid_cell(kind).unwrap_or_else(|| FrameError::content(&self.path, error))),
         }
     }
 
-    /// Per row of `table`, which is this block as read, whether it is learned from.
+    /// True for each training row of `table`, which is this block.
     ///
     /// # Errors
-    /// With the line on which the split is neither train nor test.
+    /// With the line of a split other than train or test.
     pub fn train_rows(&self, table: &TypedTable) -> Result<Vec<bool>, FrameError> {
         let absent = || FrameError::content(&self.path, format!("column \"{SPLIT_COLUMN}\" cannot be read"));
-        let sides = table.texts(SPLIT_COLUMN).ok_or_else(absent)?;
-        let train = |(row, side): (usize, Option<&str>)| match side {
+        let splits = table.texts(SPLIT_COLUMN).ok_or_else(absent)?;
+        let train = |(row, split): (usize, Option<&str>)| match split {
             Some(TRAIN) => Ok(true),
             Some(TEST) => Ok(false),
             other => Err(FrameError::Cell {
@@ -59,12 +58,12 @@ impl Block {
                 expected: "train or test",
             }),
         };
-        sides.enumerate().map(train).collect()
+        splits.enumerate().map(train).collect()
     }
 
-    fn find_fault(&self, kind: &dyn Fn(&str) -> Kind) -> Option<FrameError> {
+    fn find_invalid_cell(&self, kind: &dyn Fn(&str) -> ColumnKind) -> Option<FrameError> {
         let frame = self.parse(false, &|_| DataType::String).ok()?;
-        for column in frame.columns().iter().filter(|column| kind(column.name()) == Kind::Number) {
+        for column in frame.columns().iter().filter(|column| kind(column.name()) == ColumnKind::Number) {
             for (row, cell) in column.str().ok()?.iter().enumerate() {
                 let cell = cell.unwrap_or_default();
                 if !cell.is_empty() && cell.parse::<f64>().is_err() {
@@ -89,13 +88,13 @@ impl TypedTable {
         self.frame.height()
     }
 
-    /// The numbers of a column; NaN where missing. `None` if there is no such column of numbers.
+    /// The numbers of a column, NaN for missing; `None` if there is no such column of numbers.
     pub fn numbers(&self, name: &str) -> Option<Vec<f64>> {
         let values = self.frame.column(name).ok()?.f64().ok()?;
         Some(values.iter().map(|value| value.unwrap_or(f64::NAN)).collect())
     }
 
-    /// The cells of a text column; `None` where missing.
+    /// The cells of a text column; `None` for missing.
     pub fn texts(&self, name: &str) -> Option<impl Iterator<Item = Option<&str>>> {
         let values = self.frame.column(name).ok()?.str().ok()?;
         Some(values.iter().map(|value| value.filter(|text| !text.is_empty())))

@@ -1,7 +1,6 @@
-//! Dates: read from text by patterns, since ONNX has no other way to look into a text, and taken apart by arithmetic.
+//! Dates: parsed from text by patterns, because ONNX has no other access to text, and split into parts by arithmetic.
 //!
-//! Days and dates are turned into one another as in Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms" (2014), in numbers
-//! that are whole.
+//! Days and dates are converted as in Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms" (2014), in integer-valued numbers.
 
 use crate::{
     Unsupported,
@@ -69,7 +68,7 @@ pub(crate) fn date_of(graph: &mut Graph, days: &Value) -> Date {
     let year = graph.op("Add", &[&year_of_era, &era_years]);
     let whole_years = days_in_years(graph, &year_of_era);
     let of_year = minus(graph, &of_era, &whole_years);
-    // months from March, so that the leap day is the last of a year
+    // months start in March, so that the leap day is the last day of a year
     let fifths = times(graph, &of_year, 5.0);
     let fifths = plus(graph, &fifths, 2.0);
     let month = divided(graph, &fifths, 153.0);
@@ -85,7 +84,7 @@ pub(crate) fn date_of(graph: &mut Graph, days: &Value) -> Date {
     Date { year, month, day }
 }
 
-/// Days of so many years of an era: 365 each and the leap days.
+/// Days of this number of years of an era: 365 each, and the leap days.
 fn days_in_years(graph: &mut Graph, years: &Value) -> Value {
     let common = times(graph, years, 365.0);
     let (fourth, hundredth) = (divided(graph, years, 4.0), divided(graph, years, 100.0));
@@ -93,7 +92,7 @@ fn days_in_years(graph: &mut Graph, years: &Value) -> Value {
     graph.op("Add", &[&common, &leap])
 }
 
-/// Days from the first of March to the first of the month so many months later.
+/// Days from the first of March to the first of the month this number of months later.
 fn days_in_months(graph: &mut Graph, months: &Value) -> Value {
     let value = times(graph, months, 153.0);
     let value = plus(graph, &value, 2.0);
@@ -131,26 +130,26 @@ pub(crate) fn weekday(graph: &mut Graph, days: &Value) -> Value {
     plus(graph, &day, 1.0)
 }
 
-/// A piece of a date's text.
+/// A component of a date's text.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Piece {
     Literal(char),
     Blank,
-    /// Four digits at most.
+    /// A year of at most four digits.
     Year,
-    /// Two digits: from 1969 to 2068.
+    /// A year of two digits: from 1969 to 2068.
     ShortYear,
     Month,
-    /// In full.
+    /// A full month name.
     LongMonth,
-    /// Its first three letters.
+    /// The first three letters of a month name.
     ShortMonth,
     Day,
-    /// Two digits that say nothing of the day.
+    /// Two digits of the time of day, which are ignored.
     Time,
 }
 
-/// The ways to write a month.
+/// The components of a month.
 const MONTH: [Piece; 3] = [Piece::Month, Piece::LongMonth, Piece::ShortMonth];
 
 fn pieces(format: &str) -> Result<Vec<Piece>, Unsupported> {
@@ -192,11 +191,11 @@ fn pieces(format: &str) -> Result<Vec<Piece>, Unsupported> {
     }
 }
 
-/// What a piece looks like, whatever its value.
+/// The pattern of any value of a component.
 fn shape(piece: Piece) -> String {
     match piece {
-        Piece::Literal(character) => crate::text::escaped(&character.to_string()),
-        Piece::Blank => format!("{}*", crate::text::BLANK),
+        Piece::Literal(character) => crate::text::escape(&character.to_string()),
+        Piece::Blank => format!("{}*", crate::text::WHITESPACE),
         Piece::Year => "[0-9]{1,4}".into(),
         Piece::ShortYear | Piece::Time => "[0-9]{2}".into(),
         Piece::Month | Piece::Day => "[0-9]{1,2}".into(),
@@ -205,18 +204,17 @@ fn shape(piece: Piece) -> String {
     }
 }
 
-/// The pattern of a whole text in which the piece at `place` looks like `special`.
+/// The pattern of a date in which component `place` has the pattern `special`.
 fn pattern(pieces: &[Piece], tail: &str, place: Option<(usize, &str)>) -> String {
     let piece = |(at, piece): (usize, &Piece)| match place {
         Some((special, look)) if special == at => format!("(?:{look})"),
         _ => shape(*piece),
     };
     let middle: String = pieces.iter().enumerate().map(piece).collect();
-    format!("(?is){blank}*{middle}{tail}{blank}*", blank = crate::text::BLANK)
+    format!("(?is){blank}*{middle}{tail}{blank}*", blank = crate::text::WHITESPACE)
 }
 
-/// The days since 1970-01-01 in texts of this form, or in ISO 8601 with a time of day that is not looked at; missing where the text is
-/// no date.
+/// Days since 1970-01-01 of texts in this format, or in ISO 8601 with an ignored time of day; NaN for other texts.
 pub(crate) fn parse(graph: &mut Graph, texts: &Value, format: &str) -> Result<Value, Unsupported> {
     let first = parse_form(graph, texts, &pieces(format)?, "");
     let iso = parse_form(graph, texts, &pieces("%Y-%m-%d")?, "(?:[T ].*)?");
@@ -250,7 +248,7 @@ fn parse_form(graph: &mut Graph, texts: &Value, pieces: &[Piece], tail: &str) ->
             let year = |year: i32| f64::from(if year < 69 { 2000 + year } else { 1900 + year });
             return (0..100).map(|short| (year(short), format!("{short:02}"))).collect();
         }
-        // digit by digit, of four at most
+        // digit by digit, at most four digits
         let digit = |place: i32, digit: u32| {
             let value = f64::from(digit) * 10f64.powi(place);
             (value, format!("[0-9]{{0,{}}}{digit}[0-9]{{{place}}}", 3 - place))
@@ -259,7 +257,7 @@ fn parse_form(graph: &mut Graph, texts: &Value, pieces: &[Piece], tail: &str) ->
     });
     let date = Date { year, month, day };
     let days = days_of(graph, &date);
-    // the 30th of February comes back as another day
+    // the 30th of February is converted back to another day
     let back = date_of(graph, &days);
     let whole = graph.matches(texts, &pattern(pieces, tail, None));
     let same_day = graph.op("Equal", &[&back.day, &date.day]);

@@ -1,7 +1,6 @@
-//! Raw columns: what is given, judged as the schema judges it.
+//! Raw columns: inputs of the graph and their validation by the schema.
 //!
-//! A number that is missing is NaN, a text that is missing is empty. What breaks the schema cannot be refused by a graph: the row's
-//! prediction is NaN.
+//! A missing number is NaN, a missing text is empty. A graph cannot reject rows, so the prediction of an invalid row is NaN.
 
 use features::{CategoryEncoder, Encoder};
 use schema::{Column, ColumnType, MAX_EXACT_INTEGER};
@@ -12,18 +11,18 @@ use crate::{
     text,
 };
 
-/// A raw column, read.
-pub(crate) struct Read {
-    /// Its numbers, NaN where missing.
+/// A validated raw column.
+pub(crate) struct InputColumn {
+    /// Its numbers; NaN for missing.
     pub(crate) numbers: Value,
-    /// Where it breaks the schema.
-    pub(crate) broken: Vec<Value>,
+    /// Conditions under which it is invalid.
+    pub(crate) invalid: Vec<Value>,
 }
 
 /// A column of numbers.
-pub(crate) fn number(graph: &mut Graph, column: &Column) -> Read {
-    let given = graph.numbers(&column.name);
-    let mut numbers = given;
+pub(crate) fn number(graph: &mut Graph, column: &Column) -> InputColumn {
+    let input = graph.numbers(&column.name);
+    let mut numbers = input;
     if column.has_numeric_missing() {
         for token in column.missing().iter().filter_map(|token| token.trim().parse::<f64>().ok()) {
             let (token, nothing) = (graph.number(token), graph.number(f64::NAN));
@@ -31,60 +30,60 @@ pub(crate) fn number(graph: &mut Graph, column: &Column) -> Read {
             numbers = graph.choose(&missing, &nothing, &numbers);
         }
     }
-    let mut broken = vec![graph.op("IsInf", &[&numbers])];
+    let mut invalid = vec![graph.op("IsInf", &[&numbers])];
     if let Some(min) = column.spec.min {
         let min = graph.number(min);
-        broken.push(graph.op("Less", &[&numbers, &min]));
+        invalid.push(graph.op("Less", &[&numbers, &min]));
     }
     if let Some(max) = column.spec.max {
         let max = graph.number(max);
-        broken.push(graph.op("Greater", &[&numbers, &max]));
+        invalid.push(graph.op("Greater", &[&numbers, &max]));
     }
     if column.spec.kind == ColumnType::Integer {
         let whole = graph.op("Floor", &[&numbers]);
         // NaN is not greater than itself
-        broken.push(graph.op("Greater", &[&numbers, &whole]));
+        invalid.push(graph.op("Greater", &[&numbers, &whole]));
         let (size, largest) = (graph.op("Abs", &[&numbers]), graph.number(MAX_EXACT_INTEGER));
-        broken.push(graph.op("Greater", &[&size, &largest]));
+        invalid.push(graph.op("Greater", &[&size, &largest]));
     }
     if column.spec.required {
-        broken.push(graph.op("IsNaN", &[&numbers]));
+        invalid.push(graph.op("IsNaN", &[&numbers]));
     }
-    Read { numbers, broken }
+    InputColumn { numbers, invalid }
 }
 
 /// A column of dates, as text.
-pub(crate) fn date(graph: &mut Graph, column: &Column) -> Result<Read, Unsupported> {
-    let given = graph.texts(&column.name);
-    let numbers = calendar::parse(graph, &given, column.date_format())?;
-    let missing = missing(graph, &given, column);
+pub(crate) fn date(graph: &mut Graph, column: &Column) -> Result<InputColumn, Unsupported> {
+    let input = graph.texts(&column.name);
+    let numbers = calendar::parse(graph, &input, column.date_format())?;
+    let missing = missing(graph, &input, column);
     let unread = graph.op("IsNaN", &[&numbers]);
-    let broken = if column.spec.required {
+    let invalid = if column.spec.required {
         unread
     } else {
         let present = graph.op("Not", &[&missing]);
         graph.op("And", &[&unread, &present])
     };
-    Ok(Read { numbers, broken: vec![broken] })
+    Ok(InputColumn { numbers, invalid: vec![invalid] })
 }
 
-fn missing(graph: &mut Graph, given: &Value, column: &Column) -> Value {
+fn missing(graph: &mut Graph, input: &Value, column: &Column) -> Value {
     let tokens = column.missing().iter().map(String::as_str).filter(|token| !token.is_empty());
-    graph.matches(given, &text::trimmed([""].into_iter().chain(tokens)))
+    graph.matches(input, &text::trimmed_pattern([""].into_iter().chain(tokens)))
 }
 
-/// A category, encoded.
-pub(crate) struct Encoded {
-    /// A feature a column, one row a row.
+/// An encoded category.
+pub(crate) struct EncodedColumn {
+    /// Matrix of features: one column per feature.
     pub(crate) features: Value,
-    /// Where it breaks the schema.
-    pub(crate) broken: Value,
+    /// Conditions under which it is invalid.
+    pub(crate) invalid: Value,
 }
 
-/// A column of categories. `to_other` says that what nobody knows shares a bucket.
-pub(crate) fn category(graph: &mut Graph, column: &Column, encoder: &CategoryEncoder, to_other: bool) -> Encoded {
-    let given = graph.texts(&column.name);
-    // a level the schema lists may be spelt in any case and by its aliases; one that was learned is what it is
+/// Encodes a column of categories. `to_other` is true if unknown levels share a bucket.
+pub(crate) fn category(graph: &mut Graph, column: &Column, encoder: &CategoryEncoder, to_other: bool) -> EncodedColumn {
+    let input = graph.texts(&column.name);
+    // listed levels match in any case and by aliases, fitted levels match exactly
     let listed = !column.spec.levels.is_empty();
     let levels: Vec<&String> =
         if listed { column.spec.levels.iter().collect() } else { encoder.levels.iter().chain(&encoder.rare).collect() };
@@ -92,12 +91,12 @@ pub(crate) fn category(graph: &mut Graph, column: &Column, encoder: &CategoryEnc
     for (index, level) in levels.iter().enumerate() {
         let aliases = column.spec.aliases.iter().filter(|(_, of)| of == level).map(|(alias, _)| alias);
         let spellings = [level.as_str()].into_iter().chain(aliases.filter(|_| listed));
-        let found = graph.matches(&given, &text::tidied(spellings, listed));
+        let found = graph.matches(&input, &text::normalized_pattern(spellings, listed));
         let (found, number) = (graph.integer_of(&found), graph.integer(index as i64 + 1));
         let found = graph.op("Mul", &[&found, &number]);
         code = graph.op("Max", &[&code, &found]);
     }
-    // 0: no level; then, level by level, what stands for it; and -1 where it is refused
+    // the index of each level's code, -1 if it is rejected; code 0 is for unknown levels
     let place = |place: Option<u32>| place.map_or(-1, i64::from);
     let mut places = vec![place(encoder.encoded_index(None, to_other))];
     places.extend(levels.iter().map(|level| place(encoder.encoded_index(Some(level), to_other))));
@@ -105,11 +104,11 @@ pub(crate) fn category(graph: &mut Graph, column: &Column, encoder: &CategoryEnc
     let found = graph.op("Gather", &[&table, &code]);
     let (zero, fill) = (graph.integer(0), graph.integer(i64::from(encoder.fill)));
     let unnamed = graph.op("Equal", &[&code, &zero]);
-    let missing = missing(graph, &given, column);
+    let missing = missing(graph, &input, column);
     let missing = graph.op("And", &[&unnamed, &missing]);
     let fill = if column.spec.required { graph.integer(-1) } else { fill };
     let found = graph.choose(&missing, &fill, &found);
-    let broken = graph.op("Less", &[&found, &zero]);
+    let invalid = graph.op("Less", &[&found, &zero]);
     let axis = graph.integers(&[1]);
     let upright = graph.op("Unsqueeze", &[&found, &axis]);
     let features = match encoder.encoder {
@@ -121,5 +120,5 @@ pub(crate) fn category(graph: &mut Graph, column: &Column, encoder: &CategoryEnc
         }
         Encoder::Ordinal | Encoder::Native => graph.number_of(&upright),
     };
-    Encoded { features, broken }
+    EncodedColumn { features, invalid }
 }

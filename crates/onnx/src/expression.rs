@@ -1,4 +1,4 @@
-//! Derived features: the steps of their programs as operators.
+//! Derived features: steps of their programs as operators.
 
 use features::{Binary, DatePart, Operator, Program, Step, Unary};
 
@@ -7,7 +7,7 @@ use crate::{
     graph::{Graph, Value},
 };
 
-/// The value of `program` in every row. `inputs` are the columns that it may read.
+/// The value of `program` in each row; `inputs` are the columns that it reads.
 pub(crate) fn run(graph: &mut Graph, program: &Program, inputs: &[Value]) -> Value {
     let mut stack: Vec<Value> = Vec::new();
     for step in program.steps() {
@@ -35,7 +35,7 @@ fn pop(stack: &mut Vec<Value>, graph: &mut Graph) -> Value {
     stack.pop().unwrap_or_else(|| graph.number(f64::NAN))
 }
 
-/// What has no value is missing.
+/// Replaces infinite values by NaN (missing).
 fn finite(graph: &mut Graph, value: &Value) -> Value {
     let infinite = graph.op("IsInf", &[value]);
     let missing = graph.number(f64::NAN);
@@ -110,7 +110,7 @@ fn binary(graph: &mut Graph, operation: Binary, left: &Value, right: &Value) -> 
     if !matches!(operator, "Pow" | "Min" | "Max") {
         return value;
     }
-    // these have a value where one side is missing: 1 to any power, the lesser of 3 and nothing
+    // these operators can return a value for a missing operand
     let sides = [left, right].map(|side| graph.op("IsNaN", &[side]));
     let missing = graph.op("Or", &[&sides[0], &sides[1]]);
     let nothing = graph.number(f64::NAN);

@@ -1,4 +1,4 @@
-//! A graph in the making: operators by name, constants kept once.
+//! A builder of ONNX graphs.
 
 use std::collections::BTreeMap;
 
@@ -7,20 +7,20 @@ use crate::proto::{
     ValueInfoProto, attribute_type, data_type,
 };
 
-/// What the first dimension of every input and output is called: the rows.
+/// Name of the first dimension of inputs and outputs: the rows.
 const ROWS: &str = "rows";
 
-/// The domain of operators that hold what was learned.
-pub(crate) const LEARNED: &str = "ai.onnx.ml";
+/// Domain of machine learning operators.
+pub(crate) const ML_DOMAIN: &str = "ai.onnx.ml";
 
-/// Begins the name of everything that is not given: no column's name has a backtick in it.
-const OWN: char = '`';
+/// Prefix of all names except those of inputs; names of columns have no backtick.
+const RESERVED_PREFIX: char = '`';
 
 /// A value in the graph.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Value(String);
 
-/// A graph over columns: all values are vectors of one entry a row, if nothing else is said.
+/// A graph over columns. Values are vectors with one entry per row unless stated otherwise.
 #[derive(Debug, Default)]
 pub(crate) struct Graph {
     proto: GraphProto,
@@ -28,12 +28,12 @@ pub(crate) struct Graph {
 }
 
 impl Graph {
-    /// A column of numbers that is given.
+    /// An input column of numbers.
     pub(crate) fn numbers(&mut self, name: &str) -> Value {
         self.input(name, data_type::DOUBLE)
     }
 
-    /// A column of text that is given.
+    /// An input column of text.
     pub(crate) fn texts(&mut self, name: &str) -> Value {
         self.input(name, data_type::STRING)
     }
@@ -90,7 +90,7 @@ impl Graph {
         if let Some(known) = self.constants.get(key) {
             return known.clone();
         }
-        let value = Value(format!("{OWN}constant_{}", self.constants.len()));
+        let value = Value(format!("{RESERVED_PREFIX}constant_{}", self.constants.len()));
         self.proto.initializer.push(TensorProto { name: value.0.clone(), ..tensor });
         self.constants.insert(key.to_owned(), value.clone());
         value
@@ -108,7 +108,7 @@ impl Graph {
         self.apply(operator, inputs, vec![attribute])
     }
 
-    /// Whether each text is matched, as a whole, by RE2's `pattern`.
+    /// True for each text that RE2's `pattern` matches completely.
     pub(crate) fn matches(&mut self, texts: &Value, pattern: &str) -> Value {
         let attribute = AttributeProto {
             name: "pattern".into(),
@@ -120,16 +120,16 @@ impl Graph {
     }
 
     /// Applies an operator of the machine learning domain.
-    pub(crate) fn learned(&mut self, operator: &str, inputs: &[&Value], attribute: Vec<AttributeProto>) -> Value {
+    pub(crate) fn ml_op(&mut self, operator: &str, inputs: &[&Value], attribute: Vec<AttributeProto>) -> Value {
         let output = self.apply(operator, inputs, attribute);
         if let Some(node) = self.proto.node.last_mut() {
-            node.domain = LEARNED.into();
+            node.domain = ML_DOMAIN.into();
         }
         output
     }
 
     fn apply(&mut self, operator: &str, inputs: &[&Value], attribute: Vec<AttributeProto>) -> Value {
-        let output = format!("{OWN}{}_{}", operator.to_lowercase(), self.proto.node.len());
+        let output = format!("{RESERVED_PREFIX}{}_{}", operator.to_lowercase(), self.proto.node.len());
         self.proto.node.push(NodeProto {
             input: inputs.iter().map(|value| value.0.clone()).collect(),
             output: vec![output.clone()],
@@ -141,34 +141,34 @@ impl Graph {
         Value(output)
     }
 
-    /// Truths or whole numbers as numbers.
+    /// Converts booleans or integers to numbers.
     pub(crate) fn number_of(&mut self, value: &Value) -> Value {
         self.op_with("Cast", &[value], "to", i64::from(data_type::DOUBLE))
     }
 
-    /// Numbers without a fraction as whole numbers.
+    /// Converts integer-valued numbers to integers.
     pub(crate) fn whole_of(&mut self, value: &Value) -> Value {
         self.op_with("Cast", &[value], "to", i64::from(data_type::INT64))
     }
 
-    /// Truths as 0 and 1.
+    /// Converts booleans to 0 and 1.
     pub(crate) fn integer_of(&mut self, value: &Value) -> Value {
         self.op_with("Cast", &[value], "to", i64::from(data_type::INT64))
     }
 
-    /// `yes` where `condition` holds, `no` elsewhere.
+    /// `yes` where `condition` is true, `no` elsewhere.
     pub(crate) fn choose(&mut self, condition: &Value, yes: &Value, no: &Value) -> Value {
         self.op("Where", &[condition, yes, no])
     }
 
-    /// The value, which is one for all, in every row.
+    /// Repeats a single value for each row.
     pub(crate) fn in_every_row(&mut self, value: &Value) -> Value {
         let Some(given) = self.proto.input.first().map(|given| Value(given.name.clone())) else { return value.clone() };
         let rows = self.op("Shape", &[&given]);
         self.op("Expand", &[value, &rows])
     }
 
-    /// Whether any holds; `None` for none at all.
+    /// True where any condition is true; `None` without conditions.
     pub(crate) fn any(&mut self, conditions: impl IntoIterator<Item = Value>) -> Option<Value> {
         let mut conditions = conditions.into_iter();
         let first = conditions.next()?;

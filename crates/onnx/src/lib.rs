@@ -1,10 +1,10 @@
-//! The whole path from raw columns to a prediction, as one ONNX graph.
+//! Export of preprocessor and model as one ONNX graph, from raw columns to the prediction.
 //!
-//! The graph takes a vector a raw column, in the order of the schema: `double` for numbers (NaN where missing), `string` for categories
-//! and dates (empty where missing). It gives a vector of `double`, in the target's own unit: what `features` and `model` compute, to the
-//! last digits. A row that breaks the schema is given NaN, for a graph cannot refuse it.
+//! The graph has one input vector per raw column, in the order of the schema: `double` for numbers (NaN for missing), `string` for
+//! categories and dates (empty for missing). Its output is a vector of `double` in the target's own unit, with the same values as
+//! `features` and `model` up to the last digits. Invalid rows get NaN, because a graph cannot reject rows.
 //!
-//! Operators are those of ONNX 1.16, operator set 20 (`RegexFullMatch` is the youngest), which ONNX Runtime reads from 1.17 on.
+//! Operators are those of ONNX 1.16, operator set 20 (for `RegexFullMatch`). ONNX Runtime supports them from version 1.17 on.
 
 mod calendar;
 mod columns;
@@ -24,33 +24,33 @@ use thiserror::Error;
 use graph::{Graph, Value};
 use proto::{ModelProto, OperatorSetIdProto, StringStringEntryProto};
 
-/// The version of ONNX's file format, and of its operators.
+/// Versions of ONNX's file format and of its operators.
 const IR_VERSION: i64 = 9;
 const OPERATOR_SET: i64 = 20;
-/// The version of the operators that hold what was learned: the first whose trees take numbers of double precision.
-const LEARNED_OPERATOR_SET: i64 = 3;
-/// The name of what is given.
+/// Version of the machine learning operators: the first with trees in double precision.
+const ML_OPERATOR_SET: i64 = 3;
+/// Name of the output.
 pub const OUTPUT: &str = "prediction";
 
-/// Something that cannot be written as ONNX.
+/// A reason why a model cannot be exported to ONNX.
 #[derive(Clone, Debug, Error, PartialEq)]
 #[error("{0}")]
 pub struct Unsupported(pub String);
 
-/// A model as ONNX.
+/// An exported model.
 #[derive(Clone, Debug)]
-pub struct Exported {
-    /// The file.
+pub struct ExportedModel {
+    /// Content of the ONNX file.
     pub bytes: Vec<u8>,
-    /// The raw columns that it takes, in order.
+    /// Raw input columns, in order.
     pub columns: Vec<Column>,
 }
 
-/// Writes `preprocessor` and `model` as one graph.
+/// Exports `preprocessor` and `model` as one graph.
 ///
 /// # Errors
-/// If the form of a date cannot be written.
-pub fn export(preprocessor: &Preprocessor, model: &Model) -> Result<Exported, Unsupported> {
+/// If a date format is not supported.
+pub fn export(preprocessor: &Preprocessor, model: &Model) -> Result<ExportedModel, Unsupported> {
     let file = model.file();
     let raw: Vec<&str> = file.features.iter().flat_map(|feature| preprocessor.raw_columns(feature)).collect();
     let columns: Vec<Column> =
@@ -62,19 +62,19 @@ pub fn export(preprocessor: &Preprocessor, model: &Model) -> Result<Exported, Un
         return Err(Unsupported(format!("a raw column has the name of the output, \"{OUTPUT}\"")));
     }
     let mut graph = Graph::default();
-    let mut path = Path { graph: &mut graph, inputs: Vec::new(), broken: Vec::new(), blocks: Vec::new() };
+    let mut path = FeatureGraph { graph: &mut graph, inputs: Vec::new(), invalid: Vec::new(), blocks: Vec::new() };
     let encoded = path.read(preprocessor, &columns)?;
     path.impute(preprocessor, &file.features);
     for (names, features) in encoded {
         path.pick(&names, &features, &file.features);
     }
-    let Path { broken, blocks, .. } = path;
+    let FeatureGraph { invalid, blocks, .. } = path;
     let features = ordered(&mut graph, blocks, &file.features);
     let prediction = regressor::regressor(&mut graph, &features, &file.regressor, file.features.len());
-    let mut prediction = regressor::undo(&mut graph, prediction, file.target_transform);
-    if let Some(broken) = graph.any(broken) {
+    let mut prediction = regressor::inverse_transform(&mut graph, prediction, file.target_transform);
+    if let Some(invalid) = graph.any(invalid) {
         let nothing = graph.number(f64::NAN);
-        prediction = graph.choose(&broken, &nothing, &prediction);
+        prediction = graph.choose(&invalid, &nothing, &prediction);
     }
     let entry = |key: &str, value: &str| StringStringEntryProto { key: key.into(), value: value.into() };
     let bytes = ModelProto {
@@ -85,29 +85,29 @@ pub fn export(preprocessor: &Preprocessor, model: &Model) -> Result<Exported, Un
         graph: Some(graph.finish(&prediction, OUTPUT)),
         opset_import: vec![
             OperatorSetIdProto { domain: String::new(), version: OPERATOR_SET },
-            OperatorSetIdProto { domain: graph::LEARNED.into(), version: LEARNED_OPERATOR_SET },
+            OperatorSetIdProto { domain: graph::ML_DOMAIN.into(), version: ML_OPERATOR_SET },
         ],
         metadata_props: vec![entry("schema", &file.schema), entry("target", &file.target)],
     };
-    Ok(Exported { bytes: bytes.encode_to_vec(), columns })
+    Ok(ExportedModel { bytes: bytes.encode_to_vec(), columns })
 }
 
-/// What a category became: the features' names and a matrix of them.
+/// The features of a category: names and matrix.
 type Category = (Vec<String>, Value);
 
-/// The way from raw columns to features.
-struct Path<'a> {
+/// The part of the graph from raw columns to features.
+struct FeatureGraph<'a> {
     graph: &'a mut Graph,
     /// Numeric inputs, raw and derived, by name.
     inputs: Vec<(String, Value)>,
-    /// Where a row breaks the schema.
-    broken: Vec<Value>,
-    /// Features that stand side by side, and the matrix of them.
+    /// Conditions under which a row is invalid.
+    invalid: Vec<Value>,
+    /// Groups of features with their matrices.
     blocks: Vec<(Vec<String>, Value)>,
 }
 
-impl Path<'_> {
-    /// Reads the raw columns and computes what is derived from them.
+impl FeatureGraph<'_> {
+    /// Adds the raw columns and the derived features.
     fn read(&mut self, preprocessor: &Preprocessor, columns: &[Column]) -> Result<Vec<Category>, Unsupported> {
         let to_other = preprocessor.file().unknown == UnknownCategory::Other;
         let mut categories = Vec::new();
@@ -115,19 +115,19 @@ impl Path<'_> {
             if column.spec.kind == ColumnType::Category {
                 let encoders = &preprocessor.file().categories;
                 let Some(encoder) = encoders.iter().find(|encoder| encoder.column == column.name) else { continue };
-                let columns::Encoded { features, broken } = columns::category(self.graph, column, encoder, to_other);
-                self.broken.push(broken);
+                let columns::EncodedColumn { features, invalid } = columns::category(self.graph, column, encoder, to_other);
+                self.invalid.push(invalid);
                 categories.push((encoder.names(), features));
             } else {
                 let read = match column.spec.kind {
                     ColumnType::Date => columns::date(self.graph, column)?,
                     _ => columns::number(self.graph, column),
                 };
-                self.broken.extend(read.broken);
+                self.invalid.extend(read.invalid);
                 self.inputs.push((column.name.clone(), read.numbers));
             }
         }
-        // programs name their inputs by place: those that the model does without are missing, and so is what is made of them
+        // programs refer to inputs by index; unused ones, and features that depend on them, are missing
         let mut values: Vec<Value> = Vec::new();
         let mut derived = Vec::new();
         for (name, program) in preprocessor.inputs() {
@@ -137,7 +137,7 @@ impl Path<'_> {
                     let needed = preprocessor.raw_columns(name);
                     let there = needed.iter().all(|raw| columns.iter().any(|column| column.name == **raw));
                     let value = there.then(|| expression::run(self.graph, program, &values));
-                    // an expression of constants alone
+                    // an expression with constants only
                     value.map(|value| if needed.is_empty() { self.graph.in_every_row(&value) } else { value })
                 }
             };
@@ -150,7 +150,7 @@ impl Path<'_> {
         Ok(categories)
     }
 
-    /// The numeric features that the model takes, whole.
+    /// The imputed numeric features of the model.
     fn impute(&mut self, preprocessor: &Preprocessor, wanted: &[String]) {
         for feature in preprocessor.file().numbers.iter().filter(|feature| wanted.contains(&feature.name)) {
             let Some((_, value)) = self.inputs.iter().find(|(name, _)| *name == feature.name) else { continue };
@@ -162,7 +162,7 @@ impl Path<'_> {
         }
     }
 
-    /// Those features of a category that the model takes.
+    /// The features of a category that the model uses.
     fn pick(&mut self, names: &[String], features: &Value, wanted: &[String]) {
         let kept: Vec<usize> = (0..names.len()).filter(|place| wanted.contains(&names[*place])).collect();
         if kept.is_empty() {
@@ -179,7 +179,7 @@ impl Path<'_> {
     }
 }
 
-/// All features side by side, in the order in which the model takes them.
+/// The matrix of all features in the order of the model.
 fn ordered(graph: &mut Graph, blocks: Vec<(Vec<String>, Value)>, wanted: &[String]) -> Value {
     let names: Vec<&String> = blocks.iter().flat_map(|(names, _)| names).collect();
     let values: Vec<&Value> = blocks.iter().map(|(_, value)| value).collect();

@@ -1,4 +1,4 @@
-//! From the features side by side to the prediction.
+//! Regressors: from the matrix of features to the prediction.
 
 use model::{BlendMemberModel, Linear, Regressor, SvrModel, TargetTransform};
 
@@ -7,7 +7,7 @@ use crate::{
     trees,
 };
 
-/// What a regressor predicts for the rows of `features`, a matrix of `width` columns.
+/// The prediction of a regressor for `features`, a matrix of `width` columns.
 pub(crate) fn regressor(graph: &mut Graph, features: &Value, regressor: &Regressor, width: usize) -> Value {
     match regressor {
         Regressor::Linear(of) => linear(graph, features, of),
@@ -21,7 +21,7 @@ pub(crate) fn regressor(graph: &mut Graph, features: &Value, regressor: &Regress
                     BlendMemberModel::Trees(of) => trees::ensemble(graph, features, of, width),
                     BlendMemberModel::Svr(of) => kernel(graph, features, of),
                 };
-                let one = undo(graph, one, member.transform);
+                let one = inverse_transform(graph, one, member.transform);
                 let weight = graph.number(member.weight);
                 let share = graph.op("Mul", &[&one, &weight]);
                 sum = graph.op("Add", &[&sum, &share]);
@@ -31,8 +31,8 @@ pub(crate) fn regressor(graph: &mut Graph, features: &Value, regressor: &Regress
     }
 }
 
-/// Back to the target's unit.
-pub(crate) fn undo(graph: &mut Graph, prediction: Value, transform: TargetTransform) -> Value {
+/// Converts a prediction to the target's unit.
+pub(crate) fn inverse_transform(graph: &mut Graph, prediction: Value, transform: TargetTransform) -> Value {
     match transform {
         TargetTransform::None => prediction,
         TargetTransform::Log => graph.op("Exp", &[&prediction]),
@@ -45,7 +45,7 @@ fn linear(graph: &mut Graph, features: &Value, linear: &Linear) -> Value {
     graph.op("Add", &[&sum, &intercept])
 }
 
-/// A matrix times a vector.
+/// The product of a matrix and a vector.
 fn product(graph: &mut Graph, matrix: &Value, vector: &[f64]) -> Value {
     let column = graph.number_tensor(vector, &[vector.len(), 1]);
     let weighed = graph.op("MatMul", &[matrix, &column]);

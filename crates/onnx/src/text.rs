@@ -1,10 +1,10 @@
-//! Text as the schema compares it, in RE2's patterns.
+//! RE2 patterns for texts that are equal for the schema.
 
-/// A blank as Rust knows it; RE2's own class has the ASCII ones.
-pub(crate) const BLANK: &str = r"[\s\x0b\x{85}\p{Z}]";
+/// Whitespace of Rust; RE2's own class has ASCII only.
+pub(crate) const WHITESPACE: &str = r"[\s\x0b\x{85}\p{Z}]";
 
-/// The text itself in a pattern.
-pub(crate) fn escaped(text: &str) -> String {
+/// The text as a literal in a pattern.
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         if character.is_ascii_punctuation() {
@@ -19,20 +19,20 @@ pub(crate) fn escaped(text: &str) -> String {
     out
 }
 
-/// A pattern for any of `texts`: blanks around them do not count and those inside count as one.
-pub(crate) fn tidied<'a>(texts: impl IntoIterator<Item = &'a str>, any_case: bool) -> String {
+/// A pattern for any of `texts`, with whitespace around them ignored and inside collapsed.
+pub(crate) fn normalized_pattern<'a>(texts: impl IntoIterator<Item = &'a str>, any_case: bool) -> String {
     let words = |text: &str| {
-        let words: Vec<String> = text.split_whitespace().map(escaped).collect();
-        words.join(&format!("{BLANK}+"))
+        let words: Vec<String> = text.split_whitespace().map(escape).collect();
+        words.join(&format!("{WHITESPACE}+"))
     };
     let texts: Vec<String> = texts.into_iter().map(words).collect();
-    format!("(?{}s){BLANK}*(?:{}){BLANK}*", if any_case { "i" } else { "" }, texts.join("|"))
+    format!("(?{}s){WHITESPACE}*(?:{}){WHITESPACE}*", if any_case { "i" } else { "" }, texts.join("|"))
 }
 
-/// A pattern for any of `texts` as they stand, blanks around them not counting.
-pub(crate) fn trimmed<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
-    let texts: Vec<String> = texts.into_iter().map(escaped).collect();
-    format!("(?s){BLANK}*(?:{}){BLANK}*", texts.join("|"))
+/// A pattern for any of `texts` exactly, with whitespace around them ignored.
+pub(crate) fn trimmed_pattern<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
+    let texts: Vec<String> = texts.into_iter().map(escape).collect();
+    format!("(?s){WHITESPACE}*(?:{}){WHITESPACE}*", texts.join("|"))
 }
 
 #[cfg(test)]
@@ -41,7 +41,10 @@ mod tests {
 
     #[test]
     fn whatever_means_something_in_a_pattern_is_escaped() {
-        assert_eq!(escaped("a.b*(c) é\n"), "a\\.b\\*\\(c\\) é\\x0a");
-        assert_eq!(tidied(["Old Town"], true), format!("(?is){BLANK}*(?:Old{BLANK}+Town){BLANK}*"));
+        assert_eq!(escape("a.b*(c) é\n"), "a\\.b\\*\\(c\\) é\\x0a");
+        assert_eq!(
+            normalized_pattern(["Old Town"], true),
+            format!("(?is){WHITESPACE}*(?:Old{WHITESPACE}+Town){WHITESPACE}*")
+        );
     }
 }

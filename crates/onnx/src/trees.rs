@@ -1,7 +1,7 @@
-//! Trees as one `TreeEnsembleRegressor`, operator set 3 of the machine learning domain: thresholds and values in double precision.
+//! Trees as one `TreeEnsembleRegressor` (operator set 3 of the machine learning domain) with thresholds and values in double precision.
 //!
-//! The operator asks for no sets of categories. A split by a set asks instead for a column that is made before: 0 where the row's category
-//! is in the set, 1 where it is not.
+//! The operator does not support category sets. A split by a set therefore tests an extra column: 0 if the row's category is in the set,
+//! else 1.
 
 use model::{Ensemble, NodeView, SplitCondition};
 
@@ -10,7 +10,7 @@ use crate::{
     proto::{AttributeProto, TensorProto, attribute_type, data_type},
 };
 
-/// The nodes as the operator takes them, a list a property.
+/// The nodes in the operator's form: one list per attribute.
 #[derive(Default)]
 struct Nodes {
     trees: Vec<i64>,
@@ -26,7 +26,7 @@ struct Nodes {
     values: Vec<f64>,
 }
 
-/// What an ensemble predicts for the rows of `features`, a matrix of `width` columns.
+/// The prediction of an ensemble for `features`, a matrix of `width` columns.
 pub(crate) fn ensemble(graph: &mut Graph, features: &Value, ensemble: &Ensemble, width: usize) -> Value {
     let mut nodes = Nodes::default();
     let mut sets: Vec<(usize, Vec<u32>)> = Vec::new();
@@ -42,7 +42,7 @@ pub(crate) fn ensemble(graph: &mut Graph, features: &Value, ensemble: &Ensemble,
         graph.op("Reshape", &[&nothing, &flat])
     } else {
         let features = with_sets(graph, features, &sets);
-        let sums = graph.learned("TreeEnsembleRegressor", &[&features], nodes.attributes());
+        let sums = graph.ml_op("TreeEnsembleRegressor", &[&features], nodes.attributes());
         let flat = graph.integers(&[-1]);
         let sums = graph.op("Reshape", &[&sums, &flat]);
         graph.number_of(&sums)
@@ -54,10 +54,10 @@ pub(crate) fn ensemble(graph: &mut Graph, features: &Value, ensemble: &Ensemble,
     if ensemble.log_link { graph.op("Exp", &[&prediction]) } else { prediction }
 }
 
-/// The features, and behind them a column a set.
+/// The features, followed by one column per category set.
 fn with_sets(graph: &mut Graph, features: &Value, sets: &[(usize, Vec<u32>)]) -> Value {
     let mut blocks = vec![features.clone()];
-    // sets stand in the order of their nodes: one feature's run after the other
+    // sets are in the order of their nodes: consecutive ones have the same feature
     let mut start = 0;
     while start < sets.len() {
         let feature = sets[start].0;
@@ -72,7 +72,7 @@ fn with_sets(graph: &mut Graph, features: &Value, sets: &[(usize, Vec<u32>)]) ->
     graph.op_with("Concat", &blocks, "axis", 1)
 }
 
-/// For each set 1 where the category of `feature` is not in it; what is no code of any set is in none.
+/// For each set, 1 if the category of `feature` is not in it; other values are in no set.
 fn outside(graph: &mut Graph, features: &Value, feature: usize, sets: &[(usize, Vec<u32>)]) -> Value {
     let most = sets.iter().filter_map(|(_, codes)| codes.last()).max().copied().unwrap_or(0);
     let none = most + 1;
@@ -85,7 +85,7 @@ fn outside(graph: &mut Graph, features: &Value, feature: usize, sets: &[(usize, 
     let code = graph.op_with("Gather", &[features, &place], "axis", 1);
     let (low, high) = (graph.number(0.0), graph.number(f64::from(most)));
     let whole = graph.op("Floor", &[&code]);
-    // a comparison with NaN is false
+    // comparisons with NaN are false
     let conditions = [
         graph.op("Equal", &[&code, &whole]),
         graph.op("GreaterOrEqual", &[&code, &low]),

@@ -1,12 +1,12 @@
-//! The arguments as typed.
+//! Command line arguments.
 
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use cli::GlobalArgs;
 
-/// Clean a raw table: check every cell against the schema, set aside what breaks it, drop duplicates, decide which rows are for
-/// training and which for testing, and report on every row and column
+/// Clean a raw table: validate all cells, quarantine invalid rows, remove duplicates, split rows into training and test rows, and report on
+/// rows and columns
 #[derive(Debug, Parser)]
 #[command(name = "process", version, subcommand_negates_reqs = true)]
 pub struct Args {
@@ -17,12 +17,11 @@ pub struct Args {
     #[arg(long, value_name = "FILE", required = true)]
     pub(crate) input: Option<PathBuf>,
 
-    /// The cleaned table to write, .csv or .parquet; <FILE>.quarantine.csv, <FILE>.report.json and <FILE>.report.html are
-    /// written beside it
+    /// The cleaned table to write, .csv or .parquet. <FILE>.quarantine.csv, <FILE>.report.json and <FILE>.report.html are written beside it
     #[arg(long, value_name = "FILE", required = true)]
     pub(crate) output: Option<PathBuf>,
 
-    /// The table's schema and the stages' settings
+    /// Schema of the table and settings of the stages
     #[arg(long, value_name = "FILE", default_value = "configs/pipeline.yaml")]
     pub(crate) pipeline_config: PathBuf,
 
@@ -31,7 +30,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// The flags that all programs take.
+    /// Flags of all programs.
     pub fn global(&self) -> &GlobalArgs {
         &self.global
     }
@@ -39,13 +38,13 @@ impl Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Look at a table and write a configuration for it, every guess commented
+    /// Infer a configuration from a table, with comments
     Init(InitArgs),
 }
 
 #[derive(ClapArgs, Debug)]
 pub(crate) struct InitArgs {
-    /// The table to look at, .csv or .parquet
+    /// The table to read, .csv or .parquet
     #[arg(long, value_name = "FILE")]
     pub(crate) input: PathBuf,
 

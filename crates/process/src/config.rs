@@ -1,4 +1,4 @@
-//! The arguments and the configuration file, checked.
+//! The validated configuration of the stage.
 
 use std::path::{Path, PathBuf};
 
@@ -7,25 +7,25 @@ use artifact::{Digest, FileEntry, OutputKind, RunPaths};
 use frame::Format;
 use schema::{PipelineConfig, ProcessSection, Schema, SettingError};
 
-use crate::{args::Args, outliers::Fences};
+use crate::{args::Args, outliers::OutlierBounds};
 
-/// What the name of the output is followed by, for the rows of a table that is rejected.
+/// Suffix of the quarantine file of a rejected table.
 const FAILED_QUARANTINE: &str = ".failed.quarantine.csv";
 
-/// Everything `process` needs to know.
+/// Validated arguments and settings of `process`.
 #[derive(Debug)]
 pub struct Config {
     pub(crate) input: PathBuf,
     pub(crate) output: PathBuf,
     pub(crate) quarantine: PathBuf,
-    /// Where quarantined rows are if there are too many: the outputs of an earlier run stay as they are.
+    /// Quarantine file if there are too many invalid rows; outputs of an earlier run are then kept.
     pub(crate) failed_quarantine: PathBuf,
     pub(crate) report: PathBuf,
     pub(crate) page: PathBuf,
     pub(crate) schema: Schema,
     pub(crate) process: ProcessSection,
-    pub(crate) fences: Option<Fences>,
-    /// Place of the key column among the schema's columns.
+    pub(crate) bounds: Option<OutlierBounds>,
+    /// Index of the key column in the schema.
     pub(crate) key: Option<usize>,
     pub(crate) settings: Digest,
     pub(crate) config_file: FileEntry,
@@ -33,16 +33,16 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads and checks.
+    /// Reads and validates arguments and settings.
     ///
     /// # Errors
-    /// If a file name or a setting cannot be used; settings are named by file, line and key.
-    pub fn check(args: &Args) -> anyhow::Result<Self> {
+    /// If a file name or setting is invalid; settings are named by file, line and key.
+    pub fn try_from_args(args: &Args) -> anyhow::Result<Self> {
         let (Some(input), Some(output)) = (args.input.clone(), args.output.clone()) else {
             bail!("--input and --output are required")
         };
-        Format::of(&output)?;
-        Format::of(&input)?;
+        Format::from_path(&output)?;
+        Format::from_path(&input)?;
         let beside = |suffix: &str| with_suffix(&output, suffix);
         let (quarantine, report, page) = (beside(".quarantine.csv"), beside(".report.json"), beside(".report.html"));
         let failed_quarantine = beside(FAILED_QUARANTINE);
@@ -66,7 +66,7 @@ impl Config {
         let schema = Schema::from_section(&config.table).map_err(located)?;
         let process = config.process.clone();
         let key = check_split(&process, &schema).map_err(located)?;
-        let fences = Fences::check(&process.trim, &schema).map_err(located)?;
+        let bounds = OutlierBounds::from_section(&process.trim, &schema).map_err(located)?;
 
         let settings = Digest::of_json(&config.process_settings());
         let config_file = FileEntry::from_file(path).context("reading the configuration")?;
@@ -79,7 +79,7 @@ impl Config {
             page,
             schema,
             process,
-            fences,
+            bounds,
             key,
             settings,
             config_file,
@@ -89,7 +89,7 @@ impl Config {
 }
 
 impl Config {
-    /// The place of a column that the configuration names, and that was checked to be there.
+    /// Index of a column of the configuration, which is known to exist.
     pub(crate) fn place(&self, name: &str) -> usize {
         self.schema.place(name).unwrap_or_default()
     }
@@ -113,7 +113,7 @@ fn check_split(process: &ProcessSection, schema: &Schema) -> Result<Option<usize
     let Some(key) = &process.split.key else { return Ok(None) };
     let place = schema.place(key);
     if place.is_none() || *key == schema.target().name {
-        let message = format!("\"{key}\" is not a column that could be a key");
+        let message = format!("\"{key}\" is not a column that can be a key");
         return Err(SettingError::new(&["process", "split", "key"], message));
     }
     Ok(place)

@@ -1,4 +1,4 @@
-//! `process init`: looks at a table never seen before and writes a configuration for it.
+//! The command `process init`: infers a configuration from a table.
 
 pub(crate) mod observation;
 pub(crate) mod type_inference;
@@ -18,15 +18,11 @@ use rayon::prelude::*;
 use schema::{ColumnType, MAX_COLUMNS, PipelineConfig, Rule, Schema};
 use serde::Serialize;
 
-use crate::{
-    args::InitArgs,
-    init::{
-        observation::Observed,
-        type_inference::{Guess, guess},
-    },
-};
+use crate::args::InitArgs;
+use observation::ColumnObservation;
+use type_inference::{InferredColumn, infer_column};
 
-/// What `process init` needs to know.
+/// Validated arguments of `process init`.
 #[derive(Debug)]
 pub struct InitConfig {
     input: PathBuf,
@@ -46,8 +42,8 @@ struct Summary<'a> {
 }
 
 impl InitConfig {
-    /// Checks the arguments.
-    pub(crate) fn check(args: &InitArgs, force: bool) -> anyhow::Result<Self> {
+    /// Validates the arguments.
+    pub(crate) fn try_from_args(args: &InitArgs, force: bool) -> anyhow::Result<Self> {
         let output = args.output.clone();
         ensure!(
             output.extension().is_some_and(|extension| extension == "yaml" || extension == "yml"),
@@ -64,23 +60,23 @@ impl InitConfig {
         for path in [&output, &model_output] {
             let is_taken = fs::symlink_metadata(resolve_entry(path)).is_ok_and(|found| !found.is_file() || found.len() > 0);
             if is_taken && !force {
-                bail!("{}: is there already; name another file, or replace it with --force", path.display());
+                bail!("{}: exists. Name another file, or replace it with --force", path.display());
             }
         }
         Ok(Self { input: args.input.clone(), target: args.target.clone(), output, model_output, force })
     }
 }
 
-/// Looks at the whole table and writes `pipeline.yaml` and `model_config.yaml` for it.
+/// Reads the whole table and writes `pipeline.yaml` and `model_config.yaml` for it.
 ///
 /// # Errors
-/// If the table cannot be read, or has no such column or no number in it.
+/// If the table cannot be read, or has no such column or no numbers in it.
 pub fn init(config: &InitConfig, progress: &Progress) -> anyhow::Result<Outcome> {
     let mut source = Source::open(&config.input)?;
     let names = source.names().to_vec();
     ensure!(
         names.len() <= MAX_COLUMNS,
-        "{}:{}: the header has {} columns; a table may have {MAX_COLUMNS}",
+        "{}:{}: the header has {} columns; at most {MAX_COLUMNS} are allowed",
         config.input.display(),
         source.header_line(),
         names.len()
@@ -88,9 +84,9 @@ pub fn init(config: &InitConfig, progress: &Progress) -> anyhow::Result<Outcome>
     if !names.contains(&config.target) {
         let near = schema::closest_match(&config.target, names.iter().map(String::as_str));
         let hint = near.map_or(String::new(), |near| format!(" (is it \"{near}\"?)"));
-        bail!("{}:{}: there is no column \"{}\"{hint}", config.input.display(), source.header_line(), config.target);
+        bail!("{}:{}: column \"{}\" does not exist{hint}", config.input.display(), source.header_line(), config.target);
     }
-    let mut observed: Vec<Observed> = names.iter().map(|_| Observed::default()).collect();
+    let mut observed: Vec<ColumnObservation> = names.iter().map(|_| ColumnObservation::default()).collect();
     let mut malformed: BTreeMap<Rule, (u64, Rejected)> = BTreeMap::new();
     let bar = progress.bar("reading", source.expected_blocks());
     source.for_each_block(
@@ -111,17 +107,16 @@ pub fn init(config: &InitConfig, progress: &Progress) -> anyhow::Result<Outcome>
     if rows == 0 {
         return Err(frame::FrameError::NoRows { path: config.input.clone() }.into());
     }
-    let guesses: Vec<Guess> =
-        names.iter().zip(&observed).map(|(name, observed)| guess(name, observed, *name == config.target)).collect();
-    let target = guesses.iter().find(|guess| guess.name == config.target);
+    let guesses: Vec<InferredColumn> =
+        names.iter().zip(&observed).map(|(name, observed)| infer_column(name, observed, *name == config.target)).collect();
+    let target = guesses.iter().find(|infer_column| infer_column.name == config.target);
     if target.is_none_or(|target| !target.kind.is_number()) {
-        bail!("{}: column \"{}\" does not hold numbers, so it cannot be the target", config.input.display(), config.target);
+        bail!("{}: column \"{}\" is not numeric, so it cannot be the target", config.input.display(), config.target);
     }
-    if !guesses
-        .iter()
-        .any(|guess| guess.name != config.target && (guess.kind.is_number() || guess.kind == ColumnType::Category))
-    {
-        bail!("{}: no column but the target holds numbers or categories to learn from", config.input.display());
+    if !guesses.iter().any(|infer_column| {
+        infer_column.name != config.target && (infer_column.kind.is_number() || infer_column.kind == ColumnType::Category)
+    }) {
+        bail!("{}: no column except the target has numbers or categories", config.input.display());
     }
     let text = yaml::pipeline(&config.input, &config.target, rows, &guesses);
     let parsed =
@@ -148,10 +143,10 @@ pub fn init(config: &InitConfig, progress: &Progress) -> anyhow::Result<Outcome>
     Ok(Outcome::done(&data, human))
 }
 
-/// What is seen in a block.
+/// Observations of a block.
 struct Batch {
-    columns: Vec<Observed>,
-    /// Per rule how many records break it, and the first of them.
+    columns: Vec<ColumnObservation>,
+    /// Number of malformed records and the first of them, by rule.
     malformed: BTreeMap<Rule, (u64, Rejected)>,
 }
 
@@ -162,7 +157,7 @@ fn observe(block: &Block, names: &[String]) -> anyhow::Result<Batch> {
         .par_iter()
         .zip(columns)
         .map(|(_, cells)| {
-            let mut observed = Observed { rows, ..Observed::default() };
+            let mut observed = ColumnObservation { rows, ..ColumnObservation::default() };
             cells.into_iter().for_each(|cell| observed.add(cell.trim()));
             observed
         })
@@ -170,11 +165,11 @@ fn observe(block: &Block, names: &[String]) -> anyhow::Result<Batch> {
     Ok(Batch { columns, malformed: block.malformed_by_rule() })
 }
 
-/// What is said of records that are not well formed: nothing is guessed from them.
+/// The warning about malformed records, which are ignored for the inference.
 fn warning(input: &Path, rule: Rule, rows: u64, first: &Rejected) -> String {
     let column = if first.column.is_empty() { String::new() } else { format!("column \"{}\": ", first.column) };
     format!(
-        "{}:{}: {column}{}; {}. Nothing is guessed from {rows} such row(s), which `process` quarantines",
+        "{}:{}: {column}{}; {}. {rows} such row(s) are ignored here; `process` quarantines them",
         input.display(),
         first.line,
         first.reason,

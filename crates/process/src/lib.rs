@@ -1,7 +1,7 @@
-//! Raw table to cleaned table: every cell judged by the schema, every row accounted for, the split decided once.
+//! The stage `process`: validates the raw table, accounts for all rows, and assigns the split.
 //!
-//! Two passes keep memory flat. `scan` parses, judges and identifies blocks of the raw table side by side and stores the good rows, on
-//! disk where there are many. What depends on all rows (duplicates, fences) is decided then, and `clean` writes the rows that stay.
+//! Two passes keep memory flat. `scan` parses and validates blocks of the raw table in parallel and stores valid rows, on disk if there are
+//! many. Then decisions on all rows are made (duplicates, outlier bounds), and `clean` writes the remaining rows.
 
 mod args;
 mod clean;
@@ -21,23 +21,23 @@ mod stage;
 pub use args::Args;
 pub use config::Config;
 pub use init::{InitConfig, init};
-pub use row_counts::Balance;
+pub use row_counts::RowCounts;
 pub use stage::run;
 
 use cli::{Outcome, Progress};
 
-/// The program after its arguments are parsed.
+/// Runs the program with parsed arguments.
 ///
 /// # Errors
-/// If the stage could not run, or its answer is no ([`cli::Refused`]).
+/// If the stage cannot run, or a check fails ([`cli::Refused`]).
 pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
     match &args.command {
         Some(args::Command::Init(init_args)) => {
-            let config = InitConfig::check(init_args, args.global.force)?;
+            let config = InitConfig::try_from_args(init_args, args.global.force)?;
             frame::on_shared_threads(|| init(&config, progress))
         }
         None => {
-            let config = Config::check(args)?;
+            let config = Config::try_from_args(args)?;
             frame::on_shared_threads(|| run(&config, progress))
         }
     }

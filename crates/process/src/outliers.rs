@@ -1,43 +1,43 @@
-//! Fences beyond which a training row is left out.
+//! Outlier bounds, outside of which training rows are removed.
 
 use schema::{Schema, SettingError, TrimSection};
 use serde::Serialize;
 use summary::Quantiles;
 
-/// A checked trim rule and the columns it looks at.
+/// A validated rule for outliers and its columns.
 #[derive(Clone, Debug)]
-pub(crate) struct Fences {
-    rule: Rule,
+pub(crate) struct OutlierBounds {
+    rule: TrimRule,
     pub(crate) columns: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Rule {
+enum TrimRule {
     Iqr { factor: f64 },
     Quantile { lower: f64, upper: f64 },
 }
 
-/// The fences of one column, learned from training rows.
+/// Outlier bounds of one column, fitted on training rows.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Fence {
-    /// The column.
+pub(crate) struct Bounds {
+    /// Name of the column.
     pub(crate) column: String,
-    /// Training rows below this are left out.
+    /// Lower bound.
     pub(crate) low: f64,
-    /// Training rows above this are left out.
+    /// Upper bound.
     pub(crate) high: f64,
 }
 
-impl Fences {
-    /// The rule that `section` asks for, if any.
-    pub(crate) fn check(section: &TrimSection, schema: &Schema) -> Result<Option<Self>, SettingError> {
+impl OutlierBounds {
+    /// The rule of `section`, if any.
+    pub(crate) fn from_section(section: &TrimSection, schema: &Schema) -> Result<Option<Self>, SettingError> {
         let (rule, key, columns) = match (&section.iqr, &section.quantile) {
             (None, None) => return Ok(None),
             (Some(_), Some(_)) => {
                 return Err(SettingError::new(&["process", "trim"], "iqr and quantile cannot both be set; keep one"));
             }
             (Some(iqr), None) if iqr.factor.is_finite() && iqr.factor > 0.0 => {
-                (Rule::Iqr { factor: iqr.factor }, "iqr", &iqr.columns)
+                (TrimRule::Iqr { factor: iqr.factor }, "iqr", &iqr.columns)
             }
             (Some(iqr), None) => {
                 let message = format!("{} is not above 0", iqr.factor);
@@ -49,7 +49,7 @@ impl Fences {
                     let message = format!("lower {lower} and upper {upper} are not two quantiles in ascending order");
                     return Err(SettingError::new(&["process", "trim", "quantile"], message));
                 }
-                (Rule::Quantile { lower, upper }, "quantile", &quantile.columns)
+                (TrimRule::Quantile { lower, upper }, "quantile", &quantile.columns)
             }
         };
         for name in columns {
@@ -62,29 +62,29 @@ impl Fences {
         Ok(Some(Self { rule, columns: if columns.is_empty() { target() } else { columns.clone() } }))
     }
 
-    /// The fences around what was counted, a [`Quantiles`] a column.
-    pub(crate) fn place(&self, counted: &[Quantiles]) -> Vec<Fence> {
-        let fence = |(column, quantiles): (&String, &Quantiles)| {
+    /// The bounds for the quantiles of each column.
+    pub(crate) fn fit(&self, counted: &[Quantiles]) -> Vec<Bounds> {
+        let bound = |(column, quantiles): (&String, &Quantiles)| {
             let (low, high) = match self.rule {
-                Rule::Iqr { factor } => {
+                TrimRule::Iqr { factor } => {
                     let quartiles = quantiles.at(&[0.25, 0.75])?;
-                    let reach = factor * (quartiles[1] - quartiles[0]);
-                    (quartiles[0] - reach, quartiles[1] + reach)
+                    let distance = factor * (quartiles[1] - quartiles[0]);
+                    (quartiles[0] - distance, quartiles[1] + distance)
                 }
-                Rule::Quantile { lower, upper } => {
+                TrimRule::Quantile { lower, upper } => {
                     let limits = quantiles.at(&[lower, upper])?;
                     (limits[0], limits[1])
                 }
             };
-            Some(Fence { column: column.clone(), low, high })
+            Some(Bounds { column: column.clone(), low, high })
         };
-        self.columns.iter().zip(counted).filter_map(fence).collect()
+        self.columns.iter().zip(counted).filter_map(bound).collect()
     }
 }
 
-impl Fence {
-    /// Whether a value lies within.
-    pub(crate) fn holds(&self, value: f64) -> bool {
+impl Bounds {
+    /// True if a value is within the bounds or missing.
+    pub(crate) fn contains(&self, value: f64) -> bool {
         value.is_nan() || (self.low..=self.high).contains(&value)
     }
 }

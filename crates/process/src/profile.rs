@@ -1,4 +1,4 @@
-//! What the cleaned columns look like, and which of them know the target too well.
+//! Profiles of the columns of the cleaned table, including their relation to the target.
 
 use frame::CheckedColumn;
 use rayon::prelude::*;
@@ -9,42 +9,43 @@ use summary::{Frequencies, Moments, Quantiles};
 
 use crate::row_store::Rows;
 
-/// Training rows of which the rank correlation is taken: the first ones.
-const RANKED_ROWS: usize = 5_000;
-/// So many distinct values are shown one by one.
-const FEW_VALUES: usize = 12;
-const TENTHS: usize = 10;
+/// Number of training rows for the rank correlation: the first ones.
+const MAX_RANKED_ROWS: usize = 5_000;
+/// Largest number of distinct values that get a group each.
+const MAX_SINGLE_VALUES: usize = 12;
+/// Number of groups of columns with more values.
+const GROUPS: usize = 10;
 
-/// Profiles every column of the cleaned table, batch by batch.
+/// Profiles of all columns, updated batch by batch.
 pub(crate) struct Profile {
     target: usize,
     pub(crate) columns: Vec<ColumnProfile>,
 }
 
-/// Some rows of a block.
+/// Selected rows of a block.
 pub(crate) struct Batch<'a> {
     pub(crate) rows: &'a Rows,
     pub(crate) chosen: &'a [usize],
 }
 
-/// What is known of one column.
+/// Profile of one column.
 pub(crate) struct ColumnProfile {
     pub(crate) name: String,
     pub(crate) kind: ColumnType,
     pub(crate) count: u64,
     pub(crate) missing: u64,
     pub(crate) quantiles: Quantiles,
-    /// Over test rows.
+    /// Moments over test rows, with the target.
     test: Moments,
-    /// Over training rows, against the target.
+    /// Moments over training rows, with the target.
     pub(crate) relation: Moments,
-    /// The first training rows: this column and the target.
+    /// Values of this column and of the target in the first training rows.
     pub(crate) ranked: Vec<(f64, f64)>,
     /// The levels of a category over all rows.
     pub(crate) levels: Frequencies,
     /// The target by level, over training rows.
     pub(crate) level_targets: FxHashMap<String, TargetSum>,
-    /// The target over training rows in which this category is present.
+    /// Moments of the target over training rows with a value in this category.
     pub(crate) target: Moments,
 }
 
@@ -56,26 +57,26 @@ pub(crate) struct TargetSum {
     sum: f64,
 }
 
-/// The target in a group of rows that are alike in a column.
+/// Mean of the target in a group of rows with similar values of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct TargetMean {
-    /// The mean of the column.
+    /// Mean of the column.
     pub(crate) value: f64,
-    /// The mean of the target.
+    /// Mean of the target.
     pub(crate) target_mean: f64,
-    /// How many rows.
+    /// Number of rows.
     pub(crate) rows: usize,
 }
 
 impl TargetMean {
-    fn of(pairs: &[(f64, f64)]) -> Self {
-        let mean = |of: fn(&(f64, f64)) -> f64| pairs.iter().map(of).sum::<f64>() / pairs.len() as f64;
+    fn from_pairs(pairs: &[(f64, f64)]) -> Self {
+        let mean = |part: fn(&(f64, f64)) -> f64| pairs.iter().map(part).sum::<f64>() / pairs.len() as f64;
         Self { value: mean(|pair| pair.0), target_mean: mean(|pair| pair.1), rows: pairs.len() }
     }
 }
 
 impl Profile {
-    /// Nothing seen yet.
+    /// A profile without rows.
     pub(crate) fn new(schema: &Schema) -> Self {
         let columns = schema.columns().iter().map(|column| ColumnProfile {
             name: column.name.clone(),
@@ -147,14 +148,14 @@ impl ColumnProfile {
                 self.test.add(value, target[*row]);
             } else {
                 self.relation.add(value, target[*row]);
-                if self.ranked.len() < RANKED_ROWS {
+                if self.ranked.len() < MAX_RANKED_ROWS {
                     self.ranked.push((value, target[*row]));
                 }
             }
         }
     }
 
-    /// Over all rows, against the target.
+    /// Moments over all rows, with the target.
     pub(crate) fn moments(&self) -> Moments {
         self.relation.merged(&self.test)
     }
@@ -178,25 +179,25 @@ impl ColumnProfile {
         Some(self.target.shift_x() + sum / *rows as f64)
     }
 
-    /// The mean of the target along the column: at each value where there are few, else in tenths of the first training rows.
+    /// Mean of the target along the column: by value if there are few, else by tenths of the first training rows.
     pub(crate) fn target_means(&self) -> Vec<TargetMean> {
         let mut pairs = self.ranked.clone();
         pairs.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
         let values: Vec<&[(f64, f64)]> = pairs.chunk_by(|a, b| a.0 == b.0).collect();
-        let least = if values.len() <= FEW_VALUES { 1 } else { pairs.len().div_ceil(TENTHS) };
-        let (mut groups, mut first, mut held) = (Vec::new(), 0, 0);
+        let min_group_rows = if values.len() <= MAX_SINGLE_VALUES { 1 } else { pairs.len().div_ceil(GROUPS) };
+        let (mut groups, mut first, mut group_rows) = (Vec::new(), 0, 0);
         for value in values {
-            held += value.len();
-            if held >= least || first + held == pairs.len() {
-                groups.push(TargetMean::of(&pairs[first..first + held]));
-                (first, held) = (first + held, 0);
+            group_rows += value.len();
+            if group_rows >= min_group_rows || first + group_rows == pairs.len() {
+                groups.push(TargetMean::from_pairs(&pairs[first..first + group_rows]));
+                (first, group_rows) = (first + group_rows, 0);
             }
         }
         groups
     }
 
     /// The share of the target's variance that the levels explain (eta squared), over training rows.
-    pub(crate) fn explained(&self) -> Option<f64> {
+    pub(crate) fn explained_variance(&self) -> Option<f64> {
         // in a fixed order, so that the last digits do not depend on the map
         let levels = self.levels.levels();
         let sums = levels.into_iter().filter_map(|level| self.level_targets.get(level));
@@ -223,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_target_is_averaged_at_few_values_and_in_tenths_of_many() {
+    fn target_means_are_by_value_or_by_tenths() {
         let schema = "table:\n  target: y\n  columns:\n    y: {type: float}\n    x: {type: float}\n";
         let table = schema::PipelineConfig::parse(schema).unwrap().table;
         let mut profile = Profile::new(&Schema::from_section(&table).unwrap());

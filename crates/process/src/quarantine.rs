@@ -1,4 +1,4 @@
-//! The file of rows that break the schema.
+//! The file of invalid rows.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,17 +12,17 @@ use frame::Rejected;
 use schema::Rule;
 use serde::Serialize;
 
-/// How many rows are shown in the report.
-const SAMPLES: usize = 10;
+/// Largest number of rows in the report.
+const MAX_SAMPLES: usize = 10;
 
-/// Writes quarantined rows and counts them by column.
+/// Writes invalid rows and counts them by column.
 pub(crate) struct Quarantine {
     file: AtomicFile,
     summary: QuarantineSummary,
     reasons: Reasons,
 }
 
-/// Per rule and column at fault how many rows there are, and the first of them.
+/// Number of rows and the first of them, by rule and column.
 pub(crate) type Reasons = HashMap<(Rule, String), (u64, Sample)>;
 
 /// A quarantined row in the report.
@@ -35,14 +35,14 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    fn of(rejected: &Rejected) -> Self {
+    fn from_rejected(rejected: &Rejected) -> Self {
         let Rejected { line, column, value, reason, .. } = rejected.clone();
         Self { line, column, value, reason }
     }
 }
 
 impl Quarantine {
-    /// Opens the file, header written.
+    /// Creates the file with its header.
     pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
         let mut file = AtomicFile::create(path)?;
         file.write_all(frame::REJECTED_HEADER.as_bytes()).with_context(|| format!("{}: cannot write it", path.display()))?;
@@ -57,37 +57,37 @@ impl Quarantine {
         self.summary.rows += rejected.len() as u64;
         for rejected in rejected {
             *self.summary.by_column.entry(rejected.column.clone()).or_default() += 1;
-            if self.summary.samples.len() < SAMPLES {
-                self.summary.samples.push(Sample::of(rejected));
+            if self.summary.samples.len() < MAX_SAMPLES {
+                self.summary.samples.push(Sample::from_rejected(rejected));
             }
             let reason = self.reasons.entry((rejected.rule, rejected.column.clone()));
-            reason.or_insert_with(|| (0, Sample::of(rejected))).0 += 1;
+            reason.or_insert_with(|| (0, Sample::from_rejected(rejected))).0 += 1;
         }
         let text = frame::rejected_csv(rejected)?;
         self.file.write_all(&text).with_context(|| format!("{}: cannot write it", self.file.destination().display()))
     }
 
-    /// How many rows were quarantined.
+    /// Number of quarantined rows.
     pub(crate) fn rows(&self) -> u64 {
         self.summary.rows
     }
 
-    /// The file, still to be committed, what the report says of it, and why rows are in it.
+    /// The file, to be committed later, its summary for the report, and the reasons.
     pub(crate) fn finish(self) -> (AtomicFile, QuarantineSummary, Reasons) {
         (self.file, self.summary, self.reasons)
     }
 }
 
-/// How many reasons are named.
-const NAMED_REASONS: usize = 3;
+/// Largest number of reasons in a message.
+const MAX_REASONS_LISTED: usize = 3;
 
-/// The most frequent reasons, a line each: how many rows, where, an example, and what to do.
+/// The most frequent reasons, one per line: number of rows, column, example and advice.
 pub(crate) fn most_frequent(reasons: &Reasons) -> String {
     let mut ranked: Vec<_> = reasons.iter().collect();
     ranked.sort_by_key(|((rule, column), (rows, _))| (std::cmp::Reverse(*rows), *rule, column.clone()));
     let mut lines: Vec<String> = ranked
         .iter()
-        .take(NAMED_REASONS)
+        .take(MAX_REASONS_LISTED)
         .map(|((rule, column), (rows, first))| {
             let place = if column.is_empty() { String::new() } else { format!("column \"{column}\": ") };
             format!(
@@ -99,18 +99,18 @@ pub(crate) fn most_frequent(reasons: &Reasons) -> String {
             )
         })
         .collect();
-    let rest: u64 = ranked.iter().skip(NAMED_REASONS).map(|(_, (rows, _))| rows).sum();
+    let rest: u64 = ranked.iter().skip(MAX_REASONS_LISTED).map(|(_, (rows, _))| rows).sum();
     if rest > 0 {
         lines.push(format!("  {rest} rows for other reasons"));
     }
     lines.join("\n")
 }
 
-/// What the report says of the quarantine.
+/// Summary of the quarantine for the report.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct QuarantineSummary {
     pub(crate) rows: u64,
-    /// Per column at fault how many rows; the empty name stands for records that are not well formed.
+    /// Number of rows by column; the empty name is for malformed records.
     pub(crate) by_column: BTreeMap<String, u64>,
     pub(crate) samples: Vec<Sample>,
 }

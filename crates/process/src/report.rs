@@ -1,4 +1,4 @@
-//! What is reported of a table: columns, rows, and the page.
+//! The report of the stage: columns, rows, and the page.
 
 pub(crate) mod column;
 pub(crate) mod page;

@@ -1,38 +1,38 @@
-//! Where every row went.
+//! Row counts of the stage, which must add up.
 
 use serde::Serialize;
 
-/// Row counts. [`check`](Self::check) holds or the stage fails.
+/// Row counts by outcome. [`validate`](Self::validate) must succeed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Balance {
-    /// Records in the raw table, blank lines not counted.
+pub struct RowCounts {
+    /// Records of the raw table, without blank lines.
     pub rows_in: u64,
-    /// Rows written.
+    /// Rows of the cleaned table.
     pub rows_out: u64,
-    /// Rows that break the schema.
+    /// Invalid rows.
     pub quarantined: u64,
     /// Rows equal to an earlier one.
     pub duplicates: u64,
-    /// Training rows beyond the fences.
+    /// Training rows outside the outlier bounds.
     pub trimmed: u64,
     /// Rows without a target.
     pub without_target: u64,
-    /// Of the rows written, those to learn from.
+    /// Training rows of the cleaned table.
     pub train: u64,
-    /// Of the rows written, those to measure on.
+    /// Test rows of the cleaned table.
     pub test: u64,
 }
 
-impl Balance {
-    /// Whether rows in = rows out + quarantined + duplicates + trimmed + without target, and train + test = rows out.
+impl RowCounts {
+    /// Checks that rows in = rows out + quarantined + duplicates + trimmed + without target, and train + test = rows out.
     ///
     /// # Errors
-    /// If a row was lost: a mistake in this program, which must not pass unseen.
-    pub fn check(&self) -> anyhow::Result<()> {
-        let accounted = self.rows_out + self.quarantined + self.duplicates + self.trimmed + self.without_target;
+    /// If a row was lost, which is a bug of this program.
+    pub fn validate(&self) -> anyhow::Result<()> {
+        let total = self.rows_out + self.quarantined + self.duplicates + self.trimmed + self.without_target;
         anyhow::ensure!(
-            accounted == self.rows_in && self.train + self.test == self.rows_out,
-            "the row balance does not close: {self:?}. This is a fault of the program; nothing was written"
+            total == self.rows_in && self.train + self.test == self.rows_out,
+            "the row counts do not add up: {self:?}. This is a bug of the program; nothing was written"
         );
         Ok(())
     }

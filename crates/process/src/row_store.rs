@@ -1,4 +1,4 @@
-//! The rows between the two passes: in memory as far as the budget goes, on disk beyond it.
+//! Storage of rows between the two passes: in memory up to a limit, then on disk.
 
 use std::{
     fs::File,
@@ -10,22 +10,22 @@ use anyhow::Context;
 use frame::CheckedColumn;
 use serde::{Deserialize, Serialize};
 
-/// Bytes of rows that are kept in memory.
-const BUDGET: usize = 96 << 20;
+/// Largest size of rows in memory, in bytes.
+const MAX_MEMORY_BYTES: usize = 96 << 20;
 
-/// The checked rows of one block.
+/// Validated rows of one block.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Rows {
-    /// A column a column of the schema.
+    /// Columns in the order of the schema.
     pub(crate) columns: Vec<Option<CheckedColumn>>,
-    /// Per row whether it is good and has a target.
+    /// True for each valid row with a target.
     pub(crate) kept: Vec<bool>,
-    /// Per row whether it is tested on.
+    /// True for each test row.
     pub(crate) test: Vec<bool>,
 }
 
 impl Rows {
-    /// The numbers in the column at `place`; NaN is missing.
+    /// The numbers of the column with this index; NaN for missing.
     pub(crate) fn numbers(&self, place: usize) -> &[f64] {
         match &self.columns[place] {
             Some(CheckedColumn::Number(values)) => values,
@@ -43,17 +43,17 @@ impl Rows {
     }
 }
 
-/// Blocks of rows in order.
-pub(crate) struct Store {
+/// Blocks of rows, in order.
+pub(crate) struct RowStore {
     memory: Vec<Rows>,
     bytes: usize,
-    /// A nameless file (gone when the program is, however that ends) and the length of each block in it.
+    /// A nameless file, which disappears with the program, and the length of each block in it.
     disk: File,
     lengths: Vec<u64>,
 }
 
-impl Store {
-    /// An empty store that spills to `folder`.
+impl RowStore {
+    /// An empty store whose file is in `folder`.
     pub(crate) fn create(folder: &Path) -> anyhow::Result<Self> {
         let disk = tempfile::tempfile_in(folder).with_context(|| format!("{}: cannot write there", folder.display()))?;
         Ok(Self { memory: Vec::new(), bytes: 0, disk, lengths: Vec::new() })
@@ -62,7 +62,7 @@ impl Store {
     /// Adds a block.
     pub(crate) fn push(&mut self, rows: Rows) -> anyhow::Result<()> {
         self.bytes += rows.bytes();
-        if self.bytes <= BUDGET {
+        if self.bytes <= MAX_MEMORY_BYTES {
             self.memory.push(rows);
             return Ok(());
         }
@@ -98,8 +98,8 @@ mod tests {
     use schema::Categories;
 
     #[test]
-    fn what_does_not_fit_into_memory_comes_back_from_disk_in_order() {
-        let mut store = Store::create(&std::env::temp_dir()).unwrap();
+    fn blocks_on_disk_are_read_in_order() {
+        let mut store = RowStore::create(&std::env::temp_dir()).unwrap();
         let rows = |value: f64, len: usize| Rows {
             columns: vec![
                 Some(CheckedColumn::Number(vec![value; len])),
@@ -114,13 +114,13 @@ mod tests {
             store.push(rows(f64::from(block), 6_000_000)).unwrap();
         }
         assert!(!store.lengths.is_empty() && !store.memory.is_empty());
-        let mut seen = Vec::new();
+        let mut first_values = Vec::new();
         store
             .visit(2, |blocks| {
-                seen.extend(blocks.iter().map(|rows| rows.numbers(0)[0]));
+                first_values.extend(blocks.iter().map(|rows| rows.numbers(0)[0]));
                 Ok(())
             })
             .unwrap();
-        assert_eq!(seen, [0.0, 1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(first_values, [0.0, 1.0, 2.0, 3.0, 4.0]);
     }
 }

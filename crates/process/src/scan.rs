@@ -1,4 +1,4 @@
-//! The first pass: parse, judge, identify.
+//! First pass over the raw table: parse, validate, and assign rows to a split.
 
 use std::path::Path;
 
@@ -10,32 +10,32 @@ use crate::{
     config::Config,
     duplicates::Duplicates,
     quarantine::Quarantine,
-    row_store::{Rows, Store},
-    split::{Identities, identify},
+    row_store::{RowStore, Rows},
+    split::{RowIdentities, assign_split},
 };
 
-/// How many lines without a target are named in the report.
-const NAMED_LINES: usize = 10;
+/// Largest number of lines without a target in the report.
+const MAX_LINES_LISTED: usize = 10;
 
-/// What the first pass found.
+/// Results of the first pass.
 pub(crate) struct Scan {
     pub(crate) rows_in: u64,
     pub(crate) without_target: u64,
-    /// The first lines without a target.
+    /// First lines without a target.
     pub(crate) without_target_lines: Vec<u64>,
-    pub(crate) store: Store,
+    pub(crate) store: RowStore,
     pub(crate) duplicates: Duplicates,
     pub(crate) quarantine: Quarantine,
 }
 
-struct Judged {
+struct CheckedRows {
     rejected: Vec<Rejected>,
     without_target: Vec<u64>,
     rows: Rows,
     content: Vec<u128>,
 }
 
-/// Reads the whole raw table.
+/// Reads the raw table.
 pub(crate) fn scan(config: &Config, progress: &Progress) -> anyhow::Result<Scan> {
     let mut source = Source::open(&config.input)?;
     frame::check_header(&config.input, source.header_line(), source.names(), &config.schema, TargetColumn::Required)?;
@@ -45,19 +45,19 @@ pub(crate) fn scan(config: &Config, progress: &Progress) -> anyhow::Result<Scan>
         without_target: 0,
         without_target_lines: Vec::new(),
         quarantine: Quarantine::create(&config.quarantine)?,
-        store: Store::create(folder)?,
+        store: RowStore::create(folder)?,
         duplicates: Duplicates::create(folder).with_context(|| format!("{}: cannot write there", folder.display()))?,
     };
     let expected = source.expected_blocks();
     let bar = progress.bar("reading", expected);
     source.for_each_block(
-        |block| judge(block, config),
-        |judged| {
-            if let (0, Some(first)) = (scan.rows_in, judged.first()) {
+        |block| validate_block(block, config),
+        |checked_blocks| {
+            if let (0, Some(first)) = (scan.rows_in, checked_blocks.first()) {
                 scan.duplicates.reserve(first.content.len() * expected as usize);
             }
-            bar.advance(judged.len() as u64);
-            judged.into_iter().try_for_each(|judged| scan.take(judged))
+            bar.advance(checked_blocks.len() as u64);
+            checked_blocks.into_iter().try_for_each(|rows| scan.add(rows))
         },
     )?;
     if scan.rows_in == 0 {
@@ -67,12 +67,12 @@ pub(crate) fn scan(config: &Config, progress: &Progress) -> anyhow::Result<Scan>
 }
 
 impl Scan {
-    fn take(&mut self, judged: Judged) -> anyhow::Result<()> {
-        let Judged { rejected, without_target, rows, content } = judged;
+    fn add(&mut self, block: CheckedRows) -> anyhow::Result<()> {
+        let CheckedRows { rejected, without_target, rows, content } = block;
         self.rows_in += (rejected.len() + without_target.len() + content.len()) as u64;
         self.without_target += without_target.len() as u64;
-        let room = NAMED_LINES.saturating_sub(self.without_target_lines.len());
-        self.without_target_lines.extend(without_target.iter().take(room));
+        let remaining = MAX_LINES_LISTED.saturating_sub(self.without_target_lines.len());
+        self.without_target_lines.extend(without_target.iter().take(remaining));
         self.quarantine.push(&rejected)?;
         for identity in content {
             self.duplicates.push(identity).context("writing a temporary file beside the output")?;
@@ -81,14 +81,19 @@ impl Scan {
     }
 }
 
-fn judge(block: &Block, config: &Config) -> anyhow::Result<Judged> {
-    let checked = block.check(&config.schema, false)?;
+fn validate_block(block: &Block, config: &Config) -> anyhow::Result<CheckedRows> {
+    let checked = block.validate(&config.schema, false)?;
     let target = &checked.columns[config.schema.target_index()];
-    let Some(CheckedColumn::Number(target)) = target else { anyhow::bail!("the target is not a column of numbers") };
+    let Some(CheckedColumn::Number(target)) = target else { anyhow::bail!("the target is not numeric") };
     let kept: Vec<bool> = checked.good.iter().zip(target).map(|(good, target)| *good && !target.is_nan()).collect();
     let good_rows = (0..kept.len()).filter(|row| checked.good[*row]);
     let without_target = good_rows.filter(|row| !kept[*row]).map(|row| checked.lines[row]).collect();
     let split = &config.process.split;
-    let Identities { content, test } = identify(&checked, &kept, config.key, split.seed, split.test);
-    Ok(Judged { rejected: checked.rejected, without_target, rows: Rows { columns: checked.columns, kept, test }, content })
+    let RowIdentities { content, test } = assign_split(&checked, &kept, config.key, split.seed, split.test);
+    Ok(CheckedRows {
+        rejected: checked.rejected,
+        without_target,
+        rows: Rows { columns: checked.columns, kept, test },
+        content,
+    })
 }

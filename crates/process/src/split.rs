@@ -1,9 +1,9 @@
-//! What makes a row the same row: its checked content, whatever file, order or spelling it came in.
+//! Identity of rows by their validated content, and their split by a hash of it.
 
-use frame::{Checked, CheckedColumn};
+use frame::{CheckedBlock, CheckedColumn};
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128};
 
-/// Writes the content of `row` in `column` to `buffer`: a tag, then bits or bytes with their length.
+/// Writes the cell of `row` in `column` to `buffer`: a tag, then bits, or bytes with their length.
 fn push_cell(buffer: &mut Vec<u8>, column: Option<&CheckedColumn>, row: usize) {
     let text = match column {
         Some(CheckedColumn::Number(values)) if !values[row].is_nan() => {
@@ -26,19 +26,25 @@ fn push_cell(buffer: &mut Vec<u8>, column: Option<&CheckedColumn>, row: usize) {
     }
 }
 
-/// The identities of a block's rows.
-pub(crate) struct Identities {
-    /// A number a row that is kept: equal rows, and only they (to 128 bits), are equal here.
+/// Content hashes and splits of the rows of a block.
+pub(crate) struct RowIdentities {
+    /// A 128-bit hash of the content of each kept row; equal for equal rows only.
     pub(crate) content: Vec<u128>,
-    /// Per row of the block whether it is tested on.
+    /// True for each row that is a test row.
     pub(crate) test: Vec<bool>,
 }
 
-/// Identifies the rows of `checked` that are `kept`. Which side of the split a row is on depends on the seed and the row's
-/// content, or the content of the `key` column where the row has one.
-pub(crate) fn identify(checked: &Checked, kept: &[bool], key: Option<usize>, seed: u64, test: f64) -> Identities {
+/// Hashes the rows of `checked` that are `kept`, and assigns them to a split. The split depends on the seed and the row's content, or on
+/// the `key` column where the row has a value in it.
+pub(crate) fn assign_split(
+    checked: &CheckedBlock,
+    kept: &[bool],
+    key: Option<usize>,
+    seed: u64,
+    test: f64,
+) -> RowIdentities {
     let (mut buffer, mut cell) = (Vec::with_capacity(256), Vec::new());
-    let mut identities = Identities { content: Vec::with_capacity(kept.len()), test: vec![false; kept.len()] };
+    let mut identities = RowIdentities { content: Vec::with_capacity(kept.len()), test: vec![false; kept.len()] };
     for row in (0..kept.len()).filter(|row| kept[*row]) {
         buffer.clear();
         for column in &checked.columns {
@@ -50,9 +56,9 @@ pub(crate) fn identify(checked: &Checked, kept: &[bool], key: Option<usize>, see
         if let Some(key) = key {
             push_cell(&mut cell, checked.columns[key].as_ref(), row);
         }
-        let decides = if cell.len() > 1 { cell.as_slice() } else { &content.to_le_bytes() };
-        let position = xxh3_64_with_seed(decides, seed) as f64 / 2f64.powi(64);
-        identities.test[row] = position < test;
+        let hashed = if cell.len() > 1 { cell.as_slice() } else { &content.to_le_bytes() };
+        let share = xxh3_64_with_seed(hashed, seed) as f64 / 2f64.powi(64);
+        identities.test[row] = share < test;
     }
     identities
 }

@@ -1,4 +1,4 @@
-//! The stage as a whole: up to date? else scan, clean, balance, commit.
+//! Run of the stage: check for unchanged inputs, scan, clean, check row counts, commit.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -9,17 +9,18 @@ use schema::decimals;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    clean::{Cleaned, clean},
+    clean::{CleanSummary, clean},
     config::Config,
     quarantine::{Reasons, most_frequent},
     report::{
         page,
-        table::{Findings, Leak, Report},
+        table::{ColumnLeak, Report, ReportInputs},
     },
-    row_counts::Balance,
+    row_counts::RowCounts,
     scan::scan,
 };
 
+/// Name of the stage.
 const STAGE: &str = "process";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -35,7 +36,7 @@ struct Summary<'a> {
 /// Runs the stage.
 ///
 /// # Errors
-/// If the input cannot be read, nothing can be written, or ([`Refused`]) the table is not fit for training.
+/// If the input cannot be read, an output cannot be written, or ([`Refused`]) the table is unfit for training.
 pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     let clock = Clock::start();
     if !config.input.exists() {
@@ -49,17 +50,17 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
         if manifest.is_current(STAGE, VERSION, &config.settings, &[input], &outputs) {
             manifest.refresh_configs(std::slice::from_ref(&config.config_file))?;
             let leaks = written_leaks(config, progress)?;
-            return Ok(summarise(config, "unchanged", &manifest.rows, leaks));
+            return Ok(summary_outcome(config, "unchanged", &manifest.rows, leaks));
         }
     }
 
     let (scan, input) = rayon::join(|| scan(config, progress), || FileEntry::from_file(&config.input));
     let (scan, input) = (scan?, input?);
-    progress.detail(format!("{} rows read and judged after {} ms", scan.rows_in, clock.elapsed_ms()));
+    progress.detail(format!("{} rows read and validated after {} ms", scan.rows_in, clock.elapsed_ms()));
     let duplicate = scan.duplicates.finish().context("reading a temporary file")?;
     let (file, cleaned) = clean(config, &scan.store, &duplicate, progress)?;
     progress.detail(format!("{} rows written after {} ms", cleaned.train + cleaned.test, clock.elapsed_ms()));
-    let balance = Balance {
+    let balance = RowCounts {
         rows_in: scan.rows_in,
         rows_out: cleaned.train + cleaned.test,
         quarantined: scan.quarantine.rows(),
@@ -69,22 +70,22 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
         train: cleaned.train,
         test: cleaned.test,
     };
-    balance.check()?;
-    let Cleaned { fences, profile, .. } = cleaned;
+    balance.validate()?;
+    let CleanSummary { bounds, profile, .. } = cleaned;
     let (quarantine_file, quarantine, reasons) = scan.quarantine.finish();
     if balance.quarantined as f64 > config.process.max_quarantined.0 * balance.rows_in as f64 {
         let _locks = lock_outputs(config, progress)?;
         let file = quarantine_file.commit_as(&config.failed_quarantine)?;
         return Err(too_many_invalid_rows(config, &balance, &reasons, &file.path).into());
     }
-    refuse_unfit(config, &balance)?;
-    let report = Report::new(Findings {
+    reject_unfit_table(config, &balance)?;
+    let report = Report::new(ReportInputs {
         input: &config.input,
         target: &config.schema.target().name,
         balance,
         quarantine,
         without_target_lines: scan.without_target_lines,
-        fences,
+        bounds,
         profile: &profile,
     });
     let leaks = warn_of_leaks(report.leaks(), progress);
@@ -108,68 +109,68 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
         configs: vec![config.config_file.clone()],
         inputs: vec![input],
         outputs: vec![table?, quarantine?, report_file?, page?],
-        rows: row_counts(&balance),
+        rows: counts_by_name(&balance),
         started_at_ms: clock.started_at_ms,
         duration_ms: clock.elapsed_ms(),
     };
     manifest.write_beside_outputs()?;
-    Ok(summarise(config, "done", &manifest.rows, leaks))
+    Ok(summary_outcome(config, "done", &manifest.rows, leaks))
 }
 
-fn warn_of_leaks(leaks: &[Leak], progress: &Progress) -> Vec<String> {
+fn warn_of_leaks(leaks: &[ColumnLeak], progress: &Progress) -> Vec<String> {
     for leak in leaks {
         progress.warn(format!("{} may leak the target: {}", leak.column, leak.evidence));
     }
     leaks.iter().map(|leak| leak.column.clone()).collect()
 }
 
-/// The suspicions in the report that is there already: a stage that has nothing to do still warns.
+/// The leakage findings of the existing report: an unchanged stage still warns.
 fn written_leaks(config: &Config, progress: &Progress) -> anyhow::Result<Vec<String>> {
     #[derive(Deserialize)]
     struct Written {
-        suspected_leakage: Vec<Leak>,
+        suspected_leakage: Vec<ColumnLeak>,
     }
     let text = cli::read_text(&config.report, "--output")?;
     let written: Written = serde_json::from_str(&text).with_context(|| format!("{}", config.report.display()))?;
     Ok(warn_of_leaks(&written.suspected_leakage, progress))
 }
 
-/// Waits until no other program holds the folder of the outputs, and holds it.
+/// Locks the folder of the outputs; waits for other programs.
 fn lock_outputs(config: &Config, progress: &Progress) -> anyhow::Result<FolderLocks> {
     let folder = config.output.parent().unwrap_or(Path::new(""));
     Ok(lock_to_write(&[folder], &|folder| progress.waiting(folder))?)
 }
 
-/// More rows break the schema than the configuration allows: why, and what to do.
-fn too_many_invalid_rows(config: &Config, balance: &Balance, reasons: &Reasons, file: &Path) -> Refused {
-    let Balance { rows_in, quarantined, .. } = *balance;
+/// The error for too many invalid rows, with reasons and remedies.
+fn too_many_invalid_rows(config: &Config, balance: &RowCounts, reasons: &Reasons, file: &Path) -> Refused {
+    let RowCounts { rows_in, quarantined, .. } = *balance;
     let (percent, limit) = (quarantined as f64 / rows_in as f64 * 100.0, config.process.max_quarantined.0 * 100.0);
     let shown = decimals(1, |round| round(percent) > round(limit));
     Refused(format!(
-        "{}: {quarantined} of {rows_in} rows break the schema ({percent:.shown$} %, more than process.max_quarantined allows: \
+        "{}: {quarantined} of {rows_in} rows are invalid ({percent:.shown$} %, more than the limit of process.max_quarantined, \
          {limit:.shown$} %). The most frequent reasons:\n{}\nThe rows are in {}. No output was changed. Correct the table or the \
-         configuration, or raise process.max_quarantined to leave these rows out",
+         configuration, or raise process.max_quarantined to remove these rows",
         config.input.display(),
         most_frequent(reasons),
         file.display()
     ))
 }
 
-/// A table that cannot be learned from is an answer, not an accident.
-fn refuse_unfit(config: &Config, balance: &Balance) -> Result<(), Refused> {
-    let Balance { rows_out, .. } = *balance;
+/// Rejects a table without training or test rows; this is a failed check.
+fn reject_unfit_table(config: &Config, balance: &RowCounts) -> Result<(), Refused> {
+    let RowCounts { rows_out, .. } = *balance;
     let input = config.input.display();
     if rows_out < 2 {
         return Err(Refused(format!(
-            "{input}: {rows_out} row(s) left after cleaning, and at least one to train on and one to test on are needed. \
+            "{input}: {rows_out} row(s) left after cleaning; at least one training row and one test row are needed. \
              Nothing was written. {}",
-            balance_text(&row_counts(balance))
+            balance_text(&counts_by_name(balance))
         )));
     }
     for (rows, side) in [(balance.train, "train"), (balance.test, "test")] {
         if rows == 0 {
             return Err(Refused(format!(
-                "{input}: of {rows_out} rows left none is for {side}ing. Nothing was written. Add rows, or change \
+                "{input}: none of the {rows_out} rows left is a {side} row. Nothing was written. Add rows, or change \
                  process.split.test or process.split.seed"
             )));
         }
@@ -177,8 +178,8 @@ fn refuse_unfit(config: &Config, balance: &Balance) -> Result<(), Refused> {
     Ok(())
 }
 
-fn row_counts(balance: &Balance) -> BTreeMap<String, u64> {
-    let Balance { rows_in, rows_out, quarantined, duplicates, trimmed, without_target, train, test } = *balance;
+fn counts_by_name(balance: &RowCounts) -> BTreeMap<String, u64> {
+    let RowCounts { rows_in, rows_out, quarantined, duplicates, trimmed, without_target, train, test } = *balance;
     [
         ("in", rows_in),
         ("out", rows_out),
@@ -206,11 +207,11 @@ fn balance_text(rows: &BTreeMap<String, u64>) -> String {
     )
 }
 
-fn summarise(config: &Config, status: &'static str, rows: &BTreeMap<String, u64>, leaks: Vec<String>) -> Outcome {
+fn summary_outcome(config: &Config, status: &'static str, rows: &BTreeMap<String, u64>, leaks: Vec<String>) -> Outcome {
     let data = Summary { stage: STAGE, status, output: &config.output, rows, suspected_leakage: leaks };
     let of = |name: &str| rows.get(name).copied().unwrap_or(0);
     let human = format!(
-        "process   {status}: {}\n          {} to train on, {} to test on → {}",
+        "process   {status}: {}\n          {} training rows, {} test rows → {}",
         balance_text(rows),
         of("train"),
         of("test"),

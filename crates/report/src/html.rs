@@ -1,24 +1,24 @@
-//! Pieces of HTML, escaped by type.
+//! Pieces of HTML. The type guarantees that text is escaped.
 
 use std::fmt::{self, Write};
 
-/// The longest text of a cell, in characters; the rest is cut off.
-const LONGEST: usize = 160;
+/// Longest text of a cell in characters; longer text is truncated.
+const MAX_TEXT_CHARACTERS: usize = 160;
 
-/// A piece of HTML. Text becomes one by being escaped.
+/// A piece of HTML; text is escaped when it is converted.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Html(String);
 
 impl Html {
-    /// Text from elsewhere: escaped, and cut where it is longer than a line or two.
+    /// Untrusted text: escaped and truncated.
     pub fn text(text: &str) -> Self {
-        match text.char_indices().nth(LONGEST) {
+        match text.char_indices().nth(MAX_TEXT_CHARACTERS) {
             Some((end, _)) => Self(Self::prose(&text[..end]).0 + "…"),
             None => Self::prose(text),
         }
     }
 
-    /// Sentences of ours: escaped.
+    /// Text of this program: escaped.
     pub fn prose(text: &str) -> Self {
         let mut out = String::with_capacity(text.len());
         for character in text.chars() {
@@ -28,7 +28,7 @@ impl Html {
                 '>' => out.push_str("&gt;"),
                 '"' => out.push_str("&quot;"),
                 '\'' => out.push_str("&#39;"),
-                // what XML and HTML do not allow, and what turns the text around it
+                // characters that XML and HTML do not allow, and directional overrides
                 '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => out.push('\u{fffd}'),
                 character if character.is_control() => out.push(' '),
                 character => out.push(character),
@@ -37,40 +37,40 @@ impl Html {
         Self(out)
     }
 
-    /// Made by this crate.
-    pub(crate) fn made(html: String) -> Self {
+    /// Markup of this crate, which is not escaped.
+    pub(crate) fn from_markup(html: String) -> Self {
         Self(html)
     }
 
-    /// As text for a page.
+    /// The markup.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// All of them, one after the other.
+    /// Concatenates pieces.
     pub fn join<'a>(pieces: impl IntoIterator<Item = &'a Html>) -> Self {
         Self(pieces.into_iter().map(Self::as_str).collect())
     }
 
-    /// A paragraph of it.
+    /// The piece as a paragraph.
     #[must_use]
     pub fn paragraph(self) -> Self {
         Self(format!("<p>{self}</p>"))
     }
 
-    /// A heading of it, under a section's.
+    /// The piece as a heading below that of a section.
     #[must_use]
     pub fn heading(self) -> Self {
         Self(format!("<h3>{self}</h3>"))
     }
 
-    /// It in small print.
+    /// The piece in small print.
     #[must_use]
     pub fn small(self) -> Self {
         Self(format!("<small>{self}</small>"))
     }
 
-    /// It as code.
+    /// The piece as code.
     #[must_use]
     pub fn code(self) -> Self {
         Self(format!("<code>{self}</code>"))
@@ -95,7 +95,7 @@ impl From<String> for Html {
     }
 }
 
-/// A table. Cells after the first are aligned to the right where their heading begins with `#`.
+/// A table. Columns whose heading starts with `#` are right-aligned.
 #[derive(Debug)]
 pub struct Table {
     headings: Vec<(Html, bool)>,
@@ -103,7 +103,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table with these headings.
+    /// An empty table with these headings.
     pub fn new<'a>(headings: impl IntoIterator<Item = &'a str>) -> Self {
         let heading = |text: &str| (Html::text(text.trim_start_matches('#')), text.starts_with('#'));
         Self { headings: headings.into_iter().map(heading).collect(), rows: String::new() }
@@ -119,7 +119,7 @@ impl Table {
         self.rows.push_str("</tr>\n");
     }
 
-    /// The table.
+    /// The markup of the table.
     pub fn html(&self) -> Html {
         let headings: String = self
             .headings
@@ -133,17 +133,17 @@ impl Table {
     }
 }
 
-/// Large figures with what they are, in a row; the third text says more, or nothing.
+/// Tiles in a row: a large number, its label, and an optional detail.
 pub fn tiles(tiles: &[(String, &str, String)]) -> Html {
     let mut out = String::from("<div class=tiles>");
-    for (figure, label, more) in tiles {
-        let (figure, label, more) = (Html::text(figure), Html::text(label), Html::text(more));
-        let _ = write!(out, "<div class=tile><b>{figure}</b><span>{label}</span><small>{more}</small></div>");
+    for (value, label, detail) in tiles {
+        let (value, label, detail) = (Html::text(value), Html::text(label), Html::text(detail));
+        let _ = write!(out, "<div class=tile><b>{value}</b><span>{label}</span><small>{detail}</small></div>");
     }
     Html(out + "</div>\n")
 }
 
-/// Names and values, a line each.
+/// A list of names and values, one per line.
 pub fn pairs(pairs: &[(&str, Html)]) -> Html {
     let mut out = String::from("<dl>");
     for (name, value) in pairs {
@@ -152,24 +152,24 @@ pub fn pairs(pairs: &[(&str, Html)]) -> Html {
     Html(out + "</dl>\n")
 }
 
-/// Items, one under the other.
+/// A bulleted list.
 pub fn list(items: &[Html]) -> Html {
     Html(format!("<ul>\n{}</ul>\n", items.iter().map(|item| format!("<li>{item}</li>\n")).collect::<String>()))
 }
 
-/// Lines as they are to be typed.
+/// A block of commands.
 pub fn lines(text: &str) -> Html {
     let lines: Vec<String> = text.lines().map(|line| Html::prose(line).0).collect();
     Html(format!("<pre>{}</pre>\n", lines.join("\n")))
 }
 
-/// Two pieces side by side where there is room.
+/// Pieces side by side where there is space.
 pub fn side_by_side(pieces: &[Html]) -> Html {
     let inside: String = pieces.iter().map(|piece| format!("<div>{piece}</div>")).collect();
     Html(format!("<div class=pair>{inside}</div>\n"))
 }
 
-/// Boxes side by side, as many as fit; the first piece of each is its title.
+/// Boxes side by side; the first piece of each is its title.
 pub fn cards(cards: &[(Html, Html)]) -> Html {
     let mut out = String::from("<div class=cards>\n");
     for (title, content) in cards {
@@ -178,7 +178,7 @@ pub fn cards(cards: &[(Html, Html)]) -> Html {
     Html(out + "</div>\n")
 }
 
-/// Something not to be overlooked.
+/// A highlighted note.
 pub fn note(content: &Html) -> Html {
     Html(format!("<div class=note>{content}</div>\n"))
 }
@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_cannot_become_markup() {
+    fn text_is_escaped_and_truncated() {
         let cell = Html::text("<script>alert('x')</script> & \"y\"\u{0}\u{202e}");
         assert_eq!(cell.as_str(), "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; &quot;y&quot; \u{fffd}");
         let long = Html::text(&"ä".repeat(200));

@@ -1,15 +1,15 @@
-//! Pages that explain themselves: HTML with its style and its charts (SVG) inside, no script, nothing from a network.
+//! Self-contained HTML pages with their style and charts (SVG), without scripts and network access.
 //!
-//! Pure: what goes in decides every byte. Text is escaped by type: only [`Html`] goes onto a page as it is.
+//! Pure: the inputs decide every byte. Text is escaped by type: only [`Html`] is written to a page unchanged.
 
+mod axis;
 mod chart;
 mod html;
-mod number;
+mod number_format;
 mod page;
-mod scale;
 
-pub use chart::{Bar, Flow, Guide, Points, balance, bars, histogram, picture, points};
+pub use axis::tick_label as short_number;
+pub use chart::{Bar, Guide, Points, SankeyPart, bars, histogram, picture, points, sankey};
 pub use html::{Html, Table, cards, lines, list, note, pairs, side_by_side, tiles};
-pub use number::{amount, count, digits, number, percent};
+pub use number_format::{amount, count, digits, number, percent};
 pub use page::Page;
-pub use scale::label as short_number;

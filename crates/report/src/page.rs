@@ -1,12 +1,13 @@
-//! A page: a title, sections, one style.
+//! A page: title, sections and style.
 
 use std::fmt::Write;
 
 use crate::{chart::STYLE as CHARTS, html::Html};
 
+/// CSS of the page.
 const STYLE: &str = include_str!("page.css");
 
-/// A page in the making.
+/// A page with its sections.
 #[derive(Debug)]
 pub struct Page {
     title: Html,
@@ -15,7 +16,7 @@ pub struct Page {
 }
 
 impl Page {
-    /// A page with a title and a line under it.
+    /// An empty page with title and subtitle.
     pub fn new(title: &str, subtitle: &str) -> Self {
         Self { title: Html::text(title), subtitle: Html::prose(subtitle), sections: Vec::new() }
     }
@@ -27,7 +28,7 @@ impl Page {
         self
     }
 
-    /// The page.
+    /// The HTML of the page.
     pub fn render(&self) -> String {
         let mut out = format!(
             "<!DOCTYPE html>\n<html lang=en>\n<head>\n<meta charset=utf-8>\n<meta name=viewport content=\"width=device-width, \

@@ -67,7 +67,7 @@ impl Config {
         let (Some(path), Some(data), Some(models_dir)) = (&args.config, &args.data, &args.models_dir) else {
             bail!("--config, --data and --models-dir are required")
         };
-        Format::of(data)?;
+        Format::from_path(data)?;
         let (tracking, tracking_warning) = session::tracking(&args.tracking, models_dir)?;
         let paths = run_paths::of_training(data, models_dir, &tracking, &args.tracking).input("--config", path);
         args.import.iter().fold(paths, |paths, file| paths.input("--import", file)).check()?;

@@ -47,8 +47,8 @@ fn records_that_are_not_well_formed_are_set_aside() {
 
 #[test]
 fn records_longer_than_the_limit_end_the_scan() {
-    let long = "x".repeat(3 * MAX_RECORD);
-    let lines = "x\n".repeat(MAX_RECORD);
+    let long = "x".repeat(3 * MAX_RECORD_BYTES);
+    let lines = "x\n".repeat(MAX_RECORD_BYTES);
     for (text, line, field, is_quoted) in [
         (format!("a,b\n1,{long}\n2,3\n"), 2, 1, false),
         (format!("a,b\n1,{long}"), 2, 1, false),
@@ -57,14 +57,14 @@ fn records_longer_than_the_limit_end_the_scan() {
         (format!("a,b\n1,\"{lines}"), 2, 1, true),
         (format!("a,b\n1,\"{lines}\"\n"), 2, 1, true),
         // the limit lies between the two quotes that stand for one
-        (format!("a,b\n1,\"{}", "\"\"\n".repeat(MAX_RECORD)), 2, 1, true),
-        (format!("a,b\n12,\"{}", "\"\"\n".repeat(MAX_RECORD)), 2, 1, true),
-        (format!("a,b\n123,\"{}", "\"\"\n".repeat(MAX_RECORD)), 2, 1, true),
+        (format!("a,b\n1,\"{}", "\"\"\n".repeat(MAX_RECORD_BYTES)), 2, 1, true),
+        (format!("a,b\n12,\"{}", "\"\"\n".repeat(MAX_RECORD_BYTES)), 2, 1, true),
+        (format!("a,b\n123,\"{}", "\"\"\n".repeat(MAX_RECORD_BYTES)), 2, 1, true),
         // the line is that of the quote, not of the record
         (format!("a,b\n\"x\n\"\"y\"\"\",\"{lines}"), 3, 1, true),
         (format!("a,b\nx\"y,{long}"), 2, 1, false),
         (format!("a,b\n{long},\"y\"\n"), 2, 0, false),
-        (format!("a,b\n{}\n", ",".repeat(2 * MAX_RECORD)), 2, MAX_RECORD, false),
+        (format!("a,b\n{}\n", ",".repeat(2 * MAX_RECORD_BYTES)), 2, MAX_RECORD_BYTES, false),
     ] {
         for block_bytes in [4096, 1 << 20] {
             let mut scanner = CsvScanner::new(text.as_bytes(), block_bytes).unwrap();
@@ -75,7 +75,7 @@ fn records_longer_than_the_limit_end_the_scan() {
                 }
             };
             let ScanError::TooLong(found) = error else { panic!("{error:?}") };
-            assert_eq!(found, TooLong { line, field, limit: MAX_RECORD, is_quoted });
+            assert_eq!(found, TooLong { line, field, limit: MAX_RECORD_BYTES, is_quoted });
         }
     }
     let mut scanner = CsvScanner::new(long.as_bytes(), 4096).unwrap();
@@ -104,7 +104,7 @@ fn a_quote_that_is_never_closed_costs_one_line() {
 /// Every line closes the quote of the one before and opens another: what follows is looked at once, not once a line.
 #[test]
 fn quotes_that_open_on_every_line_are_read_in_one_go() {
-    let count = MAX_RECORD / 8;
+    let count = MAX_RECORD_BYTES / 8;
     let begun = std::time::Instant::now();
     let (good, bad) = scan(&format!("a,\"b\"\n{}", "x\",\"y\n".repeat(count)), 1 << 20, Some(2));
     assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());

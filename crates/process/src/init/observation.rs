@@ -1,40 +1,40 @@
-//! What is seen of one column.
+//! Observed values of one column.
 
 use rustc_hash::FxHashMap;
 
-/// Distinct cells that are kept apart; a column with more is no category.
+/// Largest number of distinct cells that are counted; a column with more is not a category.
 const MAX_DISTINCT: usize = 2_000;
-/// A column with a longer cell, in bytes, is no category.
+/// Longest cell of a category, in bytes.
 const MAX_LEVEL_BYTES: usize = 200;
-/// A longer cell, in bytes, is no number and no date.
+/// Longest cell of a number or date, in bytes.
 const MAX_VALUE_BYTES: usize = 1_000;
 
-/// The ways in which dates are written that are tried.
+/// Formats of dates that are tried.
 pub(super) const DATE_FORMATS: [&str; 6] = ["%Y-%m-%d", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%Y/%m/%d", "%Y%m%dT%H%M%S"];
 
-/// Cells that usually mean "no value here".
+/// Texts that usually mean a missing value.
 pub(super) const MISSING: [&str; 9] = ["", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "?"];
 
-/// The cells of one column, counted.
+/// Counts of the cells of one column.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Observed {
+pub(super) struct ColumnObservation {
     pub(super) rows: u64,
-    /// Cells that usually mean missing, each counted.
+    /// Counts of texts that usually mean a missing value.
     pub(super) missing: FxHashMap<String, u64>,
     pub(super) integers: u64,
     pub(super) floats: u64,
-    /// Numbers written with a zero before other digits: codes.
+    /// Numbers with a leading zero, which are codes.
     pub(super) leading_zeros: u64,
     pub(super) dates: [u64; DATE_FORMATS.len()],
     pub(super) texts: u64,
     pub(super) min: Option<f64>,
     pub(super) max: Option<f64>,
     pub(super) values: FxHashMap<String, u64>,
-    /// Whether there were more distinct cells than are kept.
+    /// True if there are more distinct cells than are counted.
     pub(super) many: bool,
 }
 
-impl Observed {
+impl ColumnObservation {
     /// Adds a trimmed cell.
     pub(super) fn add(&mut self, cell: &str) {
         self.rows += 1;
@@ -69,14 +69,14 @@ impl Observed {
         }
     }
 
-    /// Adds what another batch saw.
+    /// Adds the counts of another batch.
     pub(super) fn merge(&mut self, other: Self) {
         self.rows += other.rows;
         self.integers += other.integers;
         self.floats += other.floats;
         self.leading_zeros += other.leading_zeros;
         self.texts += other.texts;
-        self.dates.iter_mut().zip(other.dates).for_each(|(mine, theirs)| *mine += theirs);
+        self.dates.iter_mut().zip(other.dates).for_each(|(own, added)| *own += added);
         self.min = [self.min, other.min].into_iter().flatten().reduce(f64::min);
         self.max = [self.max, other.max].into_iter().flatten().reduce(f64::max);
         self.many |= other.many;
@@ -89,17 +89,17 @@ impl Observed {
         self.many |= self.values.len() > MAX_DISTINCT;
     }
 
-    /// Cells that are not missing.
+    /// Number of cells that are not missing.
     pub(super) fn present(&self) -> u64 {
         self.integers + self.floats + self.texts
     }
 
-    /// Cells that are missing.
+    /// Number of missing cells.
     pub(super) fn absent(&self) -> u64 {
         self.missing.values().sum()
     }
 
-    /// The share of cells that are not missing and occur once or are too many to count, 0 to 1.
+    /// Share of distinct cells among those that are not missing, 0 to 1; 1 if there are too many to count.
     pub(super) fn distinct_share(&self) -> f64 {
         if self.many { 1.0 } else { self.values.len() as f64 / (self.present().max(1)) as f64 }
     }

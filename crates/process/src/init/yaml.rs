@@ -1,42 +1,42 @@
-//! Writes the guesses down as YAML with comments.
+//! Rendering of an inferred configuration as YAML with comments.
 
 use std::{ffi::OsStr, fmt::Write, path::Path};
 
 use schema::ColumnType;
 
-use crate::init::type_inference::{Guess, plain};
+use crate::init::type_inference::{InferredColumn, plain};
 
-/// A `pipeline.yaml`.
-pub(super) fn pipeline(input: &Path, target: &str, rows: u64, guesses: &[Guess]) -> String {
+/// The text of `pipeline.yaml`.
+pub(super) fn pipeline(input: &Path, target: &str, rows: u64, guesses: &[InferredColumn]) -> String {
     let name = input.file_name().unwrap_or_default().to_string_lossy();
     let mut out = format!(
-        "# Guessed from the {rows} rows of {name}: read it before you rely on it. Every key is described in docs/pipeline_config.md.\n\n\
+        "# Inferred from the {rows} rows of {name}. Review it before use. Every key is described in docs/pipeline_config.md.\n\n\
          table:\n  target: {}\n  columns:\n",
         scalar(target)
     );
-    for guess in guesses {
-        let mut keys = vec![format!("type: {}", guess.kind.name())];
-        if let Some((min, max)) = guess.range {
+    for infer_column in guesses {
+        let mut keys = vec![format!("type: {}", infer_column.kind.name())];
+        if let Some((min, max)) = infer_column.range {
             keys.push(format!("min: {}, max: {}", plain(min), plain(max)));
         }
-        if let Some(format) = guess.format {
+        if let Some(format) = infer_column.format {
             keys.push(format!("format: {}", scalar(format)));
         }
-        if !guess.levels.is_empty() {
-            keys.push(format!("levels: {}", list(&guess.levels)));
+        if !infer_column.levels.is_empty() {
+            keys.push(format!("levels: {}", list(&infer_column.levels)));
         }
-        if let Some(missing) = &guess.missing {
+        if let Some(missing) = &infer_column.missing {
             keys.push(format!("missing: {}", list(missing)));
         }
-        if !guess.notes.is_empty() {
-            let _ = writeln!(out, "    # {}", guess.notes.join("; "));
+        if !infer_column.notes.is_empty() {
+            let _ = writeln!(out, "    # {}", infer_column.notes.join("; "));
         }
-        let _ = writeln!(out, "    {}: {{{}}}", scalar(&guess.name), keys.join(", "));
+        let _ = writeln!(out, "    {}: {{{}}}", scalar(&infer_column.name), keys.join(", "));
     }
-    let key = guesses.iter().find(|guess| guess.kind == ColumnType::Id);
+    let key = guesses.iter().find(|infer_column| infer_column.kind == ColumnType::Id);
     out.push_str("\nprocess:\n  split:\n    test: 0.2\n    seed: 42\n");
     if let Some(key) = key {
-        let _ = writeln!(out, "    # rows with the same id stay on the same side\n    key: {}", scalar(&key.name));
+        let _ = writeln!(out, "    # rows with the same id are in the same split\n    key: {}", scalar(&key.name));
     }
     out.push_str(
         "\nengineer:\n  # new features, for example  house_age: reference_year - year_built  (and set reference_year)\n  derive: {}\n  \
@@ -46,7 +46,7 @@ pub(super) fn pipeline(input: &Path, target: &str, rows: u64, guesses: &[Guess])
     out
 }
 
-/// A `model_config.yaml`.
+/// The text of `model_config.yaml`.
 pub(super) fn model(target: &str, stem: Option<&OsStr>) -> String {
     let name: String = stem
         .unwrap_or_default()
@@ -66,7 +66,7 @@ fn list(items: &[String]) -> String {
     format!("[{}]", items.iter().map(|item| scalar(item)).collect::<Vec<_>>().join(", "))
 }
 
-/// Text that YAML reads back as the same text: plain where that is safe, else quoted as JSON, which YAML understands.
+/// Text in YAML: plain where that is safe, else quoted as JSON.
 fn scalar(text: &str) -> String {
     let safe = |character: char| character.is_ascii_alphanumeric() || character == '_';
     let word = text.chars().all(safe) && text.chars().next().is_some_and(|first| first.is_ascii_alphabetic());

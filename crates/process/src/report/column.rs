@@ -1,15 +1,18 @@
-//! What the report says of one column.
+//! Description of one column in the report.
 
 use schema::ColumnType;
 use serde::Serialize;
 
 use crate::profile::{ColumnProfile, TargetMean};
 
+/// Probabilities of the quantiles.
 const PROBABILITIES: [f64; 9] = [0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0];
+/// Number of bins of a histogram.
 const BINS: usize = 20;
-const TOP: usize = 20;
-/// What values are divided by for a histogram, because [`BINS`] times the greatest range is infinite; a power of two is exact.
-const SMALL: f64 = 64.0;
+/// Largest number of levels.
+const MAX_LEVELS: usize = 20;
+/// Divisor of values for a histogram, because [`BINS`] times the largest range is infinite; a power of two is exact.
+const RANGE_DIVISOR: f64 = 64.0;
 
 /// One column of the cleaned table.
 #[derive(Debug, Serialize)]
@@ -27,7 +30,7 @@ pub(crate) struct ColumnReport {
     pub(crate) relation_to_target: Relation,
 }
 
-/// What is said of a number.
+/// Description of a number.
 #[derive(Debug, Serialize)]
 pub(crate) struct NumberReport {
     pub(crate) mean: Option<f64>,
@@ -37,7 +40,7 @@ pub(crate) struct NumberReport {
     pub(crate) histogram: Histogram,
 }
 
-/// What is said of a date; days in ISO 8601.
+/// Description of a date; days in ISO 8601.
 #[derive(Debug, Serialize)]
 pub(crate) struct DateReport {
     pub(crate) distinct: Option<usize>,
@@ -52,7 +55,7 @@ pub(crate) struct Histogram {
     pub(crate) counts: Vec<u64>,
 }
 
-/// What is said of a category.
+/// Description of a category.
 #[derive(Debug, Serialize)]
 pub(crate) struct CategoryReport {
     pub(crate) distinct: usize,
@@ -65,12 +68,12 @@ pub(crate) struct CategoryReport {
 pub(crate) struct LevelReport {
     pub(crate) level: String,
     pub(crate) count: u64,
-    /// The mean of the target over training rows; absent for the target itself.
+    /// Mean of the target over training rows; absent for the target itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) target_mean: Option<f64>,
 }
 
-/// How a column goes with the target, over training rows.
+/// Relation of a column to the target, over training rows.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Relation {
     /// Pearson's, over training rows.
@@ -88,8 +91,8 @@ pub(crate) struct Relation {
 }
 
 impl ColumnReport {
-    /// Describes a column; the target is not set against itself.
-    pub(crate) fn of(column: &ColumnProfile, is_target: bool) -> Self {
+    /// Describes a column; the target is not related to itself.
+    pub(crate) fn new(column: &ColumnProfile, is_target: bool) -> Self {
         let number = column.kind.is_number().then(|| NumberReport {
             mean: column.moments().mean(),
             std: column.moments().standard_deviation(),
@@ -106,7 +109,7 @@ impl ColumnReport {
         let category = (column.kind == ColumnType::Category).then(|| category(column, is_target));
         let relation_to_target = match column.kind {
             _ if is_target => Relation::default(),
-            ColumnType::Category => Relation { explained_variance: column.explained(), ..Relation::default() },
+            ColumnType::Category => Relation { explained_variance: column.explained_variance(), ..Relation::default() },
             _ => Relation {
                 correlation: column.correlation(),
                 rank_correlation: column.rank_correlation(),
@@ -133,7 +136,7 @@ fn quantiles(column: &ColumnProfile) -> Vec<(f64, f64)> {
 }
 
 fn category(column: &ColumnProfile, is_target: bool) -> CategoryReport {
-    let top = column.levels.most_frequent().into_iter().take(TOP).map(|(level, count)| LevelReport {
+    let top = column.levels.most_frequent().into_iter().take(MAX_LEVELS).map(|(level, count)| LevelReport {
         level: level.to_owned(),
         count,
         target_mean: column.target_mean(level).filter(|_| !is_target),
@@ -146,12 +149,12 @@ fn histogram(column: &ColumnProfile) -> Histogram {
     let (Some((low, _)), Some((high, _))) = (sorted.first(), sorted.last()) else {
         return Histogram { edges: vec![], counts: vec![] };
     };
-    let (low, high) = (low / SMALL, high / SMALL);
+    let (low, high) = (low / RANGE_DIVISOR, high / RANGE_DIVISOR);
     let width = ((high - low) / BINS as f64).max(f64::MIN_POSITIVE);
     let mut counts = vec![0; BINS];
     for (value, count) in &sorted {
-        counts[(((value / SMALL - low) / width) as usize).min(BINS - 1)] += count;
+        counts[(((value / RANGE_DIVISOR - low) / width) as usize).min(BINS - 1)] += count;
     }
-    let edge = |bin: usize| SMALL * (low + (high - low) * bin as f64 / BINS as f64);
+    let edge = |bin: usize| RANGE_DIVISOR * (low + (high - low) * bin as f64 / BINS as f64);
     Histogram { edges: (0..=BINS).map(edge).collect(), counts }
 }

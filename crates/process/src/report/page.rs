@@ -1,24 +1,24 @@
-//! `<output>.report.html`: the report as a page for people.
+//! The report page, `<output>.report.html`.
 
-use report::{Bar, Flow, Guide, Html, Page, Points, Table};
+use report::{Bar, Guide, Html, Page, Points, SankeyPart, Table};
 
 use crate::report::{
     column::{CategoryReport, ColumnReport, Histogram},
     table::Report,
 };
 
-/// Columns that are drawn; more would make the page heavy, and are in the table and in the JSON report.
-const DRAWN: usize = 60;
-/// Columns in the table.
-const LISTED: usize = 300;
-/// Levels that are drawn.
-const LEVELS: usize = 8;
+/// Largest number of columns with charts; the table and the JSON report have all.
+const MAX_CHARTED_COLUMNS: usize = 60;
+/// Largest number of columns in the table.
+const MAX_TABLE_COLUMNS: usize = 300;
+/// Largest number of levels in a chart.
+const MAX_CHARTED_LEVELS: usize = 8;
 
-/// The page.
+/// Renders the page.
 pub(crate) fn render(report: &Report) -> String {
     let balance = &report.balance;
     let mut page = Page::new(
-        &format!("{}: what came in and where it went", report.input),
+        &format!("{}: input rows and their outcome", report.input),
         &format!("Report of process; the target is {}.", report.target),
     );
     page.section("Rows", &rows(report));
@@ -27,10 +27,10 @@ pub(crate) fn render(report: &Report) -> String {
         page.section("Quarantine", &quarantine(report));
     }
     page.section("Columns", &[overview(report)]);
-    let drawn = report.columns.iter().take(DRAWN);
+    let drawn = report.columns.iter().take(MAX_CHARTED_COLUMNS);
     let cards: Vec<(Html, Html)> = drawn.map(|column| (title(column, report), card(column, report))).collect();
     let mut content = vec![report::cards(&cards)];
-    if let Some(more) = report.columns.len().checked_sub(DRAWN).filter(|more| *more > 0) {
+    if let Some(more) = report.columns.len().checked_sub(MAX_CHARTED_COLUMNS).filter(|more| *more > 0) {
         content.push(Html::text(&format!("{more} more columns are in the JSON report.")).paragraph());
     }
     page.section("Each column", &content);
@@ -39,25 +39,25 @@ pub(crate) fn render(report: &Report) -> String {
 
 fn rows(report: &Report) -> Vec<Html> {
     let balance = &report.balance;
-    let part = |label, amount, kept| Flow { label, amount, kept };
+    let part = |label, amount, kept| SankeyPart { label, amount, kept };
     let parts = [
-        part("to train on", balance.train, true),
-        part("to test on", balance.test, true),
-        part("quarantined: break the schema", balance.quarantined, false),
+        part("training rows", balance.train, true),
+        part("test rows", balance.test, true),
+        part("quarantined: invalid", balance.quarantined, false),
         part("duplicates of an earlier row", balance.duplicates, false),
-        part("trimmed: beyond a fence", balance.trimmed, false),
+        part("trimmed: outliers", balance.trimmed, false),
         part("without a target", balance.without_target, false),
     ];
-    let mut content = vec![report::balance("Where every row went", "rows in", balance.rows_in, &parts)];
+    let mut content = vec![report::sankey("Outcome of all rows", "rows in", balance.rows_in, &parts)];
     if !report.without_target_lines.is_empty() {
         let lines: Vec<String> = report.without_target_lines.iter().map(u64::to_string).collect();
         let more = if balance.without_target > lines.len() as u64 { ", …" } else { "" };
         content.push(Html::text(&format!("Lines without a target: {}{more}.", lines.join(", "))).paragraph());
     }
     if !report.trim.is_empty() {
-        let mut table = Table::new(["training rows are trimmed by", "#below", "#above"]);
-        for fence in &report.trim {
-            table.row([fence.column.as_str().into(), report::number(fence.low).into(), report::number(fence.high).into()]);
+        let mut table = Table::new(["bounds of training rows", "#below", "#above"]);
+        for bound in &report.trim {
+            table.row([bound.column.as_str().into(), report::number(bound.low).into(), report::number(bound.high).into()]);
         }
         content.push(table.html());
     }
@@ -66,7 +66,7 @@ fn rows(report: &Report) -> Vec<Html> {
 
 fn leakage(report: &Report) -> Vec<Html> {
     if report.suspected_leakage.is_empty() {
-        let none = format!("None: no column alone tells {} almost exactly.", report.target);
+        let none = format!("None: no single column predicts {} almost perfectly.", report.target);
         return vec![Html::prose(&none).paragraph()];
     }
     let lines: Vec<Html> = report
@@ -74,8 +74,8 @@ fn leakage(report: &Report) -> Vec<Html> {
         .iter()
         .map(|leak| Html::join([&Html::text(&leak.column).code(), &Html::text(&format!(": {}", leak.evidence))]).paragraph())
         .collect();
-    let advice = "Such a column is often made from the target, or known only after it. If it will not be there when a value is \
-                  asked for, add it to engineer.drop.";
+    let advice = "Such a column is often computed from the target, or known only after it. If it is not available for \
+                  predictions, add it to engineer.drop.";
     vec![report::note(&Html::join(&lines)), Html::prose(advice).paragraph()]
 }
 
@@ -85,7 +85,7 @@ fn quarantine(report: &Report) -> Vec<Html> {
         .by_column
         .iter()
         .map(|(column, rows)| Bar {
-            label: if column.is_empty() { "not well formed".into() } else { column.clone() },
+            label: if column.is_empty() { "malformed records".into() } else { column.clone() },
             value: *rows as f64,
             text: report::count(*rows),
             spread: 0.0,
@@ -105,10 +105,10 @@ fn quarantine(report: &Report) -> Vec<Html> {
         quarantine.samples.len(),
         report::count(quarantine.rows)
     );
-    let drawn = &bars[..bars.len().min(DRAWN)];
+    let drawn = &bars[..bars.len().min(MAX_CHARTED_COLUMNS)];
     vec![
-        Html::from("Rows by the column at fault").heading(),
-        report::bars("Quarantined rows by the column at fault", drawn),
+        Html::from("Rows by invalid column").heading(),
+        report::bars("Quarantined rows by invalid column", drawn),
         Html::from("Samples").heading(),
         samples.html(),
         Html::text(&shown).paragraph(),
@@ -118,7 +118,7 @@ fn quarantine(report: &Report) -> Vec<Html> {
 fn overview(report: &Report) -> Html {
     let mut table =
         Table::new(["column", "type", "#missing", "#distinct", "#median or most frequent", "#relation to the target"]);
-    for column in report.columns.iter().take(LISTED) {
+    for column in report.columns.iter().take(MAX_TABLE_COLUMNS) {
         let median = |quantiles: &[(f64, f64)]| quantiles.iter().find(|(at, _)| *at == 0.5).map(|(_, value)| *value);
         let (distinct, typical) = if let Some(number) = &column.number {
             (number.distinct, median(&number.quantiles).map(report::number))
@@ -148,14 +148,14 @@ fn missing(column: &ColumnReport) -> String {
     }
 }
 
-/// The strength of a column's relation to the target, in a few words.
+/// The strength of a column's relation to the target, as a short text.
 fn relation(column: &ColumnReport) -> String {
     let relation = &column.relation_to_target;
     match (relation.correlation, relation.rank_correlation, relation.explained_variance) {
         (Some(correlation), Some(rank), _) => {
             format!("r {}, rank {}", report::digits(correlation, 2), report::digits(rank, 2))
         }
-        (_, _, Some(explained)) => format!("explains {}", report::percent(explained)),
+        (_, _, Some(explained_variance)) => format!("explains {}", report::percent(explained_variance)),
         _ => "–".into(),
     }
 }
@@ -189,14 +189,14 @@ fn card(column: &ColumnReport, report: &Report) -> Html {
         pieces.push(about(format!("{} levels, ", report::count(category.distinct as u64))));
         pieces.push(levels(column, category, report));
     } else {
-        pieces.push(about("Text is carried along and not looked into; ".into()));
+        pieces.push(about("Text is copied without analysis; ".into()));
     }
     let means = &column.relation_to_target.target_means;
     if means.len() > 1 {
-        pieces.push(Html::text(&format!("Mean {} along it: {}", report.target, relation(column))).small().paragraph());
+        pieces.push(Html::text(&format!("Mean {} by value: {}", report.target, relation(column))).small().paragraph());
         let along: Vec<(f64, f64)> = means.iter().map(|mean| (mean.value, mean.target_mean)).collect();
         pieces.push(report::points(&Points {
-            title: &format!("Mean {} along {}", report.target, column.name),
+            title: &format!("Mean {} by {}", report.target, column.name),
             x_label: "",
             y_label: "",
             points: &along,
@@ -225,7 +225,7 @@ fn quantiles(quantiles: impl Iterator<Item = (f64, String)>) -> Html {
 }
 
 fn levels(column: &ColumnReport, category: &CategoryReport, report: &Report) -> Html {
-    let top = &category.top[..category.top.len().min(LEVELS)];
+    let top = &category.top[..category.top.len().min(MAX_CHARTED_LEVELS)];
     let counts: Vec<Bar> = top
         .iter()
         .map(|level| Bar {
@@ -247,7 +247,7 @@ fn levels(column: &ColumnReport, category: &CategoryReport, report: &Report) -> 
         pieces.push(Html::text(&format!("and {} more levels", category.distinct - top.len())).small().paragraph());
     }
     if !means.is_empty() {
-        pieces.push(Html::text(&format!("Mean {} at each: {}", report.target, relation(column))).small().paragraph());
+        pieces.push(Html::text(&format!("Mean {} by level: {}", report.target, relation(column))).small().paragraph());
         pieces.push(report::bars(&format!("Mean {} at each level of {}", report.target, column.name), &means));
     }
     Html::join(&pieces)

@@ -1,47 +1,46 @@
-//! Points over two axes.
+//! Scatter and line charts.
 
 use std::fmt::Write;
 
 use crate::{
-    chart::svg,
+    axis::{Axis, coordinate, extent, tick_label},
     html::Html,
-    scale::{Scale, extent, label, place},
 };
 
-/// What is drawn.
+/// A chart of points.
 #[derive(Clone, Default)]
 pub struct Points<'a> {
-    /// What the chart says.
+    /// Title of the chart.
     pub title: &'a str,
-    /// What is below.
+    /// Label of the x axis.
     pub x_label: &'a str,
-    /// What is on the left.
+    /// Label of the y axis.
     pub y_label: &'a str,
-    /// The points; those that are not numbers are left out.
+    /// The points; those that are not finite are left out.
     pub points: &'a [(f64, f64)],
-    /// What the points are to be compared with.
+    /// The guide line.
     pub guide: Guide,
-    /// Joins the points in their order.
+    /// True to join the points by a line, in their order.
     pub joined: bool,
-    /// As tall as a card of a column needs.
+    /// True for the small size of a column's card.
     pub small: bool,
-    /// How a value of x is written; as a number, if nothing else is said.
+    /// Format of x values; a number by default.
     pub x_tick: Option<&'a dyn Fn(f64) -> String>,
 }
 
-/// A line to compare points with.
+/// A guide line to compare points with.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Guide {
-    /// None.
+    /// No guide line.
     #[default]
     None,
-    /// Where both are equal; gives both axes one range.
+    /// The line of equal values; both axes get the same range.
     Diagonal,
-    /// Where y is 0.
+    /// The line y = 0.
     Zero,
 }
 
-/// Draws points.
+/// The SVG of a chart of points.
 pub fn points(chart: &Points) -> Html {
     let (width, height, wanted) = if chart.small { (320.0, 140.0, 3) } else { (480.0, 340.0, 5) };
     let finite: Vec<(f64, f64)> = chart.points.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
@@ -55,17 +54,17 @@ pub fn points(chart: &Points) -> Html {
         let more = high * 0.03 - low * 0.03;
         ((low - more).max(f64::MIN), (high + more).min(f64::MAX))
     };
-    let x = Scale::new(margin(xs), (48.0, width - 8.0));
-    let y = Scale::new(margin(ys), (height - 34.0, 8.0));
+    let x = Axis::new(margin(xs), (48.0, width - 8.0));
+    let y = Axis::new(margin(ys), (height - 34.0, 8.0));
     let mut content = String::new();
     for tick in x.ticks(wanted) {
-        let at = place(x.at(tick));
+        let at = coordinate(x.at(tick));
         let _ = write!(
             content,
             "<path d=\"M{at} 8V{}\" class=\"g\" /><text x=\"{at}\" y=\"{}\" class=\"m\">{}</text>",
             height - 34.0,
             height - 20.0,
-            Html::text(&chart.x_tick.map_or_else(|| label(tick), |write| write(tick)))
+            Html::text(&chart.x_tick.map_or_else(|| tick_label(tick), |write| write(tick)))
         );
     }
     for tick in y.ticks(wanted) {
@@ -74,9 +73,9 @@ pub fn points(chart: &Points) -> Html {
             content,
             "<path d=\"M48 {a}H{}\" class=\"g\" /><text x=\"44\" y=\"{}\" class=\"e\">{}</text>",
             width - 8.0,
-            place(at + 3.5),
-            label(tick),
-            a = place(at)
+            coordinate(at + 3.5),
+            tick_label(tick),
+            a = coordinate(at)
         );
     }
     content.push('\n');
@@ -85,33 +84,34 @@ pub fn points(chart: &Points) -> Html {
         let _ = writeln!(
             content,
             "<path d=\"M{} {}L{} {}\" class=\"r\" />",
-            place(ends_x.0),
-            place(y.at(ys.0)),
-            place(ends_x.1),
-            place(y.at(ys.1))
+            coordinate(ends_x.0),
+            coordinate(y.at(ys.0)),
+            coordinate(ends_x.1),
+            coordinate(y.at(ys.1))
         );
     }
     if chart.guide == Guide::Zero {
-        let _ = writeln!(content, "<path d=\"M48 {z}H{}\" class=\"r\" />", width - 8.0, z = place(zero));
+        let _ = writeln!(content, "<path d=\"M48 {z}H{}\" class=\"r\" />", width - 8.0, z = coordinate(zero));
     }
     if chart.joined && !finite.is_empty() {
-        let path: Vec<String> = finite.iter().map(|(px, py)| format!("{} {}", place(x.at(*px)), place(y.at(*py)))).collect();
+        let path: Vec<String> =
+            finite.iter().map(|(px, py)| format!("{} {}", coordinate(x.at(*px)), coordinate(y.at(*py)))).collect();
         let _ = writeln!(content, "<path d=\"M{}\" class=\"l\" />", path.join("L"));
     }
-    // one path of dots: a tenth of the bytes of as many circles
+    // one path with dots takes a tenth of the bytes of circles
     content.push_str("<path d=\"");
     for (px, py) in &finite {
-        let _ = write!(content, "M{} {}h0", place(x.at(*px)), place(y.at(*py)));
+        let _ = write!(content, "M{} {}h0", coordinate(x.at(*px)), coordinate(y.at(*py)));
     }
     let _ = writeln!(content, "\" class=\"{}\" />", if chart.joined { "q" } else { "p" });
     let _ = writeln!(
         content,
         "<text x=\"{}\" y=\"{}\" class=\"m\">{}</text><text x=\"12\" y=\"{h}\" class=\"m\" transform=\"rotate(-90 12 {h})\">{}</text>",
-        place(f64::midpoint(width, 40.0)),
+        coordinate(f64::midpoint(width, 40.0)),
         height - 4.0,
         Html::text(chart.x_label),
         Html::text(chart.y_label),
-        h = place((height - 26.0) / 2.0)
+        h = coordinate((height - 26.0) / 2.0)
     );
     svg(width as u32, height as u32, &Html::text(chart.title), &content)
 }

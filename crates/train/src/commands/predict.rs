@@ -45,8 +45,8 @@ struct Summary<'a> {
 impl PredictConfig {
     /// Loads model and preprocessor and makes sure that they belong together.
     pub(crate) fn check(args: &PredictArgs, progress: &Progress) -> anyhow::Result<Self> {
-        Format::of(&args.input)?;
-        Format::of(&args.output)?;
+        Format::from_path(&args.input)?;
+        Format::from_path(&args.output)?;
         let bundle = args.models_dir.join(MODEL_FILE).exists();
         let folder = if bundle { args.models_dir.clone() } else { args.models_dir.join("trained") };
         let model_path = folder.join(MODEL_FILE);
@@ -192,7 +192,7 @@ fn predict_block(config: &PredictConfig, block: &Block) -> anyhow::Result<Predic
     let preprocessor = config.predictor.preprocessor();
     let schema = preprocessor.schema();
     let bucket = preprocessor.file().unknown == UnknownCategory::Other;
-    let mut checked = block.check_inputs(schema, bucket)?;
+    let mut checked = block.validate_inputs(schema, bucket)?;
     let texts = block.texts()?;
     let table = checked.to_table(schema);
     let unknown = preprocessor.unknown_levels(&table);

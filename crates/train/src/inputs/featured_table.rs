@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 use cli::Progress;
-use frame::{Block, Kind, Source};
+use frame::{Block, ColumnKind, Source};
 use model::Matrix;
 use schema::{SPLIT_COLUMN, TEST, TRAIN};
 
@@ -111,7 +111,7 @@ impl Rows {
     /// The `wanted` columns of `block`, the target last. A feature may be missing where the algorithm takes that.
     fn of(block: &Block, wanted: &[&str], of: &Wanted) -> anyhow::Result<Self> {
         let (target, path) = (wanted.last(), of.path);
-        let table = block.typed(&|name| if name == SPLIT_COLUMN { Kind::Text } else { Kind::Number })?;
+        let table = block.typed(&|name| if name == SPLIT_COLUMN { ColumnKind::Text } else { ColumnKind::Number })?;
         let mut columns = Vec::with_capacity(wanted.len());
         for name in wanted {
             let values = table.numbers(name).with_context(|| format!("column \"{name}\" cannot be read"))?;

@@ -12,7 +12,7 @@
 use artifact::{FileEntry, RunRecord};
 use features::Preprocessor;
 use model::{METRIC_NAMES, Model, format_metric};
-use onnx::Exported;
+use onnx::ExportedModel;
 use schema::{Column, ColumnType};
 use serde_json::{Value, json};
 use tracking::{CHALLENGER, Content, LoggedModel, MLMODEL, Registration, Run, RunFile};
@@ -141,7 +141,7 @@ fn facts(record: &RunRecord, made: &Made) -> std::collections::BTreeMap<String, 
     facts
 }
 
-fn mlmodel(record: &RunRecord, made: &Made, exported: Option<&Exported>) -> Value {
+fn mlmodel(record: &RunRecord, made: &Made, exported: Option<&ExportedModel>) -> Value {
     let native = json!({
         "model": "model.bin",
         "preprocessor": "preprocessor.bin",

@@ -1,28 +1,28 @@
-//! From values to places on a chart.
+//! Axes of charts: coordinates of values, ticks and labels.
 
-/// A linear scale from values to places.
+/// A linear axis from values to coordinates.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Scale {
+pub(crate) struct Axis {
     low: f64,
     high: f64,
     from: f64,
     to: f64,
 }
 
-impl Scale {
-    /// `low` is at `from`, `high` at `to`.
+impl Axis {
+    /// An axis with `low` at `from` and `high` at `to`.
     pub(crate) fn new((low, high): (f64, f64), (from, to): (f64, f64)) -> Self {
         let high = if high > low { high } else { low + 1.0 };
         Self { low, high, from, to }
     }
 
-    /// The place of `value`.
+    /// The coordinate of `value`.
     pub(crate) fn at(&self, value: f64) -> f64 {
-        // halves, because the whole of the greatest range is infinite
+        // halves, because the full range can overflow
         self.from + (value / 2.0 - self.low / 2.0) / (self.high / 2.0 - self.low / 2.0) * (self.to - self.from)
     }
 
-    /// Round values along the scale, some `wanted` of them: multiples of 1, 2 or 5 times a power of ten.
+    /// About `wanted` round values along the axis: multiples of 1, 2 or 5 times a power of ten.
     pub(crate) fn ticks(&self, wanted: usize) -> Vec<f64> {
         let wanted = wanted.max(1);
         let raw = self.high / wanted as f64 - self.low / wanted as f64;
@@ -40,7 +40,7 @@ impl Scale {
     }
 }
 
-/// The least and the greatest of finite values.
+/// The smallest and the largest finite value; (0, 1) without values.
 pub(crate) fn extent(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let finite = values.filter(|value| value.is_finite());
     let (low, high) =
@@ -48,29 +48,29 @@ pub(crate) fn extent(values: impl Iterator<Item = f64>) -> (f64, f64) {
     if low <= high { (low, high) } else { (0.0, 1.0) }
 }
 
-/// A number beside an axis, short: `250k`, `−0.05`.
-pub fn label(value: f64) -> String {
+/// A short number for an axis: `250k`, `−0.05`.
+pub fn tick_label(value: f64) -> String {
     let size = value.abs();
-    let short = |value: f64, unit: &str| {
+    let truncate = |value: f64, unit: &str| {
         let text = format!("{value:.2}");
         format!("{}{unit}", text.trim_end_matches('0').trim_end_matches('.'))
     };
     let text = match size {
         _ if size >= 1e12 || (size < 1e-3 && size > 0.0) => format!("{value:.0e}"),
-        _ if size >= 1e9 => short(value / 1e9, "G"),
-        _ if size >= 1e6 => short(value / 1e6, "M"),
-        _ if size >= 1e4 => short(value / 1e3, "k"),
+        _ if size >= 1e9 => truncate(value / 1e9, "G"),
+        _ if size >= 1e6 => truncate(value / 1e6, "M"),
+        _ if size >= 1e4 => truncate(value / 1e3, "k"),
         _ if size < 1.0 => {
             let text = format!("{value:.4}");
             text.trim_end_matches('0').trim_end_matches('.').to_owned()
         }
-        _ => short(value, ""),
+        _ => truncate(value, ""),
     };
     text.replace('-', "−")
 }
 
-/// A place in an SVG, with a tenth of a unit.
-pub(crate) fn place(value: f64) -> String {
+/// A coordinate in an SVG, with one decimal.
+pub(crate) fn coordinate(value: f64) -> String {
     let text = format!("{value:.1}");
     text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
 }
@@ -81,12 +81,12 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_lie_within() {
-        let ticks = |low, high| Scale::new((low, high), (0.0, 1.0)).ticks(4);
+        let ticks = |low, high| Axis::new((low, high), (0.0, 1.0)).ticks(4);
         assert_eq!(ticks(0.0, 100.0), [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]);
         assert_eq!(ticks(13.0, 58.0), [20.0, 30.0, 40.0, 50.0]);
         assert_eq!(ticks(-0.03, 0.05), [-0.02, 0.0, 0.02, 0.04]);
-        assert_eq!(Scale::new((5.0, 5.0), (0.0, 10.0)).at(5.0), 0.0);
-        let widest = Scale::new((-f64::MAX, f64::MAX), (0.0, 10.0));
+        assert_eq!(Axis::new((5.0, 5.0), (0.0, 10.0)).at(5.0), 0.0);
+        let widest = Axis::new((-f64::MAX, f64::MAX), (0.0, 10.0));
         assert_eq!((widest.at(0.0), widest.at(f64::MAX)), (5.0, 10.0));
         assert!(widest.ticks(4).iter().all(|tick| tick.is_finite()));
         assert_eq!(extent([f64::NAN].into_iter()), (0.0, 1.0));
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn labels_are_short() {
-        let labels = [0.0, 1500.0, 250_000.0, 1.25e6, -0.05, 3.2e9, 1e-5].map(label);
+        let labels = [0.0, 1500.0, 250_000.0, 1.25e6, -0.05, 3.2e9, 1e-5].map(tick_label);
         assert_eq!(labels, ["0", "1500", "250k", "1.25M", "−0.05", "3.2G", "1e−5"]);
     }
 }
