@@ -167,7 +167,7 @@ fn reject_unfit_table(config: &Config, balance: &RowCounts) -> Result<(), Refuse
             balance_text(&counts_by_name(balance))
         )));
     }
-    for (rows, side) in [(balance.train, "train"), (balance.test, "test")] {
+    for (rows, side) in [(balance.train, "training"), (balance.test, "test")] {
         if rows == 0 {
             return Err(Refused(format!(
                 "{input}: none of the {rows_out} rows left is a {side} row. Nothing was written. Add rows, or change \

@@ -61,7 +61,7 @@ pub fn verify(path: &Path, key: Option<&str>) -> anyhow::Result<Outcome> {
 }
 
 fn verify_bundle(path: &Path, key: Option<&PublicKey>) -> anyhow::Result<Outcome> {
-    let unsound = |fault: String| Refused(format!("{}: is not a sound bundle: {fault}", path.display()));
+    let unsound = |fault: String| Refused(format!("{}: is not a valid bundle: {fault}", path.display()));
     anyhow::ensure!(
         key.is_none() || !path.is_dir(),
         "--key: a bundle is signed as .tar.gz, and {} is a folder",
@@ -363,7 +363,7 @@ mod tests {
         let row = [2045.0, 3.0, 2.0, 1967.0, 59.0, 1.5, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0];
         let found = forest.predict(&Matrix::new(row.map(|cell| vec![cell]).to_vec()))[0];
         assert!((found / 311_533.640_909_658_2 - 1.0).abs() < 1e-12, "{found}");
-        assert!(Explainer::new(&forest).unwrap_err().contains("do not know how many training rows"));
+        assert!(Explainer::new(&forest).unwrap_err().contains("have no counts of training rows"));
     }
 
     #[test]

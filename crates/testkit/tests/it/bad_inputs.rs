@@ -28,13 +28,13 @@ pub(crate) fn rows(row: impl Fn(usize) -> String) -> String {
 
 #[test]
 fn tables_that_are_no_tables() {
-    check_table("", 2, "raw.csv: is empty: a header and rows are needed");
-    check_table("\n\n", 2, "raw.csv: is empty: a header and rows are needed");
-    check_table(format!("{HEADER}\n"), 2, "raw.csv: has a header and no rows");
-    check_table([0x1f, 0x8b, 8, 0], 2, "raw.csv: is compressed with gzip: unpack it first");
-    check_table([0xff, 0xfe, b'p', 0], 2, "raw.csv: is UTF-16 text: save the file as UTF-8");
-    check_table(b"PAR1....PAR1", 2, "raw.csv: is a Parquet file: name it .parquet");
-    check_table(format!("{HEADER}\r{ROW}\r"), 2, "raw.csv: ends its lines with CR alone: save it with LF or CRLF");
+    check_table("", 2, "raw.csv: is empty. Add a header and rows");
+    check_table("\n\n", 2, "raw.csv: is empty. Add a header and rows");
+    check_table(format!("{HEADER}\n"), 2, "raw.csv: has a header but no rows");
+    check_table([0x1f, 0x8b, 8, 0], 2, "raw.csv: is compressed with gzip. Unpack it first");
+    check_table([0xff, 0xfe, b'p', 0], 2, "raw.csv: is UTF-16 text. Save the file as UTF-8");
+    check_table(b"PAR1....PAR1", 2, "raw.csv: is a Parquet file. Name it .parquet");
+    check_table(format!("{HEADER}\r{ROW}\r"), 2, "raw.csv: has line ends with CR only. Save it with LF or CRLF");
     let workspace = Workspace::new();
     assert_eq!(workspace.fails(2, PROCESS), "error: raw.csv: no such file; check the path\n");
     workspace.write("raw.parquet", "no");
@@ -42,7 +42,7 @@ fn tables_that_are_no_tables() {
     assert!(stderr.starts_with("error: raw.parquet: is not a readable Parquet file: "), "{stderr}");
     assert_eq!(
         workspace.fails(2, "process --input raw.txt --output c.csv"),
-        "error: raw.txt: cannot tell the format from the name: it must end in .csv or .parquet\n"
+        "error: raw.txt: cannot recognise the format: the name must end in .csv or .parquet\n"
     );
     assert_eq!(
         workspace.fails(2, "process --input a.csv --output ./a.csv"),
@@ -55,7 +55,7 @@ fn headers_that_do_not_fit() {
     check_table(
         format!("{HEADER},agent\n{ROW},x\n"),
         2,
-        "raw.csv:1: column \"agent\" is not in the schema: add it to table.columns (type text, to carry it along)",
+        "raw.csv:1: column \"agent\" is not in the schema. Add it to table.columns (type text, if it is not used)",
     );
     check_table(
         "price,sqft,bedrooms,bathrooms,location,year_built\n",
@@ -65,7 +65,7 @@ fn headers_that_do_not_fit() {
     check_table(
         format!("\n{HEADER},sqft\n{ROW},1\n"),
         2,
-        "raw.csv:2: column \"sqft\" is there twice (columns 2 and 8); rename one",
+        "raw.csv:2: column \"sqft\" is a duplicate (columns 2 and 8). Rename one",
     );
     check_table(
         HEADER.replace("price", "Price"),
@@ -79,21 +79,20 @@ fn tables_that_nothing_can_be_learned_from() {
     check_table(
         rows(|number| format!("{},abc,3,2,Urban,1990,Good", 300_000 + number)),
         1,
-        "raw.csv: 40 of 40 rows break the schema (100.0 %, more than process.max_quarantined allows: 5.0 %). The most frequent reasons:\n  \
-         40 rows: column \"sqft\": not a number (line 2: \"abc\" is not a number); correct the cells, list the ones that mean \"no value\" in \
-         table.columns.sqft.missing, or give the column another type\nThe rows are in cleaned.csv.failed.quarantine.csv. No output was \
-         changed. Correct the table or the configuration, or raise process.max_quarantined to leave these rows out",
+        "raw.csv: 40 of 40 rows are invalid (100.0 %, more than the limit of process.max_quarantined, 5.0 %). The most frequent reasons:\n  \
+         40 rows: column \"sqft\": not a number (line 2: \"abc\" is not a number); correct the cells, list the texts of missing values in table.columns.sqft.missing, or give the column another type\nThe rows are in cleaned.csv.failed.quarantine.csv. No output was \
+         changed. Correct the table or the configuration, or raise process.max_quarantined to remove these rows",
     );
     check_table(
         format!("{HEADER}\n{ROW}\n"),
         1,
-        "raw.csv: 1 row(s) left after cleaning, and at least one to train on and one to test on are needed. Nothing was written. \
+        "raw.csv: 1 row(s) left after cleaning; at least one training row and one test row are needed. Nothing was written. \
          1 rows in = 1 out + 0 quarantined + 0 duplicates + 0 trimmed + 0 without target",
     );
     check_table(
         rows(|number| format!(",{},3,2,Urban,1990,Good", 1500 + number)),
         1,
-        "raw.csv: 0 row(s) left after cleaning, and at least one to train on and one to test on are needed. Nothing was written. \
+        "raw.csv: 0 row(s) left after cleaning; at least one training row and one test row are needed. Nothing was written. \
          40 rows in = 0 out + 0 quarantined + 0 duplicates + 0 trimmed + 40 without target",
     );
 }
@@ -109,10 +108,9 @@ fn the_first_fault_is_named_however_far_down() {
     check_table(
         format!("{HEADER}\n{}\n", rows.join("\n")),
         1,
-        "raw.csv: 70000 of 130000 rows break the schema (53.8 %, more than process.max_quarantined allows: 5.0 %). The most frequent \
-         reasons:\n  70000 rows: another number of fields than the header (line 60002: the record has 3 fields where the header has 7); put \
-         cells that hold commas in quotes\nThe rows are in cleaned.csv.failed.quarantine.csv. No output was changed. Correct the table or \
-         the configuration, or raise process.max_quarantined to leave these rows out",
+        "raw.csv: 70000 of 130000 rows are invalid (53.8 %, more than the limit of process.max_quarantined, 5.0 %). The most frequent \
+         reasons:\n  70000 rows: number of fields differs from the header (line 60002: the record has 3 fields where the header has 7); put cells with commas in quotes\nThe rows are in cleaned.csv.failed.quarantine.csv. No output was changed. Correct the table or \
+         the configuration, or raise process.max_quarantined to remove these rows",
     );
 }
 
@@ -125,7 +123,7 @@ fn a_split_with_an_empty_side() {
         .write("none.yaml", config);
     assert_eq!(
         workspace.fails(1, "process --input raw.csv --output cleaned.csv --pipeline-config none.yaml"),
-        "error: raw.csv: of 40 rows left none is for training. Nothing was written. Add rows, or change process.split.test or \
+        "error: raw.csv: none of the 40 rows left is a training row. Nothing was written. Add rows, or change process.split.test or \
          process.split.seed\n"
     );
 }
@@ -154,7 +152,7 @@ fn configurations_that_cannot_be_used() {
     );
     check_config(
         &with("seed: 42", "seed: 42\n    key: house"),
-        &format!("{}: process.split.key: \"house\" is not a column that could be a key", seed + 1),
+        &format!("{}: process.split.key: \"house\" is not a column that can be a key", seed + 1),
     );
     check_config(
         &with("min: 200, max: 20000", "min: 200, max: 2"),
@@ -184,10 +182,10 @@ fn expressions_that_cannot_be_computed() {
     for (expression, expected) in [
         ("sqfeet * 2", "there is no column \"sqfeet\" (did you mean \"sqft\"?) at character 1\n  sqfeet * 2\n  ^"),
         ("(sqft", "a closing bracket is missing at character 6\n  (sqft\n       ^"),
-        ("house_age + 1", "features are derived from each other in a circle: house_age → house_age"),
+        ("house_age + 1", "features depend on each other in a cycle: house_age → house_age"),
         (
             "price / sqft",
-            "house_age reads price, the target. A feature made from the target is not there when a price is asked for; remove it",
+            "house_age reads price, the target. A feature computed from the target is not available for predictions. Remove it",
         ),
     ] {
         workspace.write("configs/pipeline.yaml", good.replace("reference_year - year_built", expression));
@@ -207,8 +205,7 @@ fn columns_that_nothing_can_be_learned_of() {
     assert_eq!(
         workspace.fails(2, ENGINEER),
         format!(
-            "error: configs/pipeline.yaml:{line}: engineer.impute: column \"sqft\" has no value in any training row, so there is nothing \
-             to put in place of a missing one; add it to engineer.drop, or set engineer.impute.constants.sqft\n"
+            "error: configs/pipeline.yaml:{line}: engineer.impute: column \"sqft\" has no value in any training row, so missing values cannot be imputed. Add it to engineer.drop, or set engineer.impute.constants.sqft\n"
         )
     );
     let constant = config.replace("number: median", "number: median\n    constants: {sqft: 1500}");
@@ -238,8 +235,7 @@ fn inputs_of_a_stage_that_are_not_what_the_stage_before_wrote() {
     workspace.write("configs/pipeline.yaml", config.replace("max: 20000}", "max: 30000}"));
     assert_eq!(
         workspace.fails(2, ENGINEER),
-        "error: cleaned.csv: was written for another table: the `table` section of configs/pipeline.yaml has changed since. Run `process` \
-         again\n"
+        "error: cleaned.csv: was written for another schema, because the `table` section of configs/pipeline.yaml has changed. Run `process` again\n"
     );
 }
 
@@ -255,7 +251,7 @@ fn trainings_that_cannot_begin() {
     };
     assert_eq!(
         train(&model_config("CatBoost", "")),
-        "3: model.best_model: there is no algorithm \"CatBoost\"; there are LinearRegression, Ridge, Lasso, ElasticNet, RandomForest, \
+        "3: model.best_model: algorithm \"CatBoost\" does not exist; the algorithms are LinearRegression, Ridge, Lasso, ElasticNet, RandomForest, \
          ExtraTrees, GradientBoosting, HistGradientBoosting, SVR, Blend"
     );
     assert_eq!(
@@ -268,7 +264,7 @@ fn trainings_that_cannot_begin() {
     );
     assert_eq!(
         train(&model_config("Ridge", "  feature_sets: {rfe: [sqfd]}\n")),
-        "model.feature_sets.rfe: there is no feature \"sqfd\" (did you mean \"sqft\"?)"
+        "model.feature_sets.rfe: feature \"sqfd\" does not exist (did you mean \"sqft\"?)"
     );
     assert!(
         train("model:\n  name: m\n  best_model: Ridge\n  colour: red\n")
@@ -341,7 +337,7 @@ fn a_preprocessor_of_another_table_and_damaged_files() {
         assert_eq!(
             workspace.fails(2, predict),
             format!(
-                "error: {file}: is truncated or has bytes too many ({} bytes where {} were written). Write it again\n",
+                "error: {file}: wrong length: expected {} bytes, found {}. Write it again\n",
                 bytes.len() - 1,
                 bytes.len()
             )
@@ -349,7 +345,7 @@ fn a_preprocessor_of_another_table_and_damaged_files() {
         workspace.write(&file, "not ours");
         assert_eq!(
             workspace.fails(2, predict),
-            format!("error: {file}: is not a file of this project (its first bytes are not ours)\n")
+            format!("error: {file}: is not a file of this project (unknown first bytes)\n")
         );
         workspace.write(&file, bytes);
     }
@@ -362,11 +358,11 @@ fn places_that_cannot_be_written_to() {
     let workspace = houses(300);
     assert_eq!(
         workspace.fails(2, "process --input raw.csv --output raw.csv/x.csv"),
-        "error: raw.csv: cannot make the folder: File exists (os error 17)\n"
+        "error: raw.csv: cannot create the folder: File exists (os error 17)\n"
     );
     workspace.ok(PROCESS);
     let stderr = workspace.fails(2, "engineer --input cleaned.csv --output raw.csv/x.csv --preprocessor p.bin");
-    assert_eq!(stderr, "error: raw.csv: cannot make the folder: File exists (os error 17)\n");
+    assert_eq!(stderr, "error: raw.csv: cannot create the folder: File exists (os error 17)\n");
 }
 
 /// A folder that nobody may write to, not even root, who runs the tests here and there.
@@ -384,11 +380,11 @@ fn arguments_that_mean_nothing() {
     let workspace = Workspace::new();
     assert_eq!(
         workspace.fails(2, "process --input a.csv init --input a.csv --target b --output c.yaml"),
-        "error: --input stands before `init`, which would run without it; write it behind: process init --input …\n"
+        "error: --input must come after `init`: process init --input …\n"
     );
     assert_eq!(
         workspace.fails(2, "package --output o verify b.tar.gz"),
-        "error: --output stands before `verify`, which has no such flag; leave it out, or run `package` without `verify`\n"
+        "error: --output is not an option of `verify`. Omit it, or run `package` without `verify`\n"
     );
     for program in ["process", "engineer", "train", "package"] {
         let stderr = workspace.fails(2, &format!("{program} --colour red"));

@@ -70,11 +70,11 @@ fn an_altered_bundle_is_found_out() {
     let verify = |expected: &str| {
         let stderr = workspace.fails(1, &format!("package verify {folder}"));
         assert!(stderr.contains(expected), "{stderr}");
-        assert!(stderr.starts_with(&format!("error: {folder}: is not a sound bundle: ")), "{stderr}");
+        assert!(stderr.starts_with(&format!("error: {folder}: is not a valid bundle: ")), "{stderr}");
     };
     let original = workspace.bytes(&format!("{folder}/metrics.json"));
     workspace.write(&format!("{folder}/metrics.json"), "{}");
-    verify("metrics.json has another content (digest sha256:");
+    verify("metrics.json has changed (digest sha256:");
     fs::remove_file(workspace.path(&format!("{folder}/metrics.json"))).unwrap();
     verify("metrics.json is missing");
     workspace.write(&format!("{folder}/metrics.json"), original).write(&format!("{folder}/extra.txt"), "x");
@@ -94,7 +94,7 @@ fn an_altered_bundle_is_found_out() {
     }
     assert_eq!(
         workspace.fails(2, "package verify no.tar.gz"),
-        "error: no.tar.gz: no such file. Name a bundle's folder or its .tar.gz\n"
+        "error: no.tar.gz: no such file. Name the folder of a bundle or its .tar.gz\n"
     );
 }
 

@@ -39,9 +39,9 @@ fn a_server_keeps_its_model_when_a_trap_lies_where_it_looks() {
     };
     let bomb = archive("m/model.bin", tar::EntryType::Regular, &zeros);
     assert!(bomb.len() < 4_000_000);
-    put(&bomb, "is not a sound bundle: it unpacks to more than 32 times its size");
+    put(&bomb, "is not a valid bundle: it unpacks to more than 32 times its size");
     put(&archive("m/x", tar::EntryType::XHeader, &zeros), "m/x is not a file");
-    put(&[&sound[..], &sound[..]].concat(), "it goes on behind its end");
+    put(&[&sound[..], &sound[..]].concat(), "it has data after its end");
     // a pipe, which would be waited for
     assert!(Command::new("mkfifo").arg(workspace.path("next")).status().unwrap().success());
     fs::rename(workspace.path("next"), workspace.path("current.tar.gz")).unwrap();
@@ -94,7 +94,7 @@ fn bundles_of_version_1_are_read_and_said_to_be_older() {
     assert!(run.code == 0 && run.stdout.contains(kind), "{run:?}");
     // and a manifest of now does not become one of then
     let run = edit("\"format_version\": 1", "\"format_version\": 2");
-    assert!(run.code == 1 && run.stderr.contains("but the manifest makes"), "{run:?}");
+    assert!(run.code == 1 && run.stderr.contains("but the manifest gives"), "{run:?}");
 }
 
 #[test]
@@ -103,13 +103,13 @@ fn nothing_in_a_manifest_can_be_edited() {
     let folder = bundle(&workspace);
     let manifest = workspace.read(&format!("{folder}/manifest.json"));
     for (from, to, expected) in [
-        ("\"name\": \"m\"", "\"name\": \"other\"", "but the manifest makes"),
-        ("\"gate\": \"coverage\"", "\"gate\": \"other\"", "but the manifest makes"),
-        ("\"passed\"", "\"allowed\"", "but the manifest makes"),
-        ("\"stage\": \"process\"", "\"stage\": \"other\"", "but the manifest makes"),
-        ("\"name\": \"raw.csv\"", "\"name\": \"other.csv\"", "but the manifest makes"),
-        ("\"format_version\": 2", "\"format_version\": 1", "but the files make"),
-        ("{\n", "{\n  \"unknown\": 1,\n", "but the manifest makes"),
+        ("\"name\": \"m\"", "\"name\": \"other\"", "but the manifest gives"),
+        ("\"gate\": \"coverage\"", "\"gate\": \"other\"", "but the manifest gives"),
+        ("\"passed\"", "\"allowed\"", "but the manifest gives"),
+        ("\"stage\": \"process\"", "\"stage\": \"other\"", "but the manifest gives"),
+        ("\"name\": \"raw.csv\"", "\"name\": \"other.csv\"", "but the manifest gives"),
+        ("\"format_version\": 2", "\"format_version\": 1", "but the files give"),
+        ("{\n", "{\n  \"unknown\": 1,\n", "but the manifest gives"),
         ("\"bytes\": ", "\"bytes\": 1", ", manifest.json says 1"),
     ] {
         assert!(manifest.contains(from), "{from}");

@@ -135,8 +135,7 @@ fn files_are_not_read_while_another_program_writes_them() {
         let mut child = command.args(words).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
         let folder = workspace.path(folder).canonicalize().unwrap();
-        let waits =
-            format!("warning: waiting, without a time limit, until another program is done with {}", folder.display());
+        let waits = format!("warning: waiting (without a time limit) until another program releases {}", folder.display());
         assert_eq!(stderr.next().unwrap().unwrap(), waits, "{line}");
         sleep(Duration::from_millis(50));
         assert!(child.try_wait().unwrap().is_none(), "{line} did not wait");

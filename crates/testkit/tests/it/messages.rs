@@ -20,17 +20,9 @@ fn shares_are_shown_with_the_digits_that_tell_them_apart() {
         workspace.fails(1, PROCESS)
     };
     for (bad, all, shown) in [
-        (
-            501,
-            10_000,
-            "501 of 10000 rows break the schema (5.01 %, more than process.max_quarantined allows: 5.00 %). The most",
-        ),
-        (
-            5001,
-            100_000,
-            "5001 of 100000 rows break the schema (5.001 %, more than process.max_quarantined allows: 5.000 %). The",
-        ),
-        (6, 100, "6 of 100 rows break the schema (6.0 %, more than process.max_quarantined allows: 5.0 %). The most"),
+        (501, 10_000, "501 of 10000 rows are invalid (5.01 %, more than the limit of process.max_quarantined, 5.00 %). The most"),
+        (5001, 100_000, "5001 of 100000 rows are invalid (5.001 %, more than the limit of process.max_quarantined, 5.000 %). The"),
+        (6, 100, "6 of 100 rows are invalid (6.0 %, more than the limit of process.max_quarantined, 5.0 %). The most"),
     ] {
         let stderr = of(bad, all);
         assert!(stderr.starts_with(&format!("error: raw.csv: {shown}")), "{stderr}");
@@ -51,15 +43,15 @@ fn init_says_which_rows_it_does_not_read() {
     assert_eq!(
         run.stderr,
         "warning: raw.csv:42: column \"location\": the record is not UTF-8 text: its byte 13 is 0xF6; the file is probably Windows-1252 or \
-         Latin-1; convert it: iconv -f WINDOWS-1252 -t UTF-8 OLD.csv > NEW.csv. Nothing is guessed from 2 such row(s), which `process` \
-         quarantines\nwarning: raw.csv:44: the record has 2 fields where the header has 7; put cells that hold commas in quotes. Nothing \
-         is guessed from 1 such row(s), which `process` quarantines\n"
+         Latin-1; convert it: iconv -f WINDOWS-1252 -t UTF-8 OLD.csv > NEW.csv. 2 such row(s) are ignored here; `process` \
+         quarantines them\nwarning: raw.csv:44: the record has 2 fields where the header has 7; put cells with commas in quotes. 1 such \
+         row(s) are ignored here; `process` quarantines them\n"
     );
     // an empty file, as `mktemp` makes it, is replaced, and no other
     workspace.write("empty.yaml", "");
     workspace.ok("process init --input raw.csv --target price --output empty.yaml");
     assert_eq!(
         workspace.fails(2, "process init --input raw.csv --target price --output new.yaml"),
-        "error: new.yaml: is there already; name another file, or replace it with --force\n"
+        "error: new.yaml: exists. Name another file, or replace it with --force\n"
     );
 }

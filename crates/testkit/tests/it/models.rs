@@ -200,7 +200,7 @@ fn categories_of_pandas_are_the_levels_of_their_names() {
     assert!(
         stderr.contains(
             "warning: the LightGBM model has no names for its features: they are matched by position (0 is size, 1 is place, 2 is rooms, 3 is \
-             lift, 4 is half). Train it with names to be sure\n"
+             lift, 4 is half). Train it with feature names to be sure\n"
         ),
         "{stderr}"
     );
@@ -212,7 +212,7 @@ fn categories_of_pandas_are_the_levels_of_their_names() {
         (
             "\"West\"",
             "\"East\"",
-            "category \"place\": it knows \"East\", which is none of the levels West, Old Town, South, North; add it to the levels\n",
+            "category \"place\": it uses \"East\", which is not one of the levels West, Old Town, South, North. Add it to the levels\n",
         ),
         ("pandas_categorical:[[", "pandas_categorical:null ignored [[", "its pandas_categorical cannot be read: "),
     ] {
@@ -224,9 +224,7 @@ fn categories_of_pandas_are_the_levels_of_their_names() {
     workspace.write("codes.txt", model.replace(list, "pandas_categorical:null"));
     assert_eq!(
         workspace.fails(2, &format!("{train} codes.txt")),
-        "error: codes.txt: the LightGBM model: category \"place\": it was trained on codes and has no list of what they stand for, and the \
-         code 0 is none of the levels West, Old Town, South, North. Train it with LightGBM on a column of pandas of type category, or on the \
-         numbers that are the levels\n"
+        "error: codes.txt: the LightGBM model: category \"place\": the model has no list of categories, and its code 0 is not one of the levels West, Old Town, South, North. Train it with LightGBM on a pandas column of type category, or on the numbers of the levels\n"
     );
 }
 
@@ -244,11 +242,8 @@ fn a_model_that_does_not_fit_the_table_is_refused() {
         workspace.ok(line);
     });
     for (file, expected) in [
-        ("model.txt", "the LightGBM model takes \"place\" for a category: set engineer.encode.columns.place: native\n"),
-        (
-            "other.txt",
-            "the LightGBM model asks for the feature \"sizes\", which is not in the table (did you mean \"size\"?)\n",
-        ),
+        ("model.txt", "the LightGBM model uses \"place\" as a category. Set engineer.encode.columns.place: native\n"),
+        ("other.txt", "the LightGBM model uses the feature \"sizes\", which is not in the table (did you mean \"size\"?)\n"),
         (
             "nothing.txt",
             "nothing.txt: is neither a text model of LightGBM (save_model) nor a JSON model of XGBoost (save_model(\"...json\"))\n",
@@ -313,12 +308,12 @@ fn blends_that_do_not_hold_together_are_refused() {
     for (model, expected) in [
         (model_config("Blend", ""), "model.blend: has no part"),
         (model_config("Ridge", BLEND), "model.blend: has parts, but model.best_model is Ridge"),
-        (model_config("Blend", &BLEND.replace("SVR", "SVM")), "model.blend.1.algorithm: there is no algorithm \"SVM\""),
+        (model_config("Blend", &BLEND.replace("SVR", "SVM")), "model.blend.1.algorithm: algorithm \"SVM\" does not exist"),
         (model_config("Blend", &BLEND.replace("C: 10", "C: -1")), "model.blend.1.parameters.C: -1 is not a number from"),
         (model_config("Blend", &BLEND.replace("weight: 2", "weight: 0")), "model.blend.1.weight: 0 is not a number above 0"),
         (
             model_config("Blend", &format!("{BLEND}  target_transform: log\n")),
-            "model.target_transform: a blend has one for each of its parts, in model.blend",
+            "model.target_transform: not allowed for a blend. Set it for each part in model.blend",
         ),
     ] {
         workspace.write("model.yaml", model);

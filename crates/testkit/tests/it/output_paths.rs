@@ -272,18 +272,12 @@ fn bundles_images_and_keys_are_never_written_over() {
 
     // what lies in a folder that is read or replaced as a whole
     for (line, message) in [
-        (format!("serve predict --model {bundle} --input raw.csv --output {bundle}/out.csv"), "which is read as a whole"),
-        (
-            format!("train predict --models-dir {bundle} --input raw.csv --output {bundle}/out.csv"),
-            "which is read as a whole",
-        ),
-        (format!("package image {bundle} --serve none --output {bundle}/image"), "which is read as a whole"),
-        (format!("package --models-dir models --champion {bundle} --output {bundle}/new"), "which is read as a whole"),
-        (
-            format!("serve --model {bundle} --listen 127.0.0.1:0 --log-predictions linked/{bundle}/log"),
-            "which is read as a whole",
-        ),
-        (format!("package image {bundle} --serve none --output packaged"), "which is replaced as a whole"),
+        (format!("serve predict --model {bundle} --input raw.csv --output {bundle}/out.csv"), "which is an input"),
+        (format!("train predict --models-dir {bundle} --input raw.csv --output {bundle}/out.csv"), "which is an input"),
+        (format!("package image {bundle} --serve none --output {bundle}/image"), "which is an input"),
+        (format!("package --models-dir models --champion {bundle} --output {bundle}/new"), "which is an input"),
+        (format!("serve --model {bundle} --listen 127.0.0.1:0 --log-predictions linked/{bundle}/log"), "which is an input"),
+        (format!("package image {bundle} --serve none --output packaged"), "which will be replaced"),
     ] {
         let before = content(&workspace.path(""));
         let stderr = workspace.fails(2, &line);
@@ -329,7 +323,7 @@ fn stores_of_registered_models_are_never_written_over() {
         let before = content(&workspace.path(""));
         let stderr = workspace.fails(2, &line);
         assert!(stderr.contains(of), "{line}\n{stderr}");
-        assert!(stderr.ends_with("which is read as a whole; name another output\n"), "{line}\n{stderr}");
+        assert!(stderr.ends_with("which is an input; name another output\n"), "{line}\n{stderr}");
         assert!(content(&workspace.path("")) == before, "{line}");
     }
     // the lock of what waits would be emptied
@@ -353,11 +347,11 @@ fn what_cannot_be_replaced_by_a_file_is_left_alone() {
         (format!("{line} configs"), "--preprocessor configs is a folder; name a file"),
         (
             format!("{line} /dev/stdout"),
-            "--preprocessor /dev/stdout is a device or a pipe, not a file that can be replaced; name another output",
+            "--preprocessor /dev/stdout is a device or a pipe, which cannot be replaced; name another output",
         ),
         (
             format!("{line} featured.csv/p.bin"),
-            "--preprocessor featured.csv/p.bin lies below --output featured.csv, which is written as well; name another output",
+            "--preprocessor featured.csv/p.bin lies below --output featured.csv, which is an output, too; name another output",
         ),
     ] {
         assert_eq!(workspace.fails(2, &line), format!("error: {message}\n"));

@@ -190,10 +190,10 @@ fn the_dump_of_a_scikit_learn_model_is_a_configuration() {
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert_eq!(
         run.stderr,
-        "warning: parameters.random_state is null: the seed 42 is used, so that the run can be repeated\n\
+        "warning: parameters.random_state is null: the seed 42 is used, so that the run is reproducible\n\
          warning: model.mae is a result, not a setting; ignored (results are in metrics.json)\n\
          warning: model.r2_score is a result, not a setting; ignored (results are in metrics.json)\n\
-         warning: the target is skewed (2.5; its logarithm 0.5) and errors grow with it (rank correlation 0.52): try target_transform: \
+         warning: the target is skewed (2.5; its logarithm 0.5) and errors grow with the prediction (rank correlation 0.52): try target_transform: \
          log\n"
     );
     let features = workspace.json("models/trained/metrics.json")["features"].to_string();
@@ -217,5 +217,5 @@ fn a_table_that_misses_the_gate_is_not_packaged() {
 
     workspace.write("configs/pipeline.yaml", config.replace("r2: {min: 0.9}", "auc: {min: 0.9}"));
     let stderr = workspace.fails(2, PACKAGE);
-    assert!(stderr.contains("package.gate.auc: the run has no such metric; it has baseline_mae, "), "{stderr}");
+    assert!(stderr.contains("package.gate.auc: the run does not have this metric; it has baseline_mae, "), "{stderr}");
 }

@@ -167,7 +167,7 @@ fn runs_that_cannot_be_listed_are_refused_in_words() {
     let stderr = workspace.fails(2, "train --mlflow-tracking-uri sqlite:///other.db runs");
     assert_eq!(
         stderr,
-        "error: --mlflow-tracking-uri stands before `runs`, which would run without it; write it behind: train runs \
+        "error: --mlflow-tracking-uri must come after `runs`: train runs \
          --mlflow-tracking-uri …\n"
     );
 }

@@ -38,7 +38,7 @@ fn foreign_files_are_left_alone() {
             workspace.ok(line);
         }
     };
-    let is_not = |output: &str, kind: &str| format!("{output} is there already and is not {kind}");
+    let is_not = |output: &str, kind: &str| format!("{output} exists and is not {kind}");
     let table = "a table of `process` or `engineer` (it has no column \"split\")";
     foreign("process --input raw.csv --output mine.csv", "mine.csv", &is_not("--output mine.csv", table));
     for (suffix, label, kind) in [

@@ -107,7 +107,7 @@ fn searches_that_cannot_begin_say_why() {
         (
             SEARCH.replace("Lasso", "Laso"),
             "",
-            "search.yaml:6: search.candidates.2.algorithm: there is no algorithm \"Laso\"",
+            "search.yaml:6: search.candidates.2.algorithm: algorithm \"Laso\" does not exist",
         ),
         (SEARCH.replace("folds: 3", "folds: 900"), "", "training rows are too few for 900 folds; set search.folds"),
         (
@@ -141,7 +141,7 @@ fn a_trial_that_cannot_be_fitted_costs_a_warning() {
     let run = workspace.run("train search --config search.yaml --data featured.csv --models-dir models --output best.yaml");
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert!(
-        run.stderr.contains("warning: trial 3: model.parameters.categorical_features: there is no feature \"nothing\""),
+        run.stderr.contains("warning: trial 3: model.parameters.categorical_features: feature \"nothing\" does not exist"),
         "{}",
         run.stderr
     );

@@ -60,14 +60,10 @@ fn every_flag_before_every_subcommand_is_refused() {
                 assert_eq!(output.status.code(), Some(2), "{program} --{flag} {subcommand}: {stderr}");
                 let named = |flag: &str| {
                     if theirs.iter().any(|(own, _)| own == flag) {
-                        format!(
-                            "error: --{flag} stands before `{subcommand}`, which would run without it; write it behind: {program} \
-                             {subcommand} --{flag} …\n"
-                        )
+                        format!("error: --{flag} must come after `{subcommand}`: {program} {subcommand} --{flag} …\n")
                     } else {
                         format!(
-                            "error: --{flag} stands before `{subcommand}`, which has no such flag; leave it out, or run `{program}` \
-                             without `{subcommand}`\n"
+                            "error: --{flag} is not an option of `{subcommand}`. Omit it, or run `{program}` without `{subcommand}`\n"
                         )
                     }
                 };
@@ -83,7 +79,7 @@ fn every_flag_before_every_subcommand_is_refused() {
     assert!(refused > 100, "{refused}");
     for line in ["train -q --output-format json runs", "package --force verify nothing", "serve -v check --model nothing"] {
         let stderr = workspace.run(line).stderr;
-        assert!(!stderr.contains("stands before"), "{line}: {stderr}");
+        assert!(!stderr.contains("must come after") && !stderr.contains("is not an option of"), "{line}: {stderr}");
     }
     assert_eq!(workspace.run("package --champion x help verify").code, 0);
 }

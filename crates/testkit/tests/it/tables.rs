@@ -71,12 +71,12 @@ fn an_80_column_table_runs_on_what_init_wrote() {
     assert!(run.stdout.starts_with("init      80 columns, 300 rows → any.yaml and any_model.yaml\n"), "{}", run.stdout);
     let config = workspace.read("any.yaml");
     for expected in [
-        "    # named like an id and nearly all different\n    Id: {type: id}\n",
+        "    # named like an id, and almost all values differ\n    Id: {type: id}\n",
         "    \"Lot Area\": {type: integer, min: ",
         "taken for a level of its own\n    Alley: {type: category, levels: [Grvl, Pave, \"NA\"], missing: [\"\", ",
         "    \"Sale Date\": {type: date, format: \"%m/%d/%Y\"}\n",
         "    # numbers with leading zeros: codes\n    Zip: {type: id}\n",
-        "    # 300 missing; no value at all, so not a feature\n    Empty: {type: text}\n",
+        "    # 300 missing; no values, so not a feature\n    Empty: {type: text}\n",
         "    # 300 different texts: not a feature\n    Remarks: {type: text}\n",
         "    \"Say \\\"Hi\\\"\": {type: category, levels: [\"no\", \"yes\"]}\n",
     ] {
@@ -87,11 +87,11 @@ fn an_80_column_table_runs_on_what_init_wrote() {
     assert!(workspace.json("cleaned.csv.report.json")["balance"]["quarantined"] == 0);
 
     let stderr = workspace.fails(2, "process init --input wide.csv --target SalePrice --output any.yaml");
-    assert_eq!(stderr, "error: any.yaml: is there already; name another file, or replace it with --force\n");
+    assert_eq!(stderr, "error: any.yaml: exists. Name another file, or replace it with --force\n");
     let stderr = workspace.fails(2, "process init --input wide.csv --target Price --output b.yaml");
     assert_eq!(stderr, "error: wide.csv:1: there is no column \"Price\"\n");
     let stderr = workspace.fails(2, "process init --input wide.csv --target Alley --output b.yaml");
-    assert_eq!(stderr, "error: wide.csv: column \"Alley\" does not hold numbers, so it cannot be the target\n");
+    assert_eq!(stderr, "error: wide.csv: column \"Alley\" is not numeric, so it cannot be the target\n");
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_level_that_training_did_not_know_shares_a_bucket_with_a_warning() {
     workspace.write("any.yaml", refusing);
     run_on(&workspace, "raw.csv");
     workspace.ok("train predict --models-dir models --input rows.csv --output p.csv -q");
-    let refused = "3,place,Atlantis,\"\"\"Atlantis\"\" is not among the levels seen in training: a, b\",\"3,Atlantis\"\n";
+    let refused = "3,place,Atlantis,\"\"\"Atlantis\"\" is not one of the levels in training: a, b\",\"3,Atlantis\"\n";
     assert_eq!(workspace.read("p.csv.quarantine.csv"), format!("line,column,value,reason,record\n{refused}"));
 }
 
