@@ -1,5 +1,7 @@
 //! Path, digest and size of a file, as in manifests.
 
+use crate::{digest::Digest, error::ArtifactError};
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// Path, digest and size of a file. In a stored manifest, the path is relative to the manifest's folder.

@@ -1,6 +1,7 @@
 //! The manifest beside each output of a stage: enough to decide whether the stage must run again, and to follow a model back to the raw
 //! table.
 
+use crate::file_entry::FileEntry;
 use std::{
     collections::BTreeMap,
     io,
@@ -10,9 +11,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    atomic_file::write_atomically, bounded::read_bounded, digest::Digest, error::ArtifactError, file_entry::FileEntry,
-};
+use crate::{atomic_file::write_atomically, bounded::read_bounded, digest::Digest, error::ArtifactError};
 
 /// The manifest's format version.
 pub const MANIFEST_VERSION: u32 = 1;

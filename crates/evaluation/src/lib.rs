@@ -4,5 +4,4 @@ mod comparison;
 mod test_rows;
 
 pub use comparison::{Comparison, compare, validate_champion_section};
-pub use registered::load_version;
 pub use test_rows::{TestRow, for_each_test_block, predict_test_rows, test_metrics};

@@ -7,9 +7,9 @@ use std::{
 
 use anyhow::ensure;
 use drift::{Layout, Reference, Window};
-use features::Cell;
 use model::{Contributions, Explainer, Matrix};
 use predictor::{LoadedParts, ModelInfo, Prediction, Predictor, Workbench};
+use schema::CellValue as Cell;
 use serde_json::Value;
 
 use crate::{

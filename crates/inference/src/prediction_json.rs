@@ -2,8 +2,8 @@
 
 use std::io::Write;
 
-use features::Cell;
 use predictor::Prediction;
+use schema::CellValue as Cell;
 use serde_json::{Value, json};
 
 use crate::loaded_model::{LoadedModel, RowPrediction};

@@ -340,7 +340,7 @@ impl FieldSchema {
                 let reason = self.column.text(text).err().map_or_else(String::new, |found| found.reason);
                 let levels = self.column.spec.levels.iter().map(String::as_str);
                 let near = closest_match(text, levels).map(str::to_owned);
-                Err(Box::new(Fault { nearest: near, ..*fault(FaultKind::UnknownLevel, reason) }))
+                Err(Box::new(FieldError { nearest: near, ..*fault(FieldErrorKind::UnknownLevel, reason) }))
             }
         }
     }

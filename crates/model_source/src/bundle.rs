@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use artifact::{ArtifactError, BundleFiles, BundleManifest, bundle_digest, read_bundle};
-use cli::No;
+use cli::Refused;
 use drift::Reference;
 use model::ModelConfig;
 use predictor::{LoadedParts, ModelInfo, Predictor, REFERENCE_FILE, open_bundle};
@@ -14,10 +14,10 @@ use crate::DEFAULT_COVERAGE;
 /// Reads the files of a bundle.
 ///
 /// # Errors
-/// If it cannot be read; [`No`] if it is no bundle.
+/// If it cannot be read; [`Refused`] if it is no bundle.
 pub fn read(path: &Path) -> anyhow::Result<BundleFiles> {
     read_bundle(path).map_err(|error| match error {
-        ArtifactError::NotABundle { .. } => No(error.to_string()).into(),
+        ArtifactError::NotABundle { .. } => Refused(error.to_string()).into(),
         error => error.into(),
     })
 }
@@ -25,20 +25,20 @@ pub fn read(path: &Path) -> anyhow::Result<BundleFiles> {
 /// Checks files that were read: each is the listed one, and model and preprocessor belong together.
 ///
 /// # Errors
-/// [`No`] if the bundle is invalid.
+/// [`Refused`] if the bundle is invalid.
 pub fn open(path: &Path, files: &BundleFiles) -> anyhow::Result<(BundleManifest, Predictor)> {
     Ok(open_bundle(files).map_err(|fault| invalid(path, &fault))?)
 }
 
 /// The refusal of an invalid bundle.
-pub fn invalid(path: &Path, fault: &str) -> No {
-    No(format!("{}: is not a sound bundle: {fault}", path.display()))
+pub fn invalid(path: &Path, fault: &str) -> Refused {
+    Refused(format!("{}: is not a sound bundle: {fault}", path.display()))
 }
 
 /// Loads the model of a bundle.
 ///
 /// # Errors
-/// If it cannot be read; [`No`] if it is invalid.
+/// If it cannot be read; [`Refused`] if it is invalid.
 pub fn load(path: &Path) -> anyhow::Result<LoadedParts> {
     // before the files: a bundle that is replaced meanwhile then has another fingerprint. Reading names what is wrong with it
     let fingerprint = bundle_digest(path).ok();

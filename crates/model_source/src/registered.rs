@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use artifact::{TemporaryFolder, bundle_file_limit, read_bounded};
-use cli::No;
+use cli::Refused;
 use drift::Reference;
 use predictor::{LoadedParts, MODEL_FILE, ModelInfo, PREPROCESSOR_FILE, Predictor, PredictorError, REFERENCE_FILE};
 use serde_json::json;
@@ -56,18 +56,18 @@ pub fn load_predictor(registry: &dyn Registry, version: &ModelVersion) -> anyhow
 /// Loads the model of a version; `source` is the URI that it was found by.
 ///
 /// # Errors
-/// If it cannot be fetched; [`No`] if it is invalid.
+/// If it cannot be fetched; [`Refused`] if it is invalid.
 pub(crate) fn load(registry: &dyn Registry, version: &ModelVersion, source: &str) -> anyhow::Result<LoadedParts> {
     let title = format!("version {} of {}", version.version, version.name);
     let predictor = load_predictor(registry, version)
-        .map_err(|error| if error.is::<PredictorError>() { No(format!("{error:#}")).into() } else { error })?;
+        .map_err(|error| if error.is::<PredictorError>() { Refused(format!("{error:#}")).into() } else { error })?;
     let folder = TemporaryFolder::new()?;
     let path = folder.path().join(REFERENCE_FILE);
     // versions of older programs have none
     let fetched = registry.fetch(version, REFERENCE_FILE, &path).is_ok();
     let bytes = if fetched { Some(read_bounded(&path, bundle_file_limit(REFERENCE_FILE).unwrap_or(0))?) } else { None };
     let reference = bytes.map(|bytes| Reference::parse(&bytes)).transpose();
-    let reference = reference.map_err(|reason| No(format!("{title}: {REFERENCE_FILE} {reason}")))?;
+    let reference = reference.map_err(|reason| Refused(format!("{title}: {REFERENCE_FILE} {reason}")))?;
     let info = ModelInfo {
         version: version.version.clone(),
         source: source.to_owned(),

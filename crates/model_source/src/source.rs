@@ -6,7 +6,7 @@ use std::{
 };
 
 use artifact::bundle_digest;
-use cli::No;
+use cli::Refused;
 use predictor::LoadedParts;
 use tracking::{Location, ModelUri, ModelUriError, ModelVersion, Registry};
 
@@ -57,7 +57,7 @@ impl Source {
     /// Loads the model with its preprocessor, and its description.
     ///
     /// # Errors
-    /// If it is absent; [`No`] if it is invalid.
+    /// If it is absent; [`Refused`] if it is invalid.
     pub fn load(&self) -> anyhow::Result<LoadedParts> {
         match self {
             Self::Bundle(path) => bundle::load(path),
@@ -80,10 +80,10 @@ impl Source {
     }
 }
 
-/// The version that `uri` names; [`No`] if there is none.
+/// The version that `uri` names; [`Refused`] if there is none.
 fn find(uri: &ModelUri, location: &Location) -> anyhow::Result<(Box<dyn Registry>, ModelVersion)> {
     registered::find(uri, location).map_err(|error| match error {
-        ModelUriError::Absent(message) => No(message).into(),
+        ModelUriError::Absent(message) => Refused(message).into(),
         ModelUriError::Registry(error) => error.into(),
     })
 }

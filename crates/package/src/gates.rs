@@ -7,7 +7,6 @@ pub(crate) mod schema_compatibility;
 use std::collections::BTreeMap;
 
 use artifact::{Gate, GateOutcome, RunRecord};
-use clap::ValueEnum;
 use cli::Progress;
 use evaluation::{Comparison, compare, predict_test_rows};
 use model::{DUPLICATE_ROWS, ThresholdResult, check_thresholds};

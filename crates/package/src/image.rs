@@ -55,9 +55,8 @@ pub(crate) fn image(args: &ImageArgs, progress: &Progress) -> anyhow::Result<Out
     let push = args.push.as_deref().map(oci_registry::parse).transpose()?;
     let (sbom_path, provenance_path) = check_paths(args)?;
     layout::clear_abandoned(&args.output);
-    let files = read_sound_bundle(&args.bundle)?;
-    let (bundle, _) = open_bundle(&files)
-        .map_err(|fault| cli::Refused(format!("{}: is not a sound bundle: {fault}", args.bundle.display())))?;
+    let files = model_source::bundle::read(&args.bundle)?;
+    let (bundle, _) = model_source::bundle::open(&args.bundle, &files)?;
     let lock = match &args.lock {
         Some(path) => cli::read_text(path, "--lock")?,
         None => sbom::LOCK.to_owned(),

@@ -1,14 +1,12 @@
 //! The validated schema of a table.
 
+use crate::config::error::SettingError;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Serialize;
 
 use crate::{
     SPLIT_COLUMN,
-    config::{
-        error::SettingError,
-        pipeline::{ColumnSpec, ColumnType, TableSection},
-    },
+    config::pipeline::{ColumnSpec, ColumnType, TableSection},
     name::check_name,
 };
 

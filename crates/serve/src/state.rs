@@ -6,14 +6,7 @@ use std::sync::{
 };
 
 use arc_swap::ArcSwap;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use predictor::Workbench;
-use rustc_hash::FxBuildHasher;
 use schema::CellValue as Cell;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
 
 use crate::{
     admission::{

@@ -2,8 +2,8 @@
 
 use fastrand::Rng;
 
+use crate::boosting::*;
 use crate::{
-    boosting::*,
     parameters::EarlyStopping,
     tree::{
         ensemble::{NodeView, SplitCondition},

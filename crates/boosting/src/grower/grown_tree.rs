@@ -3,8 +3,6 @@
 use crate::{binning::BinnedTable, grower::partition::BinSplit, tree::ensemble::Trees};
 use std::ops::Range;
 
-use crate::{binning::Binned, grower::partition::BinSplit, tree::ensemble::Trees};
-
 /// A leaf of a grown tree.
 #[derive(Clone, Debug)]
 pub(crate) struct Leaf {

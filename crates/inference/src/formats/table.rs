@@ -1,9 +1,9 @@
 //! Rows of a table with named columns: the header, the predictions, and a summary.
 
-use features::Cell;
 use predictor::Prediction;
 use rayon::prelude::*;
-use schema::nearest;
+use schema::CellValue as Cell;
+use schema::closest_match;
 
 use crate::{
     blocks::{rows_per_task, tasks_per_block},
@@ -47,7 +47,7 @@ impl Header {
             }
             if place.is_none() {
                 let others = names.iter().copied().filter(|name| fields.place(name).is_none() && !fields.is_unused(name));
-                if let Some(near) = nearest(field.name(), others) {
+                if let Some(near) = closest_match(field.name(), others) {
                     return Err(format!("there is no column \"{}\", but \"{near}\": is it misspelt?", field.name()));
                 }
                 if field.column.spec.required {

@@ -1,16 +1,14 @@
 //! Candidates of a search, and trials drawn from them.
 
-use std::collections::BTreeMap;
-
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-
 use crate::{
     config::model_config::BlendPart,
     estimator::target_transform::TargetTransform,
     parameters::{Parameters, algorithm::Algorithm},
 };
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// An algorithm with values and ranges of its parameters.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]

@@ -1,5 +1,6 @@
 //! The file `configs/model_config.yaml`.
 
+use crate::estimator::target_transform::TargetTransform;
 use std::collections::BTreeMap;
 
 use schema::{ConfigError, OrderedMap};

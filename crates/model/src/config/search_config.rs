@@ -1,14 +1,13 @@
 //! The file of a search, and its trials.
 
+use crate::config::candidate::{Candidate, Trial};
+
 use fastrand::Rng;
 use schema::ConfigError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    config::candidate::{Candidate, Trial},
-    parameters::algorithm::Algorithm,
-};
+use crate::parameters::algorithm::Algorithm;
 
 /// The file of a search.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]

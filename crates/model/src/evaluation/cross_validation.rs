@@ -1,5 +1,6 @@
 //! k-fold cross-validation on training rows.
 
+use crate::evaluation::folds::folds;
 use rayon::prelude::*;
 
 use crate::{

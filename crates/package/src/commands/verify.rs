@@ -9,6 +9,7 @@ use artifact::{
     BundleEntries, BundleFiles, BundleManifest, FileEntry, Manifest, PackedLimits, bundle_file_limit, visit_packed,
 };
 use cli::{Outcome, Refused};
+use model_source::bundle;
 use oci_spec::image::{Descriptor, ImageConfiguration};
 use predictor::open_bundle;
 use serde::Serialize;
@@ -61,7 +62,7 @@ pub fn verify(path: &Path, key: Option<&str>) -> anyhow::Result<Outcome> {
 }
 
 fn verify_bundle(path: &Path, key: Option<&PublicKey>) -> anyhow::Result<Outcome> {
-    let unsound = |fault: String| Refused(format!("{}: is not a valid bundle: {fault}", path.display()));
+    let unsound = |fault: String| bundle::invalid(path, &fault);
     anyhow::ensure!(
         key.is_none() || !path.is_dir(),
         "--key: a bundle is signed as .tar.gz, and {} is a folder",
@@ -80,17 +81,6 @@ fn verify_bundle(path: &Path, key: Option<&PublicKey>) -> anyhow::Result<Outcome
         older(&manifest)
     );
     Ok(Outcome::done(&summary(path, &manifest, forms, None, Vec::new()), human))
-}
-
-/// Reads a bundle.
-///
-/// # Errors
-/// If it cannot be read; or ([`Refused`]) if it is no sound bundle.
-pub(crate) fn read_sound_bundle(path: &Path) -> anyhow::Result<BundleFiles> {
-    read_bundle(path).map_err(|error| match error {
-        ArtifactError::NotABundle { .. } => Refused(error.to_string()).into(),
-        error => error.into(),
-    })
 }
 
 fn verify_image(path: &Path, key: Option<&PublicKey>) -> anyhow::Result<Outcome> {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::chart::svg;
 use crate::{
     axis::{Axis, coordinate, extent, tick_label},
     html::Html,

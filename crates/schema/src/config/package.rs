@@ -4,8 +4,6 @@ use crate::config::ordered_map::OrderedMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::ordered_map::Ordered;
-
 /// Settings of `package`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]

@@ -1,5 +1,6 @@
 //! The file `configs/pipeline.yaml`: the table, and one section per stage.
 
+use crate::config::error::ConfigError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

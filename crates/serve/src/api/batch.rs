@@ -9,10 +9,20 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::Response,
 };
+use inference::{
+    blocks::{BlockGate, rows_per_task, tasks_per_block},
+    formats::{
+        json::{Row, Unreadable, check_list, read_rows, utf8},
+        json_scan::{List, MAX_ROW_BYTES, Segment, split_list},
+    },
+    loaded_model::LoadedModel,
+    prediction_json::{push_details, push_number},
+    row_schema::RawValue,
+    validation::{ErrorDetail, FieldError, MAX_ERRORS_LISTED},
+};
 use predictor::Prediction;
 use rayon::prelude::*;
 use schema::CellValue as Cell;
-use serde_json::json;
 use tokio::time::timeout;
 
 use crate::{

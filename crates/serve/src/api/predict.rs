@@ -7,8 +7,13 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::Response,
 };
-use model::Contributions;
-use predictor::{Prediction, Workbench};
+use inference::{
+    formats::json::{Unreadable, read_row},
+    loaded_model::RowPrediction,
+    prediction_json::{Context, cell_json, render_explanation, render_prediction},
+    validation::{ErrorDetail, FieldError, FieldErrorKind},
+};
+use predictor::Workbench;
 use schema::CellValue as Cell;
 use serde_json::{Value, json};
 

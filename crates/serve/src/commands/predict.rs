@@ -9,6 +9,8 @@ use std::{
 use anyhow::{Context, ensure};
 use artifact::{ArtifactError, AtomicFile, OutputKind, RunPaths};
 use cli::{Outcome, Progress, Refused};
+use inference::formats::csv;
+use model_source::Source;
 use serde::Serialize;
 
 use crate::{args::PredictArgs, config::check_coverage, models::load::DeployedModel};

@@ -7,8 +7,8 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use features::Cell;
 use predictor::Workbench;
+use schema::CellValue as Cell;
 
 use crate::{
     models::{deployed::DeployedModels, role::Role},

@@ -20,8 +20,16 @@ fn shares_are_shown_with_the_digits_that_tell_them_apart() {
         workspace.fails(1, PROCESS)
     };
     for (bad, all, shown) in [
-        (501, 10_000, "501 of 10000 rows are invalid (5.01 %, more than the limit of process.max_quarantined, 5.00 %). The most"),
-        (5001, 100_000, "5001 of 100000 rows are invalid (5.001 %, more than the limit of process.max_quarantined, 5.000 %). The"),
+        (
+            501,
+            10_000,
+            "501 of 10000 rows are invalid (5.01 %, more than the limit of process.max_quarantined, 5.00 %). The most",
+        ),
+        (
+            5001,
+            100_000,
+            "5001 of 100000 rows are invalid (5.001 %, more than the limit of process.max_quarantined, 5.000 %). The",
+        ),
         (6, 100, "6 of 100 rows are invalid (6.0 %, more than the limit of process.max_quarantined, 5.0 %). The most"),
     ] {
         let stderr = of(bad, all);
