@@ -7,3 +7,4 @@ pub(crate) mod model_uri;
 pub(crate) mod registry;
 pub(crate) mod run;
 pub(crate) mod store;
+pub(crate) mod variables;

@@ -12,24 +12,24 @@ pub enum TrackingError {
     #[error(
         "{uri}: is not a place where runs can be recorded; write http://HOST:PORT for a server, or sqlite:///FILE.db for a file"
     )]
-    Location { uri: String },
+    InvalidLocation { uri: String },
     #[error(
         "{uri}: runs are recorded on an MLflow server or in an SQLite file; write http://HOST:PORT, https://HOST/PATH or \
          sqlite:///FILE.db"
     )]
-    Scheme { uri: String },
+    UnsupportedScheme { uri: String },
     #[error("{name} {reason}")]
-    Variable { name: String, reason: String },
+    InvalidVariable { name: String, reason: String },
     #[error("{server}: {what}: {cause}. Is the server running, and is the address right?")]
     Unreachable { server: String, what: &'static str, cause: String },
     #[error("{server}: {what}: {reason}")]
-    Refused { server: String, what: &'static str, reason: String, code: Option<String>, status: u16 },
+    RequestRejected { server: String, what: &'static str, reason: String, code: Option<String>, status: u16 },
     #[error("{server}: files cannot be uploaded to {root}: {reason}")]
-    Artifacts { server: String, root: String, reason: String },
+    NoUploadTarget { server: String, root: String, reason: String },
     #[error("{store}: run {run} was deleted. Restore it with `mlflow runs restore --run-id {run}`, or unset MLFLOW_RUN_ID")]
     DeletedRun { store: String, run: String },
     #[error("version {version}: its files are at {source_uri}, where this program cannot fetch them")]
-    Source { version: String, source_uri: String },
+    UnfetchableVersion { version: String, source_uri: String },
     #[error("{}: is not an SQLite database. Nothing was written to it; name another with --mlflow-tracking-uri", database.display())]
     NotSqlite { database: PathBuf },
     #[error(
@@ -59,7 +59,7 @@ pub enum TrackingError {
     #[error("{}: cannot be opened or made; is its folder there, and to be written to?", database.display())]
     CannotOpen { database: PathBuf },
     #[error("{}: no such file; nothing has been recorded there", database.display())]
-    Missing { database: PathBuf },
+    MissingDatabase { database: PathBuf },
     #[error(
         "{store}: experiment \"{name}\" was deleted in MLflow. Restore it with `mlflow experiments restore --experiment-id {id}`, or \
          use another: MLFLOW_EXPERIMENT_NAME"
@@ -70,11 +70,11 @@ pub enum TrackingError {
     #[error("{}: cannot {action}: {cause}", path.display())]
     Io { path: PathBuf, action: &'static str, cause: io::Error },
     #[error("{}: {reason}", path.display())]
-    Unreadable { path: PathBuf, reason: String },
+    InvalidFile { path: PathBuf, reason: String },
     #[error("{}: another program changed it while the run was recorded", path.display())]
-    Changed { path: PathBuf },
-    #[error("\"{place}\" is not a place for a file of a run")]
-    Place { place: String },
+    ChangedFile { path: PathBuf },
+    #[error("\"{artifact_path}\" is not a place for a file of a run")]
+    RunReference { artifact_path: String },
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
 }
@@ -83,14 +83,14 @@ impl TrackingError {
     /// What MLflow calls the fault, if it has a name for it.
     pub fn code(&self) -> Option<&str> {
         match self {
-            Self::Refused { code, .. } => code.as_deref(),
+            Self::RequestRejected { code, .. } => code.as_deref(),
             _ => None,
         }
     }
 
     /// Whether a server is at fault that may do better later, not the run or its files.
-    pub fn is_of_server(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Refused { .. })
+    pub fn is_server_failure(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::RequestRejected { .. })
     }
 
     pub(crate) fn io(path: &std::path::Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use artifact::{Mark, OutputKind, RunPaths};
 use model::MODEL;
-use tracking::{EmbeddedStore, Location, Spool, Tracking};
+use tracking::{Location, Spool, SqliteStore, Tracking};
 
 use crate::{args::TrackingArgs, tracking::stopped_training::note_path};
 
@@ -59,10 +59,10 @@ pub(crate) fn of_training(data: &Path, models_dir: &Path, tracking: &Tracking, a
 
 /// Adds the file where runs are recorded, and the folders of their artifacts, in which nothing else may be replaced.
 pub(crate) fn add_store(paths: RunPaths, tracking: &Tracking, args: &TrackingArgs) -> RunPaths {
-    let beside = EmbeddedStore::beside_working_directory();
+    let beside = SqliteStore::beside_working_directory();
     let label = "the artifacts of the store of runs";
     let paths = match &tracking.location {
-        Location::Sqlite { database } => EmbeddedStore::at(database).add_artifacts(paths, label),
+        Location::Sqlite { database } => SqliteStore::new(database).add_artifacts(paths, label),
         Location::Server { .. } => beside.add_artifacts(paths, label),
     };
     match &tracking.location {

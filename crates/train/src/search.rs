@@ -23,7 +23,7 @@ use cli::{Clock, Outcome, Progress};
 use model::{MAX_MINUTES, SearchConfig, SearchSection, figure, label};
 use serde::Serialize;
 use serde_json::json;
-use tracking::{Content, Run, RunFile, Tracker};
+use tracking::{ArtifactContent, Run, RunFile, Tracker};
 
 use crate::{
     args::{Args, SearchArgs},
@@ -162,12 +162,12 @@ pub(crate) fn search(args: &SearchArgs, progress: &Progress) -> anyhow::Result<O
     let parent_id = if let Some(stopped) = stopped {
         progress.detail(format!("the search was stopped before; its run {} goes on", stopped.identity.run_id));
         parent = stopped;
-        tracker.resume_now(&Run::of(&parent), &warn)
+        tracker.resume_now(&Run::from_record(&parent), &warn)
     } else {
         note.as_mut().map_or(Ok(()), |note| note.write(&parent))?;
-        tracker.begin_now(&Run::of(&parent), &warn)
+        tracker.begin_now(&Run::from_record(&parent), &warn)
     };
-    let is_recorded = is_repeated && tracker.is_recorded(&Run::of(&parent));
+    let is_recorded = is_repeated && tracker.is_recorded(&Run::from_record(&parent));
     let recorder = Recorder::start(&tracking, &experiment, &id, &section.metric, &parent_id, progress)?;
     let rounds = Rounds {
         search: &section,
@@ -195,7 +195,7 @@ pub(crate) fn search(args: &SearchArgs, progress: &Progress) -> anyhow::Result<O
             return;
         }
         record.times.ended_at_ms = cli::now_ms();
-        if let Err(error) = tracker.end(None, &Run::of(&record), files, &warn) {
+        if let Err(error) = tracker.end(None, &Run::from_record(&record), files, &warn) {
             progress.warn(format!("the search is not recorded: {error}"));
         }
     };
@@ -262,7 +262,7 @@ impl Session<'_> {
         let page_file = write_atomically(&page, text.as_bytes())?;
         let search_file = FileEntry::of(&self.args.config).context("reading the search")?;
         let files = [("leaderboard.html", page_file), ("model_config.yaml", config_file), ("search.yaml", search_file)]
-            .map(|(place, file)| RunFile::of_run(place, Content::File(file)));
+            .map(|(place, file)| RunFile::of_run(place, ArtifactContent::File(file)));
         Ok(Chosen { board, winner, page, files: files.into() })
     }
 

@@ -210,7 +210,7 @@ fn fit_and_write(
     let whole = std::path::absolute(&data.path).unwrap_or_else(|_| data.path.clone());
     stored.datasets.iter_mut().for_each(|input| input.source.path.clone_from(&whole));
     let mut told = told(config, &stored);
-    told.note_tables(files.iter().map(|file| file.place.as_str()).filter(|place| place.starts_with("tables/")));
+    told.tag_tables(files.iter().map(|file| file.artifact_path.as_str()).filter(|path| path.starts_with("tables/")));
     let made = Made {
         model: &model,
         preprocessor: checked,

@@ -2,7 +2,7 @@
 
 use artifact::RunPaths;
 
-use crate::{entities::location::Location, sqlite::EmbeddedStore};
+use crate::{entities::location::Location, sqlite::store::SqliteStore};
 
 impl Location {
     /// Adds the files that are read of it: a database with the folders of its artifacts. Of a server there are none. `flag` is that which
@@ -12,7 +12,7 @@ impl Location {
         match self {
             Self::Sqlite { database } => {
                 let paths = paths.input_database(&format!("the store of {flag}"), database);
-                EmbeddedStore::at(database).add_artifacts(paths, &format!("the artifacts of {flag}"))
+                SqliteStore::new(database).add_artifacts(paths, &format!("the artifacts of {flag}"))
             }
             Self::Server { .. } => paths,
         }

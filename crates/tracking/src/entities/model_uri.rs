@@ -38,7 +38,7 @@ pub enum ModelUriError {
 }
 
 impl Selector {
-    fn is_sound(&self) -> bool {
+    fn is_valid(&self) -> bool {
         match self {
             Self::Alias(alias) => !alias.is_empty() && !alias.contains('/'),
             Self::Version(version) => version.parse::<u32>().is_ok(),
@@ -56,7 +56,7 @@ impl ModelUri {
         let by_alias = registered.split_once('@').map(|(name, alias)| (name, Selector::Alias(alias.to_owned())));
         let by_version = || registered.split_once('/').map(|(name, version)| (name, Selector::Version(version.to_owned())));
         Some(match by_alias.or_else(by_version) {
-            Some((name, selector)) if !name.is_empty() && selector.is_sound() => {
+            Some((name, selector)) if !name.is_empty() && selector.is_valid() => {
                 Ok(Self { name: name.to_owned(), selector })
             }
             _ => Err(format!("{text}: write models:/NAME@ALIAS or models:/NAME/VERSION")),

@@ -1,7 +1,7 @@
 //! A registry of models: names, versions, aliases, and what was in production when.
 //!
 //! Every move of an alias is a tag of its own on the registered model, `<alias> <time>`, so that the history is only ever added to
-//! and can be read in MLflow's pages. [`history`] reads it, [`previous`] says where an alias was before.
+//! and can be read in MLflow's pages. [`alias_history`] reads it, [`previous_version`] says where an alias was before.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -90,7 +90,7 @@ pub struct ModelVersion {
 
 /// A move of an alias.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct Move {
+pub struct AliasChange {
     /// When, milliseconds since 1970-01-01 UTC.
     #[serde(default)]
     pub at: i64,
@@ -104,7 +104,7 @@ pub struct Move {
     pub by: Option<String>,
 }
 
-impl Move {
+impl AliasChange {
     /// The first one, to a version that is registered by `user` (empty if that is not known).
     pub(crate) fn registered(at: i64, version: &str, from: Option<String>, user: &str) -> Self {
         let by = Some(user.to_owned()).filter(|user| !user.is_empty());
@@ -121,7 +121,7 @@ pub(crate) fn logged_model_of(source: &str) -> Option<String> {
 ///
 /// # Errors
 /// If the registry cannot be written. The history comes last: a move that is noted was made.
-pub fn move_alias(registry: &dyn Registry, name: &str, alias: &str, moved: &Move) -> Result<(), TrackingError> {
+pub fn move_alias(registry: &dyn Registry, name: &str, alias: &str, moved: &AliasChange) -> Result<(), TrackingError> {
     registry.set_alias(name, alias, &moved.version)?;
     registry.tag_model(name, &history_key(alias, moved.at), &history_value(moved))
 }
@@ -132,19 +132,19 @@ pub(crate) fn history_key(alias: &str, at: i64) -> String {
     format!("{alias} {}", time.strftime("%Y-%m-%d %H:%M:%S.%3f"))
 }
 
-pub(crate) fn history_value(moved: &Move) -> String {
+pub(crate) fn history_value(moved: &AliasChange) -> String {
     let from = moved.from.as_ref().map_or(String::new(), |from| format!(", before it {from}"));
     let by = moved.by.as_ref().map_or(String::new(), |by| format!(", by {}", by.replace([',', ':'], " ")));
     format!("version {}{from}{by}: {}", moved.version, moved.why)
 }
 
 /// The moves of `alias`, the first first.
-pub fn history(model: &RegisteredModel, alias: &str) -> Vec<Move> {
+pub fn alias_history(model: &RegisteredModel, alias: &str) -> Vec<AliasChange> {
     // a map of tags is in the order of their keys, and those are in the order of time
     model.tags.iter().filter_map(|(key, value)| parse_move(key.strip_prefix(alias)?.strip_prefix(' ')?, value)).collect()
 }
 
-fn parse_move(time: &str, value: &str) -> Option<Move> {
+fn parse_move(time: &str, value: &str) -> Option<AliasChange> {
     let at = jiff::civil::DateTime::strptime("%Y-%m-%d %H:%M:%S%.f", time).ok()?;
     let at = at.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_millisecond();
     let (head, why) = value.split_once(": ")?;
@@ -158,16 +158,16 @@ fn parse_move(time: &str, value: &str) -> Option<Move> {
             by = Some(name.to_owned());
         }
     }
-    Some(Move { at, version, from, why: why.to_owned(), by })
+    Some(AliasChange { at, version, from, why: why.to_owned(), by })
 }
 
 /// The word that begins the reason of a move that was taken back.
 pub const ROLLED_BACK: &str = "rolled back";
 
 /// The version that `alias` led to before the one it leads to now: rolling back twice goes back two versions.
-pub fn previous(model: &RegisteredModel, alias: &str) -> Option<String> {
+pub fn previous_version(model: &RegisteredModel, alias: &str) -> Option<String> {
     let mut stack: Vec<String> = Vec::new();
-    for moved in history(model, alias) {
+    for moved in alias_history(model, alias) {
         if moved.why.starts_with(ROLLED_BACK) {
             while stack.last().is_some_and(|top| *top != moved.version) {
                 stack.pop();
@@ -190,8 +190,8 @@ pub fn previous(model: &RegisteredModel, alias: &str) -> Option<String> {
 }
 
 /// The version that `alias` led to at a time, milliseconds since 1970-01-01 UTC.
-pub fn version_at(model: &RegisteredModel, alias: &str, at: i64) -> Option<Move> {
-    history(model, alias).into_iter().take_while(|moved| moved.at <= at).last()
+pub fn version_at(model: &RegisteredModel, alias: &str, at: i64) -> Option<AliasChange> {
+    alias_history(model, alias).into_iter().take_while(|moved| moved.at <= at).last()
 }
 
 #[cfg(test)]
@@ -200,7 +200,7 @@ mod tests {
 
     fn model(known: &[(i64, &str, Option<&str>, &str)], now: &str) -> RegisteredModel {
         let tag = |(at, version, from, why): &(i64, &str, Option<&str>, &str)| {
-            let moved = Move {
+            let moved = AliasChange {
                 at: *at,
                 version: (*version).into(),
                 from: from.map(str::to_owned),
@@ -220,15 +220,15 @@ mod tests {
     fn a_move_is_read_as_it_was_written() {
         let model = model(&[(1_795_406_453_200, "3", Some("2"), "promoted: mae 5 against 6, better")], "3");
         assert_eq!(model.tags.keys().next().unwrap(), "champion 2026-11-23 04:00:53.200");
-        let expected = Move {
+        let expected = AliasChange {
             at: 1_795_406_453_200,
             version: "3".into(),
             from: Some("2".into()),
             why: "promoted: mae 5 against 6, better".into(),
             by: Some("ada".into()),
         };
-        assert_eq!(history(&model, CHAMPION), std::slice::from_ref(&expected));
-        assert_eq!(history(&model, CHALLENGER), []);
+        assert_eq!(alias_history(&model, CHAMPION), std::slice::from_ref(&expected));
+        assert_eq!(alias_history(&model, CHALLENGER), []);
         assert_eq!(version_at(&model, CHAMPION, 1_795_406_453_199), None);
         assert_eq!(version_at(&model, CHAMPION, 1_795_406_453_200), Some(expected));
     }
@@ -236,14 +236,14 @@ mod tests {
     #[test]
     fn rolling_back_twice_goes_back_two_versions() {
         let promoted = [(1, "1", None, "promoted"), (2, "2", Some("1"), "promoted"), (3, "4", Some("2"), "promoted")];
-        assert_eq!(previous(&model(&promoted[..1], "1"), CHAMPION), None);
-        assert_eq!(previous(&model(&promoted, "4"), CHAMPION).as_deref(), Some("2"));
+        assert_eq!(previous_version(&model(&promoted[..1], "1"), CHAMPION), None);
+        assert_eq!(previous_version(&model(&promoted, "4"), CHAMPION).as_deref(), Some("2"));
         let mut moves = promoted.to_vec();
         moves.push((4, "2", Some("4"), "rolled back"));
-        assert_eq!(previous(&model(&moves, "2"), CHAMPION).as_deref(), Some("1"));
+        assert_eq!(previous_version(&model(&moves, "2"), CHAMPION).as_deref(), Some("1"));
         moves.push((5, "5", Some("2"), "promoted"));
-        assert_eq!(previous(&model(&moves, "5"), CHAMPION).as_deref(), Some("2"));
+        assert_eq!(previous_version(&model(&moves, "5"), CHAMPION).as_deref(), Some("2"));
         // set by hand in MLflow's pages: the last that was noted is what was before
-        assert_eq!(previous(&model(&moves, "9"), CHAMPION).as_deref(), Some("5"));
+        assert_eq!(previous_version(&model(&moves, "9"), CHAMPION).as_deref(), Some("5"));
     }
 }

@@ -15,16 +15,16 @@ pub const RESUMED_TAG: &str = "client.resumed";
 /// Under this tag MLflow's pages look for the run that a run belongs to.
 pub const PARENT_TAG: &str = "mlflow.parentRunId";
 /// The kept copy of a run of which something may have been made twice on a server has this tag; its value is the server.
-pub(crate) const UNSETTLED_TAG: &str = "client.unsettled";
+pub(crate) const DUPLICATES_TAG: &str = "client.unsettled";
 /// MLflow keeps the name of a run here as well.
 pub(crate) const RUN_NAME_TAG: &str = "mlflow.runName";
 /// MLflow's pages look here for the tables of a run.
 const TABLES_TAG: &str = "mlflow.loggedArtifacts";
 /// Longer values are cut, as MLflow does.
-const LONGEST_PARAMETER: usize = 6_000;
-const LONGEST_TAG: usize = 8_000;
+const MAX_PARAMETER_CHARS: usize = 6_000;
+const MAX_TAG_CHARS: usize = 8_000;
 /// A longer schema is left out: half of one cannot be read.
-const LONGEST_SCHEMA: usize = 1_048_575;
+const MAX_SCHEMA_BYTES: usize = 1_048_575;
 /// Digits of a file's digest that stand for it; the manifests have all.
 const DIGEST_DIGITS: usize = 16;
 
@@ -93,7 +93,7 @@ pub struct Run {
     /// Facts to search by, those that begin with `mlflow.` for its pages.
     pub tags: BTreeMap<String, String>,
     /// What it was made from.
-    pub datasets: Vec<Dataset>,
+    pub datasets: Vec<RunDataset>,
     /// What it made.
     pub models: Vec<LoggedModel>,
     /// Under which names its models are to be registered.
@@ -125,7 +125,7 @@ fn null_is_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Err
 
 /// A dataset that a run used.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct Dataset {
+pub struct RunDataset {
     /// Its name.
     pub name: String,
     /// What stands for its content; at most 36 characters.
@@ -182,12 +182,12 @@ pub struct Registration {
 
 impl Run {
     /// What MLflow is told of the run in `record`.
-    pub fn of(record: &RunRecord) -> Self {
+    pub fn from_record(record: &RunRecord) -> Self {
         let identity = &record.identity;
         let ended = record.times.ended_at_ms.cast_signed();
         let mut tags: BTreeMap<String, String> =
-            record.tags.iter().map(|(key, value)| (key.clone(), cut(value, LONGEST_TAG).to_owned())).collect();
-        let of_mlflow = [
+            record.tags.iter().map(|(key, value)| (key.clone(), truncate(value, MAX_TAG_CHARS).to_owned())).collect();
+        let mlflow_tags = [
             (RUN_NAME_TAG, Some(identity.run_name.as_str())),
             ("mlflow.user", identity.user.as_deref()),
             ("mlflow.source.name", Some(identity.source.as_str())),
@@ -196,9 +196,9 @@ impl Run {
             ("mlflow.source.git.branch", identity.branch.as_deref()),
             ("mlflow.note.content", Some(record.note.as_str()).filter(|note| !note.is_empty())),
         ];
-        for (key, value) in of_mlflow {
+        for (key, value) in mlflow_tags {
             if let Some(value) = value {
-                tags.insert(key.into(), cut(value, LONGEST_TAG).to_owned());
+                tags.insert(key.into(), truncate(value, MAX_TAG_CHARS).to_owned());
             }
         }
         let metric = |key: &str, value: f64, step: u32| Metric {
@@ -225,7 +225,7 @@ impl Run {
             params: record
                 .parameters
                 .iter()
-                .map(|(name, value)| (name.clone(), cut(&plain(value), LONGEST_PARAMETER).to_owned()))
+                .map(|(name, value)| (name.clone(), truncate(&parameter_text(value), MAX_PARAMETER_CHARS).to_owned()))
                 .collect(),
             metrics: record.metrics.iter().map(|point| metric(&point.key, point.value, point.step)).collect(),
             tags,
@@ -236,7 +236,7 @@ impl Run {
     }
 
     /// Says of the tables among the run's artifacts that they are tables, so that MLflow's pages show them as such.
-    pub fn note_tables<'a>(&mut self, places: impl IntoIterator<Item = &'a str>) {
+    pub fn tag_tables<'a>(&mut self, places: impl IntoIterator<Item = &'a str>) {
         // with Python's blanks: MLflow looks for the text
         let tables: Vec<String> =
             places.into_iter().map(|place| format!("{{\"path\": {}, \"type\": \"table\"}}", json!(place))).collect();
@@ -257,7 +257,7 @@ pub struct ListedRun {
     pub experiment: String,
     /// Its experiment's id.
     pub experiment_id: String,
-    /// `RUNNING`, `FINISHED`, `FAILED`, `KILLED` or `SCHEDULED`.
+    /// `RUNNING`, `FINISHED`, `FAILED`, `KILLED_NOTE` or `SCHEDULED`.
     pub status: String,
     /// Milliseconds since 1970-01-01 UTC.
     pub started_at_ms: Option<i64>,
@@ -268,26 +268,26 @@ pub struct ListedRun {
 }
 
 /// The dataset that MLflow is shown.
-fn dataset(input: &DatasetInput) -> Dataset {
+fn dataset(input: &DatasetInput) -> RunDataset {
     let path = &input.source.path;
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let hex = input.source.digest.hex();
     let columns: Vec<Value> =
         input.columns.iter().map(|name| json!({"type": "double", "name": name, "required": true})).collect();
     let context = if input.context == "train" { "training" } else { "testing" };
-    Dataset {
+    RunDataset {
         name: format!("{stem}:{}", input.context),
         digest: hex[..DIGEST_DIGITS.min(hex.len())].to_owned(),
         source_type: "local".into(),
         source: json!({"uri": path.to_string_lossy()}).to_string(),
-        schema: Some(json!({ "mlflow_colspec": columns }).to_string()).filter(|text| text.len() <= LONGEST_SCHEMA),
+        schema: Some(json!({ "mlflow_colspec": columns }).to_string()).filter(|text| text.len() <= MAX_SCHEMA_BYTES),
         profile: Some(json!({"num_rows": input.rows, "num_elements": input.rows * input.columns.len() as u64}).to_string()),
         tags: [("mlflow.data.context".to_owned(), context.to_owned())].into(),
     }
 }
 
 /// A parameter's value as MLflow's client would write it: text without quotes.
-fn plain(value: &Value) -> String {
+fn parameter_text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => "None".into(),
@@ -295,9 +295,9 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// The first `longest` characters.
-fn cut(text: &str, longest: usize) -> &str {
-    text.char_indices().nth(longest).map_or(text, |(end, _)| &text[..end])
+/// The first `max_chars` characters.
+fn truncate(text: &str, max_chars: usize) -> &str {
+    text.char_indices().nth(max_chars).map_or(text, |(end, _)| &text[..end])
 }
 
 /// A new run id: 32 hexadecimal digits, as MLflow makes them.
@@ -307,10 +307,10 @@ pub fn new_run_id() -> String {
 
 /// A new id of a logged model: `m-` and 32 hexadecimal digits.
 pub fn new_model_id() -> String {
-    model_id_of(&new_run_id())
+    logged_model_id(&new_run_id())
 }
 
 /// The id of the one logged model of a run.
-pub fn model_id_of(run_id: &str) -> String {
+pub fn logged_model_id(run_id: &str) -> String {
     format!("m-{run_id}")
 }

@@ -8,21 +8,21 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
-    entities::store::{Content, RunFile, largest},
+    entities::store::{ArtifactContent, RunFile, max_file_bytes},
     error::TrackingError,
     rest::connection::{Body, Connection, Request},
 };
 
 /// What needs no encoding in a path.
-const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+const UNENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 /// Uploads at a time.
-const UPLOADS: usize = 4;
+const MAX_PARALLEL_UPLOADS: usize = 4;
 /// The server takes no more in one call where it writes with its own credentials.
-const LARGEST_THROUGH_SERVER: u64 = 10 << 20;
+const MAX_BYTES_THROUGH_SERVER: u64 = 10 << 20;
 
 /// Whose files they are.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Holder<'a> {
+pub(super) enum RemoteOwner<'a> {
     Run(&'a str),
     Model(&'a str),
 }
@@ -30,14 +30,14 @@ pub(super) enum Holder<'a> {
 /// Uploads files to the place that the server named as `artifact_uri`, several at a time.
 pub(super) fn upload(
     connection: &Connection,
-    holder: Holder,
+    owner: RemoteOwner,
     artifact_uri: &str,
     files: &[&RunFile],
 ) -> Result<(), TrackingError> {
     let next = std::sync::atomic::AtomicUsize::new(0);
     let work = || {
         while let Some(file) = files.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
-            if let Err(error) = upload_one(connection, holder, artifact_uri, file) {
+            if let Err(error) = upload_one(connection, owner, artifact_uri, file) {
                 // the others need not be tried
                 next.store(files.len(), std::sync::atomic::Ordering::Relaxed);
                 return Err(error);
@@ -46,16 +46,16 @@ pub(super) fn upload(
         Ok(())
     };
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..UPLOADS.min(files.len())).map(|_| scope.spawn(work)).collect();
+        let workers: Vec<_> = (0..MAX_PARALLEL_UPLOADS.min(files.len())).map(|_| scope.spawn(work)).collect();
         workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })
 }
 
-fn upload_one(connection: &Connection, holder: Holder, uri: &str, file: &RunFile) -> Result<(), TrackingError> {
-    file.checked_place()?;
-    let place = file.place.as_str();
-    let media = ("content-type".to_owned(), media_type(place).to_owned());
-    let Some((scheme, rest)) = scheme(uri) else { return upload_to_folder(connection, holder, uri, file) };
+fn upload_one(connection: &Connection, owner: RemoteOwner, uri: &str, file: &RunFile) -> Result<(), TrackingError> {
+    file.validated_path()?;
+    let artifact_path = file.artifact_path.as_str();
+    let media = ("content-type".to_owned(), media_type(artifact_path).to_owned());
+    let Some((scheme, rest)) = scheme(uri) else { return upload_to_folder(connection, owner, uri, file) };
     match scheme {
         "mlflow-artifacts" => {
             // mlflow-artifacts:/P is on this server, mlflow-artifacts://host:port/P on that one
@@ -67,22 +67,23 @@ fn upload_one(connection: &Connection, holder: Holder, uri: &str, file: &RunFile
                 }
                 None => (String::new(), rest.trim_start_matches('/')),
             };
-            let path = utf8_percent_encode(&format!("{folder}/{place}"), PLAIN).to_string();
-            put(connection, format!("{base}/api/2.0/mlflow-artifacts/artifacts/{path}"), file, vec![media])
+            let path = utf8_percent_encode(&format!("{folder}/{artifact_path}"), UNENCODED).to_string();
+            put_file(connection, format!("{base}/api/2.0/mlflow-artifacts/artifacts/{path}"), file, vec![media])
         }
-        "file" => upload_to_folder(connection, holder, rest.trim_start_matches("//"), file),
-        _ => match presigned(connection, holder, place) {
-            Ok(target) => put(connection, target.presigned_url, file, target.headers.into_iter().collect()),
-            Err(error) if matches!(holder, Holder::Run(_)) && size(file) <= LARGEST_THROUGH_SERVER => {
-                through_server(connection, holder, file, Some(1)).map_err(|_| refused(connection, uri, &error))
+        "file" => upload_to_folder(connection, owner, rest.trim_start_matches("//"), file),
+        _ => match presigned_target(connection, owner, artifact_path) {
+            Ok(target) => put_file(connection, target.presigned_url, file, target.headers.into_iter().collect()),
+            Err(error) if matches!(owner, RemoteOwner::Run(_)) && size(file) <= MAX_BYTES_THROUGH_SERVER => {
+                upload_through_server(connection, owner, file, Some(1))
+                    .map_err(|_| no_upload_target(connection, uri, &error))
             }
-            Err(error) => Err(refused(connection, uri, &error)),
+            Err(error) => Err(no_upload_target(connection, uri, &error)),
         },
     }
 }
 
-fn refused(connection: &Connection, uri: &str, error: &TrackingError) -> TrackingError {
-    TrackingError::Artifacts {
+fn no_upload_target(connection: &Connection, uri: &str, error: &TrackingError) -> TrackingError {
+    TrackingError::NoUploadTarget {
         server: connection.base().to_owned(),
         root: uri.to_owned(),
         reason: format!(
@@ -94,48 +95,52 @@ fn refused(connection: &Connection, uri: &str, error: &TrackingError) -> Trackin
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Presigned {
+struct PresignedTarget {
     presigned_url: String,
     headers: std::collections::BTreeMap<String, String>,
 }
 
-fn presigned(connection: &Connection, holder: Holder, place: &str) -> Result<Presigned, TrackingError> {
-    let mut body = json!({"path": place, "expiration": 900});
-    match holder {
-        Holder::Run(id) => body["run_id"] = id.into(),
-        Holder::Model(id) => body["model_id"] = id.into(),
+fn presigned_target(
+    connection: &Connection,
+    owner: RemoteOwner,
+    artifact_path: &str,
+) -> Result<PresignedTarget, TrackingError> {
+    let mut body = json!({"path": artifact_path, "expiration": 900});
+    match owner {
+        RemoteOwner::Run(id) => body["run_id"] = id.into(),
+        RemoteOwner::Model(id) => body["model_id"] = id.into(),
     }
-    let ask = Request::post("asking where to upload", "artifacts/presigned-upload-url", &body);
+    let request = Request::post("asking where to upload", "artifacts/presigned-upload-url", &body);
     // a server without credentials for its own store answers 500, for ever
-    connection.call(&Request { retries: Some(1), ..ask })
+    connection.call(&Request { retries: Some(1), ..request })
 }
 
 /// The server writes the file with its own rights: runs only, and not the empty file.
-fn through_server(
+fn upload_through_server(
     connection: &Connection,
-    holder: Holder,
+    owner: RemoteOwner,
     file: &RunFile,
     retries: Option<u32>,
 ) -> Result<(), TrackingError> {
-    let Holder::Run(run) = holder else {
-        return Err(TrackingError::Place { place: file.place.clone() });
+    let RemoteOwner::Run(run) = owner else {
+        return Err(TrackingError::RunReference { artifact_path: file.artifact_path.clone() });
     };
     let request = Request {
         what: "uploading a file",
         method: Method::POST,
         path: "/ajax-api/2.0/mlflow/upload-artifact".into(),
-        query: vec![("run_uuid", run.to_owned()), ("path", file.place.clone())],
+        query: vec![("run_uuid", run.to_owned()), ("path", file.artifact_path.clone())],
         body: Body::Raw(file.read()?, vec![("content-type".into(), "application/octet-stream".into())]),
         retries,
     };
-    connection.tell(&request)
+    connection.send(&request)
 }
 
 /// The root is a folder of the server's machine, which may be this one.
-fn upload_to_folder(connection: &Connection, holder: Holder, folder: &str, file: &RunFile) -> Result<(), TrackingError> {
+fn upload_to_folder(connection: &Connection, owner: RemoteOwner, folder: &str, file: &RunFile) -> Result<(), TrackingError> {
     let bytes = size(file);
-    if matches!(holder, Holder::Run(_)) && bytes > 0 && bytes <= LARGEST_THROUGH_SERVER {
-        return through_server(connection, holder, file, None);
+    if matches!(owner, RemoteOwner::Run(_)) && bytes > 0 && bytes <= MAX_BYTES_THROUGH_SERVER {
+        return upload_through_server(connection, owner, file, None);
     }
     // the folder of the experiment is made with it: where it is, the server's folder is
     let root = Path::new(folder);
@@ -144,7 +149,7 @@ fn upload_to_folder(connection: &Connection, holder: Holder, folder: &str, file:
     if here && file.copy_below(root).is_ok() {
         return Ok(());
     }
-    Err(TrackingError::Artifacts {
+    Err(TrackingError::NoUploadTarget {
         server: connection.base().to_owned(),
         root: folder.to_owned(),
         reason: "that is a folder of the server's machine, and the server takes files of models only through its proxy. Start it \
@@ -158,37 +163,49 @@ fn is_loopback(base: &str) -> bool {
     host == "localhost" || host.starts_with("127.") || base.contains("://[::1]")
 }
 
-fn put(connection: &Connection, path: String, file: &RunFile, headers: Vec<(String, String)>) -> Result<(), TrackingError> {
+fn put_file(
+    connection: &Connection,
+    path: String,
+    file: &RunFile,
+    headers: Vec<(String, String)>,
+) -> Result<(), TrackingError> {
     let body = match &file.content {
-        Content::Bytes(bytes) => Body::Raw(bytes.clone(), headers),
-        Content::File(entry) => {
+        ArtifactContent::Bytes(bytes) => Body::Raw(bytes.clone(), headers),
+        ArtifactContent::File(entry) => {
             if artifact::FileEntry::of(&entry.path)?.digest != entry.digest {
-                return Err(TrackingError::Changed { path: entry.path.clone() });
+                return Err(TrackingError::ChangedFile { path: entry.path.clone() });
             }
             Body::File(entry.path.clone(), headers)
         }
     };
-    connection.tell(&Request { what: "uploading a file", method: Method::PUT, path, query: Vec::new(), body, retries: None })
+    connection.send(&Request { what: "uploading a file", method: Method::PUT, path, query: Vec::new(), body, retries: None })
 }
 
 /// Fetches a file of a run or a model through the server, whatever it keeps files on.
-pub(super) fn download(connection: &Connection, holder: Holder, place: &str, to: &Path) -> Result<(), TrackingError> {
-    let (path, query) = match holder {
-        Holder::Run(id) => ("/get-artifact".to_owned(), vec![("run_uuid", id.to_owned()), ("path", place.to_owned())]),
-        Holder::Model(id) => (
+pub(super) fn download(
+    connection: &Connection,
+    owner: RemoteOwner,
+    artifact_path: &str,
+    to: &Path,
+) -> Result<(), TrackingError> {
+    let (path, query) = match owner {
+        RemoteOwner::Run(id) => {
+            ("/get-artifact".to_owned(), vec![("run_uuid", id.to_owned()), ("path", artifact_path.to_owned())])
+        }
+        RemoteOwner::Model(id) => (
             format!("/ajax-api/2.0/mlflow/logged-models/{id}/artifacts/files"),
-            vec![("artifact_file_path", place.to_owned())],
+            vec![("artifact_file_path", artifact_path.to_owned())],
         ),
     };
     let request =
         Request { what: "fetching a file of a model", method: Method::GET, path, query, body: Body::None, retries: None };
-    connection.download(&request, to, largest(place))
+    connection.download(&request, to, max_file_bytes(artifact_path))
 }
 
 fn size(file: &RunFile) -> u64 {
     match &file.content {
-        Content::Bytes(bytes) => bytes.len() as u64,
-        Content::File(entry) => entry.bytes,
+        ArtifactContent::Bytes(bytes) => bytes.len() as u64,
+        ArtifactContent::File(entry) => entry.bytes,
     }
 }
 
@@ -200,8 +217,8 @@ fn scheme(uri: &str) -> Option<(&str, &str)> {
     is_scheme.then_some((scheme, rest))
 }
 
-fn media_type(place: &str) -> &'static str {
-    match place.rsplit('.').next().unwrap_or_default() {
+fn media_type(artifact_path: &str) -> &'static str {
+    match artifact_path.rsplit('.').next().unwrap_or_default() {
         "html" => "text/html",
         "json" => "application/json",
         "csv" => "text/csv",
@@ -230,11 +247,11 @@ mod tests {
     #[test]
     fn a_folder_of_another_machine_is_named_with_what_to_do() {
         let connection =
-            Connection::new("http://mlflow.example:5000", &crate::rest::http_config::HttpSettings::default()).unwrap();
-        let file = RunFile::of_model("m-1", "model.bin", Content::Bytes(b"model".to_vec()));
+            Connection::new("http://mlflow.example:5000", &crate::rest::http_config::HttpConfig::default()).unwrap();
+        let file = RunFile::of_model("m-1", "model.bin", ArtifactContent::Bytes(b"model".to_vec()));
         let folder = tempfile::tempdir().unwrap();
         for root in ["/srv/mlruns/1/models/m-1/artifacts".to_owned(), format!("file://{}/a", folder.path().display())] {
-            let error = upload(&connection, Holder::Model("m-1"), &root, &[&file]).unwrap_err().to_string();
+            let error = upload(&connection, RemoteOwner::Model("m-1"), &root, &[&file]).unwrap_err().to_string();
             let path = root.trim_start_matches("file://");
             assert_eq!(
                 error,
@@ -246,15 +263,14 @@ mod tests {
             );
         }
         // this machine's own server
-        let connection =
-            Connection::new("http://127.0.0.1:5000", &crate::rest::http_config::HttpSettings::default()).unwrap();
+        let connection = Connection::new("http://127.0.0.1:5000", &crate::rest::http_config::HttpConfig::default()).unwrap();
         let root = folder.path().join("1/models/m-1/artifacts");
-        upload(&connection, Holder::Model("m-1"), &root.to_string_lossy(), &[&file]).unwrap();
+        upload(&connection, RemoteOwner::Model("m-1"), &root.to_string_lossy(), &[&file]).unwrap();
         assert_eq!(std::fs::read(root.join("model.bin")).unwrap(), b"model");
     }
 
     #[test]
     fn a_path_is_encoded_but_for_its_slashes() {
-        assert_eq!(utf8_percent_encode("a b/ä#.txt", PLAIN).to_string(), "a%20b/%C3%A4%23.txt");
+        assert_eq!(utf8_percent_encode("a b/ä#.txt", UNENCODED).to_string(), "a%20b/%C3%A4%23.txt");
     }
 }

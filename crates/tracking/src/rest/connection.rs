@@ -17,20 +17,18 @@ use reqwest::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{
-    error::TrackingError,
-    rest::{
-        error::{self, Refusal},
-        http_config::{HttpSettings, Login},
-        retry,
-    },
+use crate::error::TrackingError;
+use crate::rest::{
+    error::{self, ServerError},
+    http_config::{HttpConfig, Login},
+    retry,
 };
 
 /// A server that was never reached is given up sooner than one that answered before: the run is kept elsewhere.
-const RETRIES_AT_FIRST: u32 = 2;
-const PAUSE_AT_FIRST: Duration = Duration::from_secs(1);
+const MAX_RETRIES_UNREACHED: u32 = 2;
+const MAX_PAUSE_UNREACHED: Duration = Duration::from_secs(1);
 /// No answer in JSON is longer.
-const LONGEST_ANSWER: u64 = 256 << 20;
+const MAX_RESPONSE_BYTES: u64 = 256 << 20;
 
 /// What is asked of a server.
 #[derive(Debug)]
@@ -81,21 +79,27 @@ fn api(path: &str) -> String {
 
 /// An attempt that failed.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct AttemptFailure {
     pub(super) error: Box<TrackingError>,
     /// Whether another attempt may do better.
-    transient: bool,
+    is_transient: bool,
     /// Whether the server may have done what was asked.
-    pub(super) doubtful: bool,
+    pub(super) may_be_duplicated: bool,
     /// Whether nobody was reached.
-    unreached: bool,
+    never_connected: bool,
     /// How long the server asks to wait.
-    wait: Option<Duration>,
+    retry_after: Option<Duration>,
 }
 
-impl Failure {
-    pub(super) fn last(error: TrackingError) -> Self {
-        Self { error: Box::new(error), transient: false, doubtful: false, unreached: false, wait: None }
+impl AttemptFailure {
+    pub(super) fn permanent(error: TrackingError) -> Self {
+        Self {
+            error: Box::new(error),
+            is_transient: false,
+            may_be_duplicated: false,
+            never_connected: false,
+            retry_after: None,
+        }
     }
 }
 
@@ -105,18 +109,18 @@ pub(super) struct Connection {
     /// As a user writes it, without login and without a slash at the end.
     base: String,
     client: Client,
-    settings: HttpSettings,
+    settings: HttpConfig,
     /// Whether it ever answered.
-    answered: AtomicBool,
+    has_responded: AtomicBool,
 }
 
 impl Connection {
     /// For the server at `base`; asks nothing yet.
-    pub(super) fn new(base: &str, settings: &HttpSettings) -> Result<Self, TrackingError> {
-        let refused = || TrackingError::Location { uri: base.to_owned() };
-        let mut url = Url::parse(base).map_err(|_| refused())?;
+    pub(super) fn new(base: &str, settings: &HttpConfig) -> Result<Self, TrackingError> {
+        let invalid = || TrackingError::InvalidLocation { uri: base.to_owned() };
+        let mut url = Url::parse(base).map_err(|_| invalid())?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-            return Err(refused());
+            return Err(invalid());
         }
         let mut settings = settings.clone();
         if let (name, Some(password)) = (url.username().to_owned(), url.password().map(str::to_owned)) {
@@ -131,7 +135,7 @@ impl Connection {
             client: client(&settings)?,
             base: url.as_str().trim_end_matches('/').to_owned(),
             settings,
-            answered: AtomicBool::new(false),
+            has_responded: AtomicBool::new(false),
         })
     }
 
@@ -142,13 +146,13 @@ impl Connection {
 
     /// Asks for something that may be asked for twice.
     pub(super) fn call<T: DeserializeOwned>(&self, request: &Request) -> Result<T, TrackingError> {
-        self.repeat(request, &|| self.attempt(request, &|response| self.parse(request, response)), &mut || Ok(None))
+        self.with_retries(request, &|| self.attempt(request, &|response| self.parse(request, response)), &mut || Ok(None))
             .map(|(found, _)| found)
     }
 
     /// Asks for something whose answer does not matter.
-    pub(super) fn tell(&self, request: &Request) -> Result<(), TrackingError> {
-        self.repeat(request, &|| self.attempt(request, &|_| Ok(())), &mut || Ok(None)).map(|((), _)| ())
+    pub(super) fn send(&self, request: &Request) -> Result<(), TrackingError> {
+        self.with_retries(request, &|| self.attempt(request, &|_| Ok(())), &mut || Ok(None)).map(|((), _)| ())
     }
 
     /// Asks for something that would be made twice if it were asked for twice: before another attempt `find` looks whether the one
@@ -158,165 +162,172 @@ impl Connection {
         request: &Request,
         find: &mut dyn FnMut() -> Result<Option<T>, TrackingError>,
     ) -> Result<(T, bool), TrackingError> {
-        self.repeat(request, &|| self.attempt(request, &|response| self.parse(request, response)), find)
+        self.with_retries(request, &|| self.attempt(request, &|response| self.parse(request, response)), find)
     }
 
     /// Writes what is answered to `to`, `limit` bytes at most.
     pub(super) fn download(&self, request: &Request, to: &Path, limit: u64) -> Result<(), TrackingError> {
         let save = |response: Response| {
-            let mut file = artifact::AtomicFile::create(to).map_err(|error| Failure::last(error.into()))?;
+            let mut file = artifact::AtomicFile::create(to).map_err(|error| AttemptFailure::permanent(error.into()))?;
             // one more than the limit, so that too much is noticed
             let mut limited = std::io::Read::take(response, limit.saturating_add(1));
             let copied = std::io::copy(&mut limited, &mut file);
             let copied = copied.map_err(|error| match error.get_ref().and_then(|cause| cause.downcast_ref()) {
-                Some(error) => self.failure(request, error),
-                None => self.broken_off(request, &error),
+                Some(error) => self.transport_failure(request, error),
+                None => self.interrupted(request, &error),
             })?;
             if copied > limit {
                 let cause =
                     std::io::Error::other(format!("the server sends more than the {limit} bytes that such a file may have"));
-                return Err(Failure::last(TrackingError::io(to, "write it")(cause)));
+                return Err(AttemptFailure::permanent(TrackingError::io(to, "write it")(cause)));
             }
-            file.commit().map(|_| ()).map_err(|error| Failure::last(error.into()))
+            file.commit().map(|_| ()).map_err(|error| AttemptFailure::permanent(error.into()))
         };
-        self.repeat(request, &|| self.attempt(request, &save), &mut || Ok(None)).map(|((), _)| ())
+        self.with_retries(request, &|| self.attempt(request, &save), &mut || Ok(None)).map(|((), _)| ())
     }
 
     /// Makes attempts until one succeeds, none is left, or another would be of no use.
-    fn repeat<T>(
+    fn with_retries<T>(
         &self,
         request: &Request,
-        attempt: &dyn Fn() -> Result<T, Failure>,
+        attempt: &dyn Fn() -> Result<T, AttemptFailure>,
         find: &mut dyn FnMut() -> Result<Option<T>, TrackingError>,
     ) -> Result<(T, bool), TrackingError> {
-        let mut doubtful = false;
+        let mut may_be_duplicated = false;
         let mut tried = 0;
         loop {
-            let failure = match attempt() {
-                Ok(found) => return Ok((found, doubtful)),
-                Err(failure) => failure,
+            let transport_failure = match attempt() {
+                Ok(found) => return Ok((found, may_be_duplicated)),
+                Err(transport_failure) => transport_failure,
             };
-            doubtful |= failure.doubtful;
+            may_be_duplicated |= transport_failure.may_be_duplicated;
             tried += 1;
-            let at_first = failure.unreached && !self.answered.load(Ordering::Relaxed);
+            let is_first_contact = transport_failure.never_connected && !self.has_responded.load(Ordering::Relaxed);
             let allowed = request.retries.unwrap_or(u32::MAX).min(self.settings.max_retries);
-            let retries = if at_first { allowed.min(RETRIES_AT_FIRST) } else { allowed };
-            if !failure.transient || tried > retries {
-                return Err(*failure.error);
+            let retries = if is_first_contact { allowed.min(MAX_RETRIES_UNREACHED) } else { allowed };
+            if !transport_failure.is_transient || tried > retries {
+                return Err(*transport_failure.error);
             }
             let mut pause = retry::pause(&self.settings, tried, fastrand::f64());
-            if at_first {
-                pause = pause.min(PAUSE_AT_FIRST);
+            if is_first_contact {
+                pause = pause.min(MAX_PAUSE_UNREACHED);
             }
-            if let Some(wait) = failure.wait.filter(|_| self.settings.respect_retry_after) {
-                if !retry::is_patient(wait) {
-                    return Err(*failure.error);
+            if let Some(retry_after) = transport_failure.retry_after.filter(|_| self.settings.respect_retry_after) {
+                if !retry::is_acceptable_pause(retry_after) {
+                    return Err(*transport_failure.error);
                 }
-                pause = wait;
+                pause = retry_after;
             }
             sleep(pause);
-            if doubtful && let Some(found) = find()? {
+            if may_be_duplicated && let Some(found) = find()? {
                 return Ok((found, true));
             }
         }
     }
 
     /// One attempt.
-    fn attempt<T>(&self, request: &Request, read: &dyn Fn(Response) -> Result<T, Failure>) -> Result<T, Failure> {
+    fn attempt<T>(
+        &self,
+        request: &Request,
+        read: &dyn Fn(Response) -> Result<T, AttemptFailure>,
+    ) -> Result<T, AttemptFailure> {
         // a login is for this server alone
-        let elsewhere = request.path.contains("://");
-        let address = if elsewhere { request.path.clone() } else { format!("{}{}", self.base, request.path) };
-        let mut asking = self.client.request(request.method.clone(), address).query(&request.query);
-        if !elsewhere {
-            asking = match &self.settings.login {
-                Login::None => asking,
-                Login::Basic(name, password) => asking.basic_auth(name, Some(password)),
-                Login::Bearer(token) => asking.bearer_auth(token),
+        let is_other_server = request.path.contains("://");
+        let address = if is_other_server { request.path.clone() } else { format!("{}{}", self.base, request.path) };
+        let mut builder = self.client.request(request.method.clone(), address).query(&request.query);
+        if !is_other_server {
+            builder = match &self.settings.login {
+                Login::None => builder,
+                Login::Basic(name, password) => builder.basic_auth(name, Some(password)),
+                Login::Bearer(token) => builder.bearer_auth(token),
             };
         }
-        asking = match &request.body {
-            Body::None => asking,
-            Body::Json(bytes) => asking.header(CONTENT_TYPE, "application/json").body(bytes.clone()),
-            Body::Raw(bytes, headers) => asking.headers(map(headers)).body(bytes.clone()),
+        builder = match &request.body {
+            Body::None => builder,
+            Body::Json(bytes) => builder.header(CONTENT_TYPE, "application/json").body(bytes.clone()),
+            Body::Raw(bytes, headers) => builder.headers(header_map(headers)).body(bytes.clone()),
             Body::File(path, headers) => {
-                let file = std::fs::File::open(path).map_err(TrackingError::io(path, "read it")).map_err(Failure::last)?;
-                asking.headers(map(headers)).body(file)
+                let file = std::fs::File::open(path)
+                    .map_err(TrackingError::io(path, "read it"))
+                    .map_err(AttemptFailure::permanent)?;
+                builder.headers(header_map(headers)).body(file)
             }
         };
-        let response = asking.send().map_err(|error| self.failure(request, &error))?;
-        self.answered.store(true, Ordering::Relaxed);
+        let response = builder.send().map_err(|error| self.transport_failure(request, &error))?;
+        self.has_responded.store(true, Ordering::Relaxed);
         let status = response.status().as_u16();
         if response.status().is_success() {
             return read(response);
         }
-        let wait = response
+        let retry_after = response
             .headers()
             .get(RETRY_AFTER)
             .and_then(|value| value.to_str().ok())
-            .filter(|_| retry::may_ask_to_wait(status));
-        let wait = wait.and_then(|value| {
+            .filter(|_| retry::may_send_retry_after(status));
+        let retry_after = retry_after.and_then(|value| {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
             retry::retry_after(value, now)
         });
         let text = response.text().unwrap_or_default();
-        let refusal = Refusal { base: &self.base, what: request.what, status, login: &self.settings.login, text: &text };
-        let (error, hopeless) = error::explain(&refusal, wait);
-        Err(Failure {
+        let response =
+            ServerError { base: &self.base, what: request.what, status, login: &self.settings.login, text: &text };
+        let (error, is_permanent) = error::explain(&response, retry_after);
+        Err(AttemptFailure {
             error: Box::new(error),
-            transient: retry::is_transient(status) && !hopeless,
+            is_transient: retry::is_transient(status) && !is_permanent,
             // a server that answers 429 or 503 has not begun
-            doubtful: status >= 500 && status != 503,
-            unreached: false,
-            wait,
+            may_be_duplicated: status >= 500 && status != 503,
+            never_connected: false,
+            retry_after,
         })
     }
 
-    fn parse<T: DeserializeOwned>(&self, request: &Request, response: Response) -> Result<T, Failure> {
+    fn parse<T: DeserializeOwned>(&self, request: &Request, response: Response) -> Result<T, AttemptFailure> {
         let mut bytes = Vec::new();
-        let mut limited = std::io::Read::take(response, LONGEST_ANSWER);
-        std::io::Read::read_to_end(&mut limited, &mut bytes).map_err(|error| self.broken_off(request, &error))?;
+        let mut limited = std::io::Read::take(response, MAX_RESPONSE_BYTES);
+        std::io::Read::read_to_end(&mut limited, &mut bytes).map_err(|error| self.interrupted(request, &error))?;
         serde_json::from_slice(&bytes)
-            .map_err(|error| Failure::last(error::not_mlflow(&self.base, request.what, &bytes, &error)))
+            .map_err(|error| AttemptFailure::permanent(error::not_mlflow(&self.base, request.what, &bytes, &error)))
     }
 
-    fn broken_off(&self, request: &Request, error: &std::io::Error) -> Failure {
-        Failure {
+    fn interrupted(&self, request: &Request, error: &std::io::Error) -> AttemptFailure {
+        AttemptFailure {
             error: Box::new(TrackingError::Unreachable {
                 server: self.base.clone(),
                 what: request.what,
                 cause: format!("the answer broke off: {error}"),
             }),
-            transient: true,
-            doubtful: true,
-            unreached: false,
-            wait: None,
+            is_transient: true,
+            may_be_duplicated: true,
+            never_connected: false,
+            retry_after: None,
         }
     }
 
     /// Nobody answered, or not to the end.
-    fn failure(&self, request: &Request, error: &reqwest::Error) -> Failure {
-        let unreached = error.is_connect();
+    fn transport_failure(&self, request: &Request, error: &reqwest::Error) -> AttemptFailure {
+        let never_connected = error.is_connect();
         let chain = error::chain(error);
         // whoever is reached and cannot be trusted will not be at the next attempt
-        let distrusted = unreached && chain.contains("certificate");
+        let is_untrusted = never_connected && chain.contains("certificate");
         let (server, what) = (self.base.clone(), request.what);
-        let error_said = if distrusted {
-            let reason = error::distrusted(&chain);
-            TrackingError::Refused { server, what, reason, code: None, status: 0 }
+        let tracking_error = if is_untrusted {
+            let reason = error::untrusted_certificate(&chain);
+            TrackingError::RequestRejected { server, what, reason, code: None, status: 0 }
         } else {
             TrackingError::Unreachable { server, what, cause: error::cause(error, self.settings.timeout) }
         };
-        Failure {
-            error: Box::new(error_said),
-            transient: !distrusted && !error.is_builder() && !error.is_redirect(),
-            doubtful: !unreached,
-            unreached,
-            wait: None,
+        AttemptFailure {
+            error: Box::new(tracking_error),
+            is_transient: !is_untrusted && !error.is_builder() && !error.is_redirect(),
+            may_be_duplicated: !never_connected,
+            never_connected,
+            retry_after: None,
         }
     }
 }
 
-fn map(headers: &[(String, String)]) -> HeaderMap {
+fn header_map(headers: &[(String, String)]) -> HeaderMap {
     let pair = |(name, value): &(String, String)| {
         Some((HeaderName::try_from(name.as_str()).ok()?, HeaderValue::try_from(value.as_str()).ok()?))
     };
@@ -324,8 +335,8 @@ fn map(headers: &[(String, String)]) -> HeaderMap {
 }
 
 /// The variables that name certificates.
-const SERVER: &str = "MLFLOW_TRACKING_SERVER_CERT_PATH";
-const CLIENT: &str = "MLFLOW_TRACKING_CLIENT_CERT_PATH";
+const SERVER_CERTIFICATE_VARIABLE: &str = "MLFLOW_TRACKING_SERVER_CERT_PATH";
+const CLIENT_CERTIFICATE_VARIABLE: &str = "MLFLOW_TRACKING_CLIENT_CERT_PATH";
 
 /// Chooses what encrypts connections of this program, once. Clients of servers cannot be made before.
 pub fn choose_cryptography() {
@@ -336,17 +347,17 @@ pub fn choose_cryptography() {
     });
 }
 
-fn client(settings: &HttpSettings) -> Result<Client, TrackingError> {
+fn client(settings: &HttpConfig) -> Result<Client, TrackingError> {
     choose_cryptography();
     let fault = |name: &str| {
         let name = name.to_owned();
-        move |error: reqwest::Error| TrackingError::Variable {
+        move |error: reqwest::Error| TrackingError::InvalidVariable {
             name,
             reason: format!("cannot be used: {}", error::chain(&error)),
         }
     };
     let read = |name: &str, path: &Path| {
-        std::fs::read(path).map_err(|error| TrackingError::Variable {
+        std::fs::read(path).map_err(|error| TrackingError::InvalidVariable {
             name: name.to_owned(),
             reason: format!("names {}, which cannot be read: {error}", path.display()),
         })
@@ -356,9 +367,16 @@ fn client(settings: &HttpSettings) -> Result<Client, TrackingError> {
         headers.insert("x-mlflow-workspace", workspace);
     }
     let pem = |name: &str, path: &Option<PathBuf>| path.as_deref().map(|path| read(name, path)).transpose();
-    let (roots, identity) = (pem(SERVER, &settings.server_certificates)?, pem(CLIENT, &settings.client_certificate)?);
-    let roots = roots.map(|pem| reqwest::Certificate::from_pem_bundle(&pem)).transpose().map_err(fault(SERVER))?;
-    let identity = identity.map(|pem| reqwest::Identity::from_pem(&pem)).transpose().map_err(fault(CLIENT))?;
+    let (roots, identity) = (
+        pem(SERVER_CERTIFICATE_VARIABLE, &settings.server_certificates)?,
+        pem(CLIENT_CERTIFICATE_VARIABLE, &settings.client_certificate)?,
+    );
+    let roots = roots
+        .map(|pem| reqwest::Certificate::from_pem_bundle(&pem))
+        .transpose()
+        .map_err(fault(SERVER_CERTIFICATE_VARIABLE))?;
+    let identity =
+        identity.map(|pem| reqwest::Identity::from_pem(&pem)).transpose().map_err(fault(CLIENT_CERTIFICATE_VARIABLE))?;
     let builder = |roots: Option<Vec<reqwest::Certificate>>| {
         let mut builder = Client::builder()
             .user_agent(concat!("house-price-predictor/", env!("CARGO_PKG_VERSION")))
@@ -379,21 +397,21 @@ fn client(settings: &HttpSettings) -> Result<Client, TrackingError> {
         }
         builder
     };
-    let made = match builder(roots).build() {
+    let client = match builder(roots).build() {
         // a container may hold our program and nothing else, and a client without roots cannot even be made for http://
-        Err(_) if settings.server_certificates.is_none() => builder(Some(mozillas()?)).build(),
-        made => made,
+        Err(_) if settings.server_certificates.is_none() => builder(Some(mozilla_roots()?)).build(),
+        client => client,
     };
     // what is left to be found fault with is a certificate
-    let name = if settings.client_certificate.is_some() { CLIENT } else { SERVER };
-    made.map_err(fault(name))
+    let name = if settings.client_certificate.is_some() { CLIENT_CERTIFICATE_VARIABLE } else { SERVER_CERTIFICATE_VARIABLE };
+    client.map_err(fault(name))
 }
 
 /// The roots that Mozilla trusts, as of when the program was built.
-fn mozillas() -> Result<Vec<reqwest::Certificate>, TrackingError> {
+fn mozilla_roots() -> Result<Vec<reqwest::Certificate>, TrackingError> {
     let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|der| reqwest::Certificate::from_der(der));
-    roots.collect::<Result<_, _>>().map_err(|error| TrackingError::Variable {
-        name: SERVER.to_owned(),
+    roots.collect::<Result<_, _>>().map_err(|error| TrackingError::InvalidVariable {
+        name: SERVER_CERTIFICATE_VARIABLE.to_owned(),
         reason: format!("is needed, since neither the system nor this program has roots to trust: {error}"),
     })
 }

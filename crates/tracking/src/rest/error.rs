@@ -7,10 +7,10 @@ use serde::Deserialize;
 use crate::{error::TrackingError, rest::http_config::Login};
 
 /// Longer answers are cut in messages.
-const LONGEST: usize = 300;
+const MAX_MESSAGE_CHARS: usize = 300;
 
 /// An answer that is not a success.
-pub(super) struct Refusal<'a> {
+pub(super) struct ServerError<'a> {
     pub(super) base: &'a str,
     pub(super) what: &'static str,
     pub(super) status: u16,
@@ -27,13 +27,13 @@ struct MlflowError {
 }
 
 /// What the refusal means, and whether asking again is of no use whatever the status says.
-pub(super) fn explain(refusal: &Refusal, wait: Option<Duration>) -> (TrackingError, bool) {
-    let Refusal { base, what, status, login, text } = *refusal;
+pub(super) fn explain(response: &ServerError, wait: Option<Duration>) -> (TrackingError, bool) {
+    let ServerError { base, what, status, login, text } = *response;
     let mlflow: Option<MlflowError> = serde_json::from_str(text).ok();
     let code = mlflow.as_ref().map(|error| error.error_code.clone());
     let host = base.split("://").nth(1).unwrap_or(base).split('/').next().unwrap_or_default();
-    let (reason, hopeless) = match status {
-        401 => (login_refused(login), false),
+    let (reason, is_permanent) = match status {
+        401 => (login_reason(login), false),
         403 if text.contains("Invalid Host header") => (
             format!(
                 "it refuses the host name in its address (403). Start it with `--allowed-hosts {host}`, or write an address \
@@ -84,11 +84,11 @@ pub(super) fn explain(refusal: &Refusal, wait: Option<Duration>) -> (TrackingErr
             (format!("it answers {status}{}{later}", if said.is_empty() { said } else { format!(": {said}") }), false)
         }
     };
-    let error = TrackingError::Refused { server: base.to_owned(), what, reason, code, status };
-    (error, hopeless)
+    let error = TrackingError::RequestRejected { server: base.to_owned(), what, reason, code, status };
+    (error, is_permanent)
 }
 
-fn login_refused(login: &Login) -> String {
+fn login_reason(login: &Login) -> String {
     match login {
         Login::None => "it wants a login (401). Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or \
                         MLFLOW_TRACKING_TOKEN, or write name and password to ~/.mlflow/credentials"
@@ -109,11 +109,11 @@ pub(super) fn not_mlflow(base: &str, what: &'static str, bytes: &[u8], error: &s
     } else {
         format!("its answer is not MLflow's ({error}): {}", first_line(&text))
     };
-    TrackingError::Refused { server: base.to_owned(), what, reason, code: None, status: 200 }
+    TrackingError::RequestRejected { server: base.to_owned(), what, reason, code: None, status: 200 }
 }
 
 /// What is said of a server whose certificate cannot be trusted.
-pub(super) fn distrusted(chain: &str) -> String {
+pub(super) fn untrusted_certificate(chain: &str) -> String {
     let ours = if chain.contains("CaUsedAsEndEntity") {
         "It is a self-signed one that may sign others: make it with basicConstraints=CA:FALSE"
     } else {
@@ -152,7 +152,7 @@ fn first_line(text: &str) -> String {
 }
 
 fn cut(text: &str) -> String {
-    match text.char_indices().nth(LONGEST) {
+    match text.char_indices().nth(MAX_MESSAGE_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
@@ -163,8 +163,8 @@ mod tests {
     use super::*;
 
     fn said(status: u16, text: &str, login: &Login) -> String {
-        let refusal = Refusal { base: "http://mlflow:5000/ml", what: "creating the run", status, login, text };
-        explain(&refusal, Some(Duration::from_secs(9))).0.to_string()
+        let response = ServerError { base: "http://mlflow:5000/ml", what: "creating the run", status, login, text };
+        explain(&response, Some(Duration::from_secs(9))).0.to_string()
     }
 
     #[test]

@@ -6,17 +6,14 @@ use std::{
     time::Duration,
 };
 
-use crate::error::TrackingError;
-
-/// Looks up an environment variable that is set to something.
-pub type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
+use crate::{entities::variables::VariableLookup, error::TrackingError};
 
 /// The official client never makes more attempts than this and one, whatever it is told.
-const MOST_RETRIES: u32 = 10;
+const MAX_RETRIES: u32 = 10;
 
 /// How a server is talked to.
 #[derive(Clone, Debug)]
-pub struct HttpSettings {
+pub struct HttpConfig {
     /// Who asks.
     pub login: Login,
     /// Whether the server's certificate is not looked at.
@@ -63,7 +60,7 @@ impl fmt::Debug for Login {
     }
 }
 
-impl Default for HttpSettings {
+impl Default for HttpConfig {
     fn default() -> Self {
         Self {
             login: Login::None,
@@ -81,7 +78,7 @@ impl Default for HttpSettings {
     }
 }
 
-impl HttpSettings {
+impl HttpConfig {
     /// What the variables of MLflow's own client say, with its defaults.
     ///
     /// | variable | default | what it sets |
@@ -99,7 +96,7 @@ impl HttpSettings {
     ///
     /// # Errors
     /// Names the variable whose value cannot be used.
-    pub fn from_variables(variables: Variables) -> Result<Self, TrackingError> {
+    pub fn from_variables(variables: VariableLookup) -> Result<Self, TrackingError> {
         let default = Self::default();
         let path = |name: &str| variables(name).map(PathBuf::from);
         let settings = Self {
@@ -117,7 +114,7 @@ impl HttpSettings {
                 variables,
                 "MLFLOW_HTTP_REQUEST_MAX_RETRIES",
                 f64::from(default.max_retries),
-                0.0..=f64::from(MOST_RETRIES),
+                0.0..=f64::from(MAX_RETRIES),
             )? as u32,
             backoff_factor: number(variables, "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", default.backoff_factor, 0.0..=3600.0)?,
             backoff_jitter: number(variables, "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", default.backoff_jitter, 0.0..=3600.0)?,
@@ -126,7 +123,7 @@ impl HttpSettings {
             workspace: variables("MLFLOW_WORKSPACE"),
         };
         if settings.insecure_tls && settings.server_certificates.is_some() {
-            return Err(TrackingError::Variable {
+            return Err(TrackingError::InvalidVariable {
                 name: "MLFLOW_TRACKING_INSECURE_TLS".into(),
                 reason: "and MLFLOW_TRACKING_SERVER_CERT_PATH contradict each other; set one of them".into(),
             });
@@ -135,7 +132,7 @@ impl HttpSettings {
     }
 }
 
-fn login(variables: Variables) -> Result<Login, TrackingError> {
+fn login(variables: VariableLookup) -> Result<Login, TrackingError> {
     let (mut name, mut password) = (variables("MLFLOW_TRACKING_USERNAME"), variables("MLFLOW_TRACKING_PASSWORD"));
     if name.is_none() && password.is_none() {
         let home = variables("HOME").or_else(|| variables("USERPROFILE"));
@@ -153,7 +150,7 @@ fn login(variables: Variables) -> Result<Login, TrackingError> {
 /// Name and password in MLflow's file of credentials, an INI file with a section `[mlflow]`.
 fn credentials(path: &Path) -> Result<(Option<String>, Option<String>), TrackingError> {
     let Ok(text) = std::fs::read_to_string(path) else { return Ok((None, None)) };
-    let fault = |reason: String| TrackingError::Unreadable { path: path.to_owned(), reason };
+    let fault = |reason: String| TrackingError::InvalidFile { path: path.to_owned(), reason };
     let mut file = configparser::ini::Ini::new();
     file.set_inline_comment_symbols(Some(&[]));
     file.read(text).map_err(|error| fault(format!("is not an INI file: {error}")))?;
@@ -161,26 +158,26 @@ fn credentials(path: &Path) -> Result<(Option<String>, Option<String>), Tracking
     Ok((of("mlflow_tracking_username"), of("mlflow_tracking_password")))
 }
 
-fn truth(variables: Variables, name: &str, default: bool) -> Result<bool, TrackingError> {
+fn truth(variables: VariableLookup, name: &str, default: bool) -> Result<bool, TrackingError> {
     match variables(name).map(|value| value.to_lowercase()).as_deref() {
         None => Ok(default),
         Some("true" | "1") => Ok(true),
         Some("false" | "0") => Ok(false),
         Some(other) => {
-            Err(TrackingError::Variable { name: name.into(), reason: format!("is \"{other}\"; write true or false") })
+            Err(TrackingError::InvalidVariable { name: name.into(), reason: format!("is \"{other}\"; write true or false") })
         }
     }
 }
 
 fn number(
-    variables: Variables,
+    variables: VariableLookup,
     name: &str,
     default: f64,
     range: std::ops::RangeInclusive<f64>,
 ) -> Result<f64, TrackingError> {
     let Some(text) = variables(name) else { return Ok(default) };
     let found = text.trim().parse().ok().filter(|value| range.contains(value));
-    found.ok_or_else(|| TrackingError::Variable {
+    found.ok_or_else(|| TrackingError::InvalidVariable {
         name: name.into(),
         reason: format!("is \"{text}\"; write a number from {} to {}", range.start(), range.end()),
     })
@@ -190,9 +187,9 @@ fn number(
 mod tests {
     use super::*;
 
-    fn settings(given: &[(&str, &str)]) -> Result<HttpSettings, String> {
+    fn settings(given: &[(&str, &str)]) -> Result<HttpConfig, String> {
         let find = |name: &str| given.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        HttpSettings::from_variables(&find).map_err(|error| error.to_string())
+        HttpConfig::from_variables(&find).map_err(|error| error.to_string())
     }
 
     #[test]

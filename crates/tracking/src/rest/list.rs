@@ -4,13 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::{
-    entities::run::ListedRun,
-    error::TrackingError,
-    rest::{
-        RestStore, api,
-        responses::{NamedExperiment, RemoteRun},
-    },
+use crate::rest::{
+    api,
+    responses::{NamedExperiment, RemoteRun},
+    store::RestStore,
 };
 
 impl RestStore {

@@ -5,12 +5,18 @@ use std::path::Path;
 use reqwest::Method;
 use serde_json::json;
 
+use crate::rest::{
+    artifacts::{self, RemoteOwner},
+    connection::{Connection, Request},
+    responses::{RegisteredModelResponse, RemoteVersion, SearchPage, VersionResponse, key_values, to_map},
+    store::{RestStore, ServerRun},
+};
 use crate::{
     entities::{
         mlmodel,
-        registry::{ModelVersion, Move, RegisteredModel, Registry, logged_model_of, move_alias},
+        registry::{AliasChange, ModelVersion, RegisteredModel, Registry, logged_model_of, move_alias},
         run::{MODEL_TAG, Registration, Run},
-        store::{Owner, RunFile},
+        store::{ArtifactOwner, RunFile},
     },
     error::TrackingError,
     rest::{
@@ -22,7 +28,7 @@ use crate::{
 };
 
 /// Where a model's files lie among the run's when another server registers it: that one can only name runs.
-const ELSEWHERE: &str = "registered_model";
+const REGISTERED_MODEL_FOLDER: &str = "registered_model";
 /// When a version was first recorded: the server knows only when it was told.
 const CREATED_TAG: &str = "client.created_at_ms";
 
@@ -35,7 +41,7 @@ impl RestStore {
     /// been made.
     pub(super) fn register(
         &self,
-        begun: &Begun,
+        server_run: &ServerRun,
         model_id: &str,
         registration: &Registration,
         run: &Run,
@@ -43,15 +49,15 @@ impl RestStore {
     ) -> Result<(String, bool), TrackingError> {
         let (registry, name) = (self.registry(), &registration.name);
         let create = Request::post("creating the registered model", "registered-models/create", &json!({ "name": name }));
-        match registry.tell(&create) {
+        match registry.send(&create) {
             Err(error) if error.code() == Some("RESOURCE_ALREADY_EXISTS") => {}
             other => other?,
         }
         let mut body = json!({"name": name, "description": registration.description});
         let source = if self.registry.is_some() {
-            self.copy_for_registry(begun, registration, files)?;
-            body["run_id"] = begun.run_id.as_str().into();
-            format!("runs:/{}/{ELSEWHERE}", begun.run_id)
+            self.copy_for_registry(server_run, registration, files)?;
+            body["run_id"] = server_run.run_id.as_str().into();
+            format!("runs:/{}/{REGISTERED_MODEL_FOLDER}", server_run.run_id)
         } else {
             body["model_id"] = model_id.into();
             format!("models:/{model_id}")
@@ -60,37 +66,37 @@ impl RestStore {
         let mut tags = registration.tags.clone();
         tags.insert(MODEL_TAG.into(), registration.model_id.clone());
         tags.insert(CREATED_TAG.into(), registration.created.to_string());
-        body["tags"] = json!(pairs(&tags));
+        body["tags"] = json!(key_values(&tags));
         let mut find = || {
             let found = versions(registry, name)?.into_iter().rfind(|version| version.source == source);
-            Ok(found.map(|model_version| VersionAnswer { model_version }))
+            Ok(found.map(|model_version| VersionResponse { model_version }))
         };
-        let there = if begun.fresh { None } else { find()? };
-        let (found, doubtful) = match there {
+        let there = if server_run.is_new { None } else { find()? };
+        let (found, may_be_duplicated) = match there {
             Some(found) => (found, false),
             None => registry.create(&Request::post("creating the version", "model-versions/create", &body), &mut find)?,
         };
         let version = found.model_version.version;
-        if doubtful {
-            self.settle_versions(name, &source, &version)?;
+        if may_be_duplicated {
+            self.remove_duplicate_versions(name, &source, &version)?;
         }
         for alias in &registration.aliases {
-            let moved = Move::registered(registration.created, &version, None, &run.user);
-            self.move_once(name, alias, &moved)?;
+            let moved = AliasChange::registered(registration.created, &version, None, &run.user);
+            self.move_alias_once(name, alias, &moved)?;
         }
-        Ok((version, doubtful))
+        Ok((version, may_be_duplicated))
     }
 
     /// Moves an alias if that was not done before, and nobody has moved it since.
-    pub(crate) fn move_once(&self, name: &str, alias: &str, moved: &Move) -> Result<bool, TrackingError> {
+    pub(crate) fn move_alias_once(&self, name: &str, alias: &str, moved: &AliasChange) -> Result<bool, TrackingError> {
         let Some(model) = self.model(name)? else { return Ok(false) };
-        let history = crate::entities::registry::history(&model, alias);
-        if history.iter().any(|known| known.at == moved.at) {
+        let alias_history = crate::entities::registry::alias_history(&model, alias);
+        if alias_history.iter().any(|known| known.at == moved.at) {
             return Ok(false);
         }
         let from = moved.from.clone().or_else(|| model.aliases.get(alias).cloned());
-        let moved = Move { from: from.filter(|from| *from != moved.version), ..moved.clone() };
-        if history.last().is_some_and(|last| last.at > moved.at) {
+        let moved = AliasChange { from: from.filter(|from| *from != moved.version), ..moved.clone() };
+        if alias_history.last().is_some_and(|last| last.at > moved.at) {
             self.tag_model(
                 name,
                 &crate::entities::registry::history_key(alias, moved.at),
@@ -103,39 +109,44 @@ impl RestStore {
     }
 
     /// Lets go of versions of the same model that were made because an answer was lost.
-    fn settle_versions(&self, name: &str, source: &str, kept: &str) -> Result<(), TrackingError> {
+    fn remove_duplicate_versions(&self, name: &str, source: &str, kept: &str) -> Result<(), TrackingError> {
         for other in versions(self.registry(), name)? {
             if other.source == source && other.version != kept {
                 let body = json!({"name": name, "version": other.version});
                 let what = "removing a version that was made twice";
-                self.registry().tell(&Request::json(what, Method::DELETE, "model-versions/delete", &body))?;
+                self.registry().send(&Request::json(what, Method::DELETE, "model-versions/delete", &body))?;
             }
         }
         Ok(())
     }
 
     /// The version that is the model which we call `model_id`; others of it are let go of.
-    pub(crate) fn settled_version(&self, name: &str, model_id: &str) -> Result<Option<String>, TrackingError> {
+    pub(crate) fn keep_one_version(&self, name: &str, model_id: &str) -> Result<Option<String>, TrackingError> {
         let ours = |version: &RemoteVersion| version.tags.iter().any(|tag| tag.key == MODEL_TAG && tag.value == model_id);
         // the newest come first; the oldest is the one that was reported
         let Some(kept) = versions(self.registry(), name)?.into_iter().rfind(ours) else { return Ok(None) };
-        self.settle_versions(name, &kept.source, &kept.version)?;
+        self.remove_duplicate_versions(name, &kept.source, &kept.version)?;
         Ok(Some(kept.version))
     }
 
-    fn copy_for_registry(&self, begun: &Begun, registration: &Registration, files: &[RunFile]) -> Result<(), TrackingError> {
-        let owner = Owner::Model(registration.model_id.clone());
+    fn copy_for_registry(
+        &self,
+        server_run: &ServerRun,
+        registration: &Registration,
+        files: &[RunFile],
+    ) -> Result<(), TrackingError> {
+        let owner = ArtifactOwner::Model(registration.model_id.clone());
         let mut copies = Vec::new();
         for file in files.iter().filter(|file| file.owner == owner) {
-            let file = mlmodel::addressed(file, ELSEWHERE, &registration.model_id, &begun.run_id)?;
-            copies.push(RunFile::of_run(format!("{ELSEWHERE}/{}", file.place), file.content));
+            let file = mlmodel::with_addresses(file, REGISTERED_MODEL_FOLDER, &registration.model_id, &server_run.run_id)?;
+            copies.push(RunFile::of_run(format!("{REGISTERED_MODEL_FOLDER}/{}", file.artifact_path), file.content));
         }
         let copies: Vec<&RunFile> = copies.iter().collect();
-        artifacts::upload(&self.connection, Holder::Run(&begun.run_id), &begun.artifact_uri, &copies)
+        artifacts::upload(&self.connection, RemoteOwner::Run(&server_run.run_id), &server_run.artifact_uri, &copies)
     }
 
     fn tag(&self, path: &str, body: &serde_json::Value) -> Result<(), TrackingError> {
-        self.registry().tell(&Request::post("setting a tag", path, body))
+        self.registry().send(&Request::post("setting a tag", path, body))
     }
 }
 
@@ -149,7 +160,7 @@ fn versions(connection: &Connection, name: &str) -> Result<Vec<RemoteVersion>, T
         if !token.is_empty() {
             query.push(("page_token", token));
         }
-        let page: Page = connection.call(&Request::get("looking for versions", "model-versions/search", query))?;
+        let page: SearchPage = connection.call(&Request::get("looking for versions", "model-versions/search", query))?;
         found.extend(page.model_versions);
         token = page.next_page_token;
         if token.is_empty() {
@@ -163,11 +174,11 @@ fn versions(connection: &Connection, name: &str) -> Result<Vec<RemoteVersion>, T
 impl Registry for RestStore {
     fn model(&self, name: &str) -> Result<Option<RegisteredModel>, TrackingError> {
         let get = Request::get("reading the registered model", "registered-models/get", vec![("name", name.to_owned())]);
-        match self.registry().call::<RegisteredAnswer>(&get) {
+        match self.registry().call::<RegisteredModelResponse>(&get) {
             Ok(found) => {
                 let found = found.registered_model;
                 let aliases = found.aliases.into_iter().map(|alias| (alias.alias, alias.version)).collect();
-                Ok(Some(RegisteredModel { name: name.to_owned(), tags: texts(found.tags), aliases }))
+                Ok(Some(RegisteredModel { name: name.to_owned(), tags: to_map(found.tags), aliases }))
             }
             Err(error) if error.code() == Some("RESOURCE_DOES_NOT_EXIST") => Ok(None),
             Err(error) => Err(error),
@@ -183,14 +194,14 @@ impl Registry for RestStore {
             model_id: logged_model_of(&found.source),
             source: found.source,
             description: found.description,
-            tags: texts(found.tags),
+            tags: to_map(found.tags),
         };
         Ok(versions(self.registry(), name)?.into_iter().map(version).collect())
     }
 
     fn set_alias(&self, name: &str, alias: &str, version: &str) -> Result<(), TrackingError> {
         let body = json!({"name": name, "alias": alias, "version": version});
-        self.registry().tell(&Request::post("setting the alias", "registered-models/alias", &body))
+        self.registry().send(&Request::post("setting the alias", "registered-models/alias", &body))
     }
 
     fn tag_model(&self, name: &str, key: &str, value: &str) -> Result<(), TrackingError> {
@@ -203,12 +214,17 @@ impl Registry for RestStore {
 
     fn fetch(&self, version: &ModelVersion, file: &str, to: &Path) -> Result<(), TrackingError> {
         if let Some(model) = &version.model_id {
-            return artifacts::download(&self.connection, Holder::Model(model), file, to);
+            return artifacts::download(&self.connection, RemoteOwner::Model(model), file, to);
         }
         let of_run = version.source.strip_prefix("runs:/").and_then(|rest| rest.split_once('/'));
         match of_run {
-            Some((run, folder)) => artifacts::download(&self.connection, Holder::Run(run), &format!("{folder}/{file}"), to),
-            None => Err(TrackingError::Source { version: version.version.clone(), source_uri: version.source.clone() }),
+            Some((run, folder)) => {
+                artifacts::download(&self.connection, RemoteOwner::Run(run), &format!("{folder}/{file}"), to)
+            }
+            None => Err(TrackingError::UnfetchableVersion {
+                version: version.version.clone(),
+                source_uri: version.source.clone(),
+            }),
         }
     }
 

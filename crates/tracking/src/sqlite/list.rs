@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Row, params};
 
-use crate::{entities::run::ListedRun, error::TrackingError, sqlite::EmbeddedStore};
+use crate::sqlite::store::SqliteStore;
+use crate::{entities::run::ListedRun, error::TrackingError};
 
-impl EmbeddedStore {
+impl SqliteStore {
     /// The latest `limit` runs that are not in the trash, the newest first; of one experiment if it is named.
     ///
     /// # Errors

@@ -9,13 +9,11 @@ use rusqlite::Transaction;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::{
-    error::TrackingError,
-    sqlite::{ARTIFACTS, EmbeddedStore, plain},
-};
+use crate::error::TrackingError;
+use crate::sqlite::store::{ARTIFACTS_FOLDER, SqliteStore, without_scheme};
 
 /// Where MLflow keeps paths of artifacts. A table that an older database does not have is passed over.
-const PLACES: [(&str, &str); 4] = [
+const PATH_COLUMNS: [(&str, &str); 4] = [
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
     ("logged_models", "artifact_location"),
@@ -24,7 +22,7 @@ const PLACES: [(&str, &str); 4] = [
 
 /// What was mended.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
-pub struct Relocated {
+pub struct Relocation {
     /// How many paths were changed, by table.
     pub changed: Vec<(String, usize)>,
     /// The folders that they led to before.
@@ -48,26 +46,26 @@ pub enum RelocateError {
     Unknown { database: PathBuf, old: PathBuf, known: String },
 }
 
-impl EmbeddedStore {
+impl SqliteStore {
     /// Lets every path that leads to an `mlruns` folder elsewhere lead to the one beside the database. Without `from` all
     /// folders are taken that are no longer there; with it that one alone, there or not. Datasets that lay beside such a folder
     /// moved with it.
     ///
     /// # Errors
     /// If there is no database, it cannot be written, an old folder is still there and was not named, or `from` is unknown.
-    pub fn relocate(&self, from: Option<&Path>) -> Result<Relocated, RelocateError> {
+    pub fn relocate(&self, from: Option<&Path>) -> Result<Relocation, RelocateError> {
         let mut connection = self.connect_existing()?;
         let here = self.artifacts();
         let fault = TrackingError::sqlite(&self.database);
-        let mut relocated = Relocated { to: here.clone(), ..Relocated::default() };
+        let mut relocation = Relocation { to: here.clone(), ..Relocation::default() };
         let mut recorded = BTreeSet::new();
-        let from = from.map(|from| artifacts_of(&std::path::absolute(from).unwrap_or_else(|_| from.to_owned())));
-        let mut refused = None;
+        let from = from.map(|from| artifacts_folder_of(&std::path::absolute(from).unwrap_or_else(|_| from.to_owned())));
+        let mut still_there = None;
         self.transact(&mut connection, |transaction| {
-            for (table, column) in PLACES {
+            for (table, column) in PATH_COLUMNS {
                 let mut changed = 0;
                 for (row, path) in paths(transaction, table, column).map_err(&fault)? {
-                    let Some((old, rest)) = divide(&path) else { continue };
+                    let Some((old, rest)) = split_artifact_path(&path) else { continue };
                     if old == here {
                         continue;
                     }
@@ -75,37 +73,37 @@ impl EmbeddedStore {
                     match &from {
                         Some(from) if *from != old => continue,
                         None if old.exists() => {
-                            refused = Some(old);
+                            still_there = Some(old);
                             continue;
                         }
                         _ => {}
                     }
                     let update = format!("UPDATE {table} SET {column} = ?1 WHERE rowid = ?2");
-                    let mended = here.join(rest).to_string_lossy().into_owned();
-                    changed += transaction.execute(&update, (mended, row)).map_err(&fault)?;
-                    relocated.from.insert(old);
+                    let relocated_path = here.join(rest).to_string_lossy().into_owned();
+                    changed += transaction.execute(&update, (relocated_path, row)).map_err(&fault)?;
+                    relocation.from.insert(old);
                 }
                 if changed > 0 {
-                    relocated.changed.push((table.to_owned(), changed));
+                    relocation.changed.push((table.to_owned(), changed));
                 }
             }
-            let moved: Vec<&Path> = relocated.from.iter().filter_map(|old| old.parent()).collect();
+            let moved: Vec<&Path> = relocation.from.iter().filter_map(|old| old.parent()).collect();
             let changed = relocate_datasets(transaction, &moved, &self.folder()).map_err(&fault)?;
             if changed > 0 {
-                relocated.changed.push(("datasets".to_owned(), changed));
+                relocation.changed.push(("datasets".to_owned(), changed));
             }
             Ok(())
         })?;
         let database = self.database.clone();
-        if let Some(old) = refused.filter(|_| relocated.changed.is_empty()) {
+        if let Some(old) = still_there.filter(|_| relocation.changed.is_empty()) {
             return Err(RelocateError::StillThere { database, old: old.parent().map_or(old.clone(), Path::to_owned) });
         }
-        if let Some(old) = from.filter(|old| !relocated.from.contains(old)) {
+        if let Some(old) = from.filter(|old| !relocation.from.contains(old)) {
             let mut known: Vec<String> = recorded.iter().map(|path| path.display().to_string()).collect();
             known.push(here.display().to_string());
             return Err(RelocateError::Unknown { database, old, known: known.join(", ") });
         }
-        Ok(relocated)
+        Ok(relocation)
     }
 }
 
@@ -123,7 +121,7 @@ fn relocate_datasets(transaction: &Transaction, moved: &[&Path], now: &Path) -> 
     let mut changed = 0;
     for (row, source) in paths(transaction, "datasets", "dataset_source")? {
         let Ok(mut source) = serde_json::from_str::<serde_json::Value>(&source) else { continue };
-        let Some(path) = source["uri"].as_str().map(plain) else { continue };
+        let Some(path) = source["uri"].as_str().map(without_scheme) else { continue };
         let Some(rest) = moved.iter().find_map(|old| Path::new(path).strip_prefix(old).ok()) else { continue };
         source["uri"] = now.join(rest).to_string_lossy().into();
         changed +=
@@ -133,17 +131,17 @@ fn relocate_datasets(transaction: &Transaction, moved: &[&Path], now: &Path) -> 
 }
 
 /// The folder of artifacts in a recorded path, and what follows; `None` where the path is a server's or leads elsewhere.
-fn divide(path: &str) -> Option<(PathBuf, PathBuf)> {
-    let plain = plain(path);
-    if !plain.starts_with('/') {
+fn split_artifact_path(path: &str) -> Option<(PathBuf, PathBuf)> {
+    let without_scheme = without_scheme(path);
+    if !without_scheme.starts_with('/') {
         return None;
     }
-    let parts: Vec<_> = Path::new(plain).components().collect();
-    let at = parts.iter().rposition(|part| part.as_os_str() == ARTIFACTS)?;
+    let parts: Vec<_> = Path::new(without_scheme).components().collect();
+    let at = parts.iter().rposition(|part| part.as_os_str() == ARTIFACTS_FOLDER)?;
     Some((parts[..=at].iter().collect(), parts[at + 1..].iter().collect()))
 }
 
 /// The folder of artifacts that a user means by `from`: it, or the one in it.
-fn artifacts_of(from: &Path) -> PathBuf {
-    if from.file_name().is_some_and(|name| name == ARTIFACTS) { from.to_owned() } else { from.join(ARTIFACTS) }
+fn artifacts_folder_of(from: &Path) -> PathBuf {
+    if from.file_name().is_some_and(|name| name == ARTIFACTS_FOLDER) { from.to_owned() } else { from.join(ARTIFACTS_FOLDER) }
 }

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use crate::error::TrackingError;
 
 /// The tables that are written, with the columns that are named.
-const WRITTEN: [(&str, &[&str]); 18] = [
+const REQUIRED_COLUMNS: [(&str, &[&str]); 18] = [
     ("experiments", &["experiment_id", "name", "artifact_location", "lifecycle_stage", "creation_time", "last_update_time"]),
     (
         "runs",
@@ -103,12 +103,12 @@ const WRITTEN: [(&str, &[&str]); 18] = [
 /// A column that is there, and whether a row must give it a value.
 struct Column {
     name: String,
-    needed: bool,
+    is_required: bool,
 }
 
 fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Column>> {
     let mut statement = connection.prepare("SELECT name, \"notnull\" AND dflt_value IS NULL FROM pragma_table_info(?1)")?;
-    statement.query_map([table], |row| Ok(Column { name: row.get(0)?, needed: row.get(1)? }))?.collect()
+    statement.query_map([table], |row| Ok(Column { name: row.get(0)?, is_required: row.get(1)? }))?.collect()
 }
 
 /// Whether the database has no table at all.
@@ -127,7 +127,7 @@ pub(super) fn check(connection: &Connection, database: &Path) -> Result<(), Trac
     if columns(connection, "alembic_version").map_err(&fault)?.is_empty() {
         return Err(TrackingError::NotMlflow { database: database.to_owned() });
     }
-    for (table, written) in WRITTEN {
+    for (table, written) in REQUIRED_COLUMNS {
         let found = columns(connection, table).map_err(&fault)?;
         if found.is_empty() {
             return Err(TrackingError::TooOld { database: database.to_owned(), what: format!("table \"{table}\"") });
@@ -136,7 +136,7 @@ pub(super) fn check(connection: &Connection, database: &Path) -> Result<(), Trac
             let what = format!("column \"{table}.{absent}\"");
             return Err(TrackingError::TooOld { database: database.to_owned(), what });
         }
-        if let Some(unknown) = found.iter().find(|column| column.needed && !written.contains(&column.name.as_str())) {
+        if let Some(unknown) = found.iter().find(|column| column.is_required && !written.contains(&column.name.as_str())) {
             let column = format!("\"{table}.{}\"", unknown.name);
             return Err(TrackingError::TooNew { database: database.to_owned(), column });
         }

@@ -4,18 +4,19 @@ use std::{collections::BTreeMap, path::Path};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::sqlite::{schema_check, store::SqliteStore};
 use crate::{
-    entities::run::{Dataset, LoggedModel, Metric, RUN_NAME_TAG, Run, new_run_id},
+    entities::run::{LoggedModel, Metric, RUN_NAME_TAG, Run, RunDataset, new_run_id},
     error::TrackingError,
     sqlite::{EmbeddedStore, schema_check},
 };
 
 /// What MLflow's status of a logged model is called in its tables.
-const PENDING: i64 = 1;
-pub(super) const READY: i64 = 2;
+const PENDING_STATUS: i64 = 1;
+pub(super) const READY_STATUS: i64 = 2;
 
 /// The id of the run's experiment: the one that it is in already, or the one of its name, which is made if there is none.
-pub(super) fn experiment(connection: &Connection, store: &EmbeddedStore, run: &Run) -> Result<i64, TrackingError> {
+pub(super) fn experiment(connection: &Connection, store: &SqliteStore, run: &Run) -> Result<i64, TrackingError> {
     let fault = TrackingError::sqlite(&store.database);
     let of_run = "SELECT experiment_id FROM runs WHERE run_uuid = ?1 AND experiment_id IS NOT NULL";
     if let Some(id) = connection.query_row(of_run, [&run.run_id], |row| row.get(0)).optional().map_err(&fault)? {
@@ -42,7 +43,7 @@ pub(super) fn experiment(connection: &Connection, store: &EmbeddedStore, run: &R
     }
 }
 
-fn create_experiment(connection: &Connection, store: &EmbeddedStore, run: &Run) -> rusqlite::Result<i64> {
+fn create_experiment(connection: &Connection, store: &SqliteStore, run: &Run) -> rusqlite::Result<i64> {
     connection.execute(
         "INSERT INTO experiments (name, lifecycle_stage, creation_time, last_update_time) VALUES (?1, 'active', ?2, ?2)",
         params![run.experiment, run.start_time],
@@ -56,7 +57,7 @@ fn create_experiment(connection: &Connection, store: &EmbeddedStore, run: &Run) 
 }
 
 /// Writes the run, over what an earlier call wrote of it.
-pub(super) fn run(connection: &Connection, store: &EmbeddedStore, experiment: i64, run: &Run) -> rusqlite::Result<()> {
+pub(super) fn run(connection: &Connection, store: &SqliteStore, experiment: i64, run: &Run) -> rusqlite::Result<()> {
     let id = run.run_id.as_str();
     connection.execute(
         "INSERT INTO runs (run_uuid, name, source_type, source_name, entry_point_name, user_id, status, start_time, end_time, \
@@ -154,7 +155,7 @@ pub(super) fn metrics(
 }
 
 /// The id of the dataset, which is an input of the run from now on.
-fn dataset(connection: &Connection, experiment: i64, run: &str, input: &Dataset) -> rusqlite::Result<String> {
+fn dataset(connection: &Connection, experiment: i64, run: &str, input: &RunDataset) -> rusqlite::Result<String> {
     connection.execute(
         "INSERT INTO datasets (dataset_uuid, experiment_id, name, digest, dataset_source_type, dataset_source, dataset_schema, \
          dataset_profile) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
@@ -209,7 +210,7 @@ fn logged_model(
             model.name,
             folder.to_string_lossy(),
             model.created,
-            if model.ready { READY } else { PENDING },
+            if model.ready { READY_STATUS } else { PENDING_STATUS },
             model.model_type,
             run
         ],

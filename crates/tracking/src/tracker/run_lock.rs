@@ -11,20 +11,20 @@ use std::{
 use crate::error::TrackingError;
 
 /// The note of a run that was killed.
-pub(crate) const KILLED: &str = "The program was killed before it came to its end.";
+pub(crate) const KILLED_NOTE: &str = "The program was killed before it came to its end.";
 
 /// The file of a run under way, locked.
 #[derive(Debug)]
-pub(crate) struct Alive {
+pub(crate) struct RunLock {
     path: PathBuf,
     file: File,
 }
 
-impl Alive {
+impl RunLock {
     /// Marks a run as under way, with what must be known to mark it as killed.
-    pub(crate) fn mark(folder: &Path, run: &str, content: &str) -> Result<Self, TrackingError> {
+    pub(crate) fn acquire(folder: &Path, run_id: &str, content: &str) -> Result<Self, TrackingError> {
         fs::create_dir_all(folder).map_err(TrackingError::io(folder, "make the folder"))?;
-        let path = folder.join(run);
+        let path = folder.join(run_id);
         loop {
             let mut file = File::create(&path).map_err(TrackingError::io(&path, "write it"))?;
             file.lock().map_err(TrackingError::io(&path, "lock it"))?;
@@ -37,7 +37,7 @@ impl Alive {
     }
 
     /// The marks in `folder` whose program is gone, held by us.
-    pub(crate) fn abandoned(folder: &Path) -> Vec<Self> {
+    pub(crate) fn abandoned_in(folder: &Path) -> Vec<Self> {
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
         entries
             .filter_map(|entry| {
@@ -50,7 +50,7 @@ impl Alive {
     }
 
     /// The run that it is of.
-    pub(crate) fn run(&self) -> String {
+    pub(crate) fn run_id(&self) -> String {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
@@ -60,7 +60,7 @@ impl Alive {
     }
 
     /// The run came to its end.
-    pub(crate) fn clear(self) {
+    pub(crate) fn remove(self) {
         let _ = fs::remove_file(&self.path);
         drop(self.file);
     }

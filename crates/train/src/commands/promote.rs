@@ -12,7 +12,7 @@ use model_source::registered::load_predictor;
 use predictor::Predictor;
 use schema::{ConfigError, PipelineConfig};
 use serde::Serialize;
-use tracking::{CHALLENGER, CHAMPION, ModelVersion, Move, RegisteredModel, Registry, move_alias};
+use tracking::{AliasChange, CHALLENGER, CHAMPION, ModelVersion, RegisteredModel, Registry, move_alias};
 
 use crate::{
     args::PromoteArgs,
@@ -99,14 +99,14 @@ pub(crate) fn promote(args: &PromoteArgs, progress: &Progress) -> anyhow::Result
         Some(comparison) => format!("promoted: {}", comparison.text),
         None => "promoted: there was no champion".to_owned(),
     };
-    let moved = Move {
+    let change = AliasChange {
         at: cli::now_ms().cast_signed(),
         version: version.clone(),
         from: champion.cloned(),
         why: why.clone(),
         by: cli::user(),
     };
-    move_alias(&*registry, name, CHAMPION, &moved)?;
+    move_alias(&*registry, name, CHAMPION, &change)?;
     registry.tag_version(name, &version, "promotion", &why)?;
     let human = format!("promote   done: version {version} of {name} is the champion{shown}");
     Ok(Outcome::done(&summary, human))

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::bail;
 use cli::{Outcome, Progress};
-use tracking::{EmbeddedStore, Location};
+use tracking::{Location, SqliteStore};
 
 use crate::{args::RelocateArgs, tracking::session::tracking};
 
@@ -18,7 +18,7 @@ pub(crate) fn relocate(args: &RelocateArgs, progress: &Progress) -> anyhow::Resu
             tracking.location
         )
     };
-    let relocated = EmbeddedStore::at(database).relocate(args.from.as_deref())?;
+    let relocated = SqliteStore::new(database).relocate(args.from.as_deref())?;
     let to = relocated.to.display();
     let human = if relocated.changed.is_empty() {
         format!("relocate  unchanged: every path leads to a folder that is there; those of this store to {to}")

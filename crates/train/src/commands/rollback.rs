@@ -2,7 +2,7 @@
 
 use cli::{No, Outcome, Progress};
 use serde::Serialize;
-use tracking::{CHAMPION, Move, ROLLED_BACK, move_alias, previous};
+use tracking::{AliasChange, CHAMPION, ROLLED_BACK, move_alias, previous_version};
 
 use crate::{args::RollbackArgs, tracking::registry};
 
@@ -17,7 +17,7 @@ struct Summary<'a> {
 pub(crate) fn rollback(args: &RollbackArgs, progress: &Progress) -> anyhow::Result<Outcome> {
     let name = &args.name;
     let (registry, model) = registry::open(&args.tracking, name, progress)?;
-    let Some(version) = previous(&model, CHAMPION) else {
+    let Some(version) = previous_version(&model, CHAMPION) else {
         return Err(No(format!(
             "{name}: no version was the champion before; `train versions --name {name}` shows the history"
         ))
@@ -28,14 +28,14 @@ pub(crate) fn rollback(args: &RollbackArgs, progress: &Progress) -> anyhow::Resu
     }
     let before = model.aliases.get(CHAMPION);
     let reason = args.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
-    let moved = Move {
+    let change = AliasChange {
         at: cli::now_ms().cast_signed(),
         version: version.clone(),
         from: before.cloned(),
         why: format!("{ROLLED_BACK}{reason}"),
         by: cli::user(),
     };
-    move_alias(&*registry, name, CHAMPION, &moved)?;
+    move_alias(&*registry, name, CHAMPION, &change)?;
     let was = before.map_or("nobody".to_owned(), |before| format!("version {before}"));
     let human = format!("rollback  done: version {version} of {name} is the champion again, {was} was");
     Ok(Outcome::done(&Summary { name, champion: &version, before: before.map(String::as_str) }, human))

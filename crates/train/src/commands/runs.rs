@@ -6,7 +6,7 @@ use anyhow::Context;
 use cli::{No, Outcome, Progress};
 use model::{figure, label};
 use serde::Serialize;
-use tracking::{EmbeddedStore, ListedRun, Location, RunStore};
+use tracking::{ListedRun, Location, RunStore, SqliteStore};
 
 use crate::{
     args::RunsArgs,
@@ -25,9 +25,9 @@ pub(crate) fn list(args: &RunsArgs, progress: &Progress) -> anyhow::Result<Outco
     warning.into_iter().for_each(|warning| progress.warn(warning));
     let (store, runs) = match &tracking.location {
         Location::Sqlite { database } => {
-            let store = EmbeddedStore::at(database);
+            let store = SqliteStore::new(database);
             // a store that can only be read can still be listed
-            let _ = store.reap();
+            let _ = store.mark_orphaned_runs_killed();
             (store.uri(), store.runs(args.experiment.as_deref(), args.limit)?)
         }
         Location::Server { .. } => {

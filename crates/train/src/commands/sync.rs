@@ -4,7 +4,7 @@ use anyhow::{Context, bail, ensure};
 use artifact::RunPaths;
 use cli::{No, Outcome, Progress};
 use serde::Serialize;
-use tracking::{EmbeddedStore, Location, Spool, Synced};
+use tracking::{Location, Spool, SqliteStore, SyncSummary};
 
 use crate::{args::SyncArgs, tracking::session::tracking};
 
@@ -13,7 +13,7 @@ struct Summary<'a> {
     from: &'a str,
     to: String,
     #[serde(flatten)]
-    done: &'a Synced,
+    done: &'a SyncSummary,
 }
 
 /// Sends.
@@ -31,7 +31,7 @@ pub(crate) fn sync(args: &SyncArgs, progress: &Progress) -> anyhow::Result<Outco
     };
     let paths = Location::Sqlite { database: database.clone() }.add_inputs(RunPaths::default(), "--from");
     paths.output("--models-dir", &Spool::lock_path(&tracking.spool)).check()?;
-    let from = EmbeddedStore::at(&database);
+    let from = SqliteStore::new(&database);
     deliver_waiting(&from, &tracking.spool, progress)?;
     let mut bar = None;
     let done = tracking::sync(&from, &to, args.experiment.as_deref(), &mut |runs| {
@@ -50,9 +50,9 @@ pub(crate) fn sync(args: &SyncArgs, progress: &Progress) -> anyhow::Result<Outco
 }
 
 /// Runs that wait for the file go into it first.
-fn deliver_waiting(from: &EmbeddedStore, spool: &std::path::Path, progress: &Progress) -> anyhow::Result<()> {
+fn deliver_waiting(from: &SqliteStore, spool: &std::path::Path, progress: &Progress) -> anyhow::Result<()> {
     let store: &dyn tracking::RunStore = from;
-    let delivered = Spool::at(spool, &store.uri()).deliver(store)?;
+    let delivered = Spool::new(spool, &store.uri()).deliver(store)?;
     delivered.faults.iter().for_each(|fault| progress.warn(fault));
     if delivered.runs == 0 && !from.database().exists() {
         ensure!(delivered.faults.is_empty(), "{}: the runs that wait could not be read", from.database().display());
@@ -61,7 +61,7 @@ fn deliver_waiting(from: &EmbeddedStore, spool: &std::path::Path, progress: &Pro
     Ok(())
 }
 
-fn human(done: &Synced, to: &str) -> String {
+fn human(done: &SyncSummary, to: &str) -> String {
     let runs = |count: usize| if count == 1 { "1 run".to_owned() } else { format!("{count} runs") };
     let status = if done.sent.is_empty() && done.moves == 0 && done.removed == 0 { "unchanged" } else { "done" };
     let mut human = format!("sync      {status}: {} sent to {to}, {} there already", runs(done.sent.len()), done.there);

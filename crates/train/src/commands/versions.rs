@@ -6,7 +6,7 @@ use anyhow::Context;
 use cli::{No, Outcome, Progress};
 use model::{figure, label};
 use serde::Serialize;
-use tracking::{CHAMPION, ModelVersion, Move, RegisteredModel, history, version_at};
+use tracking::{AliasChange, CHAMPION, ModelVersion, RegisteredModel, alias_history, version_at};
 
 use crate::{args::VersionsArgs, tracking::registry};
 
@@ -14,7 +14,7 @@ use crate::{args::VersionsArgs, tracking::registry};
 struct Listing<'a> {
     name: &'a str,
     aliases: &'a BTreeMap<String, String>,
-    champions: Vec<Move>,
+    champions: Vec<AliasChange>,
     versions: &'a [ModelVersion],
 }
 
@@ -25,14 +25,14 @@ pub(crate) fn list(args: &VersionsArgs, progress: &Progress) -> anyhow::Result<O
         return champion_at(&model, at);
     }
     let versions = registry.versions(&args.name)?;
-    let champions = history(&model, CHAMPION);
+    let champions = alias_history(&model, CHAMPION);
     let mut human = table(&versions, &model);
     if !champions.is_empty() {
         human.push_str("\n\nchampions");
     }
-    for moved in &champions {
-        let by = moved.by.as_ref().map_or(String::new(), |by| format!(" by {by}"));
-        human.push_str(&format!("\n  {} UTC  version {}{by}: {}", cli::utc(moved.at), moved.version, moved.why));
+    for change in &champions {
+        let by = change.by.as_ref().map_or(String::new(), |by| format!(" by {by}"));
+        human.push_str(&format!("\n  {} UTC  version {}{by}: {}", cli::utc(change.at), change.version, change.why));
     }
     if let Some(page) = registry.model_page(&args.name) {
         human.push_str(&format!("\n→ {page}"));

@@ -3,7 +3,7 @@
 use model::CurvePoint;
 use report::{Bar, Guide, Html, Points};
 use serde_json::{Value, json};
-use tracking::{Content, RunFile};
+use tracking::{ArtifactContent, RunFile};
 
 use crate::{fitting::experiment::Findings, inputs::featured_table::Dataset};
 
@@ -122,11 +122,11 @@ pub(crate) fn files(dataset: &Dataset, findings: &Findings, target: &str) -> Vec
         charts.push(("learning_curve_training", learned));
     }
     let picture = |(name, chart): (&str, Html)| {
-        RunFile::of_run(format!("plots/{name}.svg"), Content::Bytes(report::picture(&chart).into_bytes()))
+        RunFile::of_run(format!("plots/{name}.svg"), ArtifactContent::Bytes(report::picture(&chart).into_bytes()))
     };
     let mut files: Vec<RunFile> = charts.into_iter().map(picture).collect();
     for (name, table) in [("test_rows", test_rows(dataset, findings)), ("importances", importance_table(findings))] {
-        files.push(RunFile::of_run(format!("tables/{name}.json"), Content::Bytes(table.to_string().into_bytes())));
+        files.push(RunFile::of_run(format!("tables/{name}.json"), ArtifactContent::Bytes(table.to_string().into_bytes())));
     }
     files
 }

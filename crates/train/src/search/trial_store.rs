@@ -6,7 +6,7 @@ use artifact::{MetricPoint, RUN_RECORD_VERSION, RunIdentity, RunRecord, RunStatu
 use cli::Progress;
 use model::Trial;
 use serde_json::json;
-use tracking::{EmbeddedStore, ListedRun, Location, PARENT_TAG, Recorded, Run, Tracker, Tracking};
+use tracking::{ListedRun, Location, PARENT_TAG, RecordOutcome, Run, SqliteStore, Tracker, Tracking};
 
 use crate::{search::objective::Measured, tracking::session::speaker};
 
@@ -25,7 +25,7 @@ fn run_name(search: &str, trial: usize, rung: usize) -> String {
 pub(crate) fn known(tracking: &Tracking, experiment: &str, search: &str, progress: &Progress) -> Known {
     let listed = match &tracking.location {
         Location::Sqlite { database } if !database.exists() => Ok(None),
-        Location::Sqlite { database } => EmbeddedStore::at(database).runs(Some(experiment), RUNS),
+        Location::Sqlite { database } => SqliteStore::new(database).runs(Some(experiment), RUNS),
         Location::Server { .. } => match tracking.server() {
             Ok(Some(server)) => server.runs(Some(experiment), RUNS),
             Ok(None) => Ok(None),
@@ -74,17 +74,17 @@ impl Recorder {
         let worker = thread::spawn(move || {
             let mut recorded = 0;
             for record in receiver {
-                let mut run = Run::of(&record);
+                let mut run = Run::from_record(&record);
                 run.tags.insert(PARENT_TAG.into(), parent.clone());
                 match tracker.end(None, &run, &[], &warn) {
-                    Ok(Recorded::Stored(_)) => recorded += 1,
-                    Ok(Recorded::Fallback(..)) => {
+                    Ok(RecordOutcome::Primary(_)) => recorded += 1,
+                    Ok(RecordOutcome::Fallback(..)) => {
                         recorded += 1;
                         if let Ok(other) = Tracker::new(&beside) {
                             tracker = other;
                         }
                     }
-                    Ok(Recorded::Waiting(_)) => {}
+                    Ok(RecordOutcome::Spooled(_)) => {}
                     Err(error) => warn(format!("a trial is not recorded: {error}")),
                 }
             }

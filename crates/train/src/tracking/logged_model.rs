@@ -15,7 +15,7 @@ use model::{METRIC_NAMES, Model, figure};
 use onnx::Exported;
 use schema::{Column, ColumnType};
 use serde_json::{Value, json};
-use tracking::{CHALLENGER, Content, LoggedModel, MLMODEL, Registration, Run, RunFile};
+use tracking::{ArtifactContent, CHALLENGER, LoggedModel, MLMODEL_FILE, Registration, Run, RunFile};
 
 use crate::{config::Config, inputs::lineage::Lineage, tracking::mlflow_run};
 
@@ -51,7 +51,7 @@ pub(crate) struct Made<'a> {
 pub(crate) fn add(config: &Config, run: &mut Run, record: &RunRecord, made: &Made) -> (Vec<RunFile>, Option<String>) {
     // a run that is recorded again has the same model; one that was gone on with may have several
     let model_id =
-        if config.resumed.is_some() { tracking::new_model_id() } else { tracking::model_id_of(&record.identity.run_id) };
+        if config.resumed.is_some() { tracking::new_model_id() } else { tracking::logged_model_id(&record.identity.run_id) };
     let created = run.end_time.unwrap_or(run.start_time);
     let mut tags = record.tags.clone();
     let (exported, warning) = match onnx::export(made.preprocessor, made.model) {
@@ -65,15 +65,15 @@ pub(crate) fn add(config: &Config, run: &mut Run, record: &RunRecord, made: &Mad
             (None, Some(warning))
         }
     };
-    let file = |place: &str, bytes: Vec<u8>| RunFile::of_model(&model_id, place, Content::Bytes(bytes));
-    let own = |place: &str, entry: &FileEntry| RunFile::of_model(&model_id, place, Content::File(entry.clone()));
+    let file = |place: &str, bytes: Vec<u8>| RunFile::of_model(&model_id, place, ArtifactContent::Bytes(bytes));
+    let own = |place: &str, entry: &FileEntry| RunFile::of_model(&model_id, place, ArtifactContent::File(entry.clone()));
     let mut files = vec![
         own("model.bin", made.model_file),
         own("preprocessor.bin", made.preprocessor_file),
         own("reference.json", made.reference_file),
     ];
     let mlmodel = mlmodel(record, made, exported.as_ref());
-    files.push(file(MLMODEL, serde_yaml::to_string(&mlmodel).unwrap_or_default().into_bytes()));
+    files.push(file(MLMODEL_FILE, serde_yaml::to_string(&mlmodel).unwrap_or_default().into_bytes()));
     if let Some(exported) = exported {
         let example = example(&exported.columns, made);
         files.push(file("onnx/columns.json", columns(&exported.columns).to_string().into_bytes()));

@@ -40,7 +40,7 @@ fn squared(value: f64) -> f64 {
 
 /// The run in `record`, in the experiment and under the run that the configuration says.
 pub(crate) fn told(config: &Config, record: &RunRecord) -> Run {
-    let mut run = Run::of(record);
+    let mut run = Run::from_record(record);
     run.experiment.clone_from(&config.experiment);
     if let Some(parent) = &config.parent {
         run.tags.insert(PARENT_TAG.into(), parent.clone());

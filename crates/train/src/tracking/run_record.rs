@@ -11,7 +11,7 @@ use cli::Clock;
 use model::{Metrics, Parameters, figure};
 use schema::{TEST, TRAIN};
 use serde_json::{Value, json};
-use tracking::{Content, RunFile};
+use tracking::{ArtifactContent, RunFile};
 
 use crate::{
     config::Config,
@@ -252,7 +252,7 @@ impl RunFiles {
     }
 
     fn add(&mut self, place: &str, file: &FileEntry) {
-        self.files.push(RunFile::of_run(place, Content::File(file.clone())));
+        self.files.push(RunFile::of_run(place, ArtifactContent::File(file.clone())));
     }
 
     /// The manifest as it stands beside the main output of its stage.
@@ -260,7 +260,7 @@ impl RunFiles {
         let main = manifest.outputs.first().context("a manifest without outputs")?;
         let text = manifest.render_beside(&main.path)?;
         let place = format!("manifests/{}.manifest.json", manifest.stage);
-        self.files.push(RunFile::of_run(place, Content::Bytes(text.into_bytes())));
+        self.files.push(RunFile::of_run(place, ArtifactContent::Bytes(text.into_bytes())));
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use artifact::{RunRecord, RunStatus};
 use cli::Progress;
 use serde::Serialize;
-use tracking::{Location, Recorded, Run, RunFile, Tracker, Tracking, TrackingError, UnderWay, Warn};
+use tracking::{ActiveRun, Location, RecordOutcome, Run, RunFile, Tracker, Tracking, TrackingError, WarningSink};
 
 use crate::{args::TrackingArgs, config::Config, tracking::mlflow_run::told};
 
@@ -51,7 +51,7 @@ pub(crate) fn is_run_id(text: &str) -> bool {
     text.len() == 32 && text.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c))
 }
 
-pub(crate) fn speaker(progress: &Progress) -> Warn {
+pub(crate) fn speaker(progress: &Progress) -> WarningSink {
     let progress = *progress;
     Arc::new(move |warning| progress.warn(warning))
 }
@@ -69,9 +69,9 @@ pub(crate) struct TrackedRun<'a> {
     config: &'a Config,
     opening: RunRecord,
     /// Until it is recorded.
-    under_way: Option<UnderWay>,
+    under_way: Option<ActiveRun>,
     is_over: bool,
-    warn: Warn,
+    warn: WarningSink,
 }
 
 /// Where a run can be found.
@@ -115,7 +115,7 @@ impl<'a> TrackedRun<'a> {
     pub(crate) fn repeat(config: &'a Config, opening: RunRecord, progress: &Progress) -> anyhow::Result<Self> {
         let tracker = Tracker::new(&config.tracking)?;
         let warn = speaker(progress);
-        let under_way = Some(tracker.repeat(&told(config, &opening), &warn));
+        let under_way = Some(tracker.continue_run(&told(config, &opening), &warn));
         Ok(Self { tracker, config, opening, under_way, is_over: false, warn })
     }
 
@@ -125,13 +125,13 @@ impl<'a> TrackedRun<'a> {
         self.is_over = true;
         let mut found = Found { run_id: run.run_id.clone(), run_name: run.run_name.clone(), ..Found::default() };
         match self.tracker.end(self.under_way.take(), run, files, &self.warn) {
-            Ok(Recorded::Stored(place)) => {
+            Ok(RecordOutcome::Primary(place)) => {
                 found.run_id = place.run_id;
                 found.store = Some(self.tracker.uri());
                 (found.experiment_id, found.page) = (Some(place.experiment_id), place.page);
                 found.version = place.versions.first().map(|(_, version)| version.clone());
             }
-            Ok(Recorded::Fallback(place, store)) => {
+            Ok(RecordOutcome::Fallback(place, store)) => {
                 let server = self.tracker.uri();
                 progress.warn(format!(
                     "the run is whole in {}; `train sync --mlflow-tracking-uri {server}` sends it",
@@ -141,7 +141,7 @@ impl<'a> TrackedRun<'a> {
                 found.experiment_id = Some(place.experiment_id);
                 found.version = place.versions.first().map(|(_, version)| version.clone());
             }
-            Ok(Recorded::Waiting(folder)) => {
+            Ok(RecordOutcome::Spooled(folder)) => {
                 progress.warn(format!("the run waits in {}; the next training records it", folder.display()));
                 found.waiting = Some(folder);
             }
