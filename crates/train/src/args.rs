@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use cli::GlobalArgs;
 
-use crate::search::Shard;
+use crate::search::shard::Shard;
 
 /// Fit a model to the training rows of a featured table, measure it on the test rows, and keep model, figures and everything
 /// needed to repeat the run

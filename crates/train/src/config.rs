@@ -1,6 +1,9 @@
 //! The arguments and the configuration file, checked.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, bail, ensure};
 use artifact::{Digest, FileEntry};
@@ -13,7 +16,7 @@ use tracking::Tracking;
 use crate::{
     args::Args,
     run_paths::{self, TrainedFiles},
-    tracking::session,
+    tracking::location::{is_run_id, resumed_run, tracking_from_args},
 };
 
 /// Everything `train` needs to know.
@@ -59,17 +62,17 @@ struct Settings<'a> {
 }
 
 impl Config {
-    /// Reads and checks.
+    /// Reads the configuration file and checks it together with the arguments.
     ///
     /// # Errors
     /// If a file name or a setting cannot be used; settings are named by file, line and key.
-    pub fn check(args: &Args) -> anyhow::Result<Self> {
+    pub fn try_from_args(args: &Args) -> anyhow::Result<Self> {
         let (Some(path), Some(data), Some(models_dir)) = (&args.config, &args.data, &args.models_dir) else {
             bail!("--config, --data and --models-dir are required")
         };
         Format::of(data)?;
-        let (tracking, tracking_warning) = session::tracking(&args.tracking, models_dir)?;
-        let paths = run_paths::of_training(data, models_dir, &tracking, &args.tracking).input("--config", path);
+        let (tracking, tracking_warning) = tracking_from_args(&args.tracking, models_dir)?;
+        let paths = run_paths::training_paths(data, models_dir, &tracking, &args.tracking).input("--config", path);
         args.import.iter().fold(paths, |paths, file| paths.input("--import", file)).check()?;
         let text = cli::read_text(path, "--config")?;
         let section = ModelConfig::parse(&text).map_err(|error| anyhow::anyhow!("{}:{error}", path.display()))?.model;
@@ -113,10 +116,10 @@ impl Config {
         }
 
         warnings.extend(tracking_warning);
-        let (resumed, warning) = session::resumed();
+        let (resumed, warning) = resumed_run();
         warnings.extend(warning);
         if let Some(parent) = &args.parent_run {
-            ensure!(session::is_run_id(parent), "--parent-run {parent}: is not the id of a run; `train runs` lists them");
+            ensure!(is_run_id(parent), "--parent-run {parent}: is not the id of a run; `train runs` lists them");
         }
         let settings = Digest::of_json(&Settings {
             algorithm: algorithm.name(),
@@ -125,7 +128,7 @@ impl Config {
             section: &section,
             import: import.as_ref().map(|file| file.digest.hex()),
         });
-        let files = TrainedFiles::below(models_dir);
+        let files = TrainedFiles::in_models_dir(models_dir);
         Ok(Self {
             data: data.clone(),
             model_file: files.model,
@@ -151,7 +154,12 @@ impl Config {
         })
     }
 
-    /// The files that say what to train.
+    /// The folder that all files of the training are written into.
+    pub(crate) fn trained_folder(&self) -> &Path {
+        self.model_file.parent().unwrap_or(Path::new(""))
+    }
+
+    /// The configuration file, and the imported model if there is one.
     pub(crate) fn config_files(&self) -> Vec<FileEntry> {
         [&self.config_file].into_iter().chain(&self.import).cloned().collect()
     }

@@ -7,10 +7,12 @@ mod commands;
 mod config;
 mod fitting;
 mod inputs;
+mod outputs;
 mod report;
 mod run_paths;
 mod search;
 mod stage;
+mod summary;
 mod tracking;
 
 pub use args::Args;
@@ -31,13 +33,13 @@ use crate::{
 /// If the stage could not run, or its answer is no ([`cli::No`]).
 pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
     let Some(command) = &args.command else {
-        let config = Config::check(args)?;
+        let config = Config::try_from_args(args)?;
         return frame::on_shared_threads(|| run(&config, progress));
     };
     match command {
         Command::Search(search_args) => frame::on_shared_threads(|| search::search(search_args, progress)),
         Command::Predict(predict_args) => {
-            let config = PredictConfig::check(predict_args, progress)?;
+            let config = PredictConfig::try_from_args(predict_args, progress)?;
             frame::on_shared_threads(|| predict(&config, progress))
         }
         Command::Runs(runs_args) => runs::list(runs_args, progress),

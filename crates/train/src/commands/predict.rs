@@ -44,7 +44,7 @@ struct Summary<'a> {
 
 impl PredictConfig {
     /// Loads model and preprocessor and makes sure that they belong together.
-    pub(crate) fn check(args: &PredictArgs, progress: &Progress) -> anyhow::Result<Self> {
+    pub(crate) fn try_from_args(args: &PredictArgs, progress: &Progress) -> anyhow::Result<Self> {
         Format::of(&args.input)?;
         Format::of(&args.output)?;
         let bundle = args.models_dir.join(MODEL_FILE).exists();

@@ -17,7 +17,7 @@ use tracking::{AliasChange, CHALLENGER, CHAMPION, ModelVersion, RegisteredModel,
 use crate::{
     args::PromoteArgs,
     run_paths,
-    tracking::{logged_model::SPLIT_TAG, registry, session},
+    tracking::{location::tracking_from_args, logged_model::SPLIT_TAG, registry},
 };
 
 #[derive(Serialize)]
@@ -44,7 +44,7 @@ pub(crate) fn promote(args: &PromoteArgs, progress: &Progress) -> anyhow::Result
     let pipeline = settings(args)?;
     let _locks = lock_to_read(&args.data, &|folder| progress.waiting(folder));
     let (process, _) = check_input(&args.data, "process")?;
-    let (registry, model) = registry::open(&args.tracking, name, progress)?;
+    let (registry, model) = registry::connect(&args.tracking, name, progress)?;
     let version = chosen(args, &model)?;
     let champion = model.aliases.get(CHAMPION);
     let mut summary = Summary {
@@ -115,7 +115,7 @@ pub(crate) fn promote(args: &PromoteArgs, progress: &Progress) -> anyhow::Result
 /// That the store of runs, which is written, is none of the files that are read.
 fn check_paths(args: &PromoteArgs) -> anyhow::Result<()> {
     let paths = RunPaths::default().stage_input("--data", &args.data).input("--pipeline-config", &args.pipeline_config);
-    let (tracking, _) = session::tracking(&args.tracking, Path::new("models"))?;
+    let (tracking, _) = tracking_from_args(&args.tracking, Path::new("models"))?;
     Ok(run_paths::add_store(paths, &tracking, &args.tracking).check()?)
 }
 

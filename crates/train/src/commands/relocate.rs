@@ -6,11 +6,11 @@ use anyhow::bail;
 use cli::{Outcome, Progress};
 use tracking::{Location, SqliteStore};
 
-use crate::{args::RelocateArgs, tracking::session::tracking};
+use crate::{args::RelocateArgs, tracking::location::tracking_from_args};
 
 /// Mends the paths.
 pub(crate) fn relocate(args: &RelocateArgs, progress: &Progress) -> anyhow::Result<Outcome> {
-    let (tracking, warning) = tracking(&args.tracking, Path::new("models"))?;
+    let (tracking, warning) = tracking_from_args(&args.tracking, Path::new("models"))?;
     warning.into_iter().for_each(|warning| progress.warn(warning));
     let Location::Sqlite { database } = &tracking.location else {
         bail!(

@@ -16,7 +16,7 @@ struct Summary<'a> {
 /// Moves the alias back.
 pub(crate) fn rollback(args: &RollbackArgs, progress: &Progress) -> anyhow::Result<Outcome> {
     let name = &args.name;
-    let (registry, model) = registry::open(&args.tracking, name, progress)?;
+    let (registry, model) = registry::connect(&args.tracking, name, progress)?;
     let Some(version) = previous_version(&model, CHAMPION) else {
         return Err(No(format!(
             "{name}: no version was the champion before; `train versions --name {name}` shows the history"

@@ -10,7 +10,7 @@ use tracking::{ListedRun, Location, RunStore, SqliteStore};
 
 use crate::{
     args::RunsArgs,
-    tracking::{mlflow_run::mlflow_names, session::tracking},
+    tracking::{location::tracking_from_args, mlflow_run::mlflow_names},
 };
 
 #[derive(Serialize)]
@@ -21,7 +21,7 @@ struct Listing {
 
 /// Lists runs; those of killed programs are marked as such first.
 pub(crate) fn list(args: &RunsArgs, progress: &Progress) -> anyhow::Result<Outcome> {
-    let (tracking, warning) = tracking(&args.tracking, Path::new("models"))?;
+    let (tracking, warning) = tracking_from_args(&args.tracking, Path::new("models"))?;
     warning.into_iter().for_each(|warning| progress.warn(warning));
     let (store, runs) = match &tracking.location {
         Location::Sqlite { database } => {

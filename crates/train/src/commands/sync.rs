@@ -6,7 +6,7 @@ use cli::{No, Outcome, Progress};
 use serde::Serialize;
 use tracking::{Location, Spool, SqliteStore, SyncSummary};
 
-use crate::{args::SyncArgs, tracking::session::tracking};
+use crate::{args::SyncArgs, tracking::location::tracking_from_args};
 
 #[derive(Serialize)]
 struct Summary<'a> {
@@ -18,7 +18,7 @@ struct Summary<'a> {
 
 /// Sends.
 pub(crate) fn sync(args: &SyncArgs, progress: &Progress) -> anyhow::Result<Outcome> {
-    let (tracking, warning) = tracking(&args.tracking, &args.models_dir)?;
+    let (tracking, warning) = tracking_from_args(&args.tracking, &args.models_dir)?;
     warning.into_iter().for_each(|warning| progress.warn(warning));
     let Location::Sqlite { database } = Location::parse(&args.from)? else {
         bail!("--from {}: is not a file; write sqlite:///FILE.db", args.from)

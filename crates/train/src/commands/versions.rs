@@ -20,7 +20,7 @@ struct Listing<'a> {
 
 /// Lists.
 pub(crate) fn list(args: &VersionsArgs, progress: &Progress) -> anyhow::Result<Outcome> {
-    let (registry, model) = registry::open(&args.tracking, &args.name, progress)?;
+    let (registry, model) = registry::connect(&args.tracking, &args.name, progress)?;
     if let Some(at) = &args.at {
         return champion_at(&model, at);
     }

@@ -11,7 +11,7 @@ use schema::{SPLIT_COLUMN, TEST, TRAIN};
 use crate::config::Config;
 
 /// The rows on one side of the split.
-pub(crate) struct Side {
+pub(crate) struct SplitSide {
     pub(crate) x: Matrix,
     pub(crate) y: Vec<f64>,
 }
@@ -19,14 +19,14 @@ pub(crate) struct Side {
 /// The featured table, divided.
 pub(crate) struct Dataset {
     pub(crate) features: Vec<String>,
-    pub(crate) train: Side,
-    pub(crate) test: Side,
+    pub(crate) train: SplitSide,
+    pub(crate) test: SplitSide,
     /// The lines of the test rows in the featured table.
     pub(crate) test_lines: Vec<u64>,
 }
 
 /// What is read of a featured table.
-pub(crate) struct Wanted<'a> {
+pub(crate) struct TableSelection<'a> {
     pub(crate) path: &'a Path,
     pub(crate) target: &'a str,
     /// Chooses among the features there are.
@@ -45,12 +45,12 @@ pub(crate) fn read(config: &Config, target: &str, progress: &Progress) -> anyhow
     };
     let refuses_missing = (!config.parameters.takes_missing()).then(|| config.algorithm.name());
     let weight = config.section.sample_weight.as_deref();
-    read_wanted(&Wanted { path: &config.data, target, choose: &choose, weight, refuses_missing }, progress)
+    read_selection(&TableSelection { path: &config.data, target, choose: &choose, weight, refuses_missing }, progress)
 }
 
 /// Reads what is wanted.
-pub(crate) fn read_wanted(table: &Wanted, progress: &Progress) -> anyhow::Result<Dataset> {
-    let Wanted { path, target, .. } = *table;
+pub(crate) fn read_selection(table: &TableSelection, progress: &Progress) -> anyhow::Result<Dataset> {
+    let TableSelection { path, target, .. } = *table;
     let mut source = Source::open(path)?;
     let names = source.names().to_vec();
     for required in [target, SPLIT_COLUMN].into_iter().chain(table.weight) {
@@ -72,9 +72,9 @@ pub(crate) fn read_wanted(table: &Wanted, progress: &Progress) -> anyhow::Result
     let width = features.len() + usize::from(table.weight.is_some()) + 1;
     let mut columns = [vec![Vec::new(); width], vec![Vec::new(); width]];
     let mut test_lines = Vec::new();
-    let wanted: Vec<&str> = features.iter().map(String::as_str).chain(table.weight).chain([target]).collect();
+    let selection: Vec<&str> = features.iter().map(String::as_str).chain(table.weight).chain([target]).collect();
     source.for_each_block(
-        |block| Rows::of(block, &wanted, table),
+        |block| BlockRows::from_block(block, &selection, table),
         |tables| {
             bar.advance(tables.len() as u64);
             for rows in tables {
@@ -91,7 +91,7 @@ pub(crate) fn read_wanted(table: &Wanted, progress: &Progress) -> anyhow::Result
     let [train, test] = columns.map(|mut columns| {
         let y = columns.pop().unwrap_or_default();
         let weights = table.weight.and_then(|_| columns.pop());
-        Side { x: Matrix::new(columns).weighted(weights), y }
+        SplitSide { x: Matrix::new(columns).weighted(weights), y }
     });
     ensure!(!train.y.is_empty(), "{}: has no training row (split = {TRAIN})", path.display());
     ensure!(!test.y.is_empty(), "{}: has no test row (split = {TEST})", path.display());
@@ -99,7 +99,7 @@ pub(crate) fn read_wanted(table: &Wanted, progress: &Progress) -> anyhow::Result
 }
 
 /// The rows of a block.
-struct Rows {
+struct BlockRows {
     /// Whether each is learned from.
     train: Vec<bool>,
     /// The lines of those that are not.
@@ -107,13 +107,13 @@ struct Rows {
     columns: Vec<Vec<f64>>,
 }
 
-impl Rows {
-    /// The `wanted` columns of `block`, the target last. A feature may be missing where the algorithm takes that.
-    fn of(block: &Block, wanted: &[&str], of: &Wanted) -> anyhow::Result<Self> {
-        let (target, path) = (wanted.last(), of.path);
+impl BlockRows {
+    /// The `selection` columns of `block`, the target last. A feature may be missing where the algorithm takes that.
+    fn from_block(block: &Block, selection: &[&str], of: &TableSelection) -> anyhow::Result<Self> {
+        let (target, path) = (selection.last(), of.path);
         let table = block.typed(&|name| if name == SPLIT_COLUMN { Kind::Text } else { Kind::Number })?;
-        let mut columns = Vec::with_capacity(wanted.len());
-        for name in wanted {
+        let mut columns = Vec::with_capacity(selection.len());
+        for name in selection {
             let values = table.numbers(name).with_context(|| format!("column \"{name}\" cannot be read"))?;
             let weighs = Some(*name) == of.weight;
             if let Some(row) = values.iter().position(|value| weighs && !(*value >= 0.0 && value.is_finite())) {

@@ -7,25 +7,19 @@ use report::{Bar, Html, Page, Table};
 
 use crate::{
     fitting::{
-        experiment::{Findings, TREES},
         interval_coverage,
+        training_result::{TREES, TrainingResult},
     },
-    inputs::{featured_table::Dataset, lineage::Lineage},
+    inputs::{featured_table::Dataset, lineage::Lineage, stage_inputs::StageInputs},
     report::plots,
 };
 
-const WORST: usize = 10;
-const COEFFICIENTS: usize = 100;
+const MAX_WORST_ROWS: usize = 10;
+const MAX_COEFFICIENTS: usize = 100;
 
 /// The page. `record` has no artifacts yet, and no times: the same run gives the same page.
-pub(crate) fn render(
-    record: &RunRecord,
-    dataset: &Dataset,
-    findings: &Findings,
-    preprocessor: &Preprocessor,
-    lineage: &Lineage,
-) -> String {
-    let target = &preprocessor.schema().target().name;
+pub(crate) fn render(record: &RunRecord, dataset: &Dataset, result: &TrainingResult, inputs: &StageInputs) -> String {
+    let (target, preprocessor) = (inputs.target(), &inputs.preprocessor);
     let algorithm = record.parameters.get("algorithm").and_then(|value| value.as_str()).unwrap_or_default();
     let mut page = Page::new(
         &format!("{}: how well {target} is predicted", record.name),
@@ -37,25 +31,25 @@ pub(crate) fn render(
         ),
     );
     page.section("Scores", &scores(record, target));
-    if !findings.folds.is_empty() {
-        page.section("Folds", &folds(findings));
+    if !result.folds.is_empty() {
+        page.section("Folds", &folds(result));
     }
-    if !findings.curve.points.is_empty() {
-        page.section("Learning curve", &learning_curve(findings));
+    if !result.curve.points.is_empty() {
+        page.section("Learning curve", &learning_curve(result));
     }
-    page.section("Predictions", &predictions(dataset, findings, target));
-    if findings.bounds.is_some() {
-        page.section("Intervals", &intervals(record, dataset, findings, target));
+    page.section("Predictions", &predictions(dataset, result, target));
+    if result.interval_bounds.is_some() {
+        page.section("Intervals", &intervals(record, dataset, result, target));
     }
-    page.section("What the model goes by", &reasons(record, dataset, findings, preprocessor, target));
-    page.section("Worst rows", &worst(dataset, findings, preprocessor, target));
+    page.section("What the model goes by", &importance(record, dataset, result, preprocessor, target));
+    page.section("Worst rows", &largest_errors(dataset, result, preprocessor, target));
     page.section("Parameters", &[parameters(record)]);
-    page.section("Lineage", &[lineage_table(dataset, lineage)]);
+    page.section("Lineage", &[lineage_table(dataset, &inputs.lineage)]);
     page.render()
 }
 
 /// What a figure is called.
-fn named(key: &str) -> &'static str {
+fn full_name(key: &str) -> &'static str {
     match key {
         "mae" => "mean absolute error",
         "mape" => "mean absolute percentage error",
@@ -67,12 +61,12 @@ fn named(key: &str) -> &'static str {
 fn scores(record: &RunRecord, target: &str) -> Vec<Html> {
     let between = |key: &str| {
         let found = record.intervals.get(key)?;
-        Some(format!("{} to {}", written(key, found.low), written(key, found.high)))
+        Some(format!("{} to {}", format_value(key, found.low), format_value(key, found.high)))
     };
     let interval = |key: &str| between(key).map_or(String::new(), |between| format!("95 % interval {between}"));
     let tiles: Vec<(String, &str, String)> = ["r2", "mae", "mape", "median_ae"]
         .into_iter()
-        .filter_map(|key| Some((written(key, record.metric(key)?), named(key), interval(key))))
+        .filter_map(|key| Some((format_value(key, record.metric(key)?), full_name(key), interval(key))))
         .collect();
     let mut table = Table::new([
         "figure",
@@ -85,7 +79,7 @@ fn scores(record: &RunRecord, target: &str) -> Vec<Html> {
     ]);
     for key in METRIC_NAMES {
         let of = |prefix: &str| -> Html {
-            record.metric(&format!("{prefix}{key}")).map_or("–".to_owned(), |value| written(key, value)).into()
+            record.metric(&format!("{prefix}{key}")).map_or("–".to_owned(), |value| format_value(key, value)).into()
         };
         table.row([
             label(key).into(),
@@ -103,7 +97,7 @@ fn scores(record: &RunRecord, target: &str) -> Vec<Html> {
     {
         if let Some(value) = record.metric(key) {
             let spread = record.intervals.get(key).map_or(0.0, |found| (found.high - found.low) / 2.0);
-            bars.push(Bar { label: name.into(), value, text: written("mae", value), spread });
+            bars.push(Bar { label: name.into(), value, text: format_value("mae", value), spread });
         }
     }
     let mut content = vec![
@@ -122,20 +116,20 @@ fn scores(record: &RunRecord, target: &str) -> Vec<Html> {
     content
 }
 
-fn folds(findings: &Findings) -> Vec<Html> {
+fn folds(result: &TrainingResult) -> Vec<Html> {
     let mut table = Table::new(["fold", "#MAE", "#RMSE", "#R²", "#MAPE", "#median error"]);
-    for (fold, metrics) in findings.folds.iter().enumerate() {
-        let figures = metrics.named().map(|(key, value)| Html::from(written(key, value)));
-        table.row(std::iter::once((fold + 1).to_string().into()).chain(figures));
+    for (fold, metrics) in result.folds.iter().enumerate() {
+        let values = metrics.named().map(|(key, value)| Html::from(format_value(key, value)));
+        table.row(std::iter::once((fold + 1).to_string().into()).chain(values));
     }
-    let bars: Vec<Bar> = findings
+    let bars: Vec<Bar> = result
         .folds
         .iter()
         .enumerate()
         .map(|(fold, metrics)| Bar {
             label: format!("fold {}", fold + 1),
             value: metrics.mae,
-            text: written("mae", metrics.mae),
+            text: format_value("mae", metrics.mae),
             spread: 0.0,
         })
         .collect();
@@ -145,9 +139,9 @@ fn folds(findings: &Findings) -> Vec<Html> {
     ]
 }
 
-fn learning_curve(findings: &Findings) -> Vec<Html> {
-    let Some([held_out, learned]) = plots::learning_curves(findings) else { return Vec::new() };
-    let text = if findings.curve.over == TREES {
+fn learning_curve(result: &TrainingResult) -> Vec<Html> {
+    let Some([held_out, learned]) = plots::learning_curves(result) else { return Vec::new() };
+    let text = if result.curve.over == TREES {
         "The root mean squared error after so many trees, the mean over the folds: where the first curve rises again, there are too \
          many."
     } else {
@@ -163,20 +157,20 @@ fn learning_curve(findings: &Findings) -> Vec<Html> {
     ]
 }
 
-fn predictions(dataset: &Dataset, findings: &Findings, target: &str) -> Vec<Html> {
+fn predictions(dataset: &Dataset, result: &TrainingResult, target: &str) -> Vec<Html> {
     let (rows, step) = (dataset.test.y.len(), plots::step(dataset));
     let mut content = vec![report::side_by_side(&[
         Html::join([
             &Html::from("Predicted against actual").heading(),
-            &plots::predicted_against_actual(dataset, findings, target),
+            &plots::predicted_against_actual(dataset, result, target),
         ]),
-        Html::join([&Html::from("Residuals: actual − predicted").heading(), &plots::residuals(dataset, findings, target)]),
+        Html::join([&Html::from("Residuals: actual − predicted").heading(), &plots::residuals(dataset, result, target)]),
     ])];
     if step > 1 {
         let shown = format!("Every {step}th of {} test rows is drawn.", report::count(rows as u64));
         content.push(Html::text(&shown).small().paragraph());
     }
-    let (histogram, outside) = plots::spread(dataset, findings);
+    let (histogram, outside) = plots::residual_histogram(dataset, result);
     content.push(Html::from("How residuals are spread").heading());
     content.push(histogram);
     if outside > 0 {
@@ -186,14 +180,15 @@ fn predictions(dataset: &Dataset, findings: &Findings, target: &str) -> Vec<Html
     content
 }
 
-fn intervals(record: &RunRecord, dataset: &Dataset, findings: &Findings, target: &str) -> Vec<Html> {
-    let Some(all) = interval_coverage::overall(dataset, findings) else { return Vec::new() };
-    let asked = record.parameters.get("interval_coverage_asked").and_then(serde_json::Value::as_f64).unwrap_or_default();
+fn intervals(record: &RunRecord, dataset: &Dataset, result: &TrainingResult, target: &str) -> Vec<Html> {
+    let Some(all) = interval_coverage::overall(dataset, result) else { return Vec::new() };
+    let configured =
+        record.parameters.get("interval_coverage_asked").and_then(serde_json::Value::as_f64).unwrap_or_default();
     let tiles = [
-        (report::percent(all.share), "of test rows within", format!("{} were asked for", report::percent(asked))),
+        (report::percent(all.share), "of test rows within", format!("{} were asked for", report::percent(configured))),
         (report::amount(all.width), "median width", format!("in the unit of {target}")),
     ];
-    let parts = interval_coverage::by_height(dataset, findings);
+    let parts = interval_coverage::by_prediction(dataset, result);
     let range = |part: &interval_coverage::Coverage| format!("{} to {}", report::amount(part.from), report::amount(part.to));
     let bars: Vec<Bar> = parts
         .iter()
@@ -218,16 +213,16 @@ fn intervals(record: &RunRecord, dataset: &Dataset, findings: &Findings, target:
     ]
 }
 
-fn reasons(
+fn importance(
     record: &RunRecord,
     dataset: &Dataset,
-    findings: &Findings,
+    result: &TrainingResult,
     preprocessor: &Preprocessor,
     target: &str,
 ) -> Vec<Html> {
     let mut content = vec![
         Html::from("Permutation importance of raw columns").heading(),
-        plots::importances(findings),
+        plots::importances(result),
         Html::prose(&format!(
             "By how much the mean absolute error of {target} grows when a raw column, with every feature made of it, is shuffled among \
              test rows (a thousand at most, evenly from the table); whiskers show the standard deviation of five shuffles. A derived \
@@ -236,14 +231,14 @@ fn reasons(
         .small()
         .paragraph(),
     ];
-    if let Regressor::Linear(linear) = &findings.regressor {
+    if let Regressor::Linear(linear) = &result.model.file().regressor {
         let features = dataset.features.iter().zip(&linear.coefficients).zip(dataset.train.x.columns());
         let mut rows: Vec<(&String, f64, f64)> = features
             .map(|((name, coefficient), values)| (name, *coefficient, coefficient * mean_and_deviation(values).1))
             .collect();
         rows.sort_by(|a, b| b.2.abs().total_cmp(&a.2.abs()));
         let mut table = Table::new(["feature", "raw columns", "#coefficient", "#a standard deviation more adds"]);
-        for (name, coefficient, effect) in rows.iter().take(COEFFICIENTS) {
+        for (name, coefficient, effect) in rows.iter().take(MAX_COEFFICIENTS) {
             let raw = preprocessor.raw_columns(name).join(", ");
             table.row([
                 name.as_str().into(),
@@ -264,14 +259,14 @@ fn reasons(
     content
 }
 
-fn worst(dataset: &Dataset, findings: &Findings, preprocessor: &Preprocessor, target: &str) -> Vec<Html> {
-    let error = |row: usize| findings.predictions[row] - dataset.test.y[row];
+fn largest_errors(dataset: &Dataset, result: &TrainingResult, preprocessor: &Preprocessor, target: &str) -> Vec<Html> {
+    let error = |row: usize| result.test_predictions[row] - dataset.test.y[row];
     let mut order: Vec<usize> = (0..dataset.test.y.len()).collect();
     order.sort_by(|a, b| error(*b).abs().total_cmp(&error(*a).abs()).then(a.cmp(b)));
     let actual = format!("#actual {target}");
     let mut table = Table::new(["#line", &actual, "#predicted", "#error", "#error in %", "features"]);
-    for row in order.into_iter().take(WORST) {
-        let (y_true, y_pred) = (dataset.test.y[row], findings.predictions[row]);
+    for row in order.into_iter().take(MAX_WORST_ROWS) {
+        let (y_true, y_pred) = (dataset.test.y[row], result.test_predictions[row]);
         let features: Vec<String> = dataset
             .features
             .iter()
@@ -339,7 +334,7 @@ fn lineage_table(dataset: &Dataset, lineage: &Lineage) -> Html {
 }
 
 /// A figure with thousands apart.
-fn written(key: &str, value: f64) -> String {
+fn format_value(key: &str, value: f64) -> String {
     match key {
         "r2" => report::digits(value, 4),
         "mape" => figure(key, value),

@@ -11,7 +11,7 @@ use std::{
 
 use artifact::RunRecord;
 
-use crate::search::Shard;
+use crate::search::shard::Shard;
 
 /// Bytes of a note at most: a record of a few settings.
 const MAX_NOTE_BYTES: u64 = 1 << 20;

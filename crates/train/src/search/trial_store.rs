@@ -8,13 +8,14 @@ use model::Trial;
 use serde_json::json;
 use tracking::{ListedRun, Location, PARENT_TAG, RecordOutcome, Run, SqliteStore, Tracker, Tracking};
 
-use crate::{search::objective::Measured, tracking::session::speaker};
+use crate::search::objective::Evaluation;
+use crate::tracking::location::warning_sink;
 
 /// What was measured before: score and seconds, by trial and rung.
-pub(crate) type Known = HashMap<(usize, usize), (f64, f64)>;
+pub(crate) type KnownTrials = HashMap<(usize, usize), (f64, f64)>;
 
 /// Runs that are looked through at most.
-const RUNS: u32 = 1_000_000;
+const MAX_RUNS_READ: u32 = 1_000_000;
 
 /// A trial's run is found by its name.
 fn run_name(search: &str, trial: usize, rung: usize) -> String {
@@ -22,12 +23,12 @@ fn run_name(search: &str, trial: usize, rung: usize) -> String {
 }
 
 /// Looks up what other runs of this search have measured.
-pub(crate) fn known(tracking: &Tracking, experiment: &str, search: &str, progress: &Progress) -> Known {
+pub(crate) fn known_trials(tracking: &Tracking, experiment: &str, search: &str, progress: &Progress) -> KnownTrials {
     let listed = match &tracking.location {
         Location::Sqlite { database } if !database.exists() => Ok(None),
-        Location::Sqlite { database } => SqliteStore::new(database).runs(Some(experiment), RUNS),
+        Location::Sqlite { database } => SqliteStore::new(database).runs(Some(experiment), MAX_RUNS_READ),
         Location::Server { .. } => match tracking.server() {
-            Ok(Some(server)) => server.runs(Some(experiment), RUNS),
+            Ok(Some(server)) => server.runs(Some(experiment), MAX_RUNS_READ),
             Ok(None) => Ok(None),
             Err(error) => Err(error),
         },
@@ -37,18 +38,18 @@ pub(crate) fn known(tracking: &Tracking, experiment: &str, search: &str, progres
         None
     });
     let prefix = format!("search-{search}-");
-    let of = |run: ListedRun| {
+    let evaluation_of = |run: ListedRun| {
         let (number, step) = run.run_name.strip_prefix(&prefix)?.split_once('-')?;
-        let figure = |key: &str| run.metrics.get(key).copied();
+        let metric = |key: &str| run.metrics.get(key).copied();
         let finished = run.status == "FINISHED";
-        let found = (figure("score")?, figure("seconds").unwrap_or(0.0));
-        finished.then_some(((number.parse().ok()?, step.parse().ok()?), found))
+        let evaluation = (metric("score")?, metric("seconds").unwrap_or(0.0));
+        finished.then_some(((number.parse().ok()?, step.parse().ok()?), evaluation))
     };
-    runs.unwrap_or_default().into_iter().filter_map(of).collect()
+    runs.unwrap_or_default().into_iter().filter_map(evaluation_of).collect()
 }
 
 /// Records trials beside the work.
-pub(crate) struct Recorder {
+pub(crate) struct TrialRecorder {
     sender: Option<mpsc::Sender<RunRecord>>,
     worker: Option<thread::JoinHandle<usize>>,
     experiment: String,
@@ -56,7 +57,7 @@ pub(crate) struct Recorder {
     metric: String,
 }
 
-impl Recorder {
+impl TrialRecorder {
     /// Records below the run `parent`.
     pub(crate) fn start(
         tracking: &Tracking,
@@ -69,8 +70,8 @@ impl Recorder {
         let (sender, receiver) = mpsc::channel::<RunRecord>();
         let mut tracker = Tracker::new(tracking)?;
         // a server that fails once is done without
-        let beside = Tracking { location: Location::default(), registry: None, ..tracking.clone() };
-        let (parent, warn) = (parent.to_owned(), speaker(progress));
+        let fallback = Tracking { location: Location::default(), registry: None, ..tracking.clone() };
+        let (parent, warn) = (parent.to_owned(), warning_sink(progress));
         let worker = thread::spawn(move || {
             let mut recorded = 0;
             for record in receiver {
@@ -80,7 +81,7 @@ impl Recorder {
                     Ok(RecordOutcome::Primary(_)) => recorded += 1,
                     Ok(RecordOutcome::Fallback(..)) => {
                         recorded += 1;
-                        if let Ok(other) = Tracker::new(&beside) {
+                        if let Ok(other) = Tracker::new(&fallback) {
                             tracker = other;
                         }
                     }
@@ -100,7 +101,7 @@ impl Recorder {
     }
 
     /// Records a trial that was measured.
-    pub(crate) fn record(&self, trial: &Trial, rung: usize, measured: &Measured) {
+    pub(crate) fn record(&self, trial: &Trial, rung: usize, evaluation: &Evaluation) {
         let now = cli::now_ms();
         let mut parameters = trial.parameters.clone();
         parameters.insert("algorithm".into(), json!(trial.algorithm));
@@ -120,14 +121,14 @@ impl Recorder {
             name: self.experiment.clone(),
             parameters,
             metrics: vec![
-                point("score", measured.score),
-                point(&format!("cv_{}", self.metric), measured.score),
-                point("seconds", measured.seconds),
+                point("score", evaluation.score),
+                point(&format!("cv_{}", self.metric), evaluation.score),
+                point("seconds", evaluation.seconds),
                 point("rung", rung as f64),
             ],
             tags: [("search".to_owned(), self.search.clone()), ("trial".to_owned(), trial.number.to_string())].into(),
             times: RunTimes {
-                started_at_ms: now.saturating_sub((measured.seconds * 1000.0) as u64),
+                started_at_ms: now.saturating_sub((evaluation.seconds * 1000.0) as u64),
                 ended_at_ms: now,
                 ..RunTimes::default()
             },

@@ -15,8 +15,8 @@ use tracking::{ArtifactContent, RunFile};
 
 use crate::{
     config::Config,
-    fitting::{experiment::Findings, interval_coverage},
-    inputs::{featured_table::Dataset, lineage::Lineage},
+    fitting::{interval_coverage, training_result::TrainingResult},
+    inputs::{featured_table::Dataset, lineage::Lineage, stage_inputs::StageInputs},
 };
 
 /// The run as it begins: who runs what. A run that is `repeated` because it could not be recorded keeps its id and its times.
@@ -68,69 +68,62 @@ fn engine(parameters: &Parameters) -> &'static str {
     }
 }
 
-/// The run as it ended.
+/// The record of the finished run, without its artifacts and without the time of its end.
 pub(crate) fn finished(
-    opening: RunRecord,
+    opening: &RunRecord,
     config: &Config,
+    inputs: &StageInputs,
     dataset: &Dataset,
-    findings: &Findings,
-    inputs: &Inputs,
+    result: &TrainingResult,
 ) -> RunRecord {
-    let mut record = opening;
-    // with those that go by the size of the table
+    let mut record = opening.clone();
+    // including the parameters whose defaults depend on the size of the table
     record.parameters.extend(config.parameters.named(Some(dataset.train.y.len())));
     record.status = RunStatus::Finished;
-    record.parameters.insert("cross_validation_folds".into(), json!(findings.folds.len()));
+    record.parameters.insert("cross_validation_folds".into(), json!(result.folds.len()));
     record.parameters.insert("features".into(), json!(dataset.features.len()));
-    if !findings.curve.points.is_empty() {
-        record.parameters.insert("learning_curve_over".into(), json!(findings.curve.over));
+    if !result.curve.points.is_empty() {
+        record.parameters.insert("learning_curve_over".into(), json!(result.curve.over));
     }
-    record.tags.insert("preprocessor".into(), inputs.preprocessor.digest.to_string());
-    record.metrics = metrics(findings);
-    if let Some(found) = interval_coverage::overall(dataset, findings) {
+    record.tags.insert("preprocessor".into(), inputs.preprocessor_file.digest.to_string());
+    record.metrics = metrics(result);
+    if let Some(found) = interval_coverage::overall(dataset, result) {
         record.parameters.insert("interval_coverage_asked".into(), json!(config.section.intervals.coverage));
         let point = |key: &str, value: f64| MetricPoint { key: key.into(), value, step: 0 };
         record.metrics.extend([point("interval_coverage", found.share), point("interval_width", found.width)]);
     }
-    let finite = findings.intervals.iter().filter(|interval| interval.low.is_finite());
+    let finite = result.metric_intervals.iter().filter(|interval| interval.low.is_finite());
     record.intervals = finite.map(|found| (found.name.to_owned(), Interval { low: found.low, high: found.high })).collect();
-    let columns: Vec<String> = dataset.features.iter().cloned().chain([inputs.target.clone()]).collect();
+    let columns: Vec<String> = dataset.features.iter().cloned().chain([inputs.target().to_owned()]).collect();
+    let path = artifact::relative_path(&inputs.data.path, config.trained_folder());
+    let source = FileEntry { path, ..inputs.data.clone() };
     let input = |context: &str, rows: usize| DatasetInput {
         context: context.into(),
-        source: inputs.data.clone(),
+        source: source.clone(),
         rows: rows as u64,
-        schema: inputs.schema.clone(),
+        schema: inputs.schema(),
         columns: columns.clone(),
     };
     record.datasets = vec![input(TRAIN, dataset.train.y.len()), input(TEST, dataset.test.y.len())];
     record.features.clone_from(&dataset.features);
-    record.importances = findings
+    record.importances = result
         .importances
         .iter()
         .map(|(column, found)| ColumnImportance { column: column.clone(), mean: found.mean, deviation: found.deviation })
         .collect();
-    record.suspicions = findings
-        .suspicions
+    record.suspicions = result
+        .leakage_findings
         .iter()
         .map(|found| Suspicion { subject: found.subject.clone(), figure: found.figure, text: found.text.clone() })
         .collect();
-    record.warnings.extend(findings.warnings.iter().cloned());
-    record.times.fit_ms = findings.fit_ms;
-    record.times.cross_validation_ms = findings.cross_validation_ms;
+    record.warnings.extend(result.warnings.iter().cloned());
+    record.times.fit_ms = result.fit_ms;
+    record.times.cross_validation_ms = result.cross_validation_ms;
     record.note = note(&record);
     record
 }
 
-/// What a run was made from.
-pub(crate) struct Inputs {
-    pub(crate) target: String,
-    /// The featured table, as seen from the record's folder.
-    pub(crate) data: FileEntry,
-    pub(crate) schema: String,
-    pub(crate) preprocessor: FileEntry,
-}
-
-fn metrics(findings: &Findings) -> Vec<MetricPoint> {
+fn metrics(result: &TrainingResult) -> Vec<MetricPoint> {
     let mut metrics = Vec::new();
     let mut point = |key: String, value: f64, step: u32| {
         if value.is_finite() {
@@ -138,26 +131,26 @@ fn metrics(findings: &Findings) -> Vec<MetricPoint> {
         }
     };
     let finals = [
-        ("", findings.test),
-        ("train_", findings.train),
-        ("baseline_", findings.baseline),
-        ("baseline_median_", findings.baseline_median),
+        ("", result.test),
+        ("train_", result.train),
+        ("baseline_", result.mean_baseline),
+        ("baseline_median_", result.median_baseline),
     ];
     for (prefix, figures) in finals {
         figures.named().into_iter().for_each(|(name, value)| point(format!("{prefix}{name}"), value, 0));
     }
-    for (index, (name, _)) in findings.test.named().into_iter().enumerate() {
+    for (index, (name, _)) in result.test.named().into_iter().enumerate() {
         let of = |fold: &Metrics| fold.named()[index].1;
         // a key of their own: MLflow shows the point of the highest step, and that would be the last fold
-        for (fold, figures) in findings.folds.iter().enumerate() {
+        for (fold, figures) in result.folds.iter().enumerate() {
             point(format!("fold/{name}"), of(figures), fold as u32 + 1);
         }
-        if !findings.folds.is_empty() {
-            let mean = findings.folds.iter().map(of).sum::<f64>() / findings.folds.len() as f64;
+        if !result.folds.is_empty() {
+            let mean = result.folds.iter().map(of).sum::<f64>() / result.folds.len() as f64;
             point(format!("cv_{name}"), mean, 0);
         }
     }
-    for curve in &findings.curve.points {
+    for curve in &result.curve.points {
         point("learning_curve/train_rmse".into(), curve.train_rmse, curve.step);
         point("learning_curve/validation_rmse".into(), curve.validation_rmse, curve.step);
     }
