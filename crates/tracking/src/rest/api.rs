@@ -6,16 +6,14 @@ use reqwest::Method;
 use serde::{Serialize, Serializer};
 use serde_json::json;
 
-use crate::rest::{
-    connection::{Connection, Request},
-    responses::{Experiment, ExperimentResponse, ModelOutput, RemoteModel, RemoteRun, RunResponse, SearchPage, key_values},
-};
 use crate::{
     entities::run::{LoggedModel, Metric, Run, RunDataset, Status},
     error::TrackingError,
     rest::{
         connection::{Connection, Request},
-        responses::{Experiment, ExperimentAnswer, ModelOutput, Page, RemoteModel, RemoteRun, RunAnswer, pairs},
+        responses::{
+            Experiment, ExperimentResponse, ModelOutput, RemoteModel, RemoteRun, RunResponse, SearchPage, key_values,
+        },
     },
 };
 

@@ -17,11 +17,13 @@ use reqwest::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::error::TrackingError;
-use crate::rest::{
-    error::{self, ServerError},
-    http_config::{HttpConfig, Login},
-    retry,
+use crate::{
+    error::TrackingError,
+    rest::{
+        error::{self, ServerError},
+        http_config::{HttpConfig, Login},
+        retry,
+    },
 };
 
 /// A server that was never reached is given up sooner than one that answered before: the run is kept elsewhere.

@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::rest::{
-    api,
-    responses::{NamedExperiment, RemoteRun},
-    store::RestStore,
+use crate::{
+    entities::run::ListedRun,
+    error::TrackingError,
+    rest::{
+        api,
+        responses::{NamedExperiment, RemoteRun},
+        store::RestStore,
+    },
 };
 
 impl RestStore {

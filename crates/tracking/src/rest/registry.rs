@@ -5,12 +5,6 @@ use std::path::Path;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::rest::{
-    artifacts::{self, RemoteOwner},
-    connection::{Connection, Request},
-    responses::{RegisteredModelResponse, RemoteVersion, SearchPage, VersionResponse, key_values, to_map},
-    store::{RestStore, ServerRun},
-};
 use crate::{
     entities::{
         mlmodel,
@@ -20,10 +14,10 @@ use crate::{
     },
     error::TrackingError,
     rest::{
-        Begun, RestStore,
-        artifacts::{self, Holder},
+        artifacts::{self, RemoteOwner},
         connection::{Connection, Request},
-        responses::{Page, RegisteredAnswer, RemoteVersion, VersionAnswer, pairs, texts},
+        responses::{RegisteredModelResponse, RemoteVersion, SearchPage, VersionResponse, key_values, to_map},
+        store::{RestStore, ServerRun},
     },
 };
 

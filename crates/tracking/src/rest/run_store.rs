@@ -1,15 +1,15 @@
 //! Records runs on an MLflow server.
 
-use crate::rest::{
-    api,
-    store::{RestStore, ServerRun, lock},
-};
 use crate::{
     entities::{
         run::{Metric, RESUMED_TAG, RUN_TAG, Run, Status},
         store::{RunFile, RunReference, RunStore},
     },
     error::TrackingError,
+    rest::{
+        api,
+        store::{RestStore, ServerRun, lock},
+    },
     tracker::run_lock::RunLock,
 };
 

@@ -6,18 +6,18 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use crate::rest::{
-    api,
-    connection::Connection,
-    http_config::HttpConfig,
-    responses::{self, RemoteRun},
-};
 use crate::{
     entities::{
         run::{DUPLICATES_TAG, RESUMED_TAG, RUN_NAME_TAG, RUN_TAG, Run, Status},
         store::RunReference,
     },
     error::TrackingError,
+    rest::{
+        api,
+        connection::Connection,
+        http_config::HttpConfig,
+        responses::{self, RemoteRun},
+    },
     tracker::run_lock::{KILLED_NOTE, RunLock},
 };
 

@@ -11,13 +11,6 @@ use std::{
 use artifact::{RunIdentity, RunRecord};
 use serde_json::{Value, json};
 
-use crate::rest::{
-    api,
-    connection::{Connection, Request},
-    http_config::{HttpConfig, Login},
-    responses::Experiment,
-    store::RestStore,
-};
 use crate::{
     entities::{
         run::{Metric, Run},
@@ -25,10 +18,11 @@ use crate::{
     },
     error::TrackingError,
     rest::{
-        RestStore, api,
+        api,
         connection::{Connection, Request},
-        http_config::{HttpSettings, Login},
+        http_config::{HttpConfig, Login},
         responses::Experiment,
+        store::RestStore,
     },
 };
 

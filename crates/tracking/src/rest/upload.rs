@@ -4,14 +4,6 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::rest::{
-    api,
-    artifacts::{self, RemoteOwner},
-    connection::Request,
-    responses::{ModelOutput, ModelResponse},
-    store::{RestStore, ServerRun},
-    store::{most_complete, tags_to_send},
-};
 use crate::{
     entities::{
         mlmodel,
@@ -20,10 +12,11 @@ use crate::{
     },
     error::TrackingError,
     rest::{
-        Begun, RestStore, api,
-        artifacts::{self, Holder},
+        api,
+        artifacts::{self, RemoteOwner},
         connection::Request,
-        responses::{ModelAnswer, ModelOutput, RemoteRun},
+        responses::{ModelOutput, ModelResponse},
+        store::{RestStore, ServerRun, most_complete, tags_to_send},
     },
 };
 

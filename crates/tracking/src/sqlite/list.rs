@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Row, params};
 
-use crate::sqlite::store::SqliteStore;
-use crate::{entities::run::ListedRun, error::TrackingError};
+use crate::{entities::run::ListedRun, error::TrackingError, sqlite::store::SqliteStore};
 
 impl SqliteStore {
     /// The latest `limit` runs that are not in the trash, the newest first; of one experiment if it is named.

@@ -4,17 +4,13 @@ use std::fs;
 
 use artifact::RunStatus;
 
-use crate::sqlite::tests::{record, rows, store};
 use crate::{
     entities::{
         registry::{AliasChange, CHALLENGER, Registry, alias_history, move_alias, previous_version},
         run::{LoggedModel, Registration, Run},
         store::{ArtifactContent, RunFile, RunStore},
     },
-    sqlite::{
-        tests::{record, rows, store},
-        *,
-    },
+    sqlite::tests::{record, rows, store},
     tracker::spool::Spool,
 };
 

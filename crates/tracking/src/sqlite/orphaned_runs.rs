@@ -3,9 +3,9 @@
 use artifact::clear_abandoned_below;
 use rusqlite::params;
 
-use crate::sqlite::store::{MODELS_FOLDER, SqliteStore};
 use crate::{
     error::TrackingError,
+    sqlite::store::{MODELS_FOLDER, SqliteStore},
     tracker::run_lock::{KILLED_NOTE, RunLock},
 };
 

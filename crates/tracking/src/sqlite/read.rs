@@ -9,10 +9,6 @@ use std::{
 use artifact::FileEntry;
 use rusqlite::{Connection, params};
 
-use crate::sqlite::{
-    registry::{DELETED_STAGE, VERSIONS_TAG, version_tags},
-    store::{SqliteStore, string_pairs, without_scheme},
-};
 use crate::{
     entities::{
         run::{LoggedModel, Metric, Registration, Run, RunDataset, Status},
@@ -20,9 +16,8 @@ use crate::{
     },
     error::TrackingError,
     sqlite::{
-        EmbeddedStore, plain,
-        registry::{DELETED, VERSIONS_TAG, version_tags},
-        texts,
+        registry::{DELETED_STAGE, VERSIONS_TAG, version_tags},
+        store::{SqliteStore, string_pairs, without_scheme},
     },
 };
 

@@ -5,17 +5,16 @@ use std::{collections::BTreeMap, path::Path};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 
-use crate::sqlite::{
-    store::{SqliteStore, string_pairs, without_scheme},
-    write,
-};
 use crate::{
     entities::{
         registry::{AliasChange, ModelVersion, RegisteredModel, Registry, history_key, history_value, logged_model_of},
         run::Registration,
     },
     error::TrackingError,
-    sqlite::{EmbeddedStore, texts, write},
+    sqlite::{
+        store::{SqliteStore, string_pairs, without_scheme},
+        write,
+    },
 };
 
 /// What MLflow calls the stage of a version that was deleted; its row stays.

@@ -9,8 +9,10 @@ use rusqlite::Transaction;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::error::TrackingError;
-use crate::sqlite::store::{ARTIFACTS_FOLDER, SqliteStore, without_scheme};
+use crate::{
+    error::TrackingError,
+    sqlite::store::{ARTIFACTS_FOLDER, SqliteStore, without_scheme},
+};
 
 /// Where MLflow keeps paths of artifacts. A table that an older database does not have is passed over.
 const PATH_COLUMNS: [(&str, &str); 4] = [

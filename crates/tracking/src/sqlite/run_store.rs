@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
-use crate::sqlite::{registry, store::SqliteStore, write};
 use crate::{
     entities::{
         mlmodel,
@@ -12,6 +11,7 @@ use crate::{
         store::{ArtifactOwner, RunFile, RunReference, RunStore, copy_all},
     },
     error::TrackingError,
+    sqlite::{registry, store::SqliteStore, write},
     tracker::run_lock::RunLock,
 };
 

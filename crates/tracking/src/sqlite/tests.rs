@@ -11,7 +11,6 @@ use artifact::{DatasetInput, Digest, FileEntry, MetricPoint, RunIdentity, RunRec
 use rusqlite::{Connection, types::Value};
 use tempfile::TempDir;
 
-use crate::sqlite::store::{ALEMBIC_REVISION, SqliteStore};
 use crate::{
     entities::{
         location::Location,
@@ -19,6 +18,7 @@ use crate::{
         store::{ArtifactContent, RunFile, RunStore},
     },
     rest::http_config::HttpConfig,
+    sqlite::store::{ALEMBIC_REVISION, SqliteStore},
     tracker::{RecordOutcome, Tracker, Tracking, WarningSink, spool::Spool},
 };
 

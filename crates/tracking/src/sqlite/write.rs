@@ -4,11 +4,10 @@ use std::{collections::BTreeMap, path::Path};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::sqlite::{schema_check, store::SqliteStore};
 use crate::{
     entities::run::{LoggedModel, Metric, RUN_NAME_TAG, Run, RunDataset, new_run_id},
     error::TrackingError,
-    sqlite::{EmbeddedStore, schema_check},
+    sqlite::{schema_check, store::SqliteStore},
 };
 
 /// What MLflow's status of a logged model is called in its tables.

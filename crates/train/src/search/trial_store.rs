@@ -8,8 +8,7 @@ use model::Trial;
 use serde_json::json;
 use tracking::{ListedRun, Location, PARENT_TAG, RecordOutcome, Run, SqliteStore, Tracker, Tracking};
 
-use crate::search::objective::Evaluation;
-use crate::tracking::location::warning_sink;
+use crate::{search::objective::Evaluation, tracking::location::warning_sink};
 
 /// What was measured before: score and seconds, by trial and rung.
 pub(crate) type KnownTrials = HashMap<(usize, usize), (f64, f64)>;
