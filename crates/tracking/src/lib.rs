@@ -1,9 +1,6 @@
-//! Where runs are recorded: an MLflow server over REST, MLflow's own SQLite store written without MLflow, and a spool for when
-//! neither can be written.
-//!
-//! [`Run`] is what MLflow knows of a run, as plain data. A [`RunStore`] takes it with its files behind a few calls; a [`Registry`]
-//! keeps models by name, version and alias. [`Tracker`] is what a training holds, and never costs it its model; [`sync()`] carries
-//! what was recorded without a server to one.
+//! Records runs: on an MLflow server over REST, in MLflow's own SQLite store without MLflow, and in a spool if neither can be written.
+//! A [`Run`] is a run of MLflow as plain data. A [`RunStore`] records it with its files; a [`Registry`] keeps models by name, version
+//! and alias. A [`Tracker`] records the run of a training, and never lets it fail. [`sync()`] sends locally recorded runs to a server.
 
 mod entities;
 mod error;

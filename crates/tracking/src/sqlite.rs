@@ -1,7 +1,7 @@
 //! MLflow's own SQLite database and artifact folder, written without MLflow. Imported by the tracker and by `sync`.
 //!
-//! A new database has the tables of MLflow 3.0, which later releases upgrade in place when they open it. Statements name every column and
-//! check the tables as they are now. So a database can be written before and after such an upgrade, and while a server has it open:
+//! A new database has the tables of MLflow 3.0, which later releases upgrade in place when they open it. Statements name every column
+//! and check the tables as they are now. So a database can be written before and after such an upgrade, and while a server has it open:
 //! transactions are short and wait for one another.
 
 pub(crate) mod list;

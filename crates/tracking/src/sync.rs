@@ -1,8 +1,6 @@
-//! Carries runs from the file beside the working directory to a server: whole, once, as often as it is asked for.
-//!
-//! The server tells what it has: a run of ours carries our id as a tag, and one that is over is whole. So an interruption costs nothing,
-//! and two servers can be served from one file. Only a doubt is written to it: that something may have been made twice, because an
-//! answer was lost; the next call looks again.
+//! Sends locally recorded runs to a server, completely and without duplicates, however often it is called. The server holds the state:
+//! our runs have our id as a tag, and an ended run is complete. So an interruption costs nothing, and two servers can receive one file.
+//! If a response was lost, the local copy gets a tag, and the next call removes duplicates.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,39 +18,39 @@ use crate::{
     sqlite::store::SqliteStore,
 };
 
-/// What was done.
+/// What was sent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct SyncSummary {
     /// The names of the runs that were sent.
     pub sent: Vec<String>,
-    /// How many were there already, whole.
+    /// The number of runs that the server already had.
     pub there: usize,
-    /// How many are not over yet, and were left alone.
+    /// The number of runs that have not ended, and were skipped.
     pub under_way: usize,
-    /// How many runs and models were removed because they had been made twice.
+    /// The number of duplicate runs and models that were removed.
     pub removed: usize,
-    /// Versions of registered models that were sent: name and number there.
+    /// Registered versions that were sent: name, and number on the server.
     pub versions: Vec<(String, String)>,
-    /// How many moves of aliases were noted there.
+    /// The number of alias changes that were sent.
     pub moves: usize,
-    /// Runs that could not be sent, and why.
+    /// Runs that could not be sent, with the reason.
     pub faults: Vec<String>,
 }
 
-/// Sends the runs of `from` that `to` does not have, and what was registered; of one experiment if it is named. `on_run` is called
-/// before each run with how many there are in all.
+/// Sends the runs of `from` that `to` does not have, and their registrations; only those of `experiment` if it is given. `on_run` is
+/// called before each run with the number of all runs.
 ///
 /// # Errors
-/// If the file cannot be read, or the server fails; what was sent stays, and the next call goes on from there.
+/// If the file cannot be read, or the server fails. Sent runs are kept, and the next call continues from there.
 pub fn sync(
     from: &SqliteStore,
     to: &RestStore,
     experiment: Option<&str>,
     on_run: &mut dyn FnMut(usize),
 ) -> Result<SyncSummary, TrackingError> {
-    // two at a time could make a run twice
+    // two programs at a time could create duplicates
     let _locks = lock_to_write(&[&from.folder()], &|_| {})?;
-    // a program that was killed sends nothing more
+    // runs of killed programs are complete
     let _ = from.mark_orphaned_runs_killed();
     let ids = from.run_ids(experiment)?;
     let mut summary = SyncSummary::default();
@@ -74,7 +72,7 @@ pub fn sync(
         if !statuses_by_experiment.contains_key(&run.experiment) {
             statuses_by_experiment.insert(run.experiment.clone(), to.run_statuses(&run.experiment)?);
         }
-        // one that ended otherwise there was taken for killed, and is not whole
+        // a run with another status was marked as killed there, and is not complete
         let remote_state = statuses_by_experiment[&run.experiment].get(id);
         let is_there = remote_state.is_some_and(|states| states.iter().any(|state| state == run.status.name()));
         let may_have_duplicates = run.tags.remove(DUPLICATES_TAG).is_some();
@@ -112,7 +110,7 @@ pub fn sync(
     Ok(summary)
 }
 
-/// Tells the server of the moves of aliases that it does not know of.
+/// Sends the alias changes that the server does not have.
 fn sync_aliases(from: &SqliteStore, to: &RestStore, name: &str, summary: &mut SyncSummary) -> Result<(), TrackingError> {
     let Some(local) = from.model(name)? else { return Ok(()) };
     let Some(remote) = to.model(name)? else { return Ok(()) };
@@ -122,13 +120,13 @@ fn sync_aliases(from: &SqliteStore, to: &RestStore, name: &str, summary: &mut Sy
     for alias in aliases {
         let changes = alias_history(&local, &alias);
         for change in &changes {
-            // a version that was never sent, of a model of someone else
+            // a version of another program's model, which was never sent
             let Some(version) = numbers.get(&change.version) else { continue };
             let from = change.from.as_ref().and_then(|from| numbers.get(from)).cloned();
             let change = AliasChange { version: version.clone(), from, ..change.clone() };
             summary.moves += usize::from(to.move_alias_once(name, &alias, &change)?);
         }
-        // set in MLflow's own pages, which keep no history
+        // set in MLflow's own pages, which write no history
         let current = local.aliases.get(&alias).and_then(|version| numbers.get(version));
         if let Some(version) = current.filter(|_| changes.is_empty() && !remote.aliases.contains_key(&alias)) {
             to.set_alias(name, &alias, version)?;
@@ -138,7 +136,7 @@ fn sync_aliases(from: &SqliteStore, to: &RestStore, name: &str, summary: &mut Sy
     Ok(())
 }
 
-/// The number there of each version here.
+/// The number on the server of each local version.
 fn numbers(local: &[ModelVersion], remote: &[ModelVersion]) -> BTreeMap<String, String> {
     let find = |model: &String| remote.iter().find(|version| version.tags.get(MODEL_TAG) == Some(model));
     local

@@ -1,7 +1,6 @@
-//! What a training holds: its store while that can be written, another one when not. Tracking never costs a model.
-//!
-//! A server that fails is done without for the rest of the run: the run goes, whole, to the file beside the working directory, and if
-//! that cannot be written either, to the spool. Beginning a run and looking at the machine happen while the training works.
+//! Records a run in its store, with fallbacks, so that a tracking failure never fails a training. If a server fails, the complete run
+//! is recorded in the SQLite file of the working directory, and if that fails, in the spool. Runs begin, and system metrics are
+//! sampled, in the background.
 
 pub(crate) mod run_lock;
 pub(crate) mod spool;
@@ -31,30 +30,30 @@ use crate::{
     tracker::{spool::Spool, system_metrics::SystemMetricsSampler},
 };
 
-/// After so many samples of the machine the pause between them doubles.
+/// The pause between samples of system metrics doubles after this number of samples.
 const SAMPLES_PER_PAUSE: u32 = 60;
-/// A run tells its server so often, at most, how the machine does.
+/// Reports of system metrics to the server during a run at most; the rest is sent at the end.
 const MAX_METRIC_REPORTS: u32 = 5;
 
-/// Where runs are recorded.
+/// The configuration of tracking.
 #[derive(Clone, Debug)]
 pub struct Tracking {
-    /// Where.
+    /// The store.
     pub location: Location,
-    /// The server where models are registered, if that is another one.
+    /// The server of the model registry, if it is another one.
     pub registry: Option<String>,
-    /// How servers are talked to.
+    /// The configuration of HTTP requests.
     pub settings: HttpConfig,
-    /// Where a run waits that cannot be recorded anywhere.
+    /// The folder for runs that no store could record.
     pub spool: PathBuf,
-    /// Where runs under way on a server are noted.
+    /// The folder with the locks of runs on a server.
     pub run_locks: PathBuf,
-    /// The pause between two looks at the machine; none if it is not to be looked at.
+    /// The pause between two samples of system metrics; `None` for no samples.
     pub sampling: Option<Duration>,
 }
 
 impl Tracking {
-    /// At `location`, as the variables of MLflow's own client say; runs wait in `<models>/spool`.
+    /// Tracking at `location`, configured by the variables of MLflow's own client; runs wait in `<models>/spool`.
     ///
     /// # Errors
     /// Names the variable whose value cannot be used.
@@ -65,7 +64,7 @@ impl Tracking {
                 Location::Sqlite { .. } => {
                     return Err(TrackingError::InvalidVariable {
                         name: "MLFLOW_REGISTRY_URI".into(),
-                        reason: format!("is {uri}; with runs on a server it must be a server, too"),
+                        reason: format!("is {uri}; write the address of a server, because runs are recorded on one"),
                     });
                 }
             },
@@ -94,7 +93,7 @@ impl Tracking {
         })
     }
 
-    /// Where models are registered.
+    /// The model registry.
     ///
     /// # Errors
     /// If the server's address or a setting cannot be used.
@@ -105,7 +104,7 @@ impl Tracking {
         })
     }
 
-    /// The server, if it is one.
+    /// The server; `None` for a local store.
     ///
     /// # Errors
     /// If its address or a setting cannot be used.
@@ -121,47 +120,47 @@ impl Tracking {
     }
 }
 
-/// Records one run. What goes wrong comes as warnings.
+/// Records runs. Failures are warnings.
 #[derive(Debug)]
 pub struct Tracker {
     store: Arc<dyn RunStore>,
-    /// For when the store is a server that fails.
+    /// The local store, for a server that fails.
     fallback: Option<Arc<dyn RunStore>>,
     spool: Spool,
     sampling: Option<Duration>,
 }
 
-/// Where a run was recorded.
+/// The store that recorded a run.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum RecordOutcome {
-    /// In the store.
+    /// The configured store.
     Primary(RunReference),
-    /// In the store of this address, because the server could not be used.
+    /// The local store with this address, because the server failed.
     Fallback(RunReference, String),
-    /// In this folder, until a store can be written.
+    /// This folder, until a store can be written.
     Spooled(PathBuf),
 }
 
-/// Says something to the user.
+/// A function that prints a warning.
 pub type WarningSink = Arc<dyn Fn(String) + Send + Sync>;
 
-/// A run under way.
+/// A run that is being recorded in the background.
 #[derive(Debug)]
 pub struct ActiveRun {
     stop: mpsc::Sender<()>,
     background: JoinHandle<BackgroundResult>,
 }
 
-/// What happened while the training worked.
+/// The result of the background thread.
 #[derive(Debug, Default)]
 struct BackgroundResult {
-    /// Whether the store has the run; the fallback has it otherwise.
+    /// Whether the store has the run; otherwise the fallback has it.
     begun: bool,
     system_metrics: Vec<Metric>,
 }
 
 impl Tracker {
-    /// For `tracking`. Touches nothing yet.
+    /// A tracker for this configuration. It does not access a store yet.
     ///
     /// # Errors
     /// If an address or a setting cannot be used.
@@ -184,18 +183,17 @@ impl Tracker {
         self.store.uri()
     }
 
-    /// Begins to record a run, beside the work: notes that it is under way, [catches up](Self::catch_up), and looks at the machine from
-    /// time to time.
+    /// Begins a run in the background: creates it, [catches up](Self::catch_up), and samples system metrics.
     pub fn begin(&self, run: &Run, warn: &WarningSink) -> ActiveRun {
         self.start(run, warn, true)
     }
 
-    /// The same for a run of which a store may have a part. It is looked for when the run is [recorded](Self::end), and not made again.
+    /// The same for a run that a store may hold in part. When it is [recorded](Self::end), an existing run is completed.
     pub fn continue_run(&self, run: &Run, warn: &WarningSink) -> ActiveRun {
         self.start(run, warn, false)
     }
 
-    /// Whether a store has the run, whole and well ended, or it waits for one. A store that cannot be read has nothing.
+    /// Whether a store has the complete, finished run, or the run waits for one. A store that cannot be read has none.
     pub fn is_recorded(&self, run: &Run) -> bool {
         let stores = [Some(&self.store), self.fallback.as_ref()];
         stores.into_iter().flatten().any(|store| store.is_finished(run).unwrap_or(false)) || self.spool.contains(&run.run_id)
@@ -213,7 +211,7 @@ impl Tracker {
                 }
                 Err(error) => {
                     warn(error.to_string());
-                    // seen as under way there, and as killed if it is
+                    // shown as running there, and as killed if the program is killed
                     if let Some(fallback) = &fallback {
                         let _ = fallback.begin(&run);
                     }
@@ -236,13 +234,13 @@ impl Tracker {
         ActiveRun { stop, background }
     }
 
-    /// Notes at once that a run is under way, where others are to be recorded below it: its id in the store, which is its own where that
-    /// cannot be written. [`end`](Self::end) it without an [`ActiveRun`].
+    /// Begins a parent run at once, and returns its id in the store; its own id if no store can be written. [`end`](Self::end) it
+    /// without an [`ActiveRun`].
     pub fn begin_now(&self, run: &Run, warn: &WarningSink) -> String {
         self.apply_now(run, warn, &|store| store.begin(run))
     }
 
-    /// The same for a run that a program which is gone began: it is looked for, and not made again.
+    /// The same for a run that a killed program began: an existing run is resumed.
     pub fn resume_now(&self, run: &Run, warn: &WarningSink) -> String {
         self.apply_now(run, warn, &|store| store.resume(run))
     }
@@ -260,17 +258,15 @@ impl Tracker {
         reference.map_or_else(|_| run.run_id.clone(), |reference| reference.run_id)
     }
 
-    /// Delivers the runs that wait, and notes of those that were under way which are not any more because their program was
-    /// killed.
+    /// Records waiting runs, and marks runs of killed programs. Returns warnings.
     pub fn catch_up(&self) -> Vec<String> {
         catch_up(&*self.store, self.fallback.as_deref(), &self.spool)
     }
 
-    /// Records a run that came to its end; where that cannot be done, keeps it for later. A run that was recorded before is under way
-    /// no more.
+    /// Records a run that ended. If no store can be written, the run waits in the spool.
     ///
     /// # Errors
-    /// If the run can neither be recorded nor kept.
+    /// If the run can neither be recorded nor spooled.
     pub fn end(
         &self,
         under_way: Option<ActiveRun>,
@@ -291,7 +287,7 @@ impl Tracker {
             return match self.store.end(&run, files) {
                 Ok(reference) => Ok(RecordOutcome::Primary(reference)),
                 Err(error) => {
-                    // it was said when the run began
+                    // otherwise the warning was printed when the run began
                     if begun {
                         warn(error.to_string());
                     }
@@ -308,7 +304,7 @@ impl Tracker {
                         warn(error.to_string());
                     }
                     warn(format!(
-                        "{}: an answer was lost, so something may have been made twice there; `train sync` looks again",
+                        "{}: a response was lost, so the server may hold duplicates; `train sync` removes them",
                         self.store.uri()
                     ));
                     return Ok(RecordOutcome::Primary(reference));
@@ -329,16 +325,16 @@ impl Tracker {
 fn catch_up(store: &dyn RunStore, fallback: Option<&dyn RunStore>, spool: &Spool) -> Vec<String> {
     let mut warnings = Vec::new();
     let file = fallback.unwrap_or(store);
-    // first what waits: its program is gone as well, but it ended
+    // waiting runs first: their programs are gone, too, but the runs ended
     match spool.deliver(file) {
         Ok(summary) => {
             if summary.runs > 0 {
-                warnings.push(format!("{} that waited: now in {}", runs(summary.runs), file.uri()));
+                warnings.push(format!("{} that waited: recorded in {}", runs(summary.runs), file.uri()));
             }
             for (folder, store) in summary.elsewhere {
                 let folder = folder.display();
                 warnings.push(format!(
-                    "{folder}: a run waits there for {store}; a training with that --mlflow-tracking-uri records it"
+                    "{folder}: a run waits there for {store}; to record it, train with that --mlflow-tracking-uri"
                 ));
             }
             warnings.extend(summary.faults);
@@ -357,8 +353,8 @@ fn catch_up(store: &dyn RunStore, fallback: Option<&dyn RunStore>, spool: &Spool
     warnings
 }
 
-/// Looks at the machine until told to stop, and once more then; returns all that was seen. `report` is given, some few times, what was
-/// not reported yet, and says whether it was taken.
+/// Samples system metrics until `stop_signal`, and once more then; returns all samples. `report` receives unreported samples a few
+/// times, and returns whether it sent them.
 fn sample_system_metrics(
     stop_signal: &mpsc::Receiver<()>,
     mut pause: Duration,

@@ -1,4 +1,4 @@
-//! The arguments and the configuration file, checked.
+//! The validated configuration of a training: arguments and configuration file.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +19,7 @@ use crate::{
     tracking::location::{is_run_id, resumed_run, tracking_from_args},
 };
 
-/// Everything `train` needs to know.
+/// The configuration of a training.
 #[derive(Debug)]
 pub struct Config {
     pub(crate) data: PathBuf,
@@ -27,18 +27,18 @@ pub struct Config {
     pub(crate) metrics_file: PathBuf,
     pub(crate) predictions_file: PathBuf,
     pub(crate) page_file: PathBuf,
-    /// What training rows and predictions look like.
+    /// The distributions of training rows and predictions, for drift.
     pub(crate) reference_file: PathBuf,
-    /// Where the run is recorded, and where it waits if that cannot be done.
+    /// The store of the run, and the folder where the run waits if no store can be written.
     pub(crate) tracking: Tracking,
-    /// The run's experiment; the model's name, if nothing else is said.
+    /// The experiment of the run: by default the name of the model.
     pub(crate) experiment: String,
-    /// A run that is there already, and is to be gone on with.
+    /// The id of an existing run to resume.
     pub(crate) resumed: Option<String>,
-    /// The run that this one belongs to.
+    /// The id of the parent run.
     pub(crate) parent: Option<String>,
     pub(crate) register: bool,
-    /// The file that the model is taken from instead of being fitted.
+    /// The file of an imported model, which is not fitted.
     pub(crate) import: Option<FileEntry>,
     pub(crate) section: ModelSection,
     pub(crate) algorithm: Algorithm,
@@ -51,7 +51,7 @@ pub struct Config {
     pub(crate) force: bool,
 }
 
-/// What bears on the outputs.
+/// The settings that change the outputs.
 #[derive(Serialize)]
 struct Settings<'a> {
     algorithm: &'a str,
@@ -85,7 +85,7 @@ impl Config {
         let nameable = |character: char| character.is_ascii_alphanumeric() || "_-.".contains(character);
         ensure!(
             !section.name.is_empty() && section.name.chars().all(nameable) && !section.name.starts_with('.'),
-            located(format!("model.name: \"{}\" is not made of letters, digits, _, - and .", section.name))
+            located(format!("model.name: \"{}\" may only contain letters, digits, _, - and .", section.name))
         );
         schema::check_file_name(&section.name).map_err(|message| located(format!("model.name: {message}")))?;
         let (mut algorithm, mut parameters, seed, mut warnings) = section.checked_parameters().map_err(located)?;
@@ -104,15 +104,19 @@ impl Config {
         ensure!(
             section.cross_validation.folds != 1,
             located(
-                "model.cross_validation.folds: 1 fold leaves nothing to learn from; use 0 for none, or 2 and more".into()
+                "model.cross_validation.folds: 1 fold leaves no rows to fit on; use 0 for no cross-validation, or at least 2".into()
             )
         );
         ensure!(
             section.sample_weight.is_none() || parameters.takes_weights(),
-            located(format!("model.sample_weight: {} takes no weights; boosting does", algorithm.name()))
+            located(format!(
+                "model.sample_weight: {} does not support weights; use an algorithm of boosting",
+                algorithm.name()
+            ))
         );
         for result in section.results() {
-            warnings.push(format!("model.{result} is a result, not a setting; ignored (results are in metrics.json)"));
+            warnings
+                .push(format!("model.{result} is a result, not a setting, and is ignored (results are in metrics.json)"));
         }
 
         warnings.extend(tracking_warning);

@@ -1,6 +1,5 @@
-//! Featured table to model and recorded run: fits on training rows, chooses nothing by the test rows, measures on them once.
-//!
-//! [`predict`] applies a model to a raw table, through the same preprocessor and the same code as the rows it was measured on.
+//! Trains a model on a featured table and records the run. Test rows are never used to choose anything; they are scored once.
+//! [`predict`] applies a model to a raw table, with the preprocessor and the code that scored the test rows.
 
 mod args;
 mod commands;
@@ -27,10 +26,10 @@ use crate::{
     commands::{promote, relocate, rollback, runs, sync, versions},
 };
 
-/// The program after its arguments are parsed.
+/// Runs the program with parsed arguments.
 ///
 /// # Errors
-/// If the stage could not run, or its answer is no ([`cli::No`]).
+/// If the command could not run, or a check failed ([`cli::No`]).
 pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
     let Some(command) = &args.command else {
         let config = Config::try_from_args(args)?;

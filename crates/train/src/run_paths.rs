@@ -1,4 +1,4 @@
-//! The files that a training reads and writes, for the check that they are different files.
+//! The paths that a training reads and writes, for the check that they are different files.
 
 use std::path::{Path, PathBuf};
 
@@ -15,12 +15,12 @@ pub(crate) struct TrainedFiles {
     pub(crate) metrics: PathBuf,
     pub(crate) predictions: PathBuf,
     pub(crate) page: PathBuf,
-    /// What training rows and predictions look like.
+    /// The distributions of training rows and predictions, for drift.
     pub(crate) reference: PathBuf,
 }
 
 impl TrainedFiles {
-    /// Those below the folder of models.
+    /// The files below the folder of models.
     pub(crate) fn in_models_dir(models_dir: &Path) -> Self {
         let trained = models_dir.join("trained");
         Self {
@@ -32,7 +32,7 @@ impl TrainedFiles {
         }
     }
 
-    /// All of them with their kinds, the model first.
+    /// The files with their kinds, the model first.
     fn with_kinds(&self) -> [(&Path, OutputKind); 5] {
         let model = OutputKind { name: "a model of `train`", mark: Mark::Envelope(MODEL.0) };
         let predictions = OutputKind { name: "predictions of `train`", mark: Mark::Text("y_true,y_pred", "") };
@@ -65,7 +65,7 @@ pub(crate) fn training_paths(data: &Path, models_dir: &Path, tracking: &Tracking
     add_store(paths.output_of_kind("--models-dir", &note, OutputKind::REPORT), tracking, args)
 }
 
-/// Adds the file where runs are recorded, and the folders of their artifacts, in which nothing else may be replaced.
+/// Adds the database of the store of runs and its artifact folders, in which no other output may be written.
 pub(crate) fn add_store(paths: RunPaths, tracking: &Tracking, args: &TrackingArgs) -> RunPaths {
     let beside = SqliteStore::beside_working_directory();
     let label = "the artifacts of the store of runs";

@@ -1,5 +1,5 @@
-//! `train search`: evaluates many models on training rows, writes the configuration of the best one, and trains it. Test rows are scored
-//! once, at the end.
+//! `train search`: evaluates many models on training rows, writes the configuration of the best one, and trains it. Test rows are
+//! scored once, at the end.
 
 pub(crate) mod inputs;
 pub(crate) mod leaderboard;

@@ -187,7 +187,7 @@ fn no_fault_at_any_request_loses_or_doubles_anything() {
         impatient(&mut command);
         let output = command.output().expect("train starts");
         let stderr = String::from_utf8_lossy(&output.stderr);
-        let told = stderr.contains("what was sent stays; the next `train sync` goes on from there");
+        let told = stderr.contains("sent runs are kept; the next `train sync` continues from there");
         assert!(output.status.success() || (output.status.code() == Some(2) && told), "{name}: {stderr}");
         proxy.settle();
         drop(proxy);

@@ -93,12 +93,12 @@ fn the_page_of_train_says_what_was_measured_beside_what_a_guess_would_reach() {
     }
     assert!(section(&page, "Folds").contains("fold 4"));
     assert!(section(&page, "Predictions").matches("<svg").count() >= 3);
-    let reasons = section(&page, "What the model goes by");
+    let reasons = section(&page, "Feature importance");
     for column in ["sqft", "location", "year_built"] {
         assert!(reasons.contains(column), "{column}");
     }
     assert!(reasons.contains("Coefficients") && reasons.contains("intercept"));
-    assert_eq!(section(&page, "Worst rows").matches("<tr>").count(), 11);
+    assert_eq!(section(&page, "Largest errors").matches("<tr>").count(), 11);
     assert!(section(&page, "Parameters").contains("random_state"));
     let lineage = section(&page, "Lineage");
     assert!(["process 0", "engineer 0", "train 0", "raw.csv"].iter().all(|part| lineage.contains(part)), "{lineage}");
@@ -110,7 +110,7 @@ fn the_page_of_train_says_what_was_measured_beside_what_a_guess_would_reach() {
     let featured = workspace.read("featured.csv");
     let tests = featured.lines().enumerate().filter(|(_, line)| line.ends_with(",test"));
     let line = tests.map(|(index, _)| index + 1).nth(place).unwrap();
-    assert!(section(&page, "Worst rows").contains(&format!("<tbody>\n<tr><td class=n>{line}</td>")));
+    assert!(section(&page, "Largest errors").contains(&format!("<tbody>\n<tr><td class=n>{line}</td>")));
 }
 
 #[test]

@@ -191,8 +191,8 @@ fn the_dump_of_a_scikit_learn_model_is_a_configuration() {
     assert_eq!(
         run.stderr,
         "warning: parameters.random_state is null: the seed 42 is used, so that the run can be repeated\n\
-         warning: model.mae is a result, not a setting; ignored (results are in metrics.json)\n\
-         warning: model.r2_score is a result, not a setting; ignored (results are in metrics.json)\n\
+         warning: model.mae is a result, not a setting, and is ignored (results are in metrics.json)\n\
+         warning: model.r2_score is a result, not a setting, and is ignored (results are in metrics.json)\n\
          warning: the target is skewed (2.5; its logarithm 0.5) and errors grow with it (rank correlation 0.52): try target_transform: \
          log\n"
     );

@@ -90,7 +90,7 @@ fn a_champion_is_replaced_only_by_one_that_is_no_worse_and_can_be_put_back() {
         let now = workspace.ok(&format!("train versions --name m --at 2099-01-01 {store}"));
         assert!(now.starts_with("version 1 since 20") && now.trim_end().ends_with(": rolled back"), "{now}");
         let stderr = workspace.fails(1, &format!("train versions --name m --at 2020-01-01 {store}"));
-        assert_eq!(stderr, "error: m: had no champion then, as far as its history tells\n");
+        assert_eq!(stderr, "error: m: had no champion at that time, according to its history\n");
         let stderr = workspace.fails(1, &format!("{promote} --version 7"));
         assert!(stderr.starts_with("error: m: there is no version 7; there are 1, 2"), "{stderr}");
     }
@@ -163,12 +163,12 @@ fn what_was_recorded_without_a_server_is_sent_with_its_models_and_promotions() {
          mlflow.db)\n"
     );
     let stderr = workspace.fails(1, &format!("{sync} --from sqlite:///none.db"));
-    assert!(stderr.ends_with("none.db: no such file; nothing has been recorded there\n"), "{stderr}");
+    assert!(stderr.ends_with("none.db: no such file; no run was recorded there\n"), "{stderr}");
     drop(server);
     let run = run_with(&workspace, &sync, &[]);
     assert_eq!(run.code, 2);
     assert!(
-        run.stderr.contains("what was sent stays; the next `train sync` goes on from there")
+        run.stderr.contains("sent runs are kept; the next `train sync` continues from there")
             && run.stderr.contains("Is the server running"),
         "{}",
         run.stderr

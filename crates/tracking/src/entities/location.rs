@@ -1,4 +1,4 @@
-//! Where runs are to be recorded, as a user writes it.
+//! Tracking URIs.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ pub(crate) const DEFAULT_DATABASE: &str = "mlflow.db";
 /// A parsed tracking URI.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Location {
-    /// A file in the layout of MLflow's own SQLite store.
+    /// A database in the layout of MLflow's own SQLite store.
     Sqlite {
         /// The file.
         database: PathBuf,

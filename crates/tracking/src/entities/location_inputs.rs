@@ -1,12 +1,12 @@
-//! The files of a store that a program reads, for the check that it writes none of them.
+//! The paths that a program reads from a store, for the check that it writes none of them.
 
 use artifact::RunPaths;
 
 use crate::{entities::location::Location, sqlite::store::SqliteStore};
 
 impl Location {
-    /// Adds the files that are read of it: a database with the folders of its artifacts. Of a server there are none. `flag` is that which
-    /// named a model there.
+    /// Adds the paths that are read from this location: a database and its artifact folders, or nothing of a server. `flag` is the flag
+    /// that names a model there.
     #[must_use]
     pub fn add_inputs(&self, paths: RunPaths, flag: &str) -> RunPaths {
         match self {

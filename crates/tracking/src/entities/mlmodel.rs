@@ -1,4 +1,4 @@
-//! The `MLmodel` file of a logged model: the addresses in it are those of the store that it lies in.
+//! The `MLmodel` file of a logged model, with the ids and paths of its store.
 
 use serde_yaml::{Mapping, Value};
 
@@ -7,11 +7,11 @@ use crate::{
     error::TrackingError,
 };
 
-/// Its name among the model's files.
+/// The name of the file in the model's folder.
 pub const MLMODEL_FILE: &str = "MLmodel";
 
-/// The file with the model's id, its run's and the place of its files, as MLflow writes them; everything else in it stays, as does any
-/// other file.
+/// The file with the ids of the model and of its run, and with the path of its files, as MLflow writes them. Its other keys and other
+/// files are unchanged.
 pub(crate) fn with_addresses(file: &RunFile, folder: &str, model_id: &str, run_id: &str) -> Result<RunFile, TrackingError> {
     if file.artifact_path != MLMODEL_FILE {
         return Ok(file.clone());

@@ -1,7 +1,6 @@
-//! A registry of models: names, versions, aliases, and what was in production when.
-//!
-//! Every move of an alias is a tag of its own on the registered model, `<alias> <time>`, so that the history is only ever added to
-//! and can be read in MLflow's pages. [`alias_history`] reads it, [`previous_version`] says where an alias was before.
+//! The model registry: names, versions, aliases and the history of aliases. Every change of an alias is a tag of the registered model,
+//! `<alias> <time>`: the history is only extended, and MLflow shows it. [`alias_history`] reads it, [`previous_version`] returns the
+//! last version of an alias.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -9,12 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::TrackingError;
 
-/// The alias of the version that is in use.
+/// The alias of the version in production.
 pub const CHAMPION: &str = "champion";
-/// The alias of the version that would be.
+/// The alias of the version that may replace the champion.
 pub const CHALLENGER: &str = "challenger";
 
-/// A place that keeps registered models.
+/// A registry of models.
 pub trait Registry: std::fmt::Debug {
     /// The registered model called `name`, if there is one.
     ///
@@ -28,31 +27,31 @@ pub trait Registry: std::fmt::Debug {
     /// If the registry cannot be read.
     fn versions(&self, name: &str) -> Result<Vec<ModelVersion>, TrackingError>;
 
-    /// Lets `alias` lead to `version` from now on.
+    /// Sets `alias` to `version`.
     ///
     /// # Errors
     /// If the registry cannot be written.
     fn set_alias(&self, name: &str, alias: &str, version: &str) -> Result<(), TrackingError>;
 
-    /// Puts a tag on a registered model.
+    /// Sets a tag of a registered model.
     ///
     /// # Errors
     /// If the registry cannot be written.
     fn tag_model(&self, name: &str, key: &str, value: &str) -> Result<(), TrackingError>;
 
-    /// Puts a tag on a version.
+    /// Sets a tag of a version.
     ///
     /// # Errors
     /// If the registry cannot be written.
     fn tag_version(&self, name: &str, version: &str, key: &str, value: &str) -> Result<(), TrackingError>;
 
-    /// Fetches one file of a version's model into `to`.
+    /// Copies one file of a version's model to the path `to`.
     ///
     /// # Errors
-    /// If there is none, or it cannot be read or written.
+    /// If there is no such file, or it cannot be read or written.
     fn fetch(&self, version: &ModelVersion, file: &str, to: &Path) -> Result<(), TrackingError>;
 
-    /// A page that shows a registered model, if the registry has pages.
+    /// The address of a page that shows a registered model; `None` without a server.
     fn model_page(&self, name: &str) -> Option<String>;
 }
 
@@ -61,72 +60,72 @@ pub trait Registry: std::fmt::Debug {
 pub struct RegisteredModel {
     /// Its name.
     pub name: String,
-    /// Facts on it, the history of aliases among them.
+    /// Its tags, including the history of aliases.
     pub tags: BTreeMap<String, String>,
-    /// The version that each alias leads to.
+    /// The version of each alias.
     pub aliases: BTreeMap<String, String>,
 }
 
 /// A version of a registered model.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct ModelVersion {
-    /// The registered model.
+    /// The name of the registered model.
     pub name: String,
     /// Its number, as text.
     pub version: String,
-    /// When it was registered, milliseconds since 1970-01-01 UTC.
+    /// The time of registration, milliseconds since 1970-01-01 UTC.
     pub created: i64,
-    /// The run that made it.
+    /// The id of its run.
     pub run_id: Option<String>,
-    /// The logged model that it is.
+    /// The id of its logged model.
     pub model_id: Option<String>,
-    /// Where its files are, as MLflow writes it.
+    /// The URI of its files, as MLflow writes it.
     pub source: String,
-    /// What is said of it, in Markdown.
+    /// Its description, in Markdown.
     pub description: String,
-    /// Facts on it.
+    /// Its tags.
     pub tags: BTreeMap<String, String>,
 }
 
-/// A move of an alias.
+/// A change of an alias.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct AliasChange {
-    /// When, milliseconds since 1970-01-01 UTC.
+    /// The time of the change, milliseconds since 1970-01-01 UTC.
     #[serde(default)]
     pub at: i64,
-    /// Where the alias leads since.
+    /// The new version.
     pub version: String,
-    /// Where it led before.
+    /// The version before.
     pub from: Option<String>,
-    /// Why: `registered`, `promoted`, `rolled back`, with figures where there are any.
+    /// The reason: `registered`, `promoted` or `rolled back`, with metrics where there are some.
     pub why: String,
-    /// Who moved it.
+    /// The user who changed it.
     pub by: Option<String>,
 }
 
 impl AliasChange {
-    /// The first one, to a version that is registered by `user` (empty if that is not known).
+    /// The change by which `user` (empty if unknown) registers a version.
     pub(crate) fn registered(at: i64, version: &str, from: Option<String>, user: &str) -> Self {
         let by = Some(user.to_owned()).filter(|user| !user.is_empty());
         Self { at, version: version.to_owned(), from, why: "registered".into(), by }
     }
 }
 
-/// The logged model that a version's source names, if it names one.
+/// The id of the logged model in the source of a version.
 pub(crate) fn logged_model_of(source: &str) -> Option<String> {
     source.strip_prefix("models:/").filter(|id| id.starts_with("m-")).map(str::to_owned)
 }
 
-/// Lets `alias` lead to `version`, and adds to its history.
+/// Sets `alias` to the version of the change, then adds the change to the history.
 ///
 /// # Errors
-/// If the registry cannot be written. The history comes last: a move that is noted was made.
+/// If the registry cannot be written. The history is written last, so that it holds no change that was not made.
 pub fn move_alias(registry: &dyn Registry, name: &str, alias: &str, moved: &AliasChange) -> Result<(), TrackingError> {
     registry.set_alias(name, alias, &moved.version)?;
     registry.tag_model(name, &history_key(alias, moved.at), &history_value(moved))
 }
 
-/// The tag under which a move is kept. Keys sort by time.
+/// The key of the tag of a change. Keys sort by time.
 pub(crate) fn history_key(alias: &str, at: i64) -> String {
     let time = jiff::Timestamp::from_millisecond(at).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     format!("{alias} {}", time.strftime("%Y-%m-%d %H:%M:%S.%3f"))
@@ -138,9 +137,9 @@ pub(crate) fn history_value(moved: &AliasChange) -> String {
     format!("version {}{from}{by}: {}", moved.version, moved.why)
 }
 
-/// The moves of `alias`, the first first.
+/// The changes of `alias`, the oldest first.
 pub fn alias_history(model: &RegisteredModel, alias: &str) -> Vec<AliasChange> {
-    // a map of tags is in the order of their keys, and those are in the order of time
+    // tags are sorted by key, and keys by time
     model.tags.iter().filter_map(|(key, value)| parse_move(key.strip_prefix(alias)?.strip_prefix(' ')?, value)).collect()
 }
 
@@ -161,10 +160,10 @@ fn parse_move(time: &str, value: &str) -> Option<AliasChange> {
     Some(AliasChange { at, version, from, why: why.to_owned(), by })
 }
 
-/// The word that begins the reason of a move that was taken back.
+/// The first words of the reason of a rollback.
 pub const ROLLED_BACK: &str = "rolled back";
 
-/// The version that `alias` led to before the one it leads to now: rolling back twice goes back two versions.
+/// The version of `alias` before the current one. Two rollbacks go back two versions.
 pub fn previous_version(model: &RegisteredModel, alias: &str) -> Option<String> {
     let mut stack: Vec<String> = Vec::new();
     for moved in alias_history(model, alias) {
@@ -175,7 +174,7 @@ pub fn previous_version(model: &RegisteredModel, alias: &str) -> Option<String> 
         } else if let Some(from) = &moved.from
             && stack.last() != Some(from)
         {
-            // someone moved it elsewhere
+            // another program changed it in between
             stack.push(from.clone());
         }
         if stack.last() != Some(&moved.version) {
@@ -189,7 +188,7 @@ pub fn previous_version(model: &RegisteredModel, alias: &str) -> Option<String> 
     stack.pop()
 }
 
-/// The version that `alias` led to at a time, milliseconds since 1970-01-01 UTC.
+/// The change that set `alias` as it was at a time, milliseconds since 1970-01-01 UTC.
 pub fn version_at(model: &RegisteredModel, alias: &str, at: i64) -> Option<AliasChange> {
     alias_history(model, alias).into_iter().take_while(|moved| moved.at <= at).last()
 }

@@ -1,4 +1,4 @@
-//! The calls of MLflow's REST API that are made for runs and logged models.
+//! Calls of MLflow's REST API for runs and logged models.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// A metric as it is sent. JSON has no NaN: MLflow takes its name.
+/// A metric in a request. JSON has no NaN; MLflow accepts its name.
 #[derive(Serialize)]
 struct MetricBody<'a> {
     key: &'a str,
@@ -42,7 +42,7 @@ fn number<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> 
     }
 }
 
-/// `model_ids` are the server's ids of the models that we know under ours.
+/// `model_ids` maps our ids of models to those of the server.
 fn bodies<'a>(metric: &'a Metric, model_ids: &'a BTreeMap<String, String>) -> MetricBody<'a> {
     MetricBody {
         key: &metric.key,
@@ -55,14 +55,14 @@ fn bodies<'a>(metric: &'a Metric, model_ids: &'a BTreeMap<String, String>) -> Me
     }
 }
 
-/// No more of each in one call.
+/// Limits of MLflow for one call.
 const MAX_METRICS_PER_CALL: usize = 1000;
 const MAX_PARAMS_PER_CALL: usize = 100;
 const MAX_TAGS_PER_CALL: usize = 100;
-/// No more of all in one call.
+/// The limit of MLflow for all entities of one call.
 const MAX_ENTITIES_PER_CALL: usize = 1000;
 
-/// What is logged to a run, in as few calls as the limits allow.
+/// Logs parameters, tags and metrics, in as few calls as the limits allow.
 pub(super) fn log_batch(
     connection: &Connection,
     run_id: &str,
@@ -89,23 +89,22 @@ pub(super) fn log_batch(
     }
 }
 
-/// Figures of a run under way, in one call of one attempt.
+/// Logs metrics of a running run, in one call without retries.
 pub(super) fn log_metrics_once(connection: &Connection, run_id: &str, metrics: &[Metric]) -> Result<(), TrackingError> {
     let none = BTreeMap::new();
     let bodies: Vec<MetricBody> = metrics.iter().take(MAX_METRICS_PER_CALL).map(|metric| bodies(metric, &none)).collect();
     let body = json!({"run_id": run_id, "metrics": bodies});
-    let request = Request::post("logging figures", "runs/log-batch", &body);
+    let request = Request::post("logging metrics", "runs/log-batch", &body);
     connection.send(&Request { retries: Some(0), ..request })
 }
 
-/// The experiment called `name`, be it in the trash.
+/// The experiment called `name`, even if it was deleted.
 pub(super) fn get_experiment(connection: &Connection, name: &str) -> Result<Experiment, TrackingError> {
-    let get =
-        Request::get("looking for the experiment", "experiments/get-by-name", vec![("experiment_name", name.to_owned())]);
+    let get = Request::get("finding the experiment", "experiments/get-by-name", vec![("experiment_name", name.to_owned())]);
     connection.call::<ExperimentResponse>(&get).map(|found| found.experiment)
 }
 
-/// The experiment called `name`; made if there is none.
+/// The id of the experiment called `name`, which is created if it does not exist.
 pub(super) fn experiment(connection: &Connection, name: &str) -> Result<String, TrackingError> {
     for _ in 0..2 {
         match get_experiment(connection, name) {
@@ -123,7 +122,7 @@ pub(super) fn experiment(connection: &Connection, name: &str) -> Result<String, 
         let create = Request::post("creating the experiment", "experiments/create", &json!({ "name": name }));
         match connection.call::<Experiment>(&create) {
             Ok(created) => return Ok(created.experiment_id),
-            // someone else, or an attempt of ours whose answer was lost
+            // created by another program, or by an attempt whose response was lost
             Err(error) if error.code() == Some("RESOURCE_ALREADY_EXISTS") => {}
             Err(error) => return Err(error),
         }
@@ -150,7 +149,7 @@ pub(super) fn search(
     }
 }
 
-/// Runs of an experiment that carry this tag, in any state but the trash.
+/// The runs of an experiment with this tag, except deleted ones.
 pub(super) fn runs_with_tag(
     connection: &Connection,
     experiment: &str,
@@ -165,14 +164,14 @@ pub(super) fn runs_with_tag(
         "order_by": ["attributes.start_time ASC"],
     });
     let mut found = Vec::new();
-    search(connection, "looking for the run", "runs/search", &body, &mut |page| {
+    search(connection, "finding the run", "runs/search", &body, &mut |page| {
         found.extend(page.runs);
         true
     })?;
     Ok(found)
 }
 
-/// Logged models of an experiment that carry this tag.
+/// The logged models of an experiment with this tag.
 pub(super) fn models_with_tag(
     connection: &Connection,
     experiment: &str,
@@ -181,7 +180,7 @@ pub(super) fn models_with_tag(
 ) -> Result<Vec<RemoteModel>, TrackingError> {
     let body = json!({"experiment_ids": [experiment], "filter": format!("tags.`{tag}` = '{value}'"), "max_results": 50});
     let mut found = Vec::new();
-    search(connection, "looking for the logged model", "logged-models/search", &body, &mut |page| {
+    search(connection, "finding the logged model", "logged-models/search", &body, &mut |page| {
         found.extend(page.models);
         true
     })?;
@@ -203,7 +202,7 @@ pub(super) fn create_run(experiment: &str, run: &Run, tags: &BTreeMap<String, St
     )
 }
 
-/// The request that sets how far a run got.
+/// The request that sets the status of a run.
 pub(super) fn update_run(run_id: &str, status: Status, end_time: Option<i64>) -> Request {
     let mut body = json!({"run_id": run_id, "status": status.name()});
     if let Some(end) = end_time {
@@ -229,13 +228,13 @@ pub(super) fn create_model(experiment: &str, run_id: &str, model: &LoggedModel, 
     )
 }
 
-/// The request that says that all files of a logged model are there.
+/// The request that marks a logged model as complete.
 pub(super) fn finish_model(model_id: &str) -> Request {
     let body = json!({"model_id": model_id, "status": "LOGGED_MODEL_READY"});
     Request::json("finishing the logged model", Method::PATCH, &format!("logged-models/{model_id}"), &body)
 }
 
-/// Says which datasets a run used.
+/// Logs the datasets of a run.
 pub(super) fn log_inputs(connection: &Connection, run_id: &str, datasets: &[RunDataset]) -> Result<(), TrackingError> {
     #[derive(Serialize)]
     struct DatasetBody<'a> {
@@ -264,7 +263,7 @@ pub(super) fn log_inputs(connection: &Connection, run_id: &str, datasets: &[RunD
     connection.send(&Request::post("logging the datasets", "runs/log-inputs", &body))
 }
 
-/// Says which models a run made. Saying it twice is a fault to MLflow, and none here.
+/// Links the models of a run. MLflow rejects a second link of a model; here it is no error.
 pub(super) fn log_outputs(connection: &Connection, run_id: &str, outputs: &[ModelOutput]) -> Result<(), TrackingError> {
     let body = json!({"run_id": run_id, "models": outputs});
     match connection.send(&Request::post("linking the logged model", "runs/outputs", &body)) {
@@ -277,7 +276,7 @@ pub(super) fn log_outputs(connection: &Connection, run_id: &str, outputs: &[Mode
     }
 }
 
-/// The run of this id.
+/// The run with this id.
 pub(super) fn run(connection: &Connection, run_id: &str) -> Result<RemoteRun, TrackingError> {
     let get = Request::get("reading the run", "runs/get", vec![("run_id", run_id.to_owned())]);
     connection.call::<RunResponse>(&get).map(|found| found.run)

@@ -1,4 +1,4 @@
-//! Files of runs and models, on whatever the server keeps them.
+//! Files of runs and models, in any artifact store of the server.
 
 use std::path::Path;
 
@@ -13,21 +13,21 @@ use crate::{
     rest::connection::{Body, Connection, Request},
 };
 
-/// What needs no encoding in a path.
+/// Characters that are not encoded in a path.
 const UNENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-/// Uploads at a time.
+/// Uploads in parallel at most.
 const MAX_PARALLEL_UPLOADS: usize = 4;
-/// The server takes no more in one call where it writes with its own credentials.
+/// Bytes of an upload that the server writes with its own credentials at most.
 const MAX_BYTES_THROUGH_SERVER: u64 = 10 << 20;
 
-/// Whose files they are.
+/// The owner of files on the server.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum RemoteOwner<'a> {
     Run(&'a str),
     Model(&'a str),
 }
 
-/// Uploads files to the place that the server named as `artifact_uri`, several at a time.
+/// Uploads files below `artifact_uri`, several in parallel.
 pub(super) fn upload(
     connection: &Connection,
     owner: RemoteOwner,
@@ -38,7 +38,7 @@ pub(super) fn upload(
     let work = || {
         while let Some(file) = files.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
             if let Err(error) = upload_one(connection, owner, artifact_uri, file) {
-                // the others need not be tried
+                // no other file needs to be sent
                 next.store(files.len(), std::sync::atomic::Ordering::Relaxed);
                 return Err(error);
             }
@@ -58,7 +58,7 @@ fn upload_one(connection: &Connection, owner: RemoteOwner, uri: &str, file: &Run
     let Some((scheme, rest)) = scheme(uri) else { return upload_to_folder(connection, owner, uri, file) };
     match scheme {
         "mlflow-artifacts" => {
-            // mlflow-artifacts:/P is on this server, mlflow-artifacts://host:port/P on that one
+            // mlflow-artifacts:/P is on this server, mlflow-artifacts://host:port/P on another one
             let (base, folder) = match rest.strip_prefix("//").filter(|rest| !rest.starts_with('/')) {
                 Some(other) => {
                     let (host, folder) = other.split_once('/').unwrap_or((other, ""));
@@ -87,8 +87,8 @@ fn no_upload_target(connection: &Connection, uri: &str, error: &TrackingError) -
         server: connection.base().to_owned(),
         root: uri.to_owned(),
         reason: format!(
-            "the server hands out no place to upload to ({error}). Start it with `--serve-artifacts --artifacts-destination` \
-             and a default root of its own, or upgrade it to MLflow 3.12 or newer, with credentials for that store"
+            "the server offers no upload URL ({error}). Start it with `--serve-artifacts --artifacts-destination` and a default \
+             artifact root of its own, or upgrade it to MLflow 3.12 or newer, with credentials for that store"
         ),
     }
 }
@@ -110,12 +110,12 @@ fn presigned_target(
         RemoteOwner::Run(id) => body["run_id"] = id.into(),
         RemoteOwner::Model(id) => body["model_id"] = id.into(),
     }
-    let request = Request::post("asking where to upload", "artifacts/presigned-upload-url", &body);
-    // a server without credentials for its own store answers 500, for ever
+    let request = Request::post("requesting an upload URL", "artifacts/presigned-upload-url", &body);
+    // a server without credentials for its own store always returns 500
     connection.call(&Request { retries: Some(1), ..request })
 }
 
-/// The server writes the file with its own rights: runs only, and not the empty file.
+/// Uploads a file that the server writes itself. MLflow supports that for runs only, and not for an empty file.
 fn upload_through_server(
     connection: &Connection,
     owner: RemoteOwner,
@@ -136,13 +136,13 @@ fn upload_through_server(
     connection.send(&request)
 }
 
-/// The root is a folder of the server's machine, which may be this one.
+/// Uploads to a folder on the server's machine, which may be this one.
 fn upload_to_folder(connection: &Connection, owner: RemoteOwner, folder: &str, file: &RunFile) -> Result<(), TrackingError> {
     let bytes = size(file);
     if matches!(owner, RemoteOwner::Run(_)) && bytes > 0 && bytes <= MAX_BYTES_THROUGH_SERVER {
         return upload_through_server(connection, owner, file, None);
     }
-    // the folder of the experiment is made with it: where it is, the server's folder is
+    // the server creates the folder of an experiment: if it exists here, the server runs on this machine
     let root = Path::new(folder);
     let here = is_loopback(connection.base())
         && root.ancestors().skip(1).take(4).any(|above| above.is_dir() && above.parent().is_some());
@@ -152,8 +152,8 @@ fn upload_to_folder(connection: &Connection, owner: RemoteOwner, folder: &str, f
     Err(TrackingError::NoUploadTarget {
         server: connection.base().to_owned(),
         root: folder.to_owned(),
-        reason: "that is a folder of the server's machine, and the server takes files of models only through its proxy. Start it \
-                 with `--serve-artifacts --artifacts-destination DIR`; new experiments then keep their files there"
+        reason: "it is a folder on the server's machine, and the server accepts files of models only through its proxy. Start it with \
+         `--serve-artifacts --artifacts-destination DIR`; new experiments then store their files there"
             .into(),
     })
 }
@@ -181,7 +181,7 @@ fn put_file(
     connection.send(&Request { what: "uploading a file", method: Method::PUT, path, query: Vec::new(), body, retries: None })
 }
 
-/// Fetches a file of a run or a model through the server, whatever it keeps files on.
+/// Downloads a file of a run or a model through the server.
 pub(super) fn download(
     connection: &Connection,
     owner: RemoteOwner,
@@ -209,7 +209,7 @@ fn size(file: &RunFile) -> u64 {
     }
 }
 
-/// The scheme of a URI and what follows; `None` for a path.
+/// The scheme of a URI and the rest; `None` for a path.
 fn scheme(uri: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = uri.split_once(':')?;
     // one letter is a drive of Windows
@@ -256,13 +256,13 @@ mod tests {
             assert_eq!(
                 error,
                 format!(
-                    "http://mlflow.example:5000: files cannot be uploaded to {path}: that is a folder of the server's machine, and the \
-                     server takes files of models only through its proxy. Start it with `--serve-artifacts --artifacts-destination \
-                     DIR`; new experiments then keep their files there"
+                    "http://mlflow.example:5000: files cannot be uploaded to {path}: it is a folder on the server's machine, and the \
+                     server accepts files of models only through its proxy. Start it with `--serve-artifacts --artifacts-destination \
+                     DIR`; new experiments then store their files there"
                 )
             );
         }
-        // this machine's own server
+        // a server on this machine
         let connection = Connection::new("http://127.0.0.1:5000", &crate::rest::http_config::HttpConfig::default()).unwrap();
         let root = folder.path().join("1/models/m-1/artifacts");
         upload(&connection, RemoteOwner::Model("m-1"), &root.to_string_lossy(), &[&file]).unwrap();

@@ -1,4 +1,4 @@
-//! One server: requests to it, made again where that is safe and may help.
+//! Requests to one server, which are retried where that is safe and useful.
 
 use std::{
     path::{Path, PathBuf},
@@ -26,50 +26,50 @@ use crate::{
     },
 };
 
-/// A server that was never reached is given up sooner than one that answered before: the run is kept elsewhere.
+/// Retries for a server that never responded: fewer than for others, because the run can be recorded locally.
 const MAX_RETRIES_UNREACHED: u32 = 2;
 const MAX_PAUSE_UNREACHED: Duration = Duration::from_secs(1);
-/// No answer in JSON is longer.
+/// Bytes of a JSON response at most.
 const MAX_RESPONSE_BYTES: u64 = 256 << 20;
 
-/// What is asked of a server.
+/// A request to a server.
 #[derive(Debug)]
 pub(super) struct Request {
-    /// What it is for, such as `creating the run`.
+    /// The purpose for messages, such as `creating the run`.
     pub(super) what: &'static str,
     pub(super) method: Method,
-    /// Below the server's address.
+    /// The path below the server's address, or a whole address.
     pub(super) path: String,
     pub(super) query: Vec<(&'static str, String)>,
     pub(super) body: Body,
-    /// Attempts after the first at most, where a fault that looks passing may well be for good.
+    /// Retries at most, where an error that looks temporary is often permanent.
     pub(super) retries: Option<u32>,
 }
 
-/// What goes with a request.
+/// The body of a request.
 #[derive(Debug)]
 pub(super) enum Body {
     None,
     Json(Vec<u8>),
     /// Bytes as they are, with headers.
     Raw(Vec<u8>, Vec<(String, String)>),
-    /// The content of a file, read anew by every attempt.
+    /// The content of a file, which every attempt reads again.
     File(std::path::PathBuf, Vec<(String, String)>),
 }
 
 impl Request {
-    /// A request for reading.
+    /// A `GET` request.
     pub(super) fn get(what: &'static str, path: &str, query: Vec<(&'static str, String)>) -> Self {
         Self { what, method: Method::GET, path: api(path), query, body: Body::None, retries: None }
     }
 
-    /// A request with a body in JSON.
+    /// A request with a JSON body.
     pub(super) fn json(what: &'static str, method: Method, path: &str, body: &impl Serialize) -> Self {
         let body = Body::Json(serde_json::to_vec(body).unwrap_or_default());
         Self { what, method, path: api(path), query: Vec::new(), body, retries: None }
     }
 
-    /// The same with `POST`.
+    /// A `POST` request with a JSON body.
     pub(super) fn post(what: &'static str, path: &str, body: &impl Serialize) -> Self {
         Self::json(what, Method::POST, path, body)
     }
@@ -83,13 +83,13 @@ fn api(path: &str) -> String {
 #[derive(Debug)]
 pub(super) struct AttemptFailure {
     pub(super) error: Box<TrackingError>,
-    /// Whether another attempt may do better.
+    /// Whether another attempt may succeed.
     is_transient: bool,
-    /// Whether the server may have done what was asked.
+    /// Whether the server may have processed the request.
     pub(super) may_be_duplicated: bool,
-    /// Whether nobody was reached.
+    /// Whether no connection was established.
     never_connected: bool,
-    /// How long the server asks to wait.
+    /// The delay that the server asks for.
     retry_after: Option<Duration>,
 }
 
@@ -105,19 +105,19 @@ impl AttemptFailure {
     }
 }
 
-/// A server's address and how it is talked to.
+/// A server and its HTTP client.
 #[derive(Debug)]
 pub(super) struct Connection {
-    /// As a user writes it, without login and without a slash at the end.
+    /// The address without login and without a slash at the end.
     base: String,
     client: Client,
     settings: HttpConfig,
-    /// Whether it ever answered.
+    /// Whether the server ever responded.
     has_responded: AtomicBool,
 }
 
 impl Connection {
-    /// For the server at `base`; asks nothing yet.
+    /// A connection to the server at `base`. It sends nothing yet.
     pub(super) fn new(base: &str, settings: &HttpConfig) -> Result<Self, TrackingError> {
         let invalid = || TrackingError::InvalidLocation { uri: base.to_owned() };
         let mut url = Url::parse(base).map_err(|_| invalid())?;
@@ -146,19 +146,19 @@ impl Connection {
         &self.base
     }
 
-    /// Asks for something that may be asked for twice.
+    /// Sends a request that can be repeated, and parses the response.
     pub(super) fn call<T: DeserializeOwned>(&self, request: &Request) -> Result<T, TrackingError> {
         self.with_retries(request, &|| self.attempt(request, &|response| self.parse(request, response)), &mut || Ok(None))
             .map(|(found, _)| found)
     }
 
-    /// Asks for something whose answer does not matter.
+    /// Sends a request that can be repeated, and ignores the response.
     pub(super) fn send(&self, request: &Request) -> Result<(), TrackingError> {
         self.with_retries(request, &|| self.attempt(request, &|_| Ok(())), &mut || Ok(None)).map(|((), _)| ())
     }
 
-    /// Asks for something that would be made twice if it were asked for twice: before another attempt `find` looks whether the one
-    /// before has made it. Returns whether an attempt is left of which nobody knows what became.
+    /// Sends a request that creates something. Before a retry, `find` looks for the result of the attempt before. Also returns whether
+    /// a duplicate may exist, because the outcome of an attempt is unknown.
     pub(super) fn create<T: DeserializeOwned>(
         &self,
         request: &Request,
@@ -167,11 +167,11 @@ impl Connection {
         self.with_retries(request, &|| self.attempt(request, &|response| self.parse(request, response)), find)
     }
 
-    /// Writes what is answered to `to`, `limit` bytes at most.
+    /// Writes the response to the path `to`, at most `limit` bytes.
     pub(super) fn download(&self, request: &Request, to: &Path, limit: u64) -> Result<(), TrackingError> {
         let save = |response: Response| {
             let mut file = artifact::AtomicFile::create(to).map_err(|error| AttemptFailure::permanent(error.into()))?;
-            // one more than the limit, so that too much is noticed
+            // one byte more than the limit, so that a larger file is noticed
             let mut limited = std::io::Read::take(response, limit.saturating_add(1));
             let copied = std::io::copy(&mut limited, &mut file);
             let copied = copied.map_err(|error| match error.get_ref().and_then(|cause| cause.downcast_ref()) {
@@ -179,8 +179,7 @@ impl Connection {
                 None => self.interrupted(request, &error),
             })?;
             if copied > limit {
-                let cause =
-                    std::io::Error::other(format!("the server sends more than the {limit} bytes that such a file may have"));
+                let cause = std::io::Error::other(format!("the file is larger than the limit of {limit} bytes"));
                 return Err(AttemptFailure::permanent(TrackingError::io(to, "write it")(cause)));
             }
             file.commit().map(|_| ()).map_err(|error| AttemptFailure::permanent(error.into()))
@@ -188,7 +187,7 @@ impl Connection {
         self.with_retries(request, &|| self.attempt(request, &save), &mut || Ok(None)).map(|((), _)| ())
     }
 
-    /// Makes attempts until one succeeds, none is left, or another would be of no use.
+    /// Repeats attempts until one succeeds, none is left, or another would be useless.
     fn with_retries<T>(
         &self,
         request: &Request,
@@ -233,7 +232,7 @@ impl Connection {
         request: &Request,
         read: &dyn Fn(Response) -> Result<T, AttemptFailure>,
     ) -> Result<T, AttemptFailure> {
-        // a login is for this server alone
+        // the login is for this server only
         let is_other_server = request.path.contains("://");
         let address = if is_other_server { request.path.clone() } else { format!("{}{}", self.base, request.path) };
         let mut builder = self.client.request(request.method.clone(), address).query(&request.query);
@@ -277,7 +276,7 @@ impl Connection {
         Err(AttemptFailure {
             error: Box::new(error),
             is_transient: retry::is_transient(status) && !is_permanent,
-            // a server that answers 429 or 503 has not begun
+            // a server that returns 429 or 503 has not begun to process the request
             may_be_duplicated: status >= 500 && status != 503,
             never_connected: false,
             retry_after,
@@ -297,7 +296,7 @@ impl Connection {
             error: Box::new(TrackingError::Unreachable {
                 server: self.base.clone(),
                 what: request.what,
-                cause: format!("the answer broke off: {error}"),
+                cause: format!("the response was interrupted: {error}"),
             }),
             is_transient: true,
             may_be_duplicated: true,
@@ -306,11 +305,11 @@ impl Connection {
         }
     }
 
-    /// Nobody answered, or not to the end.
+    /// The failure of a request without a complete response.
     fn transport_failure(&self, request: &Request, error: &reqwest::Error) -> AttemptFailure {
         let never_connected = error.is_connect();
         let chain = error::chain(error);
-        // whoever is reached and cannot be trusted will not be at the next attempt
+        // a server with an untrusted certificate is not trusted at the next attempt either
         let is_untrusted = never_connected && chain.contains("certificate");
         let (server, what) = (self.base.clone(), request.what);
         let tracking_error = if is_untrusted {
@@ -336,15 +335,15 @@ fn header_map(headers: &[(String, String)]) -> HeaderMap {
     headers.iter().filter_map(pair).collect()
 }
 
-/// The variables that name certificates.
+/// The environment variables that name certificates.
 const SERVER_CERTIFICATE_VARIABLE: &str = "MLFLOW_TRACKING_SERVER_CERT_PATH";
 const CLIENT_CERTIFICATE_VARIABLE: &str = "MLFLOW_TRACKING_CLIENT_CERT_PATH";
 
-/// Chooses what encrypts connections of this program, once. Clients of servers cannot be made before.
+/// Installs the cryptography provider of this program, once. HTTP clients need it.
 pub fn choose_cryptography() {
     static CRYPTOGRAPHY: Once = Once::new();
     CRYPTOGRAPHY.call_once(|| {
-        // someone else in the program may have chosen before
+        // another part of the program may have installed one before
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
 }
@@ -400,28 +399,28 @@ fn client(settings: &HttpConfig) -> Result<Client, TrackingError> {
         builder
     };
     let client = match builder(roots).build() {
-        // a container may hold our program and nothing else, and a client without roots cannot even be made for http://
+        // a container may have no certificates, and a client without root certificates cannot be created even for http://
         Err(_) if settings.server_certificates.is_none() => builder(Some(mozilla_roots()?)).build(),
         client => client,
     };
-    // what is left to be found fault with is a certificate
+    // the remaining cause is a certificate
     let name = if settings.client_certificate.is_some() { CLIENT_CERTIFICATE_VARIABLE } else { SERVER_CERTIFICATE_VARIABLE };
     client.map_err(fault(name))
 }
 
-/// The roots that Mozilla trusts, as of when the program was built.
+/// The root certificates of Mozilla, as of the build of this program.
 fn mozilla_roots() -> Result<Vec<reqwest::Certificate>, TrackingError> {
     let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|der| reqwest::Certificate::from_der(der));
     roots.collect::<Result<_, _>>().map_err(|error| TrackingError::InvalidVariable {
         name: SERVER_CERTIFICATE_VARIABLE.to_owned(),
-        reason: format!("is needed, since neither the system nor this program has roots to trust: {error}"),
+        reason: format!("is required, because neither the system nor this program has trusted root certificates: {error}"),
     })
 }
 
-/// A client for servers of our own on this machine: no proxy, no TLS.
+/// An HTTP client for servers on this machine, without proxy and TLS.
 ///
 /// # Errors
-/// If it cannot be made.
+/// If it cannot be created.
 pub fn loopback_client(timeout: Duration) -> Result<Client, reqwest::Error> {
     choose_cryptography();
     Client::builder().no_proxy().tls_certs_only([]).timeout(timeout).build()

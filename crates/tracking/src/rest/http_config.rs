@@ -1,4 +1,4 @@
-//! How a server is talked to: what MLflow's environment variables and its file of credentials say.
+//! The configuration of HTTP requests: MLflow's environment variables and its file of credentials.
 
 use std::{
     fmt,
@@ -8,45 +8,46 @@ use std::{
 
 use crate::{entities::variables::VariableLookup, error::TrackingError};
 
-/// The official client never makes more attempts than this and one, whatever it is told.
+/// Retries at most, as in MLflow's own client.
 const MAX_RETRIES: u32 = 10;
 
-/// How a server is talked to.
+/// The configuration of HTTP requests.
 #[derive(Clone, Debug)]
 pub struct HttpConfig {
-    /// Who asks.
+    /// The login of a client.
     pub login: Login,
-    /// Whether the server's certificate is not looked at.
+    /// Whether the server's certificate is not checked.
     pub insecure_tls: bool,
-    /// The certificates of those who may vouch for the server, PEM; the system's where there is none.
+    /// The file with the certificate authorities of the server, PEM; `None` for those of the system.
     pub server_certificates: Option<PathBuf>,
-    /// The certificate and key to show, PEM.
+    /// The file with the client's certificate and key, PEM.
     pub client_certificate: Option<PathBuf>,
-    /// How long an answer is waited for.
+    /// The timeout of a response.
     pub timeout: Duration,
-    /// Attempts after the first.
+    /// Retries.
     pub max_retries: u32,
-    /// The first pause is none, the second twice this many seconds, the third four times, and so on up to two minutes.
+    /// Seconds of backoff: there is no pause before the first retry, twice this before the second, four times before the third, up to
+    /// two minutes.
     pub backoff_factor: f64,
-    /// Up to so many seconds, by chance, are added to a pause.
+    /// Random seconds at most that are added to a pause.
     pub backoff_jitter: f64,
-    /// Whether a pause is as long as the server asks for.
+    /// Whether pauses follow the server's `Retry-After`.
     pub respect_retry_after: bool,
     /// Whether redirections are followed.
     pub redirects: bool,
-    /// The workspace, where a server has several.
+    /// The workspace on a server with several.
     pub workspace: Option<String>,
 }
 
-/// Who asks.
+/// The login of a client.
 #[derive(Clone, Default, Eq, PartialEq)]
 pub enum Login {
-    /// Nobody in particular.
+    /// No login.
     #[default]
     None,
-    /// Name and password.
+    /// User name and password.
     Basic(String, String),
-    /// A token.
+    /// A bearer token.
     Bearer(String),
 }
 
@@ -79,17 +80,17 @@ impl Default for HttpConfig {
 }
 
 impl HttpConfig {
-    /// What the variables of MLflow's own client say, with its defaults.
+    /// Reads the variables of MLflow's own client, with its defaults.
     ///
     /// | variable | default | what it sets |
     /// |---|---|---|
-    /// | `MLFLOW_TRACKING_USERNAME`, `_PASSWORD` | `~/.mlflow/credentials` | [`Login::Basic`]; it goes before a token, as in MLflow's client |
+    /// | `MLFLOW_TRACKING_USERNAME`, `_PASSWORD` | `~/.mlflow/credentials` | [`Login::Basic`]; it has precedence over a token, as in MLflow's client |
     /// | `MLFLOW_TRACKING_TOKEN` | | [`Login::Bearer`] |
     /// | `MLFLOW_TRACKING_INSECURE_TLS` | false | no certificate is checked |
-    /// | `MLFLOW_TRACKING_SERVER_CERT_PATH` | the system's | who may vouch for the server |
-    /// | `MLFLOW_TRACKING_CLIENT_CERT_PATH` | | certificate and key to show |
+    /// | `MLFLOW_TRACKING_SERVER_CERT_PATH` | the system's | the certificate authorities of the server |
+    /// | `MLFLOW_TRACKING_CLIENT_CERT_PATH` | | certificate and key of the client |
     /// | `MLFLOW_HTTP_REQUEST_TIMEOUT` | 120 | seconds |
-    /// | `MLFLOW_HTTP_REQUEST_MAX_RETRIES` | 7 | attempts after the first, at most 10 |
+    /// | `MLFLOW_HTTP_REQUEST_MAX_RETRIES` | 7 | retries, at most 10 |
     /// | `MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR`, `_JITTER` | 2, 1 | seconds |
     /// | `MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER`, `MLFLOW_ALLOW_HTTP_REDIRECTS` | true | |
     /// | `MLFLOW_WORKSPACE` | | `X-MLFLOW-WORKSPACE` |
@@ -125,7 +126,7 @@ impl HttpConfig {
         if settings.insecure_tls && settings.server_certificates.is_some() {
             return Err(TrackingError::InvalidVariable {
                 name: "MLFLOW_TRACKING_INSECURE_TLS".into(),
-                reason: "and MLFLOW_TRACKING_SERVER_CERT_PATH contradict each other; set one of them".into(),
+                reason: "and MLFLOW_TRACKING_SERVER_CERT_PATH exclude each other; set one of them".into(),
             });
         }
         Ok(settings)
@@ -147,7 +148,7 @@ fn login(variables: VariableLookup) -> Result<Login, TrackingError> {
     })
 }
 
-/// Name and password in MLflow's file of credentials, an INI file with a section `[mlflow]`.
+/// User name and password of MLflow's file of credentials, an INI file with a section `[mlflow]`.
 fn credentials(path: &Path) -> Result<(Option<String>, Option<String>), TrackingError> {
     let Ok(text) = std::fs::read_to_string(path) else { return Ok((None, None)) };
     let fault = |reason: String| TrackingError::InvalidFile { path: path.to_owned(), reason };
@@ -237,7 +238,7 @@ mod tests {
             ),
             (
                 vec![("MLFLOW_TRACKING_INSECURE_TLS", "true"), ("MLFLOW_TRACKING_SERVER_CERT_PATH", "ca.pem")],
-                "MLFLOW_TRACKING_INSECURE_TLS and MLFLOW_TRACKING_SERVER_CERT_PATH contradict each other; set one of them",
+                "MLFLOW_TRACKING_INSECURE_TLS and MLFLOW_TRACKING_SERVER_CERT_PATH exclude each other; set one of them",
             ),
         ] {
             assert_eq!(settings(&given).unwrap_err(), expected);

@@ -15,10 +15,11 @@ use crate::{
 };
 
 impl RestStore {
-    /// The latest `limit` runs that are not in the trash, the newest first; of one experiment if it is named.
+    /// The latest `limit` runs, the newest first, without deleted ones; only those of `experiment` if it is given. `None` if the
+    /// experiment does not exist.
     ///
     /// # Errors
-    /// If the server cannot be read, or ([`None`] in it) has no such experiment.
+    /// If the server cannot be read.
     pub fn runs(&self, experiment: Option<&str>, limit: u32) -> Result<Option<Vec<ListedRun>>, TrackingError> {
         let experiments: Vec<NamedExperiment> =
             self.experiments()?.into_iter().filter(|known| experiment.is_none_or(|name| known.name == name)).collect();

@@ -21,9 +21,9 @@ use crate::{
     },
 };
 
-/// Where a model's files lie among the run's when another server registers it: that one can only name runs.
+/// The folder of a model's files among those of its run, for a registry on another server: that one can only reference runs.
 const REGISTERED_MODEL_FOLDER: &str = "registered_model";
-/// When a version was first recorded: the server knows only when it was told.
+/// The tag with the time when a version was created: the server only knows when it received the version.
 const CREATED_TAG: &str = "client.created_at_ms";
 
 impl RestStore {
@@ -31,8 +31,7 @@ impl RestStore {
         self.registry.as_ref().unwrap_or(&self.connection)
     }
 
-    /// Registers a logged model; finds the version that it has under this name already. Returns it, and whether a second one may have
-    /// been made.
+    /// Registers a logged model, or finds its existing version. Returns the version, and whether a duplicate may exist.
     pub(super) fn register(
         &self,
         server_run: &ServerRun,
@@ -81,7 +80,7 @@ impl RestStore {
         Ok((version, may_be_duplicated))
     }
 
-    /// Moves an alias if that was not done before, and nobody has moved it since.
+    /// Applies a change of an alias, if it was not applied before and no later one was.
     pub(crate) fn move_alias_once(&self, name: &str, alias: &str, moved: &AliasChange) -> Result<bool, TrackingError> {
         let Some(model) = self.model(name)? else { return Ok(false) };
         let alias_history = crate::entities::registry::alias_history(&model, alias);
@@ -102,19 +101,19 @@ impl RestStore {
         Ok(true)
     }
 
-    /// Lets go of versions of the same model that were made because an answer was lost.
+    /// Removes versions of the same model that were created twice because a response was lost.
     fn remove_duplicate_versions(&self, name: &str, source: &str, kept: &str) -> Result<(), TrackingError> {
         for other in versions(self.registry(), name)? {
             if other.source == source && other.version != kept {
                 let body = json!({"name": name, "version": other.version});
-                let what = "removing a version that was made twice";
+                let what = "removing a duplicate version";
                 self.registry().send(&Request::json(what, Method::DELETE, "model-versions/delete", &body))?;
             }
         }
         Ok(())
     }
 
-    /// The version that is the model which we call `model_id`; others of it are let go of.
+    /// The version of the model with our id `model_id`. Duplicates are removed.
     pub(crate) fn keep_one_version(&self, name: &str, model_id: &str) -> Result<Option<String>, TrackingError> {
         let ours = |version: &RemoteVersion| version.tags.iter().any(|tag| tag.key == MODEL_TAG && tag.value == model_id);
         // the newest come first; the oldest is the one that was reported
@@ -154,7 +153,7 @@ fn versions(connection: &Connection, name: &str) -> Result<Vec<RemoteVersion>, T
         if !token.is_empty() {
             query.push(("page_token", token));
         }
-        let page: SearchPage = connection.call(&Request::get("looking for versions", "model-versions/search", query))?;
+        let page: SearchPage = connection.call(&Request::get("finding versions", "model-versions/search", query))?;
         found.extend(page.model_versions);
         token = page.next_page_token;
         if token.is_empty() {

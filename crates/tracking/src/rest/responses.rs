@@ -1,4 +1,4 @@
-//! What MLflow's REST API answers. What a server does not send takes its default; what it sends beyond that is passed over.
+//! Responses of MLflow's REST API. Missing fields take their defaults; unknown fields are ignored.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::entities::run::Status;
 
-/// A name and its value, as MLflow writes parameters and tags.
+/// A parameter or a tag in MLflow's JSON.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct KeyValue {
@@ -14,12 +14,12 @@ pub(super) struct KeyValue {
     pub(super) value: String,
 }
 
-/// Pairs in the order in which they are given.
+/// Keys and values, in the given order.
 pub(super) fn key_values<'a>(given: impl IntoIterator<Item = (&'a String, &'a String)>) -> Vec<KeyValue> {
     given.into_iter().map(|(key, value)| KeyValue { key: key.clone(), value: value.clone() }).collect()
 }
 
-/// Pairs by name.
+/// Values by key.
 pub(super) fn to_map(key_values: Vec<KeyValue>) -> BTreeMap<String, String> {
     key_values.into_iter().map(|pair| (pair.key, pair.value)).collect()
 }
@@ -69,7 +69,7 @@ pub(super) struct RunData {
 #[serde(default)]
 pub(super) struct MetricValue {
     pub(super) key: String,
-    /// `NaN` and infinity come as text.
+    /// A number; `NaN` and infinity are text.
     pub(super) value: serde_json::Value,
 }
 
@@ -125,7 +125,7 @@ pub(super) struct RemoteAlias {
     pub(super) version: String,
 }
 
-/// An answer around one thing.
+/// A response with one field.
 macro_rules! response {
     ($name:ident, $field:ident: $kind:ty) => {
         #[derive(Debug, Default, Deserialize)]
@@ -141,7 +141,7 @@ response!(ModelResponse, model: RemoteModel);
 response!(VersionResponse, model_version: RemoteVersion);
 response!(RegisteredModelResponse, registered_model: RemoteRegisteredModel);
 
-/// A page of something.
+/// A page of a search.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct SearchPage {

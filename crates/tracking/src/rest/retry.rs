@@ -1,25 +1,24 @@
-//! When a request is made again, and after which pause: the rules of MLflow's own client.
+//! When a request is retried, and after which pause: the rules of MLflow's own client.
 
 use std::time::Duration;
 
 use crate::rest::http_config::HttpConfig;
 
-/// No pause is longer.
+/// Seconds of a pause at most.
 const MAX_PAUSE_SECONDS: f64 = 120.0;
 
-/// Whether an answer of this status says that another attempt may do better.
+/// Whether a retry may succeed after a response with this status.
 pub(super) fn is_transient(status: u16) -> bool {
     matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
 }
 
-/// Whether such an answer may say when to come back.
+/// Whether a response with this status may have a `Retry-After` header.
 pub(super) fn may_send_retry_after(status: u16) -> bool {
     matches!(status, 413 | 429 | 503)
 }
 
 /// The pause before attempt `attempt`, the first retry being 1. `chance` is between 0 and 1.
-///
-/// None before the first retry, then `factor · 2ⁿ⁻¹` seconds and a bit by chance, as urllib3's `Retry` computes it.
+/// There is none before the first retry, then `factor · 2ⁿ⁻¹` seconds and a random part, as in urllib3's `Retry`.
 pub(super) fn pause(settings: &HttpConfig, attempt: u32, chance: f64) -> Duration {
     if attempt <= 1 {
         return Duration::ZERO;
@@ -28,7 +27,7 @@ pub(super) fn pause(settings: &HttpConfig, attempt: u32, chance: f64) -> Duratio
     Duration::from_secs_f64(seconds.clamp(0.0, MAX_PAUSE_SECONDS))
 }
 
-/// What a `Retry-After` header asks for: seconds, or a moment (`now` is one, seconds since 1970-01-01 UTC).
+/// The delay of a `Retry-After` header: seconds, or a date. `now` is in seconds since 1970-01-01 UTC.
 pub(super) fn retry_after(value: &str, now: i64) -> Option<Duration> {
     let value = value.trim();
     let seconds = match value.parse::<f64>() {
@@ -38,7 +37,7 @@ pub(super) fn retry_after(value: &str, now: i64) -> Option<Duration> {
     Some(Duration::from_secs_f64(seconds.clamp(0.0, 1e9)))
 }
 
-/// Whether it is worth to wait that long; what cannot be sent now can be sent later.
+/// Whether the pause is short enough to wait for; otherwise the run is sent later.
 pub(super) fn is_acceptable_pause(pause: Duration) -> bool {
     pause.as_secs_f64() <= MAX_PAUSE_SECONDS
 }

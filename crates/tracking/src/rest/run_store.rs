@@ -41,7 +41,7 @@ impl RunStore for RestStore {
 
     fn log_metrics(&self, run: &Run, metrics: &[Metric]) -> Result<(), TrackingError> {
         let Some(server_run) = self.server_run(run) else { return Ok(()) };
-        // they are sent once more at the end, for which nothing is to be waited for now
+        // metrics are sent again at the end, so this call does not wait for retries
         api::log_metrics_once(&self.connection, &server_run.run_id, metrics)
     }
 
@@ -50,10 +50,10 @@ impl RunStore for RestStore {
             Some(server_run) => server_run,
             None => self.find_or_create(run)?,
         };
-        // whatever comes of it, the next attempt is not the first
+        // from now on, something of the run may exist on the server
         self.set_current(&ServerRun { is_new: false, ..server_run.clone() });
         let delivered = self.upload(&server_run, run, files);
-        // it came to its end, wherever it is kept: nobody is to take it for killed
+        // the run ended, wherever it is recorded, and must not be marked as killed
         if let Some(run_lock) = lock(&self.run_lock).take_if(|run_lock| run_lock.run_id() == run.run_id) {
             run_lock.remove();
         }

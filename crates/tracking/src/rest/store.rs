@@ -21,14 +21,14 @@ use crate::{
     tracker::run_lock::{KILLED_NOTE, RunLock},
 };
 
-/// An MLflow server.
+/// The store of an MLflow server.
 #[derive(Debug)]
 pub struct RestStore {
     pub(super) connection: Connection,
-    /// Where models are registered, if that is another server.
+    /// The server of the model registry, if it is another one.
     pub(super) registry: Option<Connection>,
     pub(super) server_run: Mutex<Option<ServerRun>>,
-    /// Where runs under way are noted, so that a killed one can be marked as such.
+    /// The folder with the locks of running runs, by which killed runs are found.
     pub(super) run_locks: Option<PathBuf>,
     pub(super) run_lock: Mutex<Option<RunLock>>,
 }
@@ -36,19 +36,20 @@ pub struct RestStore {
 /// A run on the server.
 #[derive(Clone, Debug)]
 pub(crate) struct ServerRun {
-    /// The id that the program chose.
+    /// Our id of the run.
     pub(super) client_id: String,
     pub(super) experiment_id: String,
     pub(super) run_id: String,
     pub(super) artifact_uri: String,
-    /// Whether nothing of it can have been sent before.
+    /// Whether nothing of the run can have been sent before.
     pub(super) is_new: bool,
-    /// Whether a second one may have been made.
+    /// Whether a duplicate of the run may exist.
     pub(super) may_be_duplicated: bool,
 }
 
 impl RestStore {
-    /// For the server at `base`, `http://` or `https://`; `registry` is another one for registered models. Asks nothing yet.
+    /// The store of the server at `base`, `http://` or `https://`; `registry` is another server for registered models. It sends nothing
+    /// yet.
     ///
     /// # Errors
     /// If an address or a setting cannot be used.
@@ -59,7 +60,7 @@ impl RestStore {
         Ok(Self { connection, registry, server_run: Mutex::new(None), run_locks: None, run_lock: Mutex::new(None) })
     }
 
-    /// Notes in `folder` which runs are under way.
+    /// Keeps the locks of running runs in `folder`.
     #[must_use]
     pub fn with_run_locks(self, folder: &Path) -> Self {
         Self { run_locks: Some(folder.to_owned()), ..self }
@@ -73,7 +74,7 @@ impl RestStore {
         *lock(&self.server_run) = Some(server_run.clone());
     }
 
-    /// Notes that this program is behind a run.
+    /// Locks the run, which this program records.
     pub(super) fn start(&self, run: &Run, server_run: &ServerRun) -> RunReference {
         self.set_current(server_run);
         if let Some(folder) = &self.run_locks {
@@ -88,13 +89,13 @@ impl RestStore {
         RunReference {
             experiment_id: experiment.clone(),
             run_id: run.clone(),
-            // without the last part newer servers show their pages for other kinds of experiment
+            // without the last part newer servers show the page of another type of experiment
             page: Some(format!("{base}/#/experiments/{experiment}/runs/{run}?workflowType=machine_learning")),
             ..RunReference::default()
         }
     }
 
-    /// Says of a run that its program is gone; not if it came to its end in some other way.
+    /// Marks a running run as killed; returns whether it was running.
     pub(super) fn mark_killed(&self, run: &str) -> Result<bool, TrackingError> {
         match api::run(&self.connection, run) {
             Ok(remote) if remote.info.status == Status::Running.name() => {}
@@ -108,7 +109,7 @@ impl RestStore {
         Ok(true)
     }
 
-    /// Creates the run in its experiment; before another attempt it is looked for.
+    /// Creates the run in its experiment. Before a retry it is looked for.
     pub(super) fn create_run(&self, experiment: &str, run: &Run) -> Result<ServerRun, TrackingError> {
         let mut tags = run.tags.clone();
         tags.insert(RUN_TAG.into(), run.run_id.clone());
@@ -121,7 +122,7 @@ impl RestStore {
         Ok(ServerRun { may_be_duplicated, ..ServerRun::of(run, made.run, true) })
     }
 
-    /// Goes on with a run that is there.
+    /// Resumes an existing run.
     pub(super) fn resume_run(&self, run: &Run) -> Result<ServerRun, TrackingError> {
         let remote = api::run(&self.connection, &run.run_id)?;
         if remote.info.lifecycle_stage == "deleted" {
@@ -132,7 +133,7 @@ impl RestStore {
         Ok(ServerRun::of(run, remote, true))
     }
 
-    /// The run on the server, made if it is not there.
+    /// The run on the server, which is created if it does not exist.
     pub(super) fn find_or_create(&self, run: &Run) -> Result<ServerRun, TrackingError> {
         if run.tags.contains_key(RESUMED_TAG) {
             return self.resume_run(run).map(|server_run| ServerRun { is_new: false, ..server_run });
@@ -163,14 +164,14 @@ impl ServerRun {
     }
 }
 
-/// Of several runs that are one, that which came farthest.
+/// The most complete of several duplicates of a run.
 pub(super) fn most_complete(runs: Vec<RemoteRun>) -> Option<RemoteRun> {
-    // the first of the best, the oldest coming first
+    // the first of equally complete ones; the oldest comes first
     runs.into_iter().rev().max_by_key(|run| (run.info.is_over(), run.data.metrics.len()))
 }
 
-/// The tags of a run that is there: with our id, without what is for us alone, and without its name: one that was changed in the
-/// browser stays, as does that of a run which was there before.
+/// The tags to send for an existing run: with our id, without tags for local use, and without the name, which a user may have changed
+/// in MLflow.
 pub(super) fn tags_to_send(run: &Run) -> BTreeMap<String, String> {
     let mut tags = run.tags.clone();
     tags.insert(RUN_TAG.into(), run.run_id.clone());

@@ -1,4 +1,4 @@
-//! Sends a run whole: whatever of it is there already is found, not made again.
+//! Uploads a complete run. What exists already is found, not created again.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ struct RemoteLoggedModel<'a> {
 }
 
 impl RestStore {
-    /// Sends everything; how far the run got comes last, so that a run that is over is whole.
+    /// Sends everything. The status comes last, so that an ended run is complete.
     pub(super) fn upload(
         &self,
         server_run: &ServerRun,
@@ -77,7 +77,7 @@ impl RestStore {
         }
         if server_run.may_be_duplicated || remote_models.iter().any(|remote_models| remote_models.may_be_duplicated) {
             self.remove_duplicates(server_run, run)?;
-            // what is still on its way is seen to by the next `sync`
+            // requests may still arrive; the next `sync` removes their duplicates
             reference.may_have_duplicates = true;
         }
         Ok(reference)
@@ -91,7 +91,7 @@ impl RestStore {
         let mut find = || {
             let mut found = api::models_with_tag(&self.connection, &server_run.experiment_id, MODEL_TAG, &model.model_id)?;
             if found.len() > 1 {
-                // the one that was gone on with before
+                // the model that is linked with the run comes first
                 let linked = api::run(&self.connection, &server_run.run_id)?.outputs.model_outputs;
                 found.sort_by_key(|model| linked.iter().all(|output| output.model_id != model.info.model_id));
             }
@@ -134,8 +134,8 @@ impl RestStore {
         Ok(())
     }
 
-    /// Removes what was made twice because an answer was lost: all runs and models of ours but those that were completed.
-    /// Returns how many were removed.
+    /// Removes duplicates that were created because a response was lost: all our runs and models of this id except the completed ones.
+    /// Returns their number.
     pub(crate) fn remove_duplicates_of_run(&self, run: &Run) -> Result<usize, TrackingError> {
         let experiment = api::experiment(&self.connection, &run.experiment)?;
         let found = api::runs_with_tag(&self.connection, &experiment, RUN_TAG, &run.run_id)?;
@@ -150,7 +150,7 @@ impl RestStore {
         for other in api::runs_with_tag(&self.connection, &kept.experiment_id, RUN_TAG, &run.run_id)? {
             if other.info.run_id != kept.run_id {
                 let body = json!({"run_id": other.info.run_id});
-                self.connection.send(&Request::post("removing a run that was made twice", "runs/delete", &body))?;
+                self.connection.send(&Request::post("removing a duplicate run", "runs/delete", &body))?;
                 removed += 1;
             }
         }
@@ -163,7 +163,7 @@ impl RestStore {
                 let id = &other.info.model_id;
                 if linked.iter().all(|output| output.model_id != *id) {
                     let path = format!("logged-models/{id}");
-                    let what = "removing a logged model that was made twice";
+                    let what = "removing a duplicate logged model";
                     let request = Request::json(what, reqwest::Method::DELETE, &path, &json!({ "model_id": id }));
                     match self.connection.send(&request) {
                         Err(error) if error.code() == Some("RESOURCE_DOES_NOT_EXIST") => {}
@@ -176,7 +176,7 @@ impl RestStore {
         Ok(removed)
     }
 
-    /// How far our runs in an experiment got there, by our ids; those that are over are whole.
+    /// The statuses on the server of our runs of an experiment, by our ids. Ended runs are complete.
     pub(crate) fn run_statuses(&self, experiment: &str) -> Result<BTreeMap<String, Vec<String>>, TrackingError> {
         let id = match api::get_experiment(&self.connection, experiment) {
             Ok(found) => found.experiment_id,
@@ -185,7 +185,7 @@ impl RestStore {
         };
         let body = json!({"experiment_ids": [id], "run_view_type": "ACTIVE_ONLY", "max_results": 1000});
         let mut run_statuses: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        api::search(&self.connection, "looking for runs", "runs/search", &body, &mut |page| {
+        api::search(&self.connection, "finding runs", "runs/search", &body, &mut |page| {
             for run in page.runs {
                 if let Some(own) = run.data.tags.into_iter().find(|tag| tag.key == RUN_TAG) {
                     run_statuses.entry(own.value).or_default().push(run.info.status);
@@ -196,7 +196,7 @@ impl RestStore {
         Ok(run_statuses)
     }
 
-    /// The server's id of the run that we call `run_id`.
+    /// The server's id of the run with our id `run_id`.
     pub(crate) fn remote_id(&self, experiment: &str, run_id: &str) -> Result<Option<String>, TrackingError> {
         let experiment = api::experiment(&self.connection, experiment)?;
         let found = api::runs_with_tag(&self.connection, &experiment, RUN_TAG, run_id)?;

@@ -1,4 +1,4 @@
-//! Marks the runs as killed whose program is gone.
+//! Marks runs of programs that ended without ending them as killed.
 
 use artifact::clear_abandoned_below;
 use rusqlite::params;
@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl SqliteStore {
-    /// Marks the runs as killed whose program is gone; returns their ids.
+    /// Marks runs as killed whose program ended without ending them; returns their ids.
     pub(super) fn mark_killed(&self) -> Result<Vec<String>, TrackingError> {
         let abandoned = RunLock::abandoned_in(&self.lock_folder());
         if abandoned.is_empty() {
@@ -21,7 +21,7 @@ impl SqliteStore {
         let killed = self.transact(&mut connection, |transaction| {
             let mut killed = Vec::new();
             for run in abandoned.iter().map(RunLock::run_id) {
-                // when it was killed nobody knows, so it has no end
+                // the time of the end is unknown
                 let changed = transaction
                     .execute("UPDATE runs SET status = 'KILLED' WHERE run_uuid = ?1 AND status = 'RUNNING'", [&run])
                     .map_err(&fault)?;
@@ -39,7 +39,7 @@ impl SqliteStore {
         Ok(killed)
     }
 
-    /// Clears the files that were being copied when their program was killed: of the runs themselves, and of models, whose ids are not known.
+    /// Removes partial copies of the files of killed runs, and of models, whose ids are unknown.
     fn remove_partial_copies(&self, killed: &[RunLock]) {
         let folders = killed.iter().map(RunLock::run_id).chain([MODELS_FOLDER.to_owned()]).collect::<Vec<_>>();
         for experiment in std::fs::read_dir(self.artifacts()).into_iter().flatten().flatten() {

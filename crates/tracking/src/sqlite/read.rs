@@ -1,4 +1,4 @@
-//! Reads runs back, whole, to carry them elsewhere.
+//! Reads complete runs, for sending them to a server.
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// A run as it is kept, and where its files are.
+/// A stored run and the folders of its files.
 #[derive(Debug)]
 pub(crate) struct StoredRun {
     pub(crate) run: Run,
@@ -30,7 +30,7 @@ pub(crate) struct StoredRun {
 }
 
 impl StoredRun {
-    /// Its files and those of its models.
+    /// The files of the run and of its models.
     ///
     /// # Errors
     /// If one cannot be read.
@@ -66,7 +66,7 @@ fn collect_files(root: &Path, below: &Path, owner: &ArtifactOwner, files: &mut V
 }
 
 impl SqliteStore {
-    /// The ids of runs that are not in the trash, the oldest first; of one experiment if it is named.
+    /// The ids of runs, the oldest first, without deleted ones; only those of `experiment` if it is given.
     pub(crate) fn run_ids(&self, experiment: Option<&str>) -> Result<Vec<String>, TrackingError> {
         let connection = self.connect_existing()?;
         let read = || -> rusqlite::Result<Vec<String>> {
@@ -80,7 +80,7 @@ impl SqliteStore {
         read().map_err(TrackingError::sqlite(&self.database))
     }
 
-    /// The run of this id.
+    /// The run with this id.
     pub(crate) fn stored_run(&self, id: &str) -> Result<StoredRun, TrackingError> {
         let connection = self.connect_existing()?;
         read(&connection, id).map_err(TrackingError::sqlite(&self.database))
@@ -124,7 +124,7 @@ fn read(connection: &Connection, id: &str) -> rusqlite::Result<StoredRun> {
     Ok(stored)
 }
 
-/// A point that was measured of a logged model names it and the dataset.
+/// The metrics of a run, with the logged model and the dataset that were measured.
 fn metrics(connection: &Connection, id: &str) -> rusqlite::Result<Vec<Metric>> {
     let mut statement = connection.prepare(
         "SELECT m.\"key\", m.value, m.is_nan, m.timestamp, m.step, l.model_id, l.dataset_name, l.dataset_digest \
@@ -204,7 +204,7 @@ fn logged_models(connection: &Connection, id: &str, stored: &mut StoredRun) -> r
     Ok(())
 }
 
-/// The versions of the run's models. Where aliases led is in their history.
+/// The registered versions of the run's models. Aliases are in their history.
 fn registrations(connection: &Connection, id: &str) -> rusqlite::Result<Vec<Registration>> {
     let mut statement = connection.prepare(
         "SELECT name, substr(source, 9), coalesce(description, ''), creation_time, CAST(version AS TEXT) FROM model_versions \

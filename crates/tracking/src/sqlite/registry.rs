@@ -17,12 +17,12 @@ use crate::{
     },
 };
 
-/// What MLflow calls the stage of a version that was deleted; its row stays.
+/// MLflow's stage of a deleted version, whose row stays.
 pub(super) const DELETED_STAGE: &str = "Deleted_Internal";
 /// The tag of a logged model that lists its versions.
 pub(super) const VERSIONS_TAG: &str = "mlflow.modelVersions";
 
-/// Registers a logged model; the version that it has under this name already, if it has one.
+/// Registers a logged model, or returns its existing version.
 pub(super) fn register(
     connection: &Connection,
     folder: &Path,
@@ -68,7 +68,7 @@ pub(super) fn register(
     Ok(version)
 }
 
-/// Notes on the logged model that it is this version, as MLflow does, with Python's blanks.
+/// Tags the logged model with its version, as MLflow does, with the spaces of Python's JSON.
 fn tag_with_version(
     connection: &Connection,
     model: &str,
@@ -118,7 +118,7 @@ fn tag_version(connection: &Connection, name: &str, version: &str, key: &str, va
     Ok(())
 }
 
-/// The facts on a version.
+/// The tags of a version.
 pub(super) fn version_tags(
     connection: &Connection,
     name: &str,

@@ -1,4 +1,4 @@
-//! Mends the absolute paths in a database whose folder was moved.
+//! Updates the absolute paths in a database whose folder was moved.
 
 use std::{
     collections::BTreeSet,
@@ -14,7 +14,7 @@ use crate::{
     sqlite::store::{ARTIFACTS_FOLDER, SqliteStore, without_scheme},
 };
 
-/// Where MLflow keeps paths of artifacts. A table that an older database does not have is passed over.
+/// The tables and columns with artifact paths. A table that an older database does not have is skipped.
 const PATH_COLUMNS: [(&str, &str); 4] = [
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -22,39 +22,37 @@ const PATH_COLUMNS: [(&str, &str); 4] = [
     ("model_versions", "storage_location"),
 ];
 
-/// What was mended.
+/// The changes of a relocation.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct Relocation {
-    /// How many paths were changed, by table.
+    /// The number of changed paths, by table.
     pub changed: Vec<(String, usize)>,
-    /// The folders that they led to before.
+    /// The folders before.
     pub from: BTreeSet<PathBuf>,
-    /// Where they lead now.
+    /// The folder now.
     pub to: PathBuf,
 }
 
-/// Paths that cannot be mended.
+/// Why paths cannot be relocated.
 #[derive(Debug, Error)]
 #[allow(missing_docs, reason = "the fields are what the messages say")]
 pub enum RelocateError {
     #[error(transparent)]
     Tracking(#[from] TrackingError),
     #[error(
-        "{}: its artifacts are recorded in {}, and that folder is still there. If they were copied and the copy here is the one \
-         to use, say so with --from {}", database.display(), old.display(), old.display()
+        "{}: its artifacts are recorded in {}, and that folder still exists. To use the copy here instead, add --from {}", database.display(), old.display(), old.display()
     )]
     StillThere { database: PathBuf, old: PathBuf },
-    #[error("{}: no artifact is recorded in {}; they are in {known}", database.display(), old.display())]
+    #[error("{}: no artifact is recorded in {}; they are recorded in {known}", database.display(), old.display())]
     Unknown { database: PathBuf, old: PathBuf, known: String },
 }
 
 impl SqliteStore {
-    /// Lets every path that leads to an `mlruns` folder elsewhere lead to the one beside the database. Without `from` all
-    /// folders are taken that are no longer there; with it that one alone, there or not. Datasets that lay beside such a folder
-    /// moved with it.
+    /// Replaces every path in another `mlruns` folder by the path in the one beside the database. Without `from` this applies to all
+    /// folders that do not exist any more; with it, to that folder only. Datasets beside such a folder are relocated, too.
     ///
     /// # Errors
-    /// If there is no database, it cannot be written, an old folder is still there and was not named, or `from` is unknown.
+    /// If there is no database, it cannot be written, an old folder still exists and was not named, or `from` is unknown.
     pub fn relocate(&self, from: Option<&Path>) -> Result<Relocation, RelocateError> {
         let mut connection = self.connect_existing()?;
         let here = self.artifacts();
@@ -118,7 +116,7 @@ fn paths(transaction: &Transaction, table: &str, column: &str) -> rusqlite::Resu
     statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
-/// Lets the sources of datasets that lay below a folder that was moved lead to where it is `now`; returns how many did.
+/// Replaces the `moved` folders by `now` in the sources of datasets; returns the number of changes.
 fn relocate_datasets(transaction: &Transaction, moved: &[&Path], now: &Path) -> rusqlite::Result<usize> {
     let mut changed = 0;
     for (row, source) in paths(transaction, "datasets", "dataset_source")? {
@@ -132,7 +130,7 @@ fn relocate_datasets(transaction: &Transaction, moved: &[&Path], now: &Path) -> 
     Ok(changed)
 }
 
-/// The folder of artifacts in a recorded path, and what follows; `None` where the path is a server's or leads elsewhere.
+/// The artifact folder of a recorded path, and the rest; `None` if the path is another one, for example on a server.
 fn split_artifact_path(path: &str) -> Option<(PathBuf, PathBuf)> {
     let without_scheme = without_scheme(path);
     if !without_scheme.starts_with('/') {
@@ -143,7 +141,7 @@ fn split_artifact_path(path: &str) -> Option<(PathBuf, PathBuf)> {
     Some((parts[..=at].iter().collect(), parts[at + 1..].iter().collect()))
 }
 
-/// The folder of artifacts that a user means by `from`: it, or the one in it.
+/// The artifact folder for `from`: the folder itself, or the one in it.
 fn artifacts_folder_of(from: &Path) -> PathBuf {
     if from.file_name().is_some_and(|name| name == ARTIFACTS_FOLDER) { from.to_owned() } else { from.join(ARTIFACTS_FOLDER) }
 }

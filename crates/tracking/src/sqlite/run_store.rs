@@ -22,7 +22,7 @@ impl RunStore for SqliteStore {
 
     fn begin(&self, run: &Run) -> Result<RunReference, TrackingError> {
         let mut connection = self.connect()?;
-        // before the run can be seen, so that none is ever seen without
+        // before the run exists, so that no run is ever without a lock
         let run_lock = RunLock::acquire(&self.lock_folder(), &run.run_id, "")?;
         match self.write(&mut connection, run) {
             Ok(reference) => {
@@ -62,7 +62,7 @@ impl RunStore for SqliteStore {
             ArtifactOwner::Model(model) => self.model_folder(experiment, model),
         })?;
         let reference = self.write(&mut connection, run)?;
-        // not that of another run, which goes on while this one is delivered
+        // not the lock of another run, which continues while this one is delivered
         if let Some(run_lock) = self.run_lock().take_if(|run_lock| run_lock.run_id() == run.run_id) {
             run_lock.remove();
         }
@@ -85,7 +85,7 @@ impl RunStore for SqliteStore {
 }
 
 impl SqliteStore {
-    /// The file with the addresses of this store in it.
+    /// The file with the paths of this store.
     fn with_addresses(&self, file: &RunFile, experiment: i64, run: &Run) -> Result<RunFile, TrackingError> {
         match &file.owner {
             ArtifactOwner::Model(model) => {
@@ -96,7 +96,7 @@ impl SqliteStore {
         }
     }
 
-    /// Puts a tag on a run.
+    /// Sets a tag of a run.
     pub(crate) fn tag_run(&self, run: &str, key: &str, value: &str) -> Result<(), TrackingError> {
         let mut connection = self.connect_existing()?;
         let fault = TrackingError::sqlite(&self.database);

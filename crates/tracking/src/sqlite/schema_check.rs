@@ -1,4 +1,4 @@
-//! Looks at the tables of a database before anything is written to it.
+//! Checks the tables of a database before anything is written to it.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use crate::error::TrackingError;
 
-/// The tables that are written, with the columns that are named.
+/// The tables and columns that are written.
 const REQUIRED_COLUMNS: [(&str, &[&str]); 18] = [
     ("experiments", &["experiment_id", "name", "artifact_location", "lifecycle_stage", "creation_time", "last_update_time"]),
     (
@@ -100,7 +100,7 @@ const REQUIRED_COLUMNS: [(&str, &[&str]); 18] = [
     ("model_version_tags", &["key", "value", "name", "version"]),
 ];
 
-/// A column that is there, and whether a row must give it a value.
+/// A column of a table.
 struct Column {
     name: String,
     is_required: bool,
@@ -116,12 +116,12 @@ pub(super) fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_master)", [], |row| row.get(0))
 }
 
-/// Whether experiments are told apart by workspace as well as by name, as from MLflow 3.10 on.
+/// Whether experiments have workspaces, as since MLflow 3.10.
 pub(super) fn has_workspaces(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(columns(connection, "experiments")?.iter().any(|column| column.name == "workspace"))
 }
 
-/// Checks that every column to be written is there, and that no other must have a value.
+/// Checks that every written column exists, and that no other column is required.
 pub(super) fn check(connection: &Connection, database: &Path) -> Result<(), TrackingError> {
     let fault = TrackingError::sqlite(database);
     if columns(connection, "alembic_version").map_err(&fault)?.is_empty() {

@@ -12,18 +12,18 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use crate::{entities::location::DEFAULT_DATABASE, error::TrackingError, sqlite::schema_check, tracker::run_lock::RunLock};
 
 const SCHEMA_SQL: &str = include_str!("schema.sql");
-/// The migration that made these tables.
+/// The migration of MLflow that creates these tables.
 pub(super) const ALEMBIC_REVISION: &str = "6953534de441";
-/// How long a lock is waited for, as long as MLflow does.
+/// The timeout of a lock of the database, as in MLflow.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
-/// The folder of models in that of an experiment.
+/// The folder of models, in the folder of an experiment.
 pub(super) const MODELS_FOLDER: &str = "models";
 /// The folder of artifacts, beside the database.
 pub(super) const ARTIFACTS_FOLDER: &str = "mlruns";
-/// Among them, the marks of runs under way.
+/// The folder of the locks of running runs, among the artifacts.
 const LOCK_FOLDER: &str = ".running";
 
-/// A database file and the artifact folder beside it.
+/// A store in a database file, with its artifact folder beside it.
 #[derive(Debug)]
 pub struct SqliteStore {
     pub(super) database: PathBuf,
@@ -32,13 +32,13 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// The store at `database`; touches nothing yet.
+    /// The store at `database`. It does not access the disk yet.
     pub fn new(database: &Path) -> Self {
         let database = std::path::absolute(database).unwrap_or_else(|_| database.to_owned());
         Self { database, lock_timeout: LOCK_TIMEOUT, run_lock: Mutex::new(None) }
     }
 
-    /// The one that MLflow's own commands use where nothing else is said.
+    /// The store that MLflow's own commands use by default.
     pub fn beside_working_directory() -> Self {
         Self::new(Path::new(DEFAULT_DATABASE))
     }
@@ -56,19 +56,19 @@ impl SqliteStore {
         self.folder().join(ARTIFACTS_FOLDER)
     }
 
-    /// Adds the folders of artifacts to what is read: the one beside the database, and those of its experiments that are elsewhere.
+    /// Adds the artifact folders to the paths that are read: the one beside the database, and those of experiments in other folders.
     #[must_use]
     pub fn add_artifacts(&self, paths: RunPaths, label: &str) -> RunPaths {
         let own = self.artifacts();
         let elsewhere =
             self.experiment_folders().unwrap_or_default().into_iter().map(|folder| PathBuf::from(without_scheme(&folder)));
-        // a folder that holds the database as well holds other things than artifacts
+        // a folder that also holds the database holds more than artifacts
         let elsewhere = elsewhere
             .filter(|folder| folder.is_absolute() && !folder.starts_with(&own) && !self.database.starts_with(folder));
         elsewhere.fold(paths.input(label, &own), |paths, folder| paths.input(label, &folder))
     }
 
-    /// Where experiments keep their artifacts. A database that cannot be read has none.
+    /// The artifact folders of the experiments.
     fn experiment_folders(&self) -> rusqlite::Result<Vec<String>> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.database, flags)?;
@@ -81,14 +81,14 @@ impl SqliteStore {
         self.artifacts().join(LOCK_FOLDER)
     }
 
-    /// Opens the database, making it where there is none, and checks that it can be written safely.
+    /// Opens the database, creates it if it does not exist, and checks that it can be written safely.
     pub(super) fn connect(&self) -> Result<Connection, TrackingError> {
         let folder = self.folder();
-        std::fs::create_dir_all(&folder).map_err(TrackingError::io(&folder, "make the folder"))?;
+        std::fs::create_dir_all(&folder).map_err(TrackingError::io(&folder, "create the folder"))?;
         self.open(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)
     }
 
-    /// Opens a database that is there.
+    /// Opens an existing database.
     pub(super) fn connect_existing(&self) -> Result<Connection, TrackingError> {
         if !self.database.exists() {
             return Err(TrackingError::MissingDatabase { database: self.database.clone() });
@@ -109,7 +109,7 @@ impl SqliteStore {
         Ok(connection)
     }
 
-    /// All tables or none: whoever comes second finds them.
+    /// Creates all tables or none. A second program finds them.
     fn create_tables(&self, connection: &mut Connection) -> rusqlite::Result<()> {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
         if schema_check::is_empty(&transaction)? {
@@ -124,7 +124,7 @@ impl SqliteStore {
         transaction.commit()
     }
 
-    /// Does `work` in one transaction that has the database to itself from its first statement.
+    /// Runs `work` in one transaction, which locks the database for writing from its first statement.
     pub(super) fn transact<T>(
         &self,
         connection: &mut Connection,
@@ -154,12 +154,12 @@ impl SqliteStore {
     }
 }
 
-/// A path without the scheme of a file's URI.
+/// A path without the scheme of a file URI.
 pub(super) fn without_scheme(path: &str) -> &str {
     path.strip_prefix("file://").or_else(|| path.strip_prefix("file:")).unwrap_or(path)
 }
 
-/// The pairs that a query of two columns finds; no value is an empty one.
+/// The rows of a query with two columns. NULL in the second one is an empty text.
 pub(super) fn string_pairs<T: FromIterator<(String, String)>>(
     connection: &Connection,
     sql: &str,

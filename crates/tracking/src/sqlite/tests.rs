@@ -159,7 +159,7 @@ fn a_killed_program_leaves_a_killed_run_and_a_living_one_is_left_alone() {
     assert_eq!(store(&folder).mark_orphaned_runs_killed().unwrap(), [""; 0]);
     assert_eq!(rows(&living, "SELECT run_uuid, status, end_time FROM runs ORDER BY 1"), ["a|RUNNING|-", "b|KILLED|-"]);
     let note = "SELECT value FROM tags WHERE run_uuid = 'b' AND key = 'mlflow.note.content'";
-    assert_eq!(rows(&living, note), ["The program was killed before it came to its end."]);
+    assert_eq!(rows(&living, note), ["The program was killed before the run ended."]);
     living.end(&record("a", RunStatus::Failed), &[]).unwrap();
     assert_eq!(rows(&living, "SELECT status, end_time FROM runs WHERE run_uuid = 'a'"), ["FAILED|3000"]);
     assert_eq!(fs::read_dir(folder.path().join("mlruns/.running")).unwrap().count(), 0);
@@ -257,8 +257,8 @@ fn a_database_that_cannot_be_written_safely_is_left_as_it_was() {
     );
     refused(
         &|path| Connection::open(path).unwrap().execute_batch("CREATE TABLE customers (id INTEGER)").unwrap(),
-        "DB: is a database of something else (it has tables, and no alembic_version among them). Nothing was written to it; name \
-         another with --mlflow-tracking-uri",
+        "DB: is not a database of MLflow (it has tables, but no alembic_version). Nothing was written to it; name another with \
+         --mlflow-tracking-uri",
     );
     refused(
         &sql("DROP TABLE input_tags"),
@@ -277,7 +277,8 @@ fn a_database_that_cannot_be_written_safely_is_left_as_it_was() {
     );
     refused(
         &sql("INSERT INTO experiments (name, lifecycle_stage) VALUES ('houses', 'deleted')"),
-        "DB: experiment \"houses\" was deleted in MLflow. Restore it with `mlflow experiments restore --experiment-id 1`, or use another: \
+        "DB: experiment \"houses\" was deleted in MLflow. Restore it with `mlflow experiments restore --experiment-id 1`, or use \
+         another: \
          MLFLOW_EXPERIMENT_NAME",
     );
 }
@@ -290,7 +291,7 @@ fn a_locked_database_is_named_as_such() {
     let other = Connection::open(store.database()).unwrap();
     other.execute_batch("BEGIN EXCLUSIVE").unwrap();
     let error = store.end(&record("a", RunStatus::Finished), &[]).unwrap_err().to_string();
-    assert!(error.ends_with("mlflow.db: another program has held it locked for 20 s. Nothing was written to it"), "{error}");
+    assert!(error.ends_with("mlflow.db: another program has locked it for 20 s. Nothing was written to it"), "{error}");
 }
 
 #[test]
@@ -330,14 +331,17 @@ fn what_cannot_be_recorded_waits_and_is_delivered_later() {
     let under_way = tracker.begin(&record("e", RunStatus::Running), &warn);
     tracker.end(Some(under_way), &record("e", RunStatus::Finished), &[], &warn).unwrap();
     let warnings = take().join("\n");
-    assert!(warnings.starts_with(&format!("1 run that waited: now in sqlite:///{}\n", database.display())), "{warnings}");
+    assert!(
+        warnings.starts_with(&format!("1 run that waited: recorded in sqlite:///{}\n", database.display())),
+        "{warnings}"
+    );
     assert!(
         warnings.contains(
-            "spool/b: a run waits there for sqlite:////elsewhere.db; a training with that --mlflow-tracking-uri records it\n"
+            "spool/b: a run waits there for sqlite:////elsewhere.db; to record it, train with that --mlflow-tracking-uri\n"
         ),
         "{warnings}"
     );
-    assert!(warnings.contains("spool/d/run.json: is not a run that waits: EOF"), "{warnings}");
+    assert!(warnings.contains("spool/d/run.json: is not a waiting run: EOF"), "{warnings}");
     let store = store(&folder);
     assert_eq!(rows(&store, "SELECT run_uuid, status FROM runs ORDER BY 1"), ["a|FINISHED", "e|FINISHED"]);
     assert_eq!(fs::read(folder.path().join("mlruns/1/a/artifacts/model/model.bin")).unwrap(), b"model");
@@ -370,11 +374,11 @@ fn a_folder_that_was_moved_is_mended() {
     fs::copy(root.path().join("new/mlflow.db"), root.path().join("copy/mlflow.db")).unwrap();
     let error = at("copy").relocate(None).unwrap_err().to_string();
     let new = root.path().join("new").display().to_string();
-    assert!(error.ends_with(&format!("say so with --from {new}")), "{error}");
+    assert!(error.ends_with(&format!("add --from {new}")), "{error}");
     let error = at("copy").relocate(Some(&root.path().join("never"))).unwrap_err().to_string();
     assert!(error.contains("no artifact is recorded in ") && error.contains("; they are in "), "{error}");
     assert_eq!(at("copy").relocate(Some(&root.path().join("new"))).unwrap().changed.len(), 3);
-    assert!(at("none").relocate(None).unwrap_err().to_string().ends_with("no such file; nothing has been recorded there"));
+    assert!(at("none").relocate(None).unwrap_err().to_string().ends_with("no such file; no run was recorded there"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The rows of a run and of the models that it made.
+//! Writes the rows of a run and of its models.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -10,11 +10,11 @@ use crate::{
     sqlite::{schema_check, store::SqliteStore},
 };
 
-/// What MLflow's status of a logged model is called in its tables.
+/// The status of a logged model in MLflow's tables.
 const PENDING_STATUS: i64 = 1;
 pub(super) const READY_STATUS: i64 = 2;
 
-/// The id of the run's experiment: the one that it is in already, or the one of its name, which is made if there is none.
+/// The id of the run's experiment: its current one, or the one of its name, which is created if it does not exist.
 pub(super) fn experiment(connection: &Connection, store: &SqliteStore, run: &Run) -> Result<i64, TrackingError> {
     let fault = TrackingError::sqlite(&store.database);
     let of_run = "SELECT experiment_id FROM runs WHERE run_uuid = ?1 AND experiment_id IS NOT NULL";
@@ -55,7 +55,7 @@ fn create_experiment(connection: &Connection, store: &SqliteStore, run: &Run) ->
     Ok(id)
 }
 
-/// Writes the run, over what an earlier call wrote of it.
+/// Writes the run, and replaces what an earlier call wrote.
 pub(super) fn run(connection: &Connection, store: &SqliteStore, experiment: i64, run: &Run) -> rusqlite::Result<()> {
     let id = run.run_id.as_str();
     connection.execute(
@@ -92,7 +92,7 @@ pub(super) fn run(connection: &Connection, store: &SqliteStore, experiment: i64,
     metrics(connection, experiment, id, &run.metrics, &datasets)
 }
 
-/// Puts a tag on a run.
+/// Sets a tag of a run.
 pub(super) fn tag(connection: &Connection, run: &str, key: &str, value: &str) -> rusqlite::Result<()> {
     connection.execute(
         "INSERT INTO tags (\"key\", value, run_uuid) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET value = excluded.value",
@@ -102,7 +102,7 @@ pub(super) fn tag(connection: &Connection, run: &str, key: &str, value: &str) ->
 }
 
 fn tags(connection: &Connection, run: &Run) -> rusqlite::Result<()> {
-    // a name that was changed in the browser while the run was under way stays
+    // a name that a user changed in MLflow during the run stays
     let mut once =
         connection.prepare("INSERT INTO tags (\"key\", value, run_uuid) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?;
     for (key, value) in &run.tags {
@@ -115,7 +115,7 @@ fn tags(connection: &Connection, run: &Run) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// The history of every metric, and its latest point: that of the highest step.
+/// Writes the history of every metric, and its latest value: that of the highest step.
 pub(super) fn metrics(
     connection: &Connection,
     experiment: i64,
@@ -139,7 +139,7 @@ pub(super) fn metrics(
     )?;
     for metric in metrics {
         let Metric { key, value, timestamp, step, model_id, dataset } = metric;
-        // the column does not hold NaN
+        // the column cannot hold NaN
         let stored = if value.is_nan() { 0.0 } else { *value };
         let row = params![key, stored, timestamp, run, step, value.is_nan()];
         point.execute(row)?;
@@ -153,7 +153,7 @@ pub(super) fn metrics(
     Ok(())
 }
 
-/// The id of the dataset, which is an input of the run from now on.
+/// Adds a dataset to the inputs of the run; returns its id.
 fn dataset(connection: &Connection, experiment: i64, run: &str, input: &RunDataset) -> rusqlite::Result<String> {
     connection.execute(
         "INSERT INTO datasets (dataset_uuid, experiment_id, name, digest, dataset_source_type, dataset_source, dataset_schema, \
@@ -232,7 +232,7 @@ fn logged_model(
     Ok(())
 }
 
-/// Puts a tag on a logged model.
+/// Sets a tag of a logged model.
 pub(super) fn tag_model(
     connection: &Connection,
     model: &str,

@@ -1,7 +1,5 @@
-//! Where runs wait until their store can be written.
-//!
-//! A run is a folder of its id: its files below `artifacts`, and `run.json`, which is written last and removed first, so that a
-//! folder with it is whole.
+//! The spool: runs wait here until their store can be written. A run is a folder named by its id. Its files are below `artifacts`;
+//! `run.json` is written last and removed first, so that a folder with it is complete.
 
 use std::{
     fs::{self, File},
@@ -20,26 +18,26 @@ use crate::{
     error::TrackingError,
 };
 
-/// Bytes of the record of a run: a search of thousands of trials has some megabytes.
+/// Bytes of a stored run at most: a search with thousands of trials has some megabytes.
 const MAX_RECORD_BYTES: u64 = 256 << 20;
 const RUN_FILE: &str = "run.json";
 const ARTIFACTS_FOLDER: &str = "artifacts";
 const MODELS_FOLDER: &str = "models";
 const LOCK_FILE: &str = ".lock";
 
-/// The folder where runs wait, and the store they wait for.
+/// The folder of waiting runs, and the store that they wait for.
 #[derive(Clone, Debug)]
 pub struct Spool {
     folder: PathBuf,
     store: String,
 }
 
-/// A run that waits, as written to disk. Version 1 held the record of a training in place of the run.
+/// A waiting run on the disk. Version 1 held the record of a training instead of the run.
 #[derive(Deserialize, Serialize)]
 struct SpooledRun {
     #[serde(default)]
     format_version: u32,
-    /// The store that could not be written.
+    /// The address of the store that could not be written.
     store: String,
     /// The run.
     #[serde(default)]
@@ -47,14 +45,14 @@ struct SpooledRun {
     /// The run, in version 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     record: Option<Value>,
-    /// Its files, as seen from the folder.
+    /// Its files, relative to the folder.
     files: Vec<SpooledFile>,
 }
 
-/// A file of a run that waits.
+/// A file of a waiting run.
 #[derive(Deserialize, Serialize)]
 struct SpooledFile {
-    /// The logged model that it belongs to; else it is the run's.
+    /// The logged model that owns the file; `None` for a file of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     model: Option<String>,
     #[serde(flatten)]
@@ -63,32 +61,32 @@ struct SpooledFile {
 
 const SPOOL_FORMAT_VERSION: u32 = 2;
 
-/// What came of a delivery.
+/// The result of a delivery.
 #[derive(Debug, Default)]
 pub struct DeliverySummary {
-    /// How many runs went into the store.
+    /// The number of runs that were recorded.
     pub runs: usize,
-    /// How many wait for another store, and which.
+    /// Runs that wait for another store: folder and store.
     pub elsewhere: Vec<(PathBuf, String)>,
-    /// Those that could not be read or recorded, and why.
+    /// Runs that could not be read or recorded, with the reason.
     pub faults: Vec<String>,
 }
 
 impl Spool {
-    /// The spool in `folder` for the store called `store`; touches nothing yet.
+    /// The spool in `folder` for the store with the address `store`. It does not access the disk yet.
     pub fn new(folder: &Path, store: &str) -> Self {
         Self { folder: folder.to_owned(), store: store.to_owned() }
     }
 
-    /// The file in the spool `folder` that is locked while someone writes there.
+    /// The file in the spool `folder` that is locked while a program writes there.
     pub fn lock_path(folder: &Path) -> PathBuf {
         folder.join(LOCK_FILE)
     }
 
-    /// Records the runs that wait for this spool's store in `store`, and lets go of them.
+    /// Records the runs that wait for this spool's store in `store`, and removes them.
     ///
     /// # Errors
-    /// If the folder cannot be read. A run that cannot be delivered stays, and is among the faults.
+    /// If the folder cannot be read. A run that cannot be recorded stays, and is listed in `faults`.
     pub fn deliver(&self, store: &dyn RunStore) -> Result<DeliverySummary, TrackingError> {
         let mut summary = DeliverySummary::default();
         if !self.folder.exists() {
@@ -96,7 +94,7 @@ impl Spool {
         }
         let lock = self.lock_file()?;
         if lock.try_lock().is_err() {
-            // someone delivers, or is about to leave a run here: there is a next time
+            // another program delivers or spools a run; the next call delivers the rest
             return Ok(summary);
         }
         let entries = fs::read_dir(&self.folder).map_err(TrackingError::io(&self.folder, "read it"))?;
@@ -106,7 +104,7 @@ impl Spool {
             let spooled = match Self::read(&folder) {
                 Ok(Some(spooled)) => spooled,
                 Ok(None) => {
-                    // nobody is writing it, or the lock would be taken
+                    // no program is writing it, because the lock was free
                     let _ = fs::remove_dir_all(&folder);
                     continue;
                 }
@@ -142,7 +140,7 @@ impl Spool {
         Ok(summary)
     }
 
-    /// Keeps a run that came to its end, with its files; returns the folder where it waits.
+    /// Stores a run that ended, with its files; returns its folder.
     ///
     /// # Errors
     /// If the folder cannot be written, or a file cannot be read.
@@ -171,12 +169,12 @@ impl Spool {
         Ok(folder)
     }
 
-    /// Whether the run waits here, whole.
+    /// Whether the complete run waits here.
     pub fn contains(&self, run_id: &str) -> bool {
         self.folder.join(run_id).join(RUN_FILE).exists()
     }
 
-    /// Where the files of an owner wait.
+    /// The folder of an owner's files.
     fn folder_of(owner: &ArtifactOwner) -> PathBuf {
         match owner {
             ArtifactOwner::Run => PathBuf::from(ARTIFACTS_FOLDER),
@@ -192,7 +190,7 @@ impl Spool {
         let unreadable = |reason: String| TrackingError::InvalidFile { path: path.clone(), reason };
         let text = artifact::read_bounded(&path, MAX_RECORD_BYTES)?;
         let mut spooled: SpooledRun =
-            serde_json::from_slice(&text).map_err(|error| unreadable(format!("is not a run that waits: {error}")))?;
+            serde_json::from_slice(&text).map_err(|error| unreadable(format!("is not a waiting run: {error}")))?;
         if spooled.format_version > SPOOL_FORMAT_VERSION {
             let found = spooled.format_version;
             return Err(unreadable(format!(
@@ -202,13 +200,13 @@ impl Spool {
         let run = match (spooled.run.take(), &spooled.record) {
             (Some(run), _) => run,
             (None, Some(record)) => Run::from_record(&RunRecord::parse(&record.to_string()).map_err(unreadable)?),
-            (None, None) => return Err(unreadable("is not a run that waits: it has neither run nor record".into())),
+            (None, None) => return Err(unreadable("is not a waiting run: it has neither run nor record".into())),
         };
         Ok(Some((spooled, run)))
     }
 
     fn lock_file(&self) -> Result<File, TrackingError> {
-        fs::create_dir_all(&self.folder).map_err(TrackingError::io(&self.folder, "make the folder"))?;
+        fs::create_dir_all(&self.folder).map_err(TrackingError::io(&self.folder, "create the folder"))?;
         let path = Self::lock_path(&self.folder);
         File::create(&path).map_err(TrackingError::io(&path, "write it"))
     }

@@ -1,4 +1,4 @@
-//! How busy the machine is: the figures of MLflow's tab "System metrics", under its names.
+//! System metrics under the names of MLflow.
 
 use std::path::Path;
 
@@ -8,13 +8,13 @@ use crate::entities::run::Metric;
 
 const MEGABYTE: f64 = 1e6;
 
-/// Looks at the machine, again and again.
+/// Samples system metrics.
 #[derive(Debug)]
 pub(crate) struct SystemMetricsSampler {
     system: System,
     disks: Disks,
     networks: Networks,
-    /// Bytes received and sent when it began.
+    /// Bytes received and sent before the first sample.
     initial_traffic: (u64, u64),
     samples: i64,
 }
@@ -27,7 +27,7 @@ impl SystemMetricsSampler {
         Self { system, disks: Disks::new_with_refreshed_list(), initial_traffic: traffic(&networks), networks, samples: 0 }
     }
 
-    /// The figures of now (`at`, milliseconds since 1970-01-01 UTC). The use of the processors is that since the last sample.
+    /// The metrics at `at`, milliseconds since 1970-01-01 UTC. Processor utilization is the mean since the last sample.
     pub(crate) fn sample(&mut self, at: i64) -> Vec<Metric> {
         self.system.refresh_cpu_usage();
         self.system.refresh_memory();
@@ -39,7 +39,7 @@ impl SystemMetricsSampler {
                 100.0 * self.system.used_memory() as f64 / self.system.total_memory().max(1) as f64,
             ),
         ];
-        // at first there is no last sample
+        // the first sample has no predecessor
         if self.samples > 0 {
             metrics.push(("cpu_utilization_percentage", f64::from(self.system.global_cpu_usage())));
         }

@@ -1,4 +1,4 @@
-//! `train promote`: a registered version becomes the champion, if it passes the gate and is no worse than the champion on the same test
+//! `train promote`: makes a registered version the champion, if it passes the gate and is not worse than the champion on the same test
 //! rows.
 
 use std::{collections::BTreeMap, path::Path};
@@ -37,7 +37,10 @@ struct Candidate {
     predictor: Predictor,
 }
 
-/// Compares, and moves the alias if the answer is yes.
+/// Compares the version with the champion, and moves the alias if all checks pass.
+///
+/// # Errors
+/// If a model, the table or the configuration cannot be read, or ([`No`]) there is no version to promote.
 pub(crate) fn promote(args: &PromoteArgs, progress: &Progress) -> anyhow::Result<Outcome> {
     let name = &args.name;
     check_paths(args)?;
@@ -59,7 +62,7 @@ pub(crate) fn promote(args: &PromoteArgs, progress: &Progress) -> anyhow::Result
     if champion == Some(&version) {
         return Ok(Outcome::done(
             &summary,
-            format!("promote   unchanged: version {version} of {name} is the champion already"),
+            format!("promote   unchanged: version {version} of {name} is already the champion"),
         ));
     }
     let versions = registry.versions(name)?;
@@ -112,7 +115,7 @@ pub(crate) fn promote(args: &PromoteArgs, progress: &Progress) -> anyhow::Result
     Ok(Outcome::done(&summary, human))
 }
 
-/// That the store of runs, which is written, is none of the files that are read.
+/// Checks that the store of runs, which is written, is not one of the files that are read.
 fn check_paths(args: &PromoteArgs) -> anyhow::Result<()> {
     let paths = RunPaths::default().stage_input("--data", &args.data).input("--pipeline-config", &args.pipeline_config);
     let (tracking, _) = tracking_from_args(&args.tracking, Path::new("models"))?;
@@ -146,7 +149,7 @@ fn find(versions: &[ModelVersion], version: &str, name: &str) -> anyhow::Result<
     let found = versions.iter().find(|known| known.version == version).cloned();
     found.ok_or_else(|| {
         let known: Vec<&str> = versions.iter().rev().map(|version| version.version.as_str()).collect();
-        No(format!("{name}: there is no version {version}; there are {}", known.join(", "))).into()
+        No(format!("{name}: there is no version {version}; the versions are {}", known.join(", "))).into()
     })
 }
 
@@ -159,7 +162,7 @@ fn predict(candidate: &Candidate, data: &Path, progress: &Progress) -> anyhow::R
     predict_test_rows(&candidate.predictor, data, progress).with_context(|| format!("version {}", candidate.version.version))
 }
 
-/// The gate on what is measured here; what cannot be (cross-validation) is taken from the facts on the version.
+/// Applies the gate to the metrics measured here. Metrics of cross-validation come from the tags of the version.
 fn gate(
     pipeline: &PipelineConfig,
     challenger: &Candidate,
@@ -173,13 +176,13 @@ fn gate(
         .map_err(|message| anyhow::anyhow!("{}: {message}", args.pipeline_config.display()))
 }
 
-/// Where the champion's rows were divided otherwise, some that it learned from may be among the test rows.
+/// Warns if the champion was trained on another split: some of its training rows may be among the test rows.
 fn warn_of_split(champion: &Candidate, process: &Manifest, progress: &Progress) {
     let theirs = champion.version.tags.get(SPLIT_TAG);
     if theirs.is_some_and(|theirs| !process.settings.hex().starts_with(theirs.as_str())) {
         progress.warn(format!(
-            "version {}, the champion, was trained on rows that `process` cleaned and divided with other settings: some that it learned \
-             from may be among these test rows, which flatters it",
+            "version {}, the champion, was trained on rows that `process` cleaned and split with other settings: some of its training \
+             rows may be among these test rows, so its metrics may be too good",
             champion.version.version
         ));
     }

@@ -1,4 +1,4 @@
-//! `train rollback`: the champion before becomes the champion again.
+//! `train rollback`: makes the previous champion the champion again.
 
 use cli::{No, Outcome, Progress};
 use serde::Serialize;
@@ -13,18 +13,17 @@ struct Summary<'a> {
     before: Option<&'a str>,
 }
 
-/// Moves the alias back.
+/// Moves the alias back to the previous version.
 pub(crate) fn rollback(args: &RollbackArgs, progress: &Progress) -> anyhow::Result<Outcome> {
     let name = &args.name;
     let (registry, model) = registry::connect(&args.tracking, name, progress)?;
     let Some(version) = previous_version(&model, CHAMPION) else {
-        return Err(No(format!(
-            "{name}: no version was the champion before; `train versions --name {name}` shows the history"
-        ))
-        .into());
+        return Err(
+            No(format!("{name}: there is no previous champion; `train versions --name {name}` shows the history")).into()
+        );
     };
     if !registry.versions(name)?.iter().any(|known| known.version == version) {
-        return Err(No(format!("{name}: version {version}, the champion before, was deleted")).into());
+        return Err(No(format!("{name}: version {version}, the previous champion, was deleted")).into());
     }
     let before = model.aliases.get(CHAMPION);
     let reason = args.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
@@ -36,7 +35,7 @@ pub(crate) fn rollback(args: &RollbackArgs, progress: &Progress) -> anyhow::Resu
         by: cli::user(),
     };
     move_alias(&*registry, name, CHAMPION, &change)?;
-    let was = before.map_or("nobody".to_owned(), |before| format!("version {before}"));
-    let human = format!("rollback  done: version {version} of {name} is the champion again, {was} was");
+    let was = before.map_or("no version".to_owned(), |before| format!("version {before}"));
+    let human = format!("rollback  done: version {version} of {name} is the champion again, instead of {was}");
     Ok(Outcome::done(&Summary { name, champion: &version, before: before.map(String::as_str) }, human))
 }

@@ -1,4 +1,4 @@
-//! `train runs`: the runs of a store, for the terminal.
+//! `train runs`: lists the runs of a store.
 
 use std::path::Path;
 
@@ -19,14 +19,14 @@ struct Listing {
     runs: Vec<ListedRun>,
 }
 
-/// Lists runs; those of killed programs are marked as such first.
+/// Lists runs, after runs of killed programs are marked as killed.
 pub(crate) fn list(args: &RunsArgs, progress: &Progress) -> anyhow::Result<Outcome> {
     let (tracking, warning) = tracking_from_args(&args.tracking, Path::new("models"))?;
     warning.into_iter().for_each(|warning| progress.warn(warning));
     let (store, runs) = match &tracking.location {
         Location::Sqlite { database } => {
             let store = SqliteStore::new(database);
-            // a store that can only be read can still be listed
+            // a read-only store can still be listed
             let _ = store.mark_orphaned_runs_killed();
             (store.uri(), store.runs(args.experiment.as_deref(), args.limit)?)
         }
@@ -44,7 +44,7 @@ pub(crate) fn list(args: &RunsArgs, progress: &Progress) -> anyhow::Result<Outco
 }
 
 fn table(runs: &[ListedRun]) -> String {
-    // a run of someone else has the names of MLflow's own logging
+    // a run of another program has the names of MLflow's own logging
     let measured = |run: &ListedRun, key: &'static str| {
         let found = std::iter::once(key).chain(mlflow_names(key)).find_map(|name| run.metrics.get(name));
         found.map_or("–".into(), |value| figure(key, *value))

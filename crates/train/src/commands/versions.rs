@@ -1,4 +1,4 @@
-//! `train versions`: the versions of a registered model, and which was in use when.
+//! `train versions`: lists the versions of a registered model and its champion history.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ struct Listing<'a> {
     versions: &'a [ModelVersion],
 }
 
-/// Lists.
+/// Lists the versions, or prints the champion at a time.
 pub(crate) fn list(args: &VersionsArgs, progress: &Progress) -> anyhow::Result<Outcome> {
     let (registry, model) = registry::connect(&args.tracking, &args.name, progress)?;
     if let Some(at) = &args.at {
@@ -45,7 +45,7 @@ fn champion_at(model: &RegisteredModel, at: &str) -> anyhow::Result<Outcome> {
     let end_of_day = |date: jiff::civil::Date| date.at(23, 59, 59, 999_000_000).to_zoned(jiff::tz::TimeZone::UTC);
     let moment = match at.parse::<jiff::Timestamp>() {
         Ok(moment) => moment,
-        // a day as a whole: what held when it ended
+        // a date means the end of that day
         Err(_) => at
             .parse::<jiff::civil::Date>()
             .ok()
@@ -54,7 +54,7 @@ fn champion_at(model: &RegisteredModel, at: &str) -> anyhow::Result<Outcome> {
             .timestamp(),
     };
     let Some(found) = version_at(model, CHAMPION, moment.as_millisecond()) else {
-        return Err(No(format!("{}: had no champion then, as far as its history tells", model.name)).into());
+        return Err(No(format!("{}: had no champion at that time, according to its history", model.name)).into());
     };
     let human = format!("version {} since {} UTC: {}", found.version, cli::utc(found.at), found.why);
     Ok(Outcome::done(&found, human))

@@ -149,7 +149,7 @@ fn usable_folds(config: &Config, rows: usize) -> (usize, Option<String>) {
         return (configured, None);
     }
     let folds = if rows >= 4 { 2 } else { 0 };
-    let warning = format!("{rows} training rows are too few for the folds asked for; cross-validated with {folds}");
+    let warning = format!("{rows} training rows are too few for the configured folds; cross-validated with {folds}");
     (folds, Some(warning))
 }
 

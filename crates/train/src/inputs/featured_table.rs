@@ -1,4 +1,4 @@
-//! Reads the featured table.
+//! Reads the featured table into training and test rows.
 
 use std::path::Path;
 
@@ -10,13 +10,13 @@ use schema::{SPLIT_COLUMN, TEST, TRAIN};
 
 use crate::config::Config;
 
-/// The rows on one side of the split.
+/// The rows of one split.
 pub(crate) struct SplitSide {
     pub(crate) x: Matrix,
     pub(crate) y: Vec<f64>,
 }
 
-/// The featured table, divided.
+/// The featured table, by split.
 pub(crate) struct Dataset {
     pub(crate) features: Vec<String>,
     pub(crate) train: SplitSide,
@@ -25,19 +25,22 @@ pub(crate) struct Dataset {
     pub(crate) test_lines: Vec<u64>,
 }
 
-/// What is read of a featured table.
+/// The columns to read of a featured table.
 pub(crate) struct TableSelection<'a> {
     pub(crate) path: &'a Path,
     pub(crate) target: &'a str,
-    /// Chooses among the features there are.
+    /// Selects features by name, among those of the table.
     pub(crate) choose: &'a (dyn Fn(&[String]) -> anyhow::Result<Vec<String>> + Sync),
-    /// The column of weights, if there is one.
+    /// The column of sample weights.
     pub(crate) weight: Option<&'a str>,
-    /// The algorithm that takes no missing value, if it is such a one.
+    /// The name of the algorithm, if it does not support missing values.
     pub(crate) refuses_missing: Option<&'static str>,
 }
 
-/// Reads the features that the configuration chooses, and `target`.
+/// Reads the configured features and `target`.
+///
+/// # Errors
+/// If a column is missing, a cell is invalid, or a split is empty.
 pub(crate) fn read(config: &Config, target: &str, progress: &Progress) -> anyhow::Result<Dataset> {
     let choose = |available: &[String]| {
         let chosen = config.section.features(available);
@@ -48,7 +51,10 @@ pub(crate) fn read(config: &Config, target: &str, progress: &Progress) -> anyhow
     read_selection(&TableSelection { path: &config.data, target, choose: &choose, weight, refuses_missing }, progress)
 }
 
-/// Reads what is wanted.
+/// Reads the selected columns.
+///
+/// # Errors
+/// If a column is missing, a cell is invalid, or a split is empty.
 pub(crate) fn read_selection(table: &TableSelection, progress: &Progress) -> anyhow::Result<Dataset> {
     let TableSelection { path, target, .. } = *table;
     let mut source = Source::open(path)?;
@@ -98,17 +104,17 @@ pub(crate) fn read_selection(table: &TableSelection, progress: &Progress) -> any
     Ok(Dataset { features, train, test, test_lines })
 }
 
-/// The rows of a block.
+/// The selected columns of a block.
 struct BlockRows {
-    /// Whether each is learned from.
+    /// Whether each row is a training row.
     train: Vec<bool>,
-    /// The lines of those that are not.
+    /// The lines of the test rows.
     test_lines: Vec<u64>,
     columns: Vec<Vec<f64>>,
 }
 
 impl BlockRows {
-    /// The `selection` columns of `block`, the target last. A feature may be missing where the algorithm takes that.
+    /// The columns `selection` of `block`, the target last. A feature may be missing if the algorithm supports that.
     fn from_block(block: &Block, selection: &[&str], of: &TableSelection) -> anyhow::Result<Self> {
         let (target, path) = (selection.last(), of.path);
         let table = block.typed(&|name| if name == SPLIT_COLUMN { Kind::Text } else { Kind::Number })?;
@@ -118,7 +124,7 @@ impl BlockRows {
             let weighs = Some(*name) == of.weight;
             if let Some(row) = values.iter().position(|value| weighs && !(*value >= 0.0 && value.is_finite())) {
                 bail!(
-                    "{}:{}: column \"{name}\", the sample_weight, is {}; a weight is a number of at least 0",
+                    "{}:{}: column \"{name}\", the sample_weight, is {}; a weight must be a number of at least 0",
                     path.display(),
                     block.line(row),
                     values[row]
@@ -128,7 +134,9 @@ impl BlockRows {
             if let Some(row) = values.iter().position(|value| !(value.is_finite() || missing && value.is_nan())) {
                 let advice = match of.refuses_missing {
                     Some(algorithm) if Some(name) != target => {
-                        format!("{algorithm} takes no missing value: use trees, or another engineer.impute.number than none")
+                        format!(
+                            "{algorithm} does not support missing values: use trees, or another engineer.impute.number than none"
+                        )
                     }
                     _ => "Run `engineer` again".to_owned(),
                 };

@@ -1,4 +1,4 @@
-//! `models/trained/report.html`: what the run found, as a page for people.
+//! The page `models/trained/report.html`: metrics, plots and tables of the run.
 
 use artifact::{FileEntry, RunRecord};
 use features::Preprocessor;
@@ -17,20 +17,20 @@ use crate::{
 const MAX_WORST_ROWS: usize = 10;
 const MAX_COEFFICIENTS: usize = 100;
 
-/// The page. `record` has no artifacts yet, and no times: the same run gives the same page.
+/// The page as HTML. `record` has no artifacts and no times yet, so that the same run gives the same page.
 pub(crate) fn render(record: &RunRecord, dataset: &Dataset, result: &TrainingResult, inputs: &StageInputs) -> String {
     let (target, preprocessor) = (inputs.target(), &inputs.preprocessor);
     let algorithm = record.parameters.get("algorithm").and_then(|value| value.as_str()).unwrap_or_default();
     let mut page = Page::new(
         &format!("{}: how well {target} is predicted", record.name),
         &format!(
-            "{algorithm} on {} rows and {} features, measured once on {} rows that were set apart before anything was learned.",
+            "{algorithm} on {} rows and {} features, measured once on {} test rows that no fit has seen.",
             report::count(dataset.train.y.len() as u64),
             dataset.features.len(),
             report::count(dataset.test.y.len() as u64)
         ),
     );
-    page.section("Scores", &scores(record, target));
+    page.section("Metrics", &scores(record, target));
     if !result.folds.is_empty() {
         page.section("Folds", &folds(result));
     }
@@ -41,14 +41,14 @@ pub(crate) fn render(record: &RunRecord, dataset: &Dataset, result: &TrainingRes
     if result.interval_bounds.is_some() {
         page.section("Intervals", &intervals(record, dataset, result, target));
     }
-    page.section("What the model goes by", &importance(record, dataset, result, preprocessor, target));
-    page.section("Worst rows", &largest_errors(dataset, result, preprocessor, target));
+    page.section("Feature importance", &importance(record, dataset, result, preprocessor, target));
+    page.section("Largest errors", &largest_errors(dataset, result, preprocessor, target));
     page.section("Parameters", &[parameters(record)]);
     page.section("Lineage", &[lineage_table(dataset, &inputs.lineage)]);
     page.render()
 }
 
-/// What a figure is called.
+/// The full name of a metric.
 fn full_name(key: &str) -> &'static str {
     match key {
         "mae" => "mean absolute error",
@@ -69,13 +69,13 @@ fn scores(record: &RunRecord, target: &str) -> Vec<Html> {
         .filter_map(|key| Some((format_value(key, record.metric(key)?), full_name(key), interval(key))))
         .collect();
     let mut table = Table::new([
-        "figure",
+        "metric",
         "#test rows",
         "#95 % interval",
         "#cross-validated",
         "#training rows",
-        "#always the mean",
-        "#always the median",
+        "#mean baseline",
+        "#median baseline",
     ]);
     for key in METRIC_NAMES {
         let of = |prefix: &str| -> Html {
@@ -92,8 +92,7 @@ fn scores(record: &RunRecord, target: &str) -> Vec<Html> {
         ]);
     }
     let mut bars = Vec::new();
-    for (name, key) in
-        [("this model", "mae"), ("always the mean", "baseline_mae"), ("always the median", "baseline_median_mae")]
+    for (name, key) in [("this model", "mae"), ("mean baseline", "baseline_mae"), ("median baseline", "baseline_median_mae")]
     {
         if let Some(value) = record.metric(key) {
             let spread = record.intervals.get(key).map_or(0.0, |found| (found.high - found.low) / 2.0);
@@ -102,12 +101,12 @@ fn scores(record: &RunRecord, target: &str) -> Vec<Html> {
     }
     let mut content = vec![
         report::tiles(&tiles),
-        Html::from("Mean absolute error beside two baselines").heading(),
+        Html::from("Mean absolute error and two baselines").heading(),
         report::bars("Mean absolute error of the model and of two baselines", &bars),
         table.html(),
         Html::prose(&format!(
-            "Errors are in the unit of {target}. Intervals are bootstrap percentiles over test rows; the baselines always predict the \
-             mean or the median of the training rows."
+            "Errors are in the unit of {target}. Intervals are bootstrap percentiles over test rows. The baselines predict the mean \
+             or the median of the training rows."
         ))
         .small()
         .paragraph(),
@@ -167,14 +166,15 @@ fn predictions(dataset: &Dataset, result: &TrainingResult, target: &str) -> Vec<
         Html::join([&Html::from("Residuals: actual − predicted").heading(), &plots::residuals(dataset, result, target)]),
     ])];
     if step > 1 {
-        let shown = format!("Every {step}th of {} test rows is drawn.", report::count(rows as u64));
+        let shown = format!("The plots show every {step}th of {} test rows.", report::count(rows as u64));
         content.push(Html::text(&shown).small().paragraph());
     }
     let (histogram, outside) = plots::residual_histogram(dataset, result);
-    content.push(Html::from("How residuals are spread").heading());
+    content.push(Html::from("Distribution of residuals").heading());
     content.push(histogram);
     if outside > 0 {
-        let left_out = format!("{} residuals lie beyond the ends: see the worst rows.", report::count(outside));
+        let left_out =
+            format!("{} residuals are outside the plotted range: see the largest errors.", report::count(outside));
         content.push(Html::text(&left_out).small().paragraph());
     }
     content
@@ -185,7 +185,7 @@ fn intervals(record: &RunRecord, dataset: &Dataset, result: &TrainingResult, tar
     let configured =
         record.parameters.get("interval_coverage_asked").and_then(serde_json::Value::as_f64).unwrap_or_default();
     let tiles = [
-        (report::percent(all.share), "of test rows within", format!("{} were asked for", report::percent(configured))),
+        (report::percent(all.share), "coverage on test rows", format!("configured: {}", report::percent(configured))),
         (report::amount(all.width), "median width", format!("in the unit of {target}")),
     ];
     let parts = interval_coverage::by_prediction(dataset, result);
@@ -194,7 +194,7 @@ fn intervals(record: &RunRecord, dataset: &Dataset, result: &TrainingResult, tar
         .iter()
         .map(|part| Bar { label: range(part), value: part.share, text: report::percent(part.share), spread: 0.0 })
         .collect();
-    let mut table = Table::new(["predicted", "#test rows", "#within", "#median width"]);
+    let mut table = Table::new(["predicted", "#test rows", "#coverage", "#median width"]);
     for part in &parts {
         table.row([
             range(part).into(),
@@ -205,11 +205,12 @@ fn intervals(record: &RunRecord, dataset: &Dataset, result: &TrainingResult, tar
     }
     vec![
         Html::prose(
-            "Conformal intervals: from residuals of cross-validation, wider where rows like this one are usually missed by more. Here              they are held against test rows, all of them and by the height of the prediction.",
+            "Conformal prediction intervals, calibrated with the residuals of cross-validation and wider where similar rows have \
+             larger errors. The coverage is measured on all test rows and by the size of the prediction.",
         )
         .paragraph(),
         report::tiles(&tiles),
-        report::side_by_side(&[report::bars("Test rows within their interval, by the prediction", &bars), table.html()]),
+        report::side_by_side(&[report::bars("Coverage by prediction", &bars), table.html()]),
     ]
 }
 
@@ -224,9 +225,9 @@ fn importance(
         Html::from("Permutation importance of raw columns").heading(),
         plots::importances(result),
         Html::prose(&format!(
-            "By how much the mean absolute error of {target} grows when a raw column, with every feature made of it, is shuffled among \
-             test rows (a thousand at most, evenly from the table); whiskers show the standard deviation of five shuffles. A derived \
-             feature counts for each column it reads."
+            "The increase of the mean absolute error of {target} when a raw column, with every feature computed from it, is shuffled \
+             among test rows (at most a thousand, evenly from the table). Whiskers show the standard deviation of five shuffles. A \
+             derived feature counts for each column that it reads."
         ))
         .small()
         .paragraph(),
@@ -237,7 +238,7 @@ fn importance(
             .map(|((name, coefficient), values)| (name, *coefficient, coefficient * mean_and_deviation(values).1))
             .collect();
         rows.sort_by(|a, b| b.2.abs().total_cmp(&a.2.abs()));
-        let mut table = Table::new(["feature", "raw columns", "#coefficient", "#a standard deviation more adds"]);
+        let mut table = Table::new(["feature", "raw columns", "#coefficient", "#effect of one standard deviation"]);
         for (name, coefficient, effect) in rows.iter().take(MAX_COEFFICIENTS) {
             let raw = preprocessor.raw_columns(name).join(", ");
             table.row([
@@ -250,7 +251,7 @@ fn importance(
         content.push(Html::from("Coefficients").heading());
         content.push(table.html());
         let unit = match record.parameters.get("target_transform").and_then(|value| value.as_str()) {
-            Some("log") => format!(" Figures are of the logarithm of {target}: 0.1 more is some 10 % more."),
+            Some("log") => format!(" The values refer to the logarithm of {target}: an increase of 0.1 is about 10 %."),
             _ => String::new(),
         };
         let intercept = report::amount(linear.intercept);
@@ -286,7 +287,7 @@ fn largest_errors(dataset: &Dataset, result: &TrainingResult, preprocessor: &Pre
             features.join(", ").into(),
         ]);
     }
-    let what = "The test rows that are predicted worst, by their line in the featured table.";
+    let what = "The test rows with the largest errors, by their line in the featured table.";
     vec![Html::from(what).paragraph(), table.html()]
 }
 
@@ -324,7 +325,7 @@ fn lineage_table(dataset: &Dataset, lineage: &Lineage) -> Html {
         names(lineage.engineer.outputs.as_slice()).into(),
         "model.bin, metrics.json, predictions.csv, report.html".into(),
         format!(
-            "{} to train on, {} to test on",
+            "{} training rows, {} test rows",
             report::count(dataset.train.y.len() as u64),
             report::count(dataset.test.y.len() as u64)
         )
@@ -333,7 +334,7 @@ fn lineage_table(dataset: &Dataset, lineage: &Lineage) -> Html {
     table.html()
 }
 
-/// A figure with thousands apart.
+/// The value of a metric, with thousands separators.
 fn format_value(key: &str, value: f64) -> String {
     match key {
         "r2" => report::digits(value, 4),

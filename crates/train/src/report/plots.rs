@@ -1,4 +1,4 @@
-//! The charts of a run: on its page, and as pictures among its artifacts. And its tables for MLflow's pages.
+//! The plots of a run, for its page and as artifacts, and its tables for MLflow.
 
 use model::CurvePoint;
 use report::{Bar, Guide, Html, Points};
@@ -7,14 +7,14 @@ use tracking::{ArtifactContent, RunFile};
 
 use crate::{fitting::training_result::TrainingResult, inputs::featured_table::Dataset};
 
-/// Points of a chart; more would make it heavy and look the same.
+/// Points of a plot at most: more make it larger without a visible difference.
 pub(crate) const MAX_POINTS: usize = 2000;
 const HISTOGRAM_BINS: usize = 24;
 const MAX_IMPORTANCES: usize = 40;
-/// Rows of a table for MLflow's pages, which load it whole.
+/// Rows of a table at most: MLflow loads a table completely.
 const MAX_TABLE_ROWS: usize = 10_000;
 
-/// Every so many test rows are drawn: evenly over the table, so that no part of it is missing.
+/// The distance between plotted test rows: plotted rows are spread evenly over the table.
 pub(crate) fn step(dataset: &Dataset) -> usize {
     dataset.test.y.len().div_ceil(MAX_POINTS).max(1)
 }
@@ -23,7 +23,7 @@ fn pairs<'a>(dataset: &'a Dataset, result: &'a TrainingResult) -> impl Iterator<
     dataset.test.y.iter().copied().zip(result.test_predictions.iter().copied())
 }
 
-/// What was predicted for test rows, and what was.
+/// Plots predicted against actual values of test rows.
 pub(crate) fn predicted_against_actual(dataset: &Dataset, result: &TrainingResult, target: &str) -> Html {
     let points: Vec<(f64, f64)> =
         pairs(dataset, result).step_by(step(dataset)).map(|(y_true, y_pred)| (y_pred, y_true)).collect();
@@ -37,12 +37,12 @@ pub(crate) fn predicted_against_actual(dataset: &Dataset, result: &TrainingResul
     })
 }
 
-/// By how much test rows were missed.
+/// Plots the residuals of test rows.
 pub(crate) fn residuals(dataset: &Dataset, result: &TrainingResult, target: &str) -> Html {
     let points: Vec<(f64, f64)> =
         pairs(dataset, result).step_by(step(dataset)).map(|(y_true, y_pred)| (y_pred, y_true - y_pred)).collect();
     report::points(&Points {
-        title: "Residuals along the prediction",
+        title: "Residuals by prediction",
         x_label: &format!("predicted {target}"),
         y_label: "residual",
         points: &points,
@@ -51,7 +51,7 @@ pub(crate) fn residuals(dataset: &Dataset, result: &TrainingResult, target: &str
     })
 }
 
-/// How residuals are spread, and how many lie beyond the ends.
+/// A histogram of the residuals, and the number outside the plotted range.
 pub(crate) fn residual_histogram(dataset: &Dataset, result: &TrainingResult) -> (Html, u64) {
     let residuals: Vec<f64> =
         pairs(dataset, result).map(|(y_true, y_pred)| y_true - y_pred).filter(|value| value.is_finite()).collect();
@@ -60,8 +60,8 @@ pub(crate) fn residual_histogram(dataset: &Dataset, result: &TrainingResult) -> 
     (report::histogram("Histogram of residuals", &edges, &counts, &report::short_number), outside)
 }
 
-/// Counts between the 0.5 % and the 99.5 % quantile, and the largest distance from 0 of both on either side: a few large ones
-/// would leave one bar.
+/// The edges of the bins and their counts. The range is symmetric and ends at the 99 % quantile of the absolute residuals: a few large
+/// residuals would leave one bar.
 fn binned(residuals: &[f64]) -> (Vec<f64>, Vec<u64>) {
     let mut sorted: Vec<f64> = residuals.iter().map(|value| value.abs()).collect();
     sorted.sort_by(f64::total_cmp);
@@ -75,7 +75,7 @@ fn binned(residuals: &[f64]) -> (Vec<f64>, Vec<u64>) {
     ((0..=HISTOGRAM_BINS).map(|bin| -far + width * bin as f64).collect(), counts)
 }
 
-/// What the model goes by.
+/// Plots the permutation importance of raw columns.
 pub(crate) fn importances(result: &TrainingResult) -> Html {
     let bar = |(column, importance): &(String, model::Importance)| Bar {
         label: column.clone(),
@@ -87,7 +87,7 @@ pub(crate) fn importances(result: &TrainingResult) -> Html {
     report::bars("Permutation importance of raw columns", &bars)
 }
 
-/// How the error fell on rows that were held out, and on those that were learned from; none where nothing was drawn.
+/// Plots the RMSE on validation rows and on training rows; `None` without a learning curve.
 pub(crate) fn learning_curves(result: &TrainingResult) -> Option<[Html; 2]> {
     if result.curve.points.is_empty() {
         return None;
@@ -104,12 +104,12 @@ pub(crate) fn learning_curves(result: &TrainingResult) -> Option<[Html; 2]> {
         })
     };
     Some([
-        chart("Learning curve: rows held out", &|point| point.validation_rmse),
-        chart("Learning curve: rows learned from", &|point| point.train_rmse),
+        chart("Learning curve: validation rows", &|point| point.validation_rmse),
+        chart("Learning curve: training rows", &|point| point.train_rmse),
     ])
 }
 
-/// The charts as pictures, and tables, for MLflow's pages. The places of tables end in `.json`.
+/// The plots as SVG files and the tables as JSON files, for MLflow.
 pub(crate) fn files(dataset: &Dataset, result: &TrainingResult, target: &str) -> Vec<RunFile> {
     let mut charts = vec![
         ("predicted_against_actual", predicted_against_actual(dataset, result, target)),
@@ -131,7 +131,7 @@ pub(crate) fn files(dataset: &Dataset, result: &TrainingResult, target: &str) ->
     files
 }
 
-/// Test rows, those that were missed most first.
+/// The table of test rows, those with the largest errors first.
 fn test_rows(dataset: &Dataset, result: &TrainingResult) -> Value {
     let mut rows: Vec<(u64, f64, f64)> =
         pairs(dataset, result).zip(&dataset.test_lines).map(|((y_true, y_pred), line)| (*line, y_true, y_pred)).collect();
@@ -150,5 +150,5 @@ fn importance_table(result: &TrainingResult) -> Value {
         .iter()
         .map(|(column, importance)| json!([column, importance.mean, importance.deviation]))
         .collect();
-    json!({"columns": ["raw column", "growth of the mean absolute error", "standard deviation"], "data": data})
+    json!({"columns": ["raw column", "increase of the mean absolute error", "standard deviation"], "data": data})
 }

@@ -1,4 +1,4 @@
-//! `models/search/leaderboard.html`: what was tried and what came of it, as a page for people.
+//! The page `models/search/leaderboard.html`: the trials of a search and the selection.
 
 use model::{SearchSection, figure, label};
 use report::{Bar, Guide, Html, Page, Points, Table};
@@ -9,10 +9,10 @@ use crate::search::{
     successive_halving::TrialResult,
 };
 
-/// Trials that are listed.
+/// Trials in the table at most.
 const MAX_TRIALS_LISTED: usize = 200;
 
-/// The page; `seconds` is how long the search took, `known` how many measurements were taken from runs of before.
+/// The page as HTML; `seconds` is the duration of the search, `known` the number of evaluations of earlier runs.
 pub(crate) fn render(
     search: &SearchSection,
     objective: &Objective,
@@ -25,9 +25,9 @@ pub(crate) fn render(
     let format = |value: f64| figure(&search.metric, value);
     let complete = results.iter().filter(|result| result.rung == LAST_RUNG).count();
     let mut page = Page::new(
-        &format!("{}: the search for a model", search.name),
+        &format!("{}: model search", search.name),
         &format!(
-            "{} trials on {} training rows and {} features, {complete} of them measured on all rows. Test rows had no part in it.",
+            "{} trials on {} training rows and {} features, {complete} of them evaluated on all rows. Test rows were not used.",
             report::count(results.len() as u64),
             report::count(objective.y.len() as u64),
             objective.features.len()
@@ -35,10 +35,10 @@ pub(crate) fn render(
     );
     let tiles = [
         (format(selection.score), metric, "cross-validated on training rows".to_owned()),
-        (report::count(results.len() as u64), "trials", format!("{known} measurements taken from before")),
-        (format!("{seconds:.0} s"), "took the search", String::new()),
+        (report::count(results.len() as u64), "trials", format!("{known} evaluations of earlier runs")),
+        (format!("{seconds:.0} s"), "duration of the search", String::new()),
     ];
-    page.section("The winner", &[report::tiles(&tiles), selected_trials(selection), conclusions(selection)]);
+    page.section("Selected model", &[report::tiles(&tiles), selected_trials(selection), conclusions(selection)]);
     page.section(
         "Trials",
         &[best_bars(results, metric, &format), scatter(results, metric), table(results, metric, &format)],
@@ -71,20 +71,20 @@ fn selected_trials(selection: &Selection) -> Html {
 fn conclusions(selection: &Selection) -> Html {
     let mut sentences = Vec::new();
     if let Some(gain) = selection.blend_gain {
-        let conclusion = if gain.is_real() { "so it is the winner" } else { "which may be chance, so it is not taken" };
+        let conclusion = if gain.is_real() { "so it is selected" } else { "which may be chance, so it is not selected" };
         sentences.push(format!(
-            "A blend of the best trials, its weights chosen on other rows, makes the mean absolute error fall by {} ± {} against its best \
-             part, {conclusion}.",
+            "A blend of the best trials, with weights chosen on other rows, reduces the mean absolute error of its best part by {} ± \
+             {}, {conclusion}.",
             report::amount(gain.mean),
             report::amount(gain.error)
         ));
     }
     match &selection.features {
         Some(features) => {
-            sentences.push(format!("On {} features it is better than on all: {}.", features.len(), features.join(", ")));
+            sentences.push(format!("{} features are better than all: {}.", features.len(), features.join(", ")));
         }
         None if !selection.eliminated.is_empty() => {
-            sentences.push("Fewer features are no better by more than chance; all are kept.".into());
+            sentences.push("Fewer features are not significantly better; all are kept.".into());
         }
         None => {}
     }
@@ -105,7 +105,7 @@ fn best_bars(results: &[TrialResult], metric: &str, format: &dyn Fn(f64) -> Stri
         })
         .collect();
     Html::join([
-        &Html::from("The best of each kind").heading(),
+        &Html::from("Best trials by algorithm").heading(),
         &report::bars(&format!("{metric} of the best trial of each algorithm and target"), &bars),
     ])
 }
@@ -120,7 +120,7 @@ fn scatter(results: &[TrialResult], metric: &str) -> Html {
         return Html::text("");
     }
     Html::join([
-        &Html::from("What time buys").heading(),
+        &Html::from("Metric by time").heading(),
         &report::points(&Points {
             title: "Metric against seconds",
             x_label: "seconds for all folds, decimal logarithm",

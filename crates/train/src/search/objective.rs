@@ -1,20 +1,20 @@
-//! How a trial is measured: always on the same rows, in the same folds.
+//! The objective of a search: a trial is always evaluated on the same rows, in the same folds.
 
 use std::time::Instant;
 
 use model::{Gain, Matrix, Metrics, Parameters, TargetTransform, Trial, fit, folds};
 
-/// What part of the work a trial has to do before the next third is chosen: a ninth of the rows in one fold, a third in two, all.
+/// The rungs of successive halving: a ninth of the rows in one fold, a third of them in two folds, all rows in all folds.
 pub(crate) const RUNGS: usize = 3;
 /// The last rung: all rows, all folds.
 pub(crate) const LAST_RUNG: usize = RUNGS - 1;
-/// Fewer rows than this are not divided further.
+/// Training rows of a rung at least; smaller rungs are skipped.
 const MIN_ROWS_OF_RUNG: usize = 500;
-/// Cross-validation is repeated until so many predictions are compared, so that few rows do not leave it to chance.
+/// Cross-validation of few rows is repeated until this number of predictions is compared, so that chance decides less.
 const MIN_PREDICTIONS_COMPARED: usize = 1000;
 const MAX_REPETITIONS: usize = 10;
 
-/// The rows that trials are measured on.
+/// The rows and settings by which trials are evaluated.
 pub(crate) struct Objective {
     pub(crate) x: Matrix,
     pub(crate) y: Vec<f64>,
@@ -26,38 +26,38 @@ pub(crate) struct Objective {
     pub(crate) deadline: Instant,
 }
 
-/// What a trial showed.
+/// The result of evaluating a trial.
 #[derive(Clone, Debug)]
 pub(crate) struct Evaluation {
-    /// The metric on rows that were held out.
+    /// The metric on validation rows.
     pub(crate) score: f64,
     pub(crate) seconds: f64,
-    /// On the last rung what was predicted for each row, one repetition behind the other.
+    /// On the last rung, the out-of-fold prediction of each row, one repetition after the other; otherwise empty.
     pub(crate) out_of_fold: Vec<f64>,
 }
 
-/// Why a trial was not measured.
+/// Why a trial was not evaluated.
 #[derive(Debug)]
 pub(crate) enum TrialFailure {
-    /// There was no time left.
+    /// The time budget is spent.
     OutOfTime,
     /// It cannot be fitted.
     Invalid(String),
 }
 
 impl Objective {
-    /// How often the cross-validation is repeated.
+    /// The number of repetitions of the cross-validation.
     pub(crate) fn repetitions(&self) -> usize {
         MIN_PREDICTIONS_COMPARED.div_ceil(self.y.len().max(1)).min(MAX_REPETITIONS)
     }
 
-    /// The first rung that is worth its name.
+    /// The first rung with enough rows.
     pub(crate) fn first_rung(&self, halving: bool) -> usize {
         let enough = |rung: usize| self.y.len() / 3_usize.pow((LAST_RUNG - rung) as u32) >= MIN_ROWS_OF_RUNG;
         if halving { (0..RUNGS).find(|rung| enough(*rung)).unwrap_or(LAST_RUNG) } else { LAST_RUNG }
     }
 
-    /// Measures a trial on a rung; `features` are the places of those it may use.
+    /// Evaluates a trial on a rung; `features` are the indices of those that it may use.
     pub(crate) fn evaluate(
         &self,
         trial: &Trial,
@@ -72,7 +72,7 @@ impl Objective {
         })
     }
 
-    /// What a trial is fitted to, and with: `features` are the places of those it may use.
+    /// The matrix, the parameters and the seed of a trial; `features` are the indices of those that it may use.
     ///
     /// # Errors
     /// Names a parameter that cannot be used.
@@ -110,7 +110,7 @@ impl Objective {
                 }
                 let (validation_rows, training_rows): (Vec<usize>, Vec<usize>) =
                     (0..rows).partition(|row| fold[*row] == validation_fold);
-                // rows are dealt by a shuffle, so that every so many of them are a sample
+                // folds are shuffled, so that every n-th row is a random sample
                 let training_rows: Vec<usize> = training_rows.into_iter().step_by(divisor).collect();
                 let pick = |rows: &[usize]| rows.iter().map(|row| self.y[*row]).collect::<Vec<f64>>();
                 let regressor = fit(&x.select_rows(&training_rows), &pick(&training_rows), parameters, transform, seed)
@@ -125,24 +125,24 @@ impl Objective {
         }
         let score = self.score(&y_true, &y_pred);
         if !score.is_finite() {
-            return Err(TrialFailure::Invalid("its predictions are no numbers".into()));
+            return Err(TrialFailure::Invalid("its predictions are not finite".into()));
         }
         let out_of_fold = if rung == LAST_RUNG { out_of_fold } else { Vec::new() };
         Ok(Evaluation { score, seconds: started.elapsed().as_secs_f64(), out_of_fold })
     }
 
-    /// The metric that decides.
+    /// The metric of the search.
     pub(crate) fn score(&self, y_true: &[f64], y_pred: &[f64]) -> f64 {
         let named = Metrics::of(y_true, y_pred).named();
         named.iter().find(|(name, _)| *name == self.metric).map_or(f64::NAN, |(_, value)| *value)
     }
 
-    /// The target as often as it was predicted.
+    /// The target, repeated as often as it is predicted.
     pub(crate) fn targets(&self) -> Vec<f64> {
         self.y.repeat(self.repetitions())
     }
 
-    /// By how much the second is better than the first.
+    /// By how much the second predictions are better than the first.
     pub(crate) fn gain(&self, first: &[f64], second: &[f64]) -> Gain {
         Gain::of(&self.targets(), first, second, self.repetitions())
     }

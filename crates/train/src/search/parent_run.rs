@@ -1,4 +1,4 @@
-//! The search itself as a run: its trials stand below it.
+//! The run of a search, the parent of the runs of its trials.
 
 use artifact::{MetricPoint, RUN_RECORD_VERSION, RunIdentity, RunRecord, RunStatus, RunTimes};
 use cli::Clock;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::search::{objective::LAST_RUNG, selection::Selection, shard::Shard, successive_halving::TrialResult};
 
-/// As it begins.
+/// The record of the run as it begins.
 pub(super) fn parent_record(section: &SearchSection, experiment: &str, id: &str, shard: Shard, clock: &Clock) -> RunRecord {
     let mut tags: std::collections::BTreeMap<String, String> = [("search".to_owned(), id.to_owned())].into();
     if shard != Shard::WHOLE {
@@ -39,7 +39,7 @@ pub(super) fn parent_record(section: &SearchSection, experiment: &str, id: &str,
     }
 }
 
-/// With what it came to.
+/// Adds the selection and the course of the best metric to the record.
 pub(super) fn with_selection(
     mut record: RunRecord,
     section: &SearchSection,
@@ -58,6 +58,6 @@ pub(super) fn with_selection(
             record.metrics.push(point("best_so_far", best, result.trial.number as u32 + 1));
         }
     }
-    record.note = format!("The winner: {}.\n", selection.describe());
+    record.note = format!("Selected: {}.\n", selection.describe());
     record
 }

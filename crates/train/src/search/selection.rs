@@ -1,4 +1,4 @@
-//! From the best trials to the configuration that is written.
+//! Selects the best trials, and renders their configuration.
 
 use std::{
     collections::BTreeMap,
@@ -14,31 +14,31 @@ use crate::search::{
     successive_halving::TrialResult,
 };
 
-/// Trials that a blend is made of: so many of the best, and so many of each kind, for what errs alike helps little.
+/// Candidates of a blend: the best trials, and the best of each algorithm and target transform, because similar models add little.
 const FINALISTS: usize = 4;
 const FINALISTS_PER_ALGORITHM: usize = 2;
-/// Parts that weigh less than this are left out.
+/// Parts of a blend with a smaller weight are omitted.
 const MIN_BLEND_WEIGHT: f64 = 0.04;
-/// Of so many features one is left out at a time.
+/// Each step of the elimination omits one of this number of features.
 const ELIMINATION_DIVISOR: usize = 6;
 const MIN_FEATURES: usize = 2;
 const UNLIMITED: Duration = Duration::from_hours(24);
 
-/// The best there is.
+/// The selected model.
 pub(crate) struct Selection {
-    /// Trials and their weights, the heaviest first: one, or a blend.
+    /// Trials and weights, the largest weight first: one trial, or a blend.
     pub(crate) parts: Vec<(Trial, f64)>,
-    /// The features, where some are left out.
+    /// The features, if some are omitted.
     pub(crate) features: Option<Vec<String>>,
-    /// The metric on rows held out; for a blend with weights that were chosen on other rows.
+    /// The metric on validation rows; for a blend, with weights that were chosen on other rows.
     pub(crate) score: f64,
     /// By how much the blend is better than its best part.
     pub(crate) blend_gain: Option<Gain>,
-    /// The ways that were tried with fewer features: how many, and the metric.
+    /// The steps of the elimination: number of features and metric.
     pub(crate) eliminated: Vec<(usize, f64)>,
 }
 
-/// Chooses among the entries of the last rung, the best first.
+/// Selects among the results, of which the best is the first.
 pub(crate) fn select(
     objective: &mut Objective,
     results: &[TrialResult],
@@ -47,7 +47,7 @@ pub(crate) fn select(
 ) -> anyhow::Result<Selection> {
     let finalists: Vec<(Trial, Evaluation)> =
         finalists_among(results, blend).map(|result| (result.trial.clone(), result.evaluation.clone())).collect();
-    // what was measured before, or not to the end, is measured again
+    // trials of earlier runs have no predictions, and are evaluated again
     let evaluator = &*objective;
     let evaluate_again = |(trial, evaluation): (Trial, Evaluation)| {
         if evaluation.out_of_fold.is_empty() {
@@ -59,7 +59,7 @@ pub(crate) fn select(
     let mut finalists: Vec<(Trial, Evaluation)> = finalists.into_par_iter().filter_map(evaluate_again).collect();
     finalists.sort_by(|a, b| a.1.score.total_cmp(&b.1.score).then(a.0.number.cmp(&b.0.number)));
     if finalists.is_empty() {
-        // the best by what is known of it, however long that takes
+        // the best known trial, without a time limit
         let deadline = std::mem::replace(&mut objective.deadline, Instant::now() + UNLIMITED);
         let best = results
             .first()
@@ -68,7 +68,7 @@ pub(crate) fn select(
         finalists.extend(best);
     }
     let objective = &*objective;
-    anyhow::ensure!(!finalists.is_empty(), "no trial was measured to the end: give it more minutes");
+    anyhow::ensure!(!finalists.is_empty(), "no trial was evaluated on all rows: allow more minutes");
 
     let mut eliminated = Vec::new();
     let mut features = None;
@@ -76,7 +76,7 @@ pub(crate) fn select(
         let (trial, best) = &finalists[0];
         let kept = eliminate_features(objective, trial, best, &mut eliminated);
         if let Some(kept) = kept {
-            // all of them on the same features, or none
+            // all trials use the same features
             let refitted: Vec<(Trial, Evaluation)> = finalists
                 .par_iter()
                 .filter_map(|(trial, _)| Some((trial.clone(), objective.evaluate(trial, LAST_RUNG, Some(&kept)).ok()?)))
@@ -117,7 +117,7 @@ pub(crate) fn select(
     Ok(selection)
 }
 
-/// The trials that come into question, the best first.
+/// The candidates of a blend, the best first.
 fn finalists_among(results: &[TrialResult], blend: bool) -> impl Iterator<Item = &TrialResult> {
     let mut describe: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     results
@@ -135,8 +135,8 @@ fn finalists_among(results: &[TrialResult], blend: bool) -> impl Iterator<Item =
         .map(|(_, result)| result)
 }
 
-/// Recursive feature elimination (Guyon et al., 2002): the features that matter least go, a sixth at a time, for as long as there is time.
-/// The places of those that are kept, if that is better than all by more than chance.
+/// Recursive feature elimination (Guyon et al., 2002): the least important sixth of the features is omitted at a time, within the time
+/// budget. Returns the indices of the remaining features, if they are significantly better than all.
 fn eliminate_features(
     objective: &Objective,
     trial: &Trial,
@@ -158,7 +158,7 @@ fn eliminate_features(
     objective.gain(&all.out_of_fold, &evaluation.out_of_fold).is_real().then_some(kept)
 }
 
-/// The places of the features whose shuffling costs least.
+/// The indices of the features with the lowest permutation importance.
 fn least_important(objective: &Objective, trial: &Trial, kept: &[usize]) -> Option<Vec<usize>> {
     let (x, parameters, seed) = objective.prepare(trial, Some(kept)).ok()?;
     let regressor = fit(&x, &objective.y, &parameters, trial.target_transform, seed).ok()?;
@@ -171,7 +171,7 @@ fn least_important(objective: &Objective, trial: &Trial, kept: &[usize]) -> Opti
 }
 
 impl Selection {
-    /// The algorithms, with their shares.
+    /// The algorithms with their weights, as text.
     pub(crate) fn describe(&self) -> String {
         let mut shares: Vec<(&str, f64)> = Vec::new();
         for (trial, weight) in &self.parts {
@@ -188,7 +188,7 @@ impl Selection {
         format!("{parts}{}", shown.join(", "))
     }
 
-    /// The configuration, as text.
+    /// The configuration as YAML.
     pub(crate) fn render(&self, name: &str, target: &str, folds: usize, seed: u64) -> anyhow::Result<String> {
         let mut model = Map::new();
         model.insert("name".into(), json!(name));
@@ -203,7 +203,7 @@ impl Selection {
             parts => {
                 model.insert("best_model".into(), json!("Blend"));
                 model.insert("parameters".into(), json!({"random_state": seed}));
-                // shares to three digits; they are divided by their sum anyway
+                // weights have three digits; the fit divides them by their sum
                 let part = |(trial, weight): &(Trial, f64)| json!(trial.part((weight * 1000.0).round() / 1000.0));
                 model.insert("blend".into(), parts.iter().map(part).collect());
             }

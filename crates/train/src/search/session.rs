@@ -123,7 +123,8 @@ impl SearchSession<'_> {
     /// The outcome of one shard.
     pub(crate) fn shard_outcome(&self, results: &[TrialResult], shard: Shard) -> Outcome {
         let human = format!(
-            "search    done: part {shard}, {} trials ({} on all rows); when all parts are done, run the same command without --shard to \
+            "search    done: part {shard}, {} trials ({} on all rows); when all parts are done, run the same command without --shard \
+             to \
              choose among all trials",
             results.len(),
             count_on_all_rows(results)

@@ -29,7 +29,7 @@ impl FromStr for Shard {
         };
         parse()
             .filter(|shard| shard.index >= 1 && shard.index <= shard.count)
-            .ok_or_else(|| format!("\"{text}\" is not a part of a whole: write 1/3, 2/3 and 3/3 for three machines"))
+            .ok_or_else(|| format!("\"{text}\" is not a part of a search: write 1/3, 2/3 and 3/3 for three machines"))
     }
 }
 

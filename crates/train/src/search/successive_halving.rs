@@ -1,5 +1,4 @@
-//! Which trials are measured, and how far: successive halving (Jamieson and Talwalkar, 2016) in rounds of 27, until time or trials are
-//! spent.
+//! Successive halving (Jamieson and Talwalkar, 2016) in rounds of 27 trials, until the budget of time or trials is spent.
 
 use std::sync::Mutex;
 
@@ -13,11 +12,11 @@ use crate::search::{
     trial_store::{KnownTrials, TrialRecorder},
 };
 
-/// Of so many trials one goes on to the next rung.
+/// One of this number of trials reaches the next rung.
 const REDUCTION_FACTOR: usize = 3;
 const TRIALS_PER_ROUND: usize = 27;
 
-/// A trial and how far it came.
+/// A trial, its last rung and its evaluation there.
 #[derive(Clone, Debug)]
 pub(crate) struct TrialResult {
     pub(crate) trial: Trial,
@@ -25,7 +24,7 @@ pub(crate) struct TrialResult {
     pub(crate) evaluation: Evaluation,
 }
 
-/// Everything that a round needs.
+/// The settings of a search, and the failures of its trials.
 pub(crate) struct SuccessiveHalving<'a> {
     pub(crate) search: &'a SearchSection,
     pub(crate) candidates: &'a [Candidate],
@@ -38,7 +37,7 @@ pub(crate) struct SuccessiveHalving<'a> {
 }
 
 impl SuccessiveHalving<'_> {
-    /// Runs rounds until the budget is spent; every trial that was measured, as far as it came.
+    /// Runs rounds until the budget is spent. Returns every evaluated trial with its last rung, the best first.
     pub(crate) fn run(&self) -> anyhow::Result<Vec<TrialResult>> {
         let mut results: Vec<TrialResult> = Vec::new();
         let numbers_of_shard: Vec<usize> = (0..self.search.trials).filter(|number| self.shard.contains(*number)).collect();
@@ -84,7 +83,7 @@ impl SuccessiveHalving<'_> {
         std::time::Instant::now() >= self.objective.deadline
     }
 
-    /// Measures a trial, or takes what was measured before.
+    /// Evaluates a trial, or takes the evaluation of an earlier run.
     fn evaluate(&self, trial: &Trial, rung: usize) -> Option<TrialResult> {
         let result = |evaluation| Some(TrialResult { trial: trial.clone(), rung, evaluation });
         if let Some((score, seconds)) = self.known.get(&(trial.number, rung)) {

@@ -1,4 +1,4 @@
-//! The trials of a search in the store of runs: what was measured before is not measured again, by whichever machine.
+//! The trials of a search in the store of runs. No machine repeats a recorded evaluation.
 
 use std::{collections::HashMap, sync::mpsc, thread};
 
@@ -10,18 +10,18 @@ use tracking::{ListedRun, Location, PARENT_TAG, RecordOutcome, Run, SqliteStore,
 
 use crate::{search::objective::Evaluation, tracking::location::warning_sink};
 
-/// What was measured before: score and seconds, by trial and rung.
+/// Recorded evaluations: metric and seconds, by trial and rung.
 pub(crate) type KnownTrials = HashMap<(usize, usize), (f64, f64)>;
 
-/// Runs that are looked through at most.
+/// Runs that are read at most.
 const MAX_RUNS_READ: u32 = 1_000_000;
 
-/// A trial's run is found by its name.
+/// The name of a trial's run, by which it is found.
 fn run_name(search: &str, trial: usize, rung: usize) -> String {
     format!("search-{search}-{trial:05}-{rung}")
 }
 
-/// Looks up what other runs of this search have measured.
+/// Reads the recorded evaluations of this search.
 pub(crate) fn known_trials(tracking: &Tracking, experiment: &str, search: &str, progress: &Progress) -> KnownTrials {
     let listed = match &tracking.location {
         Location::Sqlite { database } if !database.exists() => Ok(None),
@@ -33,7 +33,7 @@ pub(crate) fn known_trials(tracking: &Tracking, experiment: &str, search: &str, 
         },
     };
     let runs = listed.unwrap_or_else(|error| {
-        progress.warn(format!("trials of before cannot be looked up: {error}"));
+        progress.warn(format!("earlier trials cannot be read: {error}"));
         None
     });
     let prefix = format!("search-{search}-");
@@ -47,7 +47,7 @@ pub(crate) fn known_trials(tracking: &Tracking, experiment: &str, search: &str, 
     runs.unwrap_or_default().into_iter().filter_map(evaluation_of).collect()
 }
 
-/// Records trials beside the work.
+/// Records trials in the background.
 pub(crate) struct TrialRecorder {
     sender: Option<mpsc::Sender<RunRecord>>,
     worker: Option<thread::JoinHandle<usize>>,
@@ -57,7 +57,7 @@ pub(crate) struct TrialRecorder {
 }
 
 impl TrialRecorder {
-    /// Records below the run `parent`.
+    /// Starts to record trials below the run `parent`.
     pub(crate) fn start(
         tracking: &Tracking,
         experiment: &str,
@@ -68,7 +68,7 @@ impl TrialRecorder {
     ) -> anyhow::Result<Self> {
         let (sender, receiver) = mpsc::channel::<RunRecord>();
         let mut tracker = Tracker::new(tracking)?;
-        // a server that fails once is done without
+        // after a failure, the server is not used again
         let fallback = Tracking { location: Location::default(), registry: None, ..tracking.clone() };
         let (parent, warn) = (parent.to_owned(), warning_sink(progress));
         let worker = thread::spawn(move || {
@@ -99,7 +99,7 @@ impl TrialRecorder {
         })
     }
 
-    /// Records a trial that was measured.
+    /// Records an evaluated trial.
     pub(crate) fn record(&self, trial: &Trial, rung: usize, evaluation: &Evaluation) {
         let now = cli::now_ms();
         let mut parameters = trial.parameters.clone();
@@ -138,7 +138,7 @@ impl TrialRecorder {
         }
     }
 
-    /// Waits until all trials are recorded; returns how many are.
+    /// Waits until all trials are recorded; returns their number.
     pub(crate) fn finish(mut self) -> usize {
         drop(self.sender.take());
         self.worker.take().map_or(0, |worker| worker.join().unwrap_or(0))

@@ -10,8 +10,8 @@ use crate::config::Config;
 
 /// Our name of a metric, MLflow's name, and how its value is computed from ours.
 type MetricName = (&'static str, &'static str, fn(f64) -> f64);
-/// The names that MLflow's own logging gives our metrics, so that MLflow compares runs of scikit-learn with ours: `mlflow.sklearn.autolog`
-/// for training rows, `mlflow.models.evaluate` for test rows.
+/// The names that MLflow's own logging gives our metrics, so that MLflow compares runs of scikit-learn with ours:
+/// `mlflow.sklearn.autolog` for training rows, `mlflow.models.evaluate` for test rows.
 const MLFLOW_METRICS: [MetricName; 10] = [
     ("train_mae", "training_mean_absolute_error", identity),
     ("train_rmse", "training_root_mean_squared_error", identity),
@@ -61,8 +61,8 @@ pub(crate) fn mlflow_run(config: &Config, record: &RunRecord) -> Run {
     run
 }
 
-/// The record with the absolute path `data` of the featured table: a store can be read from any folder, the record beside the model only
-/// from its own.
+/// The record with the absolute path `data` of the featured table: a store can be read from any folder, the record beside the model
+/// only from its own.
 pub(crate) fn with_absolute_source(record: &RunRecord, data: &Path) -> RunRecord {
     let mut record = record.clone();
     let path = std::path::absolute(data).unwrap_or_else(|_| data.to_owned());

@@ -1,4 +1,4 @@
-//! Writes a run down as plain data.
+//! The record of a run: a plain description of everything that was configured and measured.
 
 use std::{collections::BTreeMap, fmt::Write, path::Path};
 
@@ -19,7 +19,7 @@ use crate::{
     inputs::{featured_table::Dataset, lineage::Lineage, stage_inputs::StageInputs},
 };
 
-/// The run as it begins: who runs what. A run that is `repeated` because it could not be recorded keeps its id and its times.
+/// The record of the run as it begins. A run that is `repeated` because it was not recorded keeps its id and its times.
 pub(crate) fn opening(config: &Config, target: &str, clock: &Clock, repeated: Option<&RunRecord>) -> RunRecord {
     let mut parameters: BTreeMap<String, Value> = config.parameters.named(None).into_iter().collect();
     parameters.insert("algorithm".into(), json!(config.algorithm.name()));
@@ -58,7 +58,7 @@ pub(crate) fn opening(config: &Config, target: &str, clock: &Clock, repeated: Op
     }
 }
 
-/// What fits these.
+/// The library that fits a model with these parameters.
 fn engine(parameters: &Parameters) -> &'static str {
     match parameters {
         Parameters::Forest(_) | Parameters::Boosting(_) => concat!("boosting ", env!("CARGO_PKG_VERSION")),
@@ -141,7 +141,7 @@ fn metrics(result: &TrainingResult) -> Vec<MetricPoint> {
     }
     for (index, (name, _)) in result.test.named().into_iter().enumerate() {
         let of = |fold: &Metrics| fold.named()[index].1;
-        // a key of their own: MLflow shows the point of the highest step, and that would be the last fold
+        // a key of their own: MLflow shows the point with the highest step, which would be the last fold
         for (fold, figures) in result.folds.iter().enumerate() {
             point(format!("fold/{name}"), of(figures), fold as u32 + 1);
         }
@@ -157,10 +157,10 @@ fn metrics(result: &TrainingResult) -> Vec<MetricPoint> {
     metrics
 }
 
-/// The run in a few lines of Markdown.
+/// The summary of the run in Markdown.
 fn note(record: &RunRecord) -> String {
     let mut note = String::from(
-        "| figure | test rows | 95 % interval | cross-validated | always the mean | always the median |\n|---|---|---|---|---|---|\n",
+        "| metric | test rows | 95 % interval | cross-validated | mean baseline | median baseline |\n|---|---|---|---|---|---|\n",
     );
     for name in model::METRIC_NAMES {
         let of = |key: String| record.metric(&key).map_or("–".to_owned(), |value| figure(name, value));
@@ -179,8 +179,8 @@ fn note(record: &RunRecord) -> String {
     let rows: Vec<String> = record.datasets.iter().map(|input| format!("{} {} rows", input.rows, input.context)).collect();
     let _ = write!(
         note,
-        "\n{}, {} features. Predicted against actual, residuals, importances and the worst rows are in the artifact \
-         `reports/report.html`.\n",
+        "\n{}, {} features. The artifact `reports/report.html` shows predicted against actual values, residuals, feature importances \
+         and the rows with the largest errors.\n",
         rows.join(", "),
         record.features.len()
     );
@@ -190,15 +190,14 @@ fn note(record: &RunRecord) -> String {
     note
 }
 
-/// The files of a run, by their place among its artifacts. `metrics.json` and the manifest of `train` say of themselves what they
-/// are and are not in the record.
+/// The files of a run by the paths of their artifacts. The record does not list `metrics.json`, which holds it, and the manifest of
+/// `train`.
 pub(crate) struct RunFiles {
     files: Vec<RunFile>,
 }
 
 impl RunFiles {
-    /// Those that are written when the record is drawn up; `written` are the model, the predictions, the page and what
-    /// training rows look like.
+    /// The files that exist before the record; `written` are the model, the predictions, the page and the reference of drift.
     pub(crate) fn new(
         config: &Config,
         written: [&FileEntry; 4],
@@ -227,17 +226,17 @@ impl RunFiles {
         Ok(files)
     }
 
-    /// Adds files of no place on the disk.
+    /// Adds files that are not on the disk.
     pub(crate) fn extend(&mut self, files: Vec<RunFile>) {
         self.files.extend(files);
     }
 
-    /// Their entries in a record that lies in `folder`.
+    /// The entries of a record in `folder`.
     pub(crate) fn entries(&self, folder: &Path) -> Vec<RunArtifact> {
         self.files.iter().map(|file| file.entry(folder)).collect()
     }
 
-    /// Adds the record and the manifest of `train`; returns all.
+    /// Adds the record and the manifest of `train`, and returns all files.
     pub(crate) fn complete(mut self, record: &FileEntry, manifest: &Manifest) -> anyhow::Result<Vec<RunFile>> {
         self.add("metrics.json", record);
         self.add_manifest(manifest)?;
@@ -248,7 +247,7 @@ impl RunFiles {
         self.files.push(RunFile::of_run(place, ArtifactContent::File(file.clone())));
     }
 
-    /// The manifest as it stands beside the main output of its stage.
+    /// Adds the manifest as it is stored beside the main output of its stage.
     fn add_manifest(&mut self, manifest: &Manifest) -> anyhow::Result<()> {
         let main = manifest.outputs.first().context("a manifest without outputs")?;
         let text = manifest.render_beside(&main.path)?;

@@ -158,7 +158,7 @@ impl<'a> TrackingSession<'a> {
             Ok(RecordOutcome::Fallback(reference, store)) => {
                 let server = self.tracker.uri();
                 progress.warn(format!(
-                    "the run is whole in {}; `train sync --mlflow-tracking-uri {server}` sends it",
+                    "the run is complete in {}; `train sync --mlflow-tracking-uri {server}` sends it",
                     store.trim_start_matches("sqlite:///")
                 ));
                 (recorded.store, recorded.unsent) = (Some(store), Some(server));
