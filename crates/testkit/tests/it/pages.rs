@@ -86,7 +86,7 @@ fn the_page_of_train_says_what_was_measured_beside_what_a_guess_would_reach() {
         let points = record["metrics"].as_array().unwrap();
         points.iter().find(|point| point["key"] == key && point["step"] == 0).unwrap()["value"].as_f64().unwrap()
     };
-    let scores = section(&page, "Scores");
+    let scores = section(&page, "Metrics");
     for key in ["r2", "cv_r2", "train_r2", "baseline_r2", "baseline_median_r2"] {
         let written = format!("{:.4}", metric(key)).replace('-', "−");
         assert!(scores.replace('-', "−").contains(&written), "{key} {written} is not in the scores");

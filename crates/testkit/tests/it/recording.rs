@@ -178,7 +178,7 @@ fn a_store_that_was_moved_is_mended() {
     let uri = "--mlflow-tracking-uri sqlite:///old/mlflow.db";
     workspace.ok(&format!("{TRAIN} {uri}"));
     let said = workspace.ok(&format!("train relocate {uri}"));
-    assert!(said.starts_with("relocate  unchanged: every path leads to a folder that is there"), "{said}");
+    assert!(said.starts_with("relocate  unchanged: every recorded folder exists"), "{said}");
     fs::rename(workspace.path("old"), workspace.path("new")).unwrap();
     let said = workspace.ok("train relocate --mlflow-tracking-uri sqlite:///new/mlflow.db");
     let at = |name: &str| workspace.path(name).join("mlruns").display().to_string();
@@ -262,7 +262,7 @@ fn a_killed_training_costs_nothing_but_itself() {
     let is_recorded = is_noted && finished.contains(&last);
     let said = workspace.run(&format!("{TRAIN} --force"));
     assert_eq!(said.code, 0, "{}", said.stderr);
-    let stopped = "warning: the training before was stopped after run ";
+    let stopped = "warning: the last training was stopped after run ";
     assert_eq!(said.stderr.lines().any(|line| line.starts_with(stopped)), is_recorded, "{}", said.stderr);
     let runs = runs(&workspace);
     let count = |status: &str| runs.iter().filter(|run| run["status"] == status).count();
