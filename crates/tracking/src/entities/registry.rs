@@ -120,9 +120,9 @@ pub(crate) fn logged_model_of(source: &str) -> Option<String> {
 ///
 /// # Errors
 /// If the registry cannot be written. The history is written last, so that it holds no change that was not made.
-pub fn move_alias(registry: &dyn Registry, name: &str, alias: &str, moved: &AliasChange) -> Result<(), TrackingError> {
-    registry.set_alias(name, alias, &moved.version)?;
-    registry.tag_model(name, &history_key(alias, moved.at), &history_value(moved))
+pub fn move_alias(registry: &dyn Registry, name: &str, alias: &str, change: &AliasChange) -> Result<(), TrackingError> {
+    registry.set_alias(name, alias, &change.version)?;
+    registry.tag_model(name, &history_key(alias, change.at), &history_value(change))
 }
 
 /// The key of the tag of a change. Keys sort by time.
@@ -131,10 +131,10 @@ pub(crate) fn history_key(alias: &str, at: i64) -> String {
     format!("{alias} {}", time.strftime("%Y-%m-%d %H:%M:%S.%3f"))
 }
 
-pub(crate) fn history_value(moved: &AliasChange) -> String {
-    let from = moved.from.as_ref().map_or(String::new(), |from| format!(", before it {from}"));
-    let by = moved.by.as_ref().map_or(String::new(), |by| format!(", by {}", by.replace([',', ':'], " ")));
-    format!("version {}{from}{by}: {}", moved.version, moved.why)
+pub(crate) fn history_value(change: &AliasChange) -> String {
+    let from = change.from.as_ref().map_or(String::new(), |from| format!(", before it {from}"));
+    let by = change.by.as_ref().map_or(String::new(), |by| format!(", by {}", by.replace([',', ':'], " ")));
+    format!("version {}{from}{by}: {}", change.version, change.why)
 }
 
 /// The changes of `alias`, the oldest first.
@@ -166,19 +166,19 @@ pub const ROLLED_BACK: &str = "rolled back";
 /// The version of `alias` before the current one. Two rollbacks go back two versions.
 pub fn previous_version(model: &RegisteredModel, alias: &str) -> Option<String> {
     let mut stack: Vec<String> = Vec::new();
-    for moved in alias_history(model, alias) {
-        if moved.why.starts_with(ROLLED_BACK) {
-            while stack.last().is_some_and(|top| *top != moved.version) {
+    for change in alias_history(model, alias) {
+        if change.why.starts_with(ROLLED_BACK) {
+            while stack.last().is_some_and(|top| *top != change.version) {
                 stack.pop();
             }
-        } else if let Some(from) = &moved.from
+        } else if let Some(from) = &change.from
             && stack.last() != Some(from)
         {
             // another program changed it in between
             stack.push(from.clone());
         }
-        if stack.last() != Some(&moved.version) {
-            stack.push(moved.version);
+        if stack.last() != Some(&change.version) {
+            stack.push(change.version);
         }
     }
     let current = model.aliases.get(alias);
@@ -190,7 +190,7 @@ pub fn previous_version(model: &RegisteredModel, alias: &str) -> Option<String> 
 
 /// The change that set `alias` as it was at a time, milliseconds since 1970-01-01 UTC.
 pub fn version_at(model: &RegisteredModel, alias: &str, at: i64) -> Option<AliasChange> {
-    alias_history(model, alias).into_iter().take_while(|moved| moved.at <= at).last()
+    alias_history(model, alias).into_iter().take_while(|change| change.at <= at).last()
 }
 
 #[cfg(test)]
@@ -199,14 +199,14 @@ mod tests {
 
     fn model(known: &[(i64, &str, Option<&str>, &str)], now: &str) -> RegisteredModel {
         let tag = |(at, version, from, why): &(i64, &str, Option<&str>, &str)| {
-            let moved = AliasChange {
+            let change = AliasChange {
                 at: *at,
                 version: (*version).into(),
                 from: from.map(str::to_owned),
                 why: (*why).into(),
                 by: Some("ada".into()),
             };
-            (history_key(CHAMPION, *at), history_value(&moved))
+            (history_key(CHAMPION, *at), history_value(&change))
         };
         RegisteredModel {
             name: "m".into(),

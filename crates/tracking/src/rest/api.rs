@@ -101,7 +101,7 @@ pub(super) fn log_metrics_once(connection: &Connection, run_id: &str, metrics: &
 /// The experiment called `name`, even if it was deleted.
 pub(super) fn get_experiment(connection: &Connection, name: &str) -> Result<Experiment, TrackingError> {
     let get = Request::get("finding the experiment", "experiments/get-by-name", vec![("experiment_name", name.to_owned())]);
-    connection.call::<ExperimentResponse>(&get).map(|found| found.experiment)
+    connection.call::<ExperimentResponse>(&get).map(|response| response.experiment)
 }
 
 /// The id of the experiment called `name`, which is created if it does not exist.
@@ -163,12 +163,12 @@ pub(super) fn runs_with_tag(
         "max_results": 100,
         "order_by": ["attributes.start_time ASC"],
     });
-    let mut found = Vec::new();
+    let mut results = Vec::new();
     search(connection, "finding the run", "runs/search", &body, &mut |page| {
-        found.extend(page.runs);
+        results.extend(page.runs);
         true
     })?;
-    Ok(found)
+    Ok(results)
 }
 
 /// The logged models of an experiment with this tag.
@@ -179,12 +179,12 @@ pub(super) fn models_with_tag(
     value: &str,
 ) -> Result<Vec<RemoteModel>, TrackingError> {
     let body = json!({"experiment_ids": [experiment], "filter": format!("tags.`{tag}` = '{value}'"), "max_results": 50});
-    let mut found = Vec::new();
+    let mut results = Vec::new();
     search(connection, "finding the logged model", "logged-models/search", &body, &mut |page| {
-        found.extend(page.models);
+        results.extend(page.models);
         true
     })?;
-    Ok(found)
+    Ok(results)
 }
 
 /// The request that creates `run`.
@@ -279,5 +279,5 @@ pub(super) fn log_outputs(connection: &Connection, run_id: &str, outputs: &[Mode
 /// The run with this id.
 pub(super) fn run(connection: &Connection, run_id: &str) -> Result<RemoteRun, TrackingError> {
     let get = Request::get("reading the run", "runs/get", vec![("run_id", run_id.to_owned())]);
-    connection.call::<RunResponse>(&get).map(|found| found.run)
+    connection.call::<RunResponse>(&get).map(|response| response.run)
 }

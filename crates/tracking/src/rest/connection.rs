@@ -149,7 +149,7 @@ impl Connection {
     /// Sends a request that can be repeated, and parses the response.
     pub(super) fn call<T: DeserializeOwned>(&self, request: &Request) -> Result<T, TrackingError> {
         self.with_retries(request, &|| self.attempt(request, &|response| self.parse(request, response)), &mut || Ok(None))
-            .map(|(found, _)| found)
+            .map(|(value, _)| value)
     }
 
     /// Sends a request that can be repeated, and ignores the response.
@@ -198,7 +198,7 @@ impl Connection {
         let mut tried = 0;
         loop {
             let transport_failure = match attempt() {
-                Ok(found) => return Ok((found, may_be_duplicated)),
+                Ok(value) => return Ok((value, may_be_duplicated)),
                 Err(transport_failure) => transport_failure,
             };
             may_be_duplicated |= transport_failure.may_be_duplicated;
@@ -220,8 +220,8 @@ impl Connection {
                 pause = retry_after;
             }
             sleep(pause);
-            if may_be_duplicated && let Some(found) = find()? {
-                return Ok((found, true));
+            if may_be_duplicated && let Some(value) = find()? {
+                return Ok((value, true));
             }
         }
     }

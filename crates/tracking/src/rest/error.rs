@@ -79,9 +79,9 @@ pub(super) fn explain(response: &ServerError, wait: Option<Duration>) -> (Tracki
             true,
         ),
         _ => {
-            let said = mlflow.as_ref().map_or_else(|| first_line(text), |error| cut(&error.message));
+            let message = mlflow.as_ref().map_or_else(|| first_line(text), |error| cut(&error.message));
             let later = wait.map_or(String::new(), |wait| format!("; the server asks for a retry in {} s", wait.as_secs()));
-            (format!("the server returned {status}{}{later}", if said.is_empty() { said } else { format!(": {said}") }), false)
+            (format!("the server returned {status}{}{later}", if message.is_empty() { message } else { format!(": {message}") }), false)
         }
     };
     let error = TrackingError::RequestRejected { server: base.to_owned(), what, reason, code, status };
@@ -162,7 +162,7 @@ fn cut(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn said(status: u16, text: &str, login: &Login) -> String {
+    fn message(status: u16, text: &str, login: &Login) -> String {
         let response = ServerError { base: "http://mlflow:5000/ml", what: "creating the run", status, login, text };
         explain(&response, Some(Duration::from_secs(9))).0.to_string()
     }
@@ -222,8 +222,8 @@ mod tests {
                 "the server returned 400: bad key; the server asks for a retry in 9 s",
             ),
         ] {
-            assert_eq!(said(status, text, login), format!("{begins}{expected}"));
-            assert!(!said(status, text, login).contains("secret"));
+            assert_eq!(message(status, text, login), format!("{begins}{expected}"));
+            assert!(!message(status, text, login).contains("secret"));
         }
     }
 }

@@ -177,8 +177,8 @@ fn number(
     range: std::ops::RangeInclusive<f64>,
 ) -> Result<f64, TrackingError> {
     let Some(text) = variables(name) else { return Ok(default) };
-    let found = text.trim().parse().ok().filter(|value| range.contains(value));
-    found.ok_or_else(|| TrackingError::InvalidVariable {
+    let value = text.trim().parse().ok().filter(|value| range.contains(value));
+    value.ok_or_else(|| TrackingError::InvalidVariable {
         name: name.into(),
         reason: format!("is \"{text}\"; write a number from {} to {}", range.start(), range.end()),
     })
@@ -188,24 +188,24 @@ fn number(
 mod tests {
     use super::*;
 
-    fn settings(given: &[(&str, &str)]) -> Result<HttpConfig, String> {
-        let find = |name: &str| given.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+    fn settings(variables: &[(&str, &str)]) -> Result<HttpConfig, String> {
+        let find = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
         HttpConfig::from_variables(&find).map_err(|error| error.to_string())
     }
 
     #[test]
     fn variables_are_those_of_the_official_client() {
-        let found = settings(&[]).unwrap();
-        assert_eq!((found.max_retries, found.timeout.as_secs(), found.login), (7, 120, Login::None));
-        let found = settings(&[
+        let value = settings(&[]).unwrap();
+        assert_eq!((value.max_retries, value.timeout.as_secs(), value.login), (7, 120, Login::None));
+        let value = settings(&[
             ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2"),
             ("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0.5"),
             ("MLFLOW_TRACKING_TOKEN", "t"),
             ("MLFLOW_ALLOW_HTTP_REDIRECTS", "0"),
         ]);
-        let found = found.unwrap();
-        assert_eq!((found.max_retries, found.backoff_factor, found.redirects), (2, 0.5, false));
-        assert_eq!(found.login, Login::Bearer("t".into()));
+        let value = value.unwrap();
+        assert_eq!((value.max_retries, value.backoff_factor, value.redirects), (2, 0.5, false));
+        assert_eq!(value.login, Login::Bearer("t".into()));
         let both =
             [("MLFLOW_TRACKING_USERNAME", "ada"), ("MLFLOW_TRACKING_PASSWORD", "secret"), ("MLFLOW_TRACKING_TOKEN", "t")];
         let login = settings(&both).unwrap().login;
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_used_is_named() {
-        for (given, expected) in [
+        for (variables, expected) in [
             (
                 vec![("MLFLOW_TRACKING_INSECURE_TLS", "maybe")],
                 "MLFLOW_TRACKING_INSECURE_TLS is \"maybe\"; write true or false",
@@ -241,7 +241,7 @@ mod tests {
                 "MLFLOW_TRACKING_INSECURE_TLS and MLFLOW_TRACKING_SERVER_CERT_PATH exclude each other; set one of them",
             ),
         ] {
-            assert_eq!(settings(&given).unwrap_err(), expected);
+            assert_eq!(settings(&variables).unwrap_err(), expected);
         }
     }
 }

@@ -33,23 +33,23 @@ impl RestStore {
             "max_results": limit.min(1000),
             "order_by": ["attributes.start_time DESC"],
         });
-        let mut found = Vec::new();
+        let mut results = Vec::new();
         api::search(&self.connection, "listing runs", "runs/search", &body, &mut |page| {
-            found.extend(page.runs.into_iter().map(|run| listed(run, &experiments)));
-            found.len() < limit as usize
+            results.extend(page.runs.into_iter().map(|run| listed(run, &experiments)));
+            results.len() < limit as usize
         })?;
-        found.truncate(limit as usize);
-        Ok(Some(found))
+        results.truncate(limit as usize);
+        Ok(Some(results))
     }
 
     fn experiments(&self) -> Result<Vec<NamedExperiment>, TrackingError> {
-        let mut found = Vec::new();
+        let mut results = Vec::new();
         let body = json!({"max_results": 1000, "view_type": "ACTIVE_ONLY"});
         api::search(&self.connection, "listing experiments", "experiments/search", &body, &mut |page| {
-            found.extend(page.experiments);
+            results.extend(page.experiments);
             true
         })?;
-        Ok(found)
+        Ok(results)
     }
 }
 

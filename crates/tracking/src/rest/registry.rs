@@ -61,42 +61,42 @@ impl RestStore {
         tags.insert(CREATED_TAG.into(), registration.created.to_string());
         body["tags"] = json!(key_values(&tags));
         let mut find = || {
-            let found = versions(registry, name)?.into_iter().rfind(|version| version.source == source);
-            Ok(found.map(|model_version| VersionResponse { model_version }))
+            let remote = versions(registry, name)?.into_iter().rfind(|version| version.source == source);
+            Ok(remote.map(|model_version| VersionResponse { model_version }))
         };
-        let there = if server_run.is_new { None } else { find()? };
-        let (found, may_be_duplicated) = match there {
-            Some(found) => (found, false),
+        let existing = if server_run.is_new { None } else { find()? };
+        let (remote, may_be_duplicated) = match existing {
+            Some(remote) => (remote, false),
             None => registry.create(&Request::post("creating the version", "model-versions/create", &body), &mut find)?,
         };
-        let version = found.model_version.version;
+        let version = remote.model_version.version;
         if may_be_duplicated {
             self.remove_duplicate_versions(name, &source, &version)?;
         }
         for alias in &registration.aliases {
-            let moved = AliasChange::registered(registration.created, &version, None, &run.user);
-            self.move_alias_once(name, alias, &moved)?;
+            let change = AliasChange::registered(registration.created, &version, None, &run.user);
+            self.move_alias_once(name, alias, &change)?;
         }
         Ok((version, may_be_duplicated))
     }
 
     /// Applies a change of an alias, if it was not applied before and no later one was.
-    pub(crate) fn move_alias_once(&self, name: &str, alias: &str, moved: &AliasChange) -> Result<bool, TrackingError> {
+    pub(crate) fn move_alias_once(&self, name: &str, alias: &str, change: &AliasChange) -> Result<bool, TrackingError> {
         let Some(model) = self.model(name)? else { return Ok(false) };
         let alias_history = crate::entities::registry::alias_history(&model, alias);
-        if alias_history.iter().any(|known| known.at == moved.at) {
+        if alias_history.iter().any(|known| known.at == change.at) {
             return Ok(false);
         }
-        let from = moved.from.clone().or_else(|| model.aliases.get(alias).cloned());
-        let moved = AliasChange { from: from.filter(|from| *from != moved.version), ..moved.clone() };
-        if alias_history.last().is_some_and(|last| last.at > moved.at) {
+        let from = change.from.clone().or_else(|| model.aliases.get(alias).cloned());
+        let change = AliasChange { from: from.filter(|from| *from != change.version), ..change.clone() };
+        if alias_history.last().is_some_and(|last| last.at > change.at) {
             self.tag_model(
                 name,
-                &crate::entities::registry::history_key(alias, moved.at),
-                &crate::entities::registry::history_value(&moved),
+                &crate::entities::registry::history_key(alias, change.at),
+                &crate::entities::registry::history_value(&change),
             )?;
         } else {
-            move_alias(self, name, alias, &moved)?;
+            move_alias(self, name, alias, &change)?;
         }
         Ok(true)
     }
@@ -146,7 +146,7 @@ impl RestStore {
 /// All versions, the newest first.
 fn versions(connection: &Connection, name: &str) -> Result<Vec<RemoteVersion>, TrackingError> {
     let filter = format!("name='{}'", name.replace('\'', "''"));
-    let mut found = Vec::new();
+    let mut remote = Vec::new();
     let mut token = String::new();
     loop {
         let mut query = vec![("filter", filter.clone()), ("max_results", "1000".to_owned())];
@@ -154,24 +154,24 @@ fn versions(connection: &Connection, name: &str) -> Result<Vec<RemoteVersion>, T
             query.push(("page_token", token));
         }
         let page: SearchPage = connection.call(&Request::get("finding versions", "model-versions/search", query))?;
-        found.extend(page.model_versions);
+        remote.extend(page.model_versions);
         token = page.next_page_token;
         if token.is_empty() {
             break;
         }
     }
-    found.sort_by_key(|version| std::cmp::Reverse(version.version.parse::<u64>().unwrap_or_default()));
-    Ok(found)
+    remote.sort_by_key(|version| std::cmp::Reverse(version.version.parse::<u64>().unwrap_or_default()));
+    Ok(remote)
 }
 
 impl Registry for RestStore {
     fn model(&self, name: &str) -> Result<Option<RegisteredModel>, TrackingError> {
         let get = Request::get("reading the registered model", "registered-models/get", vec![("name", name.to_owned())]);
         match self.registry().call::<RegisteredModelResponse>(&get) {
-            Ok(found) => {
-                let found = found.registered_model;
-                let aliases = found.aliases.into_iter().map(|alias| (alias.alias, alias.version)).collect();
-                Ok(Some(RegisteredModel { name: name.to_owned(), tags: to_map(found.tags), aliases }))
+            Ok(remote) => {
+                let remote = remote.registered_model;
+                let aliases = remote.aliases.into_iter().map(|alias| (alias.alias, alias.version)).collect();
+                Ok(Some(RegisteredModel { name: name.to_owned(), tags: to_map(remote.tags), aliases }))
             }
             Err(error) if error.code() == Some("RESOURCE_DOES_NOT_EXIST") => Ok(None),
             Err(error) => Err(error),
@@ -179,15 +179,15 @@ impl Registry for RestStore {
     }
 
     fn versions(&self, name: &str) -> Result<Vec<ModelVersion>, TrackingError> {
-        let version = |found: RemoteVersion| ModelVersion {
+        let version = |remote: RemoteVersion| ModelVersion {
             name: name.to_owned(),
-            version: found.version,
-            created: found.creation_timestamp,
-            run_id: Some(found.run_id).filter(|id| !id.is_empty()),
-            model_id: logged_model_of(&found.source),
-            source: found.source,
-            description: found.description,
-            tags: to_map(found.tags),
+            version: remote.version,
+            created: remote.creation_timestamp,
+            run_id: Some(remote.run_id).filter(|id| !id.is_empty()),
+            model_id: logged_model_of(&remote.source),
+            source: remote.source,
+            description: remote.description,
+            tags: to_map(remote.tags),
         };
         Ok(versions(self.registry(), name)?.into_iter().map(version).collect())
     }

@@ -15,8 +15,8 @@ pub(super) struct KeyValue {
 }
 
 /// Keys and values, in the given order.
-pub(super) fn key_values<'a>(given: impl IntoIterator<Item = (&'a String, &'a String)>) -> Vec<KeyValue> {
-    given.into_iter().map(|(key, value)| KeyValue { key: key.clone(), value: value.clone() }).collect()
+pub(super) fn key_values<'a>(entries: impl IntoIterator<Item = (&'a String, &'a String)>) -> Vec<KeyValue> {
+    entries.into_iter().map(|(key, value)| KeyValue { key: key.clone(), value: value.clone() }).collect()
 }
 
 /// Values by key.

@@ -118,8 +118,8 @@ impl RestStore {
             let remote = api::runs_with_tag(&self.connection, experiment, RUN_TAG, &run.run_id)?;
             Ok(remote.into_iter().next().map(|run| responses::RunResponse { run }))
         };
-        let (made, may_be_duplicated) = self.connection.create(&request, &mut find)?;
-        Ok(ServerRun { may_be_duplicated, ..ServerRun::of(run, made.run, true) })
+        let (created, may_be_duplicated) = self.connection.create(&request, &mut find)?;
+        Ok(ServerRun { may_be_duplicated, ..ServerRun::of(run, created.run, true) })
     }
 
     /// Resumes an existing run.

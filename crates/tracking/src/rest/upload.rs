@@ -89,24 +89,24 @@ impl RestStore {
         model: &'a LoggedModel,
     ) -> Result<RemoteLoggedModel<'a>, TrackingError> {
         let mut find = || {
-            let mut found = api::models_with_tag(&self.connection, &server_run.experiment_id, MODEL_TAG, &model.model_id)?;
-            if found.len() > 1 {
+            let mut matches = api::models_with_tag(&self.connection, &server_run.experiment_id, MODEL_TAG, &model.model_id)?;
+            if matches.len() > 1 {
                 // the model that is linked with the run comes first
                 let linked = api::run(&self.connection, &server_run.run_id)?.outputs.model_outputs;
-                found.sort_by_key(|model| linked.iter().all(|output| output.model_id != model.info.model_id));
+                matches.sort_by_key(|model| linked.iter().all(|output| output.model_id != model.info.model_id));
             }
-            Ok(found.into_iter().next().map(|model| ModelResponse { model }))
+            Ok(matches.into_iter().next().map(|model| ModelResponse { model }))
         };
-        let there = if server_run.is_new { None } else { find()? };
-        let (found, may_be_duplicated) = if let Some(found) = there {
-            (found, false)
+        let existing = if server_run.is_new { None } else { find()? };
+        let (matches, may_be_duplicated) = if let Some(matches) = existing {
+            (matches, false)
         } else {
             let mut tags = model.tags.clone();
             tags.insert(MODEL_TAG.into(), model.model_id.clone());
             let request = api::create_model(&server_run.experiment_id, &server_run.run_id, model, &tags);
             self.connection.create(&request, &mut find)?
         };
-        let info = found.model.info;
+        let info = matches.model.info;
         Ok(RemoteLoggedModel { model, model_id: info.model_id, artifact_uri: info.artifact_uri, may_be_duplicated })
     }
 
@@ -138,8 +138,8 @@ impl RestStore {
     /// Returns their number.
     pub(crate) fn remove_duplicates_of_run(&self, run: &Run) -> Result<usize, TrackingError> {
         let experiment = api::experiment(&self.connection, &run.experiment)?;
-        let found = api::runs_with_tag(&self.connection, &experiment, RUN_TAG, &run.run_id)?;
-        match most_complete(found) {
+        let matches = api::runs_with_tag(&self.connection, &experiment, RUN_TAG, &run.run_id)?;
+        match most_complete(matches) {
             Some(kept) => self.remove_duplicates(&ServerRun::of(run, kept, false), run),
             None => Ok(0),
         }
@@ -179,7 +179,7 @@ impl RestStore {
     /// The statuses on the server of our runs of an experiment, by our ids. Ended runs are complete.
     pub(crate) fn run_statuses(&self, experiment: &str) -> Result<BTreeMap<String, Vec<String>>, TrackingError> {
         let id = match api::get_experiment(&self.connection, experiment) {
-            Ok(found) => found.experiment_id,
+            Ok(matches) => matches.experiment_id,
             Err(error) if error.code() == Some("RESOURCE_DOES_NOT_EXIST") => return Ok(BTreeMap::new()),
             Err(error) => return Err(error),
         };
@@ -199,7 +199,7 @@ impl RestStore {
     /// The server's id of the run with our id `run_id`.
     pub(crate) fn remote_id(&self, experiment: &str, run_id: &str) -> Result<Option<String>, TrackingError> {
         let experiment = api::experiment(&self.connection, experiment)?;
-        let found = api::runs_with_tag(&self.connection, &experiment, RUN_TAG, run_id)?;
-        Ok(most_complete(found).map(|run| run.info.run_id))
+        let matches = api::runs_with_tag(&self.connection, &experiment, RUN_TAG, run_id)?;
+        Ok(most_complete(matches).map(|run| run.info.run_id))
     }
 }

@@ -164,12 +164,12 @@ fn datasets(connection: &Connection, id: &str) -> rusqlite::Result<Vec<RunDatase
         };
         Ok((dataset, row.get::<_, String>(6)?))
     };
-    let found = statement.query_map([id], dataset)?.collect::<Result<Vec<_>, _>>()?;
+    let records = statement.query_map([id], dataset)?.collect::<Result<Vec<_>, _>>()?;
     let tagged = |(mut dataset, input): (RunDataset, String)| {
         dataset.tags = string_pairs(connection, "SELECT name, value FROM input_tags WHERE input_uuid = ?1", &[&input])?;
         Ok(dataset)
     };
-    found.into_iter().map(tagged).collect()
+    records.into_iter().map(tagged).collect()
 }
 
 fn logged_models(connection: &Connection, id: &str, stored: &mut StoredRun) -> rusqlite::Result<()> {
@@ -192,8 +192,8 @@ fn logged_models(connection: &Connection, id: &str, stored: &mut StoredRun) -> r
         };
         Ok((model, PathBuf::from(without_scheme(&row.get::<_, String>(5)?))))
     };
-    for found in statement.query_map([id], model)?.collect::<Result<Vec<_>, _>>()? {
-        let (mut model, folder) = found;
+    for records in statement.query_map([id], model)?.collect::<Result<Vec<_>, _>>()? {
+        let (mut model, folder) = records;
         let own = "SELECT param_key, param_value FROM logged_model_params WHERE model_id = ?1 ORDER BY 1";
         model.params = string_pairs(connection, own, &[&model.model_id])?;
         let own = "SELECT tag_key, tag_value FROM logged_model_tags WHERE model_id = ?1 AND tag_key <> ?2";
@@ -222,10 +222,10 @@ fn registrations(connection: &Connection, id: &str) -> rusqlite::Result<Vec<Regi
         };
         Ok((registration, row.get::<_, String>(4)?))
     };
-    let found = statement.query_map([id, DELETED_STAGE], registration)?.collect::<Result<Vec<_>, _>>()?;
+    let records = statement.query_map([id, DELETED_STAGE], registration)?.collect::<Result<Vec<_>, _>>()?;
     let tagged = |(mut registration, version): (Registration, String)| {
         registration.tags = version_tags(connection, &registration.name, &version)?;
         Ok(registration)
     };
-    found.into_iter().map(tagged).collect()
+    records.into_iter().map(tagged).collect()
 }

@@ -60,8 +60,8 @@ pub(super) fn register(
     }
     for alias in aliases {
         let from = alias_of(connection, name, alias)?;
-        let moved = AliasChange::registered(*created, &version, from, user);
-        tag_registered(connection, name, &history_key(alias, *created), &history_value(&moved))?;
+        let change = AliasChange::registered(*created, &version, from, user);
+        tag_registered(connection, name, &history_key(alias, *created), &history_value(&change))?;
         set_alias(connection, name, alias, &version)?;
     }
     tag_with_version(connection, model_id, experiment, name, &version)?;

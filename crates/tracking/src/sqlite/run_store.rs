@@ -74,9 +74,9 @@ impl RunStore for SqliteStore {
             return Ok(false);
         }
         let sql = "SELECT EXISTS (SELECT 1 FROM runs WHERE run_uuid = ?1 AND status = ?2)";
-        let found =
+        let existing =
             self.connect_existing()?.query_row(sql, [run.run_id.as_str(), Status::Finished.name()], |row| row.get(0));
-        found.map_err(TrackingError::sqlite(&self.database))
+        existing.map_err(TrackingError::sqlite(&self.database))
     }
 
     fn mark_orphaned_runs_killed(&self) -> Result<Vec<String>, TrackingError> {

@@ -128,15 +128,16 @@ pub(super) fn check(connection: &Connection, database: &Path) -> Result<(), Trac
         return Err(TrackingError::NotMlflow { database: database.to_owned() });
     }
     for (table, written) in REQUIRED_COLUMNS {
-        let found = columns(connection, table).map_err(&fault)?;
-        if found.is_empty() {
+        let existing = columns(connection, table).map_err(&fault)?;
+        if existing.is_empty() {
             return Err(TrackingError::TooOld { database: database.to_owned(), what: format!("table \"{table}\"") });
         }
-        if let Some(absent) = written.iter().find(|name| found.iter().all(|column| column.name != **name)) {
+        if let Some(absent) = written.iter().find(|name| existing.iter().all(|column| column.name != **name)) {
             let what = format!("column \"{table}.{absent}\"");
             return Err(TrackingError::TooOld { database: database.to_owned(), what });
         }
-        if let Some(unknown) = found.iter().find(|column| column.is_required && !written.contains(&column.name.as_str())) {
+        if let Some(unknown) = existing.iter().find(|column| column.is_required && !written.contains(&column.name.as_str()))
+        {
             let column = format!("\"{table}.{}\"", unknown.name);
             return Err(TrackingError::TooNew { database: database.to_owned(), column });
         }

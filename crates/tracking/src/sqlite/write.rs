@@ -23,7 +23,7 @@ pub(super) fn experiment(connection: &Connection, store: &SqliteStore, run: &Run
     }
     let workspace =
         if schema_check::has_workspaces(connection).map_err(&fault)? { " AND workspace = 'default'" } else { "" };
-    let found: Option<(i64, String)> = connection
+    let existing: Option<(i64, String)> = connection
         .query_row(
             &format!("SELECT experiment_id, lifecycle_stage FROM experiments WHERE name = ?1{workspace}"),
             [&run.experiment],
@@ -31,7 +31,7 @@ pub(super) fn experiment(connection: &Connection, store: &SqliteStore, run: &Run
         )
         .optional()
         .map_err(&fault)?;
-    match found {
+    match existing {
         Some((id, stage)) if stage == "deleted" => Err(TrackingError::DeletedExperiment {
             store: store.database.display().to_string(),
             name: run.experiment.clone(),

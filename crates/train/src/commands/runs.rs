@@ -45,9 +45,9 @@ pub(crate) fn list(args: &RunsArgs, progress: &Progress) -> anyhow::Result<Outco
 
 fn table(runs: &[ListedRun]) -> String {
     // a run of another program has the names of MLflow's own logging
-    let measured = |run: &ListedRun, key: &'static str| {
-        let found = std::iter::once(key).chain(mlflow_names(key)).find_map(|name| run.metrics.get(name));
-        found.map_or("–".into(), |value| figure(key, *value))
+    let metric = |run: &ListedRun, key: &'static str| {
+        let value = std::iter::once(key).chain(mlflow_names(key)).find_map(|name| run.metrics.get(name));
+        value.map_or("–".into(), |value| figure(key, *value))
     };
     let rows: Vec<[String; 8]> = runs
         .iter()
@@ -58,9 +58,9 @@ fn table(runs: &[ListedRun]) -> String {
                 run.experiment.clone(),
                 run.status.clone(),
                 run.started_at_ms.map_or("–".into(), cli::utc),
-                measured(run, "r2"),
-                measured(run, "mae"),
-                measured(run, "rmse"),
+                metric(run, "r2"),
+                metric(run, "mae"),
+                metric(run, "rmse"),
             ]
         })
         .collect();

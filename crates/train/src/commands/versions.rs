@@ -53,17 +53,17 @@ fn champion_at(model: &RegisteredModel, at: &str) -> anyhow::Result<Outcome> {
             .with_context(|| format!("--at {at}: is not a time; write 2026-11-24 or 2026-11-24T05:35:13Z"))?
             .timestamp(),
     };
-    let Some(found) = version_at(model, CHAMPION, moment.as_millisecond()) else {
+    let Some(change) = version_at(model, CHAMPION, moment.as_millisecond()) else {
         return Err(No(format!("{}: had no champion at that time, according to its history", model.name)).into());
     };
-    let human = format!("version {} since {} UTC: {}", found.version, cli::utc(found.at), found.why);
-    Ok(Outcome::done(&found, human))
+    let human = format!("version {} since {} UTC: {}", change.version, cli::utc(change.at), change.why);
+    Ok(Outcome::done(&change, human))
 }
 
 fn table(versions: &[ModelVersion], model: &RegisteredModel) -> String {
-    let fact = |version: &ModelVersion, key: &str| version.tags.get(key).cloned();
-    let measured = |version: &ModelVersion, key: &str| {
-        fact(version, key).and_then(|value| value.parse().ok()).map_or("–".to_owned(), |value| figure(key, value))
+    let tag = |version: &ModelVersion, key: &str| version.tags.get(key).cloned();
+    let metric = |version: &ModelVersion, key: &str| {
+        tag(version, key).and_then(|value| value.parse().ok()).map_or("–".to_owned(), |value| figure(key, value))
     };
     let mut lines = vec![
         ["version", "aliases", "registered (UTC)", "algorithm", label("r2"), label("mae"), label("mape"), "run"]
@@ -76,11 +76,11 @@ fn table(versions: &[ModelVersion], model: &RegisteredModel) -> String {
             version.version.clone(),
             aliases.join(", "),
             cli::utc(version.created),
-            fact(version, "algorithm").unwrap_or_default(),
-            measured(version, "r2"),
-            measured(version, "mae"),
-            measured(version, "mape"),
-            fact(version, "run_name").or_else(|| version.run_id.clone()).unwrap_or_default(),
+            tag(version, "algorithm").unwrap_or_default(),
+            metric(version, "r2"),
+            metric(version, "mae"),
+            metric(version, "mape"),
+            tag(version, "run_name").or_else(|| version.run_id.clone()).unwrap_or_default(),
         ]
     }));
     cli::aligned(&lines, &[4, 5, 6])

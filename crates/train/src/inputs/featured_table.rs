@@ -43,8 +43,8 @@ pub(crate) struct TableSelection<'a> {
 /// If a column is missing, a cell is invalid, or a split is empty.
 pub(crate) fn read(config: &Config, target: &str, progress: &Progress) -> anyhow::Result<Dataset> {
     let choose = |available: &[String]| {
-        let chosen = config.section.features(available);
-        chosen.map_err(|message| anyhow::anyhow!("{}: {message}", config.config_path.display()))
+        let features = config.section.features(available);
+        features.map_err(|message| anyhow::anyhow!("{}: {message}", config.config_path.display()))
     };
     let refuses_missing = (!config.parameters.takes_missing()).then(|| config.algorithm.name());
     let weight = config.section.sample_weight.as_deref();

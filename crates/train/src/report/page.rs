@@ -60,8 +60,8 @@ fn full_name(key: &str) -> &'static str {
 
 fn scores(record: &RunRecord, target: &str) -> Vec<Html> {
     let between = |key: &str| {
-        let found = record.intervals.get(key)?;
-        Some(format!("{} to {}", format_value(key, found.low), format_value(key, found.high)))
+        let interval = record.intervals.get(key)?;
+        Some(format!("{} to {}", format_value(key, interval.low), format_value(key, interval.high)))
     };
     let interval = |key: &str| between(key).map_or(String::new(), |between| format!("95 % interval {between}"));
     let tiles: Vec<(String, &str, String)> = ["r2", "mae", "mape", "median_ae"]
@@ -95,7 +95,7 @@ fn scores(record: &RunRecord, target: &str) -> Vec<Html> {
     for (name, key) in [("this model", "mae"), ("mean baseline", "baseline_mae"), ("median baseline", "baseline_median_mae")]
     {
         if let Some(value) = record.metric(key) {
-            let spread = record.intervals.get(key).map_or(0.0, |found| (found.high - found.low) / 2.0);
+            let spread = record.intervals.get(key).map_or(0.0, |interval| (interval.high - interval.low) / 2.0);
             bars.push(Bar { label: name.into(), value, text: format_value("mae", value), spread });
         }
     }

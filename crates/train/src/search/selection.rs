@@ -119,7 +119,7 @@ pub(crate) fn select(
 
 /// The candidates of a blend, the best first.
 fn finalists_among(results: &[TrialResult], blend: bool) -> impl Iterator<Item = &TrialResult> {
-    let mut describe: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    let mut kinds: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     results
         .iter()
         .enumerate()
@@ -128,9 +128,9 @@ fn finalists_among(results: &[TrialResult], blend: bool) -> impl Iterator<Item =
                 return *rank == 0;
             }
             let kind = (result.trial.algorithm.as_str(), result.trial.target_transform.name());
-            let seen = describe.entry(kind).or_insert(0);
-            *seen += 1;
-            *rank < FINALISTS || *seen <= FINALISTS_PER_ALGORITHM
+            let count = kinds.entry(kind).or_insert(0);
+            *count += 1;
+            *rank < FINALISTS || *count <= FINALISTS_PER_ALGORITHM
         })
         .map(|(_, result)| result)
 }
@@ -163,9 +163,9 @@ fn least_important(objective: &Objective, trial: &Trial, kept: &[usize]) -> Opti
     let (x, parameters, seed) = objective.prepare(trial, Some(kept)).ok()?;
     let regressor = fit(&x, &objective.y, &parameters, trial.target_transform, seed).ok()?;
     let groups: Vec<Vec<usize>> = (0..kept.len()).map(|index| vec![index]).collect();
-    let found = permutation_importance(&regressor, trial.target_transform, &x, &objective.y, &groups, seed);
+    let importances = permutation_importance(&regressor, trial.target_transform, &x, &objective.y, &groups, seed);
     let mut order: Vec<usize> = (0..kept.len()).collect();
-    order.sort_by(|a, b| found[*a].mean.total_cmp(&found[*b].mean).then(a.cmp(b)));
+    order.sort_by(|a, b| importances[*a].mean.total_cmp(&importances[*b].mean).then(a.cmp(b)));
     let count = (kept.len() / ELIMINATION_DIVISOR).max(1).min(kept.len() - MIN_FEATURES);
     Some(order.into_iter().take(count).map(|index| kept[index]).collect())
 }

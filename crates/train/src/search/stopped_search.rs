@@ -41,9 +41,9 @@ impl SearchNote {
     pub(super) fn stopped(&mut self, parent: &RunRecord) -> Option<RunRecord> {
         let mut text = String::new();
         (&self.file).take(MAX_NOTE_BYTES).read_to_string(&mut text).ok()?;
-        let found = RunRecord::parse(&text).ok()?;
+        let recorded = RunRecord::parse(&text).ok()?;
         let settings = |record: &RunRecord| (record.name.clone(), record.parameters.clone(), record.tags.clone());
-        (settings(&found) == settings(parent)).then_some(found)
+        (settings(&recorded) == settings(parent)).then_some(recorded)
     }
 
     /// Writes the run that is about to be recorded.

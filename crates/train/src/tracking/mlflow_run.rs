@@ -73,8 +73,8 @@ pub(crate) fn with_absolute_source(record: &RunRecord, data: &Path) -> RunRecord
 /// Links each metric with the model and the dataset that it belongs to.
 pub(crate) fn link(run: &mut Run, model_id: &str) {
     let dataset = |context: &str| {
-        let found = run.datasets.iter().find(|dataset| dataset.name.ends_with(&format!(":{context}")));
-        found.map(|dataset| (dataset.name.clone(), dataset.digest.clone()))
+        let matching = run.datasets.iter().find(|dataset| dataset.name.ends_with(&format!(":{context}")));
+        matching.map(|dataset| (dataset.name.clone(), dataset.digest.clone()))
     };
     let (train, test) = (dataset(TRAIN), dataset(TEST));
     for metric in &mut run.metrics {

@@ -35,8 +35,8 @@ pub(crate) fn opening(config: &Config, target: &str, clock: &Clock, repeated: Op
     if let Some(commit) = &commit {
         tags.insert("commit".into(), commit.clone());
     }
-    let known = config.resumed.clone().or_else(|| Some(repeated?.identity.run_id.clone()));
-    let run_id = known.unwrap_or_else(tracking::new_run_id);
+    let existing_id = config.resumed.clone().or_else(|| Some(repeated?.identity.run_id.clone()));
+    let run_id = existing_id.unwrap_or_else(tracking::new_run_id);
     let times = RunTimes { started_at_ms: clock.started_at_ms, ..RunTimes::default() };
     RunRecord {
         format_version: RUN_RECORD_VERSION,
@@ -136,14 +136,14 @@ fn metrics(result: &TrainingResult) -> Vec<MetricPoint> {
         ("baseline_", result.mean_baseline),
         ("baseline_median_", result.median_baseline),
     ];
-    for (prefix, figures) in finals {
-        figures.named().into_iter().for_each(|(name, value)| point(format!("{prefix}{name}"), value, 0));
+    for (prefix, metrics_of_rows) in finals {
+        metrics_of_rows.named().into_iter().for_each(|(name, value)| point(format!("{prefix}{name}"), value, 0));
     }
     for (index, (name, _)) in result.test.named().into_iter().enumerate() {
         let of = |fold: &Metrics| fold.named()[index].1;
         // a key of their own: MLflow shows the point with the highest step, which would be the last fold
-        for (fold, figures) in result.folds.iter().enumerate() {
-            point(format!("fold/{name}"), of(figures), fold as u32 + 1);
+        for (fold, metrics_of_rows) in result.folds.iter().enumerate() {
+            point(format!("fold/{name}"), of(metrics_of_rows), fold as u32 + 1);
         }
         if !result.folds.is_empty() {
             let mean = result.folds.iter().map(of).sum::<f64>() / result.folds.len() as f64;
