@@ -81,7 +81,7 @@ fn contributions_add_up_to_the_prediction_and_intervals_hold_it() {
             metric("interval_coverage")
         );
         let page = workspace.read("models/trained/report.html");
-        assert!(page.contains("coverage on test rows") && page.contains("% were asked for"));
+        assert!(page.contains("coverage on test rows") && page.contains("configured: "));
     }
 }
 
