@@ -128,7 +128,7 @@ mod tests {
         for wrong in ["sqlite://mlflow.db", "sqlite:///", "mlflow.db", "", "sqlite:///a.db?mode=ro", "http://", "http:///x"]
         {
             let error = found(wrong).unwrap_err();
-            assert!(error.starts_with(&format!("{wrong}: is not a place where runs can be recorded; write ")), "{error}");
+            assert!(error.starts_with(&format!("{wrong}: is not a tracking URI; write ")), "{error}");
         }
         for other in ["postgresql://db/mlflow", "file:/tmp/mlruns", "databricks", "s3://bucket/runs"] {
             let error = found(other).unwrap_err();

@@ -97,7 +97,7 @@ fn what_may_pass_is_asked_again_and_what_may_not_is_not() {
     }
     let (base, requests) = server(vec![answer(502, "", "")]);
     let error = ask(&connect(&base, &quick())).unwrap_err().to_string();
-    assert_eq!((requests.try_iter().count(), error), (4, format!("{base}: asking: it answers 502")));
+    assert_eq!((requests.try_iter().count(), error), (4, format!("{base}: asking: the server returned 502")));
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn a_server_is_waited_for_as_it_asks_but_not_for_ever() {
     assert!(started.elapsed() >= Duration::from_secs(1));
     let (base, requests) = server(vec![answer(503, "retry-after: 3600\r\n", ""), sound.clone()]);
     let error = ask(&connect(&base, &quick())).unwrap_err().to_string();
-    assert_eq!(error, format!("{base}: asking: it answers 503; it asks to come back in 3600 s"));
+    assert_eq!(error, format!("{base}: asking: the server returned 503; the server asks for a retry in 3600 s"));
     assert_eq!(requests.try_iter().count(), 1);
     let (base, _requests) = server(vec![answer(503, "retry-after: 3600\r\n", ""), sound]);
     ask(&connect(&base, &HttpConfig { respect_retry_after: false, ..quick() })).unwrap();
@@ -132,7 +132,7 @@ fn an_answer_that_does_not_come_is_waited_for_so_long() {
     let base = format!("http://{}", listener.local_addr().unwrap());
     let settings = HttpConfig { timeout: Duration::from_millis(200), max_retries: 1, ..quick() };
     let error = ask(&connect(&base, &settings)).unwrap_err().to_string();
-    assert_eq!(error, format!("{base}: asking: no answer within 0.2 s. Is the server running, and is the address right?"));
+    assert_eq!(error, format!("{base}: asking: no response within 0.2 s. Check the address, and that the server runs"));
 }
 
 #[test]

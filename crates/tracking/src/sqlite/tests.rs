@@ -252,7 +252,7 @@ fn a_database_that_cannot_be_written_safely_is_left_as_it_was() {
             bytes[100..4096].fill(0xff);
             fs::write(path, bytes).unwrap();
         },
-        "DB: is damaged (database disk image is malformed). Nothing was written to it; restore it from a copy, or name another with \
+        "DB: is damaged (database disk image is malformed). Nothing was written to it; restore it from a backup, or name another with \
          --mlflow-tracking-uri",
     );
     refused(
@@ -272,8 +272,8 @@ fn a_database_that_cannot_be_written_safely_is_left_as_it_was() {
     );
     refused(
         &sql("DROP TABLE tags; CREATE TABLE tags (key TEXT, value TEXT, run_uuid TEXT, tenant TEXT NOT NULL)"),
-        "DB: was written by an MLflow newer than this program knows (\"tags.tenant\" must have a value, and its meaning is not \
-         known). Nothing was written to it; use a newer program",
+        "DB: was written by a newer MLflow than this program supports (column \"tags.tenant\" is required and unknown). Nothing \
+         was written to it; use a newer program",
     );
     refused(
         &sql("INSERT INTO experiments (name, lifecycle_stage) VALUES ('houses', 'deleted')"),
@@ -376,7 +376,7 @@ fn a_folder_that_was_moved_is_mended() {
     let new = root.path().join("new").display().to_string();
     assert!(error.ends_with(&format!("add --from {new}")), "{error}");
     let error = at("copy").relocate(Some(&root.path().join("never"))).unwrap_err().to_string();
-    assert!(error.contains("no artifact is recorded in ") && error.contains("; they are in "), "{error}");
+    assert!(error.contains("no artifact is recorded in ") && error.contains("; they are recorded in "), "{error}");
     assert_eq!(at("copy").relocate(Some(&root.path().join("new"))).unwrap().changed.len(), 3);
     assert!(at("none").relocate(None).unwrap_err().to_string().ends_with("no such file; no run was recorded there"));
 }
