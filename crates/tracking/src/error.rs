@@ -1,45 +1,43 @@
-//! Why a run cannot be recorded.
+//! Errors of stores of runs.
 
 use std::{io, path::PathBuf};
 
 use artifact::ArtifactError;
 use thiserror::Error;
 
-/// A store that cannot be read or written. Every message names it and says what to do.
+/// An error of a store. Every message names the store and says what to do.
 #[derive(Debug, Error)]
 #[allow(missing_docs, reason = "the fields are what the messages say")]
 pub enum TrackingError {
-    #[error(
-        "{uri}: is not a place where runs can be recorded; write http://HOST:PORT for a server, or sqlite:///FILE.db for a file"
-    )]
-    Location { uri: String },
+    #[error("{uri}: is not a tracking URI; write http://HOST:PORT for a server, or sqlite:///FILE.db for a file")]
+    InvalidLocation { uri: String },
     #[error(
         "{uri}: runs are recorded on an MLflow server or in an SQLite file; write http://HOST:PORT, https://HOST/PATH or \
          sqlite:///FILE.db"
     )]
-    Scheme { uri: String },
+    UnsupportedScheme { uri: String },
     #[error("{name} {reason}")]
-    Variable { name: String, reason: String },
-    #[error("{server}: {what}: {cause}. Is the server running, and is the address right?")]
+    InvalidVariable { name: String, reason: String },
+    #[error("{server}: {what}: {cause}. Check the address, and that the server runs")]
     Unreachable { server: String, what: &'static str, cause: String },
     #[error("{server}: {what}: {reason}")]
-    Refused { server: String, what: &'static str, reason: String, code: Option<String>, status: u16 },
+    RequestRejected { server: String, what: &'static str, reason: String, code: Option<String>, status: u16 },
     #[error("{server}: files cannot be uploaded to {root}: {reason}")]
-    Artifacts { server: String, root: String, reason: String },
+    NoUploadTarget { server: String, root: String, reason: String },
     #[error("{store}: run {run} was deleted. Restore it with `mlflow runs restore --run-id {run}`, or unset MLFLOW_RUN_ID")]
     DeletedRun { store: String, run: String },
-    #[error("version {version}: its files are at {source_uri}, where this program cannot fetch them")]
-    Source { version: String, source_uri: String },
+    #[error("version {version}: cannot fetch its files from {source_uri}")]
+    UnfetchableVersion { version: String, source_uri: String },
     #[error("{}: is not an SQLite database. Nothing was written to it; name another with --mlflow-tracking-uri", database.display())]
     NotSqlite { database: PathBuf },
     #[error(
-        "{}: is damaged ({cause}). Nothing was written to it; restore it from a copy, or name another with --mlflow-tracking-uri",
+        "{}: is damaged ({cause}). Nothing was written to it; restore it from a backup, or name another with --mlflow-tracking-uri",
         database.display()
     )]
     Damaged { database: PathBuf, cause: rusqlite::Error },
     #[error(
-        "{}: is a database of something else (it has tables, and no alembic_version among them). Nothing was written to it; \
-         name another with --mlflow-tracking-uri", database.display()
+        "{}: is not a database of MLflow (it has tables, but no alembic_version). Nothing was written to it; name another with \
+         --mlflow-tracking-uri", database.display()
     )]
     NotMlflow { database: PathBuf },
     #[error(
@@ -48,18 +46,18 @@ pub enum TrackingError {
     )]
     TooOld { database: PathBuf, what: String },
     #[error(
-        "{}: was written by an MLflow newer than this program knows ({column} must have a value, and its meaning is not known). \
-         Nothing was written to it; use a newer program", database.display()
+        "{}: was written by a newer MLflow than this program supports (column {column} is required and unknown). Nothing was written \
+         to it; use a newer program", database.display()
     )]
     TooNew { database: PathBuf, column: String },
-    #[error("{}: another program has held it locked for 20 s. Nothing was written to it", database.display())]
+    #[error("{}: another program has locked it for 20 s. Nothing was written to it", database.display())]
     Locked { database: PathBuf },
-    #[error("{}: cannot be written: it or its folder is read-only", database.display())]
+    #[error("{}: cannot write it: the file or its folder is read-only", database.display())]
     ReadOnly { database: PathBuf },
-    #[error("{}: cannot be opened or made; is its folder there, and to be written to?", database.display())]
+    #[error("{}: cannot open or create it. Check that its folder exists and can be written", database.display())]
     CannotOpen { database: PathBuf },
-    #[error("{}: no such file; nothing has been recorded there", database.display())]
-    Missing { database: PathBuf },
+    #[error("{}: no such file; no run was recorded there", database.display())]
+    MissingDatabase { database: PathBuf },
     #[error(
         "{store}: experiment \"{name}\" was deleted in MLflow. Restore it with `mlflow experiments restore --experiment-id {id}`, or \
          use another: MLFLOW_EXPERIMENT_NAME"
@@ -70,27 +68,27 @@ pub enum TrackingError {
     #[error("{}: cannot {action}: {cause}", path.display())]
     Io { path: PathBuf, action: &'static str, cause: io::Error },
     #[error("{}: {reason}", path.display())]
-    Unreadable { path: PathBuf, reason: String },
-    #[error("{}: another program changed it while the run was recorded", path.display())]
-    Changed { path: PathBuf },
-    #[error("\"{place}\" is not a place for a file of a run")]
-    Place { place: String },
+    InvalidFile { path: PathBuf, reason: String },
+    #[error("{}: another program changed the file while the run was recorded", path.display())]
+    ChangedFile { path: PathBuf },
+    #[error("\"{artifact_path}\" is not a valid path of an artifact")]
+    RunReference { artifact_path: String },
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
 }
 
 impl TrackingError {
-    /// What MLflow calls the fault, if it has a name for it.
+    /// The error code of MLflow, if the server sent one.
     pub fn code(&self) -> Option<&str> {
         match self {
-            Self::Refused { code, .. } => code.as_deref(),
+            Self::RequestRejected { code, .. } => code.as_deref(),
             _ => None,
         }
     }
 
-    /// Whether a server is at fault that may do better later, not the run or its files.
-    pub fn is_of_server(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Refused { .. })
+    /// Whether the server failed, so that a later attempt may succeed: the run and its files are valid.
+    pub fn is_server_failure(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::RequestRejected { .. })
     }
 
     pub(crate) fn io(path: &std::path::Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
@@ -98,7 +96,7 @@ impl TrackingError {
         move |cause| Self::Io { path, action, cause }
     }
 
-    /// What an SQLite error means for the database.
+    /// Converts an SQLite error to an error that says what to do.
     pub(crate) fn sqlite(database: &std::path::Path) -> impl Fn(rusqlite::Error) -> Self {
         use rusqlite::ErrorCode as Code;
         let database = database.to_owned();

@@ -1,9 +1,6 @@
-//! Where runs are recorded: an MLflow server over REST, MLflow's own SQLite store written without MLflow, and a spool for when
-//! neither can be written.
-//!
-//! [`Run`] is what MLflow knows of a run, as plain data. A [`RunStore`] takes it with its files behind a few calls; a [`Registry`]
-//! keeps models by name, version and alias. [`Tracker`] is what a training holds, and never costs it its model; [`sync()`] carries
-//! what was recorded without a server to one.
+//! Records runs: on an MLflow server over REST, in MLflow's own SQLite store without MLflow, and in a spool if neither can be written.
+//! A [`Run`] is a run of MLflow as plain data. A [`RunStore`] records it with its files; a [`Registry`] keeps models by name, version
+//! and alias. A [`Tracker`] records the run of a training, and never lets it fail. [`sync()`] sends locally recorded runs to a server.
 
 mod entities;
 mod error;
@@ -12,21 +9,25 @@ mod sqlite;
 mod sync;
 mod tracker;
 
-pub use entities::location::Location;
-pub use entities::mlmodel::FILE as MLMODEL;
+pub use entities::location::{Location, LocationError, TRACKING_URI_VARIABLE};
+pub use entities::mlmodel::MLMODEL_FILE;
 pub use entities::model_uri::{ModelUri, ModelUriError};
 pub use entities::registry::{
-    CHALLENGER, CHAMPION, ModelVersion, Move, ROLLED_BACK, RegisteredModel, Registry, history, move_alias, previous,
-    version_at,
+    AliasChange, CHALLENGER, CHAMPION, ModelVersion, ROLLED_BACK, RegisteredModel, Registry, alias_history, move_alias,
+    previous_version, version_at,
 };
 pub use entities::run::{
-    Dataset, ListedRun, LoggedModel, MODEL_TAG, Metric, PARENT_TAG, RESUMED_TAG, RUN_TAG, Registration, Run, Status,
-    model_id_of, new_model_id, new_run_id,
+    ListedRun, LoggedModel, MODEL_TAG, Metric, PARENT_TAG, RESUMED_TAG, RUN_TAG, Registration, Run, RunDataset, Status,
+    logged_model_id, new_model_id, new_run_id,
 };
-pub use entities::store::{Content, Owner, Place, RunFile, RunStore};
+pub use entities::store::{ArtifactContent, ArtifactOwner, RunFile, RunReference, RunStore};
+pub use entities::variables::VariableLookup;
 pub use error::TrackingError;
-pub use rest::{HttpSettings, Login, RestStore, Variables, choose_cryptography, loopback_client};
-pub use sqlite::{EmbeddedStore, RelocateError, Relocated};
-pub use sync::{Synced, sync};
+pub use rest::connection::{choose_cryptography, loopback_client};
+pub use rest::http_config::{HttpConfig, Login};
+pub use rest::store::RestStore;
+pub use sqlite::relocate::{RelocateError, Relocation};
+pub use sqlite::store::SqliteStore;
+pub use sync::{SyncSummary, sync};
 pub use tracker::spool::Spool;
-pub use tracker::{Recorded, Tracker, Tracking, UnderWay, Warn};
+pub use tracker::{ActiveRun, RecordOutcome, Tracker, Tracking, WarningSink};

@@ -1,8 +1,6 @@
-//! Carries runs from the file beside the working directory to a server: whole, once, as often as it is asked for.
-//!
-//! The server tells what it has: a run of ours carries our id as a tag, and one that is over is whole. So an interruption costs nothing,
-//! and two servers can be served from one file. Only a doubt is written to it: that something may have been made twice, because an
-//! answer was lost; the next call looks again.
+//! Sends locally recorded runs to a server, completely and without duplicates, however often it is called. The server holds the state:
+//! our runs have our id as a tag, and an ended run is complete. So an interruption costs nothing, and two servers can receive one file.
+//! If a response was lost, the local copy gets a tag, and the next call removes duplicates.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,137 +9,138 @@ use serde::Serialize;
 
 use crate::{
     entities::{
-        registry::{ModelVersion, Move, Registry, history},
-        run::{MODEL_TAG, PARENT_TAG, Status, UNSETTLED_TAG},
+        registry::{AliasChange, ModelVersion, Registry, alias_history},
+        run::{DUPLICATES_TAG, MODEL_TAG, PARENT_TAG, Status},
         store::RunStore,
     },
     error::TrackingError,
-    rest::RestStore,
-    sqlite::EmbeddedStore,
+    rest::store::RestStore,
+    sqlite::store::SqliteStore,
 };
 
-/// What was done.
+/// What was sent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Synced {
+pub struct SyncSummary {
     /// The names of the runs that were sent.
     pub sent: Vec<String>,
-    /// How many were there already, whole.
+    /// The number of runs that the server already had.
     pub there: usize,
-    /// How many are not over yet, and were left alone.
+    /// The number of runs that have not ended, and were skipped.
     pub under_way: usize,
-    /// How many runs and models were removed because they had been made twice.
+    /// The number of duplicate runs and models that were removed.
     pub removed: usize,
-    /// Versions of registered models that were sent: name and number there.
+    /// Registered versions that were sent: name, and number on the server.
     pub versions: Vec<(String, String)>,
-    /// How many moves of aliases were noted there.
+    /// The number of alias changes that were sent.
     pub moves: usize,
-    /// Runs that could not be sent, and why.
+    /// Runs that could not be sent, with the reason.
     pub faults: Vec<String>,
 }
 
-/// Sends the runs of `from` that `to` does not have, and what was registered; of one experiment if it is named. `done` is called
-/// before each run with how many there are in all.
+/// Sends the runs of `from` that `to` does not have, and their registrations; only those of `experiment` if it is given. `on_run` is
+/// called before each run with the number of all runs.
 ///
 /// # Errors
-/// If the file cannot be read, or the server fails; what was sent stays, and the next call goes on from there.
+/// If the file cannot be read, or the server fails. Sent runs are kept, and the next call continues from there.
 pub fn sync(
-    from: &EmbeddedStore,
+    from: &SqliteStore,
     to: &RestStore,
     experiment: Option<&str>,
-    done: &mut dyn FnMut(usize),
-) -> Result<Synced, TrackingError> {
-    // two at a time could make a run twice
+    on_run: &mut dyn FnMut(usize),
+) -> Result<SyncSummary, TrackingError> {
+    // two programs at a time could create duplicates
     let _locks = lock_to_write(&[&from.folder()], &|_| {})?;
-    // a program that was killed sends nothing more
-    let _ = from.reap();
+    // runs of killed programs are complete
+    let _ = from.mark_orphaned_runs_killed();
     let ids = from.run_ids(experiment)?;
-    let mut synced = Synced::default();
-    let mut delivered: BTreeMap<String, BTreeMap<String, Vec<String>>> = BTreeMap::new();
+    let mut summary = SyncSummary::default();
+    let mut statuses_by_experiment: BTreeMap<String, BTreeMap<String, Vec<String>>> = BTreeMap::new();
     for id in &ids {
-        done(ids.len());
-        let kept = match from.kept_run(id) {
-            Ok(kept) => kept,
+        on_run(ids.len());
+        let stored = match from.stored_run(id) {
+            Ok(stored) => stored,
             Err(error) => {
-                synced.faults.push(format!("run {id}: {error}"));
+                summary.faults.push(format!("run {id}: {error}"));
                 continue;
             }
         };
-        let mut run = kept.run.clone();
+        let mut run = stored.run.clone();
         if matches!(run.status, Status::Running | Status::Scheduled) {
-            synced.under_way += 1;
+            summary.under_way += 1;
             continue;
         }
-        if !delivered.contains_key(&run.experiment) {
-            delivered.insert(run.experiment.clone(), to.delivered(&run.experiment)?);
+        if !statuses_by_experiment.contains_key(&run.experiment) {
+            statuses_by_experiment.insert(run.experiment.clone(), to.run_statuses(&run.experiment)?);
         }
-        // one that ended otherwise there was taken for killed, and is not whole
-        let there = delivered[&run.experiment].get(id);
-        let is_there = there.is_some_and(|states| states.iter().any(|state| state == run.status.name()));
-        let unsettled = run.tags.remove(UNSETTLED_TAG).is_some();
-        if unsettled {
-            synced.removed += to.settle_run(&run)?;
+        // a run with another status was marked as killed there, and is not complete
+        let remote_state = statuses_by_experiment[&run.experiment].get(id);
+        let is_there = remote_state.is_some_and(|states| states.iter().any(|state| state == run.status.name()));
+        let may_have_duplicates = run.tags.remove(DUPLICATES_TAG).is_some();
+        if may_have_duplicates {
+            summary.removed += to.remove_duplicates_of_run(&run)?;
             for registration in &run.registrations {
-                to.settled_version(&registration.name, &registration.model_id)?;
+                to.keep_one_version(&registration.name, &registration.model_id)?;
             }
         }
         if is_there {
-            synced.there += 1;
+            summary.there += 1;
             continue;
         }
         if let Some(parent) = run.tags.get(PARENT_TAG).cloned()
-            && let Some(there) = to.remote_id(&run.experiment, &parent)?
+            && let Some(remote_parent) = to.remote_id(&run.experiment, &parent)?
         {
-            run.tags.insert(PARENT_TAG.into(), there);
+            run.tags.insert(PARENT_TAG.into(), remote_parent);
         }
-        let sent = kept.files().and_then(|files| to.end(&run, &files));
+        let sent = stored.files().and_then(|files| to.end(&run, &files));
         match sent {
-            Ok(place) => {
-                if place.unsettled {
-                    from.tag_run(id, UNSETTLED_TAG, &to.uri())?;
+            Ok(reference) => {
+                if reference.may_have_duplicates {
+                    from.tag_run(id, DUPLICATES_TAG, &to.uri())?;
                 }
-                synced.sent.push(run.run_name);
-                synced.versions.extend(place.versions);
+                summary.sent.push(run.run_name);
+                summary.versions.extend(reference.versions);
             }
-            Err(error) if error.is_of_server() => return Err(error),
-            Err(error) => synced.faults.push(format!("run {} ({id}): {error}", run.run_name)),
+            Err(error) if error.is_server_failure() => return Err(error),
+            Err(error) => summary.faults.push(format!("run {} ({id}): {error}", run.run_name)),
         }
     }
     for name in from.registered_models()? {
-        sync_aliases(from, to, &name, &mut synced)?;
+        sync_aliases(from, to, &name, &mut summary)?;
     }
-    Ok(synced)
+    Ok(summary)
 }
 
-/// Tells the server of the moves of aliases that it does not know of.
-fn sync_aliases(from: &EmbeddedStore, to: &RestStore, name: &str, synced: &mut Synced) -> Result<(), TrackingError> {
-    let Some(ours) = from.model(name)? else { return Ok(()) };
-    let Some(theirs) = to.model(name)? else { return Ok(()) };
+/// Sends the alias changes that the server does not have.
+fn sync_aliases(from: &SqliteStore, to: &RestStore, name: &str, summary: &mut SyncSummary) -> Result<(), TrackingError> {
+    let Some(local) = from.model(name)? else { return Ok(()) };
+    let Some(remote) = to.model(name)? else { return Ok(()) };
     let numbers = numbers(&from.versions(name)?, &to.versions(name)?);
-    let mut aliases: BTreeSet<String> = ours.aliases.keys().cloned().collect();
-    aliases.extend(ours.tags.keys().filter_map(|key| key.split_once(' ')).map(|(alias, _)| alias.to_owned()));
+    let mut aliases: BTreeSet<String> = local.aliases.keys().cloned().collect();
+    aliases.extend(local.tags.keys().filter_map(|key| key.split_once(' ')).map(|(alias, _)| alias.to_owned()));
     for alias in aliases {
-        let known = history(&ours, &alias);
-        for moved in &known {
-            // a version that was never sent, of a model of someone else
-            let Some(version) = numbers.get(&moved.version) else { continue };
-            let from = moved.from.as_ref().and_then(|from| numbers.get(from)).cloned();
-            let moved = Move { version: version.clone(), from, ..moved.clone() };
-            synced.moves += usize::from(to.move_once(name, &alias, &moved)?);
+        let changes = alias_history(&local, &alias);
+        for change in &changes {
+            // a version of another program's model, which was never sent
+            let Some(version) = numbers.get(&change.version) else { continue };
+            let from = change.from.as_ref().and_then(|from| numbers.get(from)).cloned();
+            let change = AliasChange { version: version.clone(), from, ..change.clone() };
+            summary.moves += usize::from(to.move_alias_once(name, &alias, &change)?);
         }
-        // set in MLflow's own pages, which keep no history
-        let current = ours.aliases.get(&alias).and_then(|version| numbers.get(version));
-        if let Some(version) = current.filter(|_| known.is_empty() && !theirs.aliases.contains_key(&alias)) {
+        // set in MLflow's own pages, which write no history
+        let current = local.aliases.get(&alias).and_then(|version| numbers.get(version));
+        if let Some(version) = current.filter(|_| changes.is_empty() && !remote.aliases.contains_key(&alias)) {
             to.set_alias(name, &alias, version)?;
-            synced.moves += 1;
+            summary.moves += 1;
         }
     }
     Ok(())
 }
 
-/// The number there of each version here.
-fn numbers(ours: &[ModelVersion], theirs: &[ModelVersion]) -> BTreeMap<String, String> {
-    let there = |model: &String| theirs.iter().find(|version| version.tags.get(MODEL_TAG) == Some(model));
-    ours.iter()
-        .filter_map(|version| Some((version.version.clone(), there(version.model_id.as_ref()?)?.version.clone())))
+/// The number on the server of each local version.
+fn numbers(local: &[ModelVersion], remote: &[ModelVersion]) -> BTreeMap<String, String> {
+    let find = |model: &String| remote.iter().find(|version| version.tags.get(MODEL_TAG) == Some(model));
+    local
+        .iter()
+        .filter_map(|version| Some((version.version.clone(), find(version.model_id.as_ref()?)?.version.clone())))
         .collect()
 }

@@ -1,7 +1,6 @@
-//! What a training holds: its store while that can be written, another one when not. Tracking never costs a model.
-//!
-//! A server that fails is done without for the rest of the run: the run goes, whole, to the file beside the working directory, and if
-//! that cannot be written either, to the spool. Beginning a run and looking at the machine happen while the training works.
+//! Records a run in its store, with fallbacks, so that a tracking failure never fails a training. If a server fails, the complete run
+//! is recorded in the SQLite file of the working directory, and if that fails, in the spool. Runs begin, and system metrics are
+//! sampled, in the background.
 
 pub(crate) mod run_lock;
 pub(crate) mod spool;
@@ -21,53 +20,51 @@ use crate::{
     entities::{
         location::Location,
         registry::Registry,
-        run::{Metric, Run, UNSETTLED_TAG},
-        store::{Place, RunFile, RunStore},
+        run::{DUPLICATES_TAG, Metric, Run},
+        store::{RunFile, RunReference, RunStore},
+        variables::VariableLookup,
     },
     error::TrackingError,
-    rest::{
-        RestStore,
-        http_config::{HttpSettings, Variables},
-    },
-    sqlite::EmbeddedStore,
-    tracker::{spool::Spool, system_metrics::Sampler},
+    rest::{http_config::HttpConfig, store::RestStore},
+    sqlite::store::SqliteStore,
+    tracker::{spool::Spool, system_metrics::SystemMetricsSampler},
 };
 
-/// After so many samples of the machine the pause between them doubles.
-const SAMPLES: u32 = 60;
-/// A run tells its server so often, at most, how the machine does.
-const REPORTS: u32 = 5;
+/// The pause between samples of system metrics doubles after this number of samples.
+const SAMPLES_PER_PAUSE: u32 = 60;
+/// Reports of system metrics to the server during a run at most; the rest is sent at the end.
+const MAX_METRIC_REPORTS: u32 = 5;
 
-/// Where runs are recorded.
+/// The configuration of tracking.
 #[derive(Clone, Debug)]
 pub struct Tracking {
-    /// Where.
+    /// The store.
     pub location: Location,
-    /// The server where models are registered, if that is another one.
+    /// The server of the model registry, if it is another one.
     pub registry: Option<String>,
-    /// How servers are talked to.
-    pub settings: HttpSettings,
-    /// Where a run waits that cannot be recorded anywhere.
+    /// The configuration of HTTP requests.
+    pub settings: HttpConfig,
+    /// The folder for runs that no store could record.
     pub spool: PathBuf,
-    /// Where runs under way on a server are noted.
-    pub marks: PathBuf,
-    /// The pause between two looks at the machine; none if it is not to be looked at.
+    /// The folder with the locks of runs on a server.
+    pub run_locks: PathBuf,
+    /// The pause between two samples of system metrics; `None` for no samples.
     pub sampling: Option<Duration>,
 }
 
 impl Tracking {
-    /// At `location`, as the variables of MLflow's own client say; runs wait in `<models>/spool`.
+    /// Tracking at `location`, configured by the variables of MLflow's own client; runs wait in `<models>/spool`.
     ///
     /// # Errors
     /// Names the variable whose value cannot be used.
-    pub fn new(location: Location, models: &std::path::Path, variables: Variables) -> Result<Self, TrackingError> {
+    pub fn new(location: Location, models: &std::path::Path, variables: VariableLookup) -> Result<Self, TrackingError> {
         let registry = match variables("MLFLOW_REGISTRY_URI").filter(|_| matches!(location, Location::Server { .. })) {
             Some(uri) => match Location::parse(&uri)? {
                 Location::Server { base } => Some(base),
                 Location::Sqlite { .. } => {
-                    return Err(TrackingError::Variable {
+                    return Err(TrackingError::InvalidVariable {
                         name: "MLFLOW_REGISTRY_URI".into(),
-                        reason: format!("is {uri}; with runs on a server it must be a server, too"),
+                        reason: format!("is {uri}; write the address of a server, because runs are recorded on one"),
                     });
                 }
             },
@@ -79,7 +76,7 @@ impl Tracking {
             None => 10.0,
             Some(text) => {
                 text.parse::<f64>().ok().filter(|seconds| (0.01..=86_400.0).contains(seconds)).ok_or_else(|| {
-                    TrackingError::Variable {
+                    TrackingError::InvalidVariable {
                         name: "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL".into(),
                         reason: format!("is \"{text}\"; write a number of seconds from 0.01 to 86400"),
                     }
@@ -89,25 +86,25 @@ impl Tracking {
         Ok(Self {
             location,
             registry,
-            settings: HttpSettings::from_variables(variables)?,
+            settings: HttpConfig::from_variables(variables)?,
             spool: models.join("spool"),
-            marks: models.join(".running"),
+            run_locks: models.join(".running"),
             sampling: (!off).then(|| Duration::from_secs_f64(seconds)),
         })
     }
 
-    /// Where models are registered.
+    /// The model registry.
     ///
     /// # Errors
     /// If the server's address or a setting cannot be used.
     pub fn registry(&self) -> Result<Box<dyn Registry>, TrackingError> {
         Ok(match &self.location {
-            Location::Sqlite { database } => Box::new(EmbeddedStore::at(database)),
+            Location::Sqlite { database } => Box::new(SqliteStore::new(database)),
             Location::Server { base } => Box::new(self.server_at(base)?),
         })
     }
 
-    /// The server, if it is one.
+    /// The server; `None` for a local store.
     ///
     /// # Errors
     /// If its address or a setting cannot be used.
@@ -119,60 +116,60 @@ impl Tracking {
     }
 
     fn server_at(&self, base: &str) -> Result<RestStore, TrackingError> {
-        Ok(RestStore::at(base, self.registry.as_deref(), &self.settings)?.marking(&self.marks))
+        Ok(RestStore::new(base, self.registry.as_deref(), &self.settings)?.with_run_locks(&self.run_locks))
     }
 }
 
-/// Records one run. What goes wrong comes as warnings.
+/// Records runs. Failures are warnings.
 #[derive(Debug)]
 pub struct Tracker {
     store: Arc<dyn RunStore>,
-    /// For when the store is a server that fails.
+    /// The local store, for a server that fails.
     fallback: Option<Arc<dyn RunStore>>,
     spool: Spool,
     sampling: Option<Duration>,
 }
 
-/// Where a run was recorded.
+/// The store that recorded a run.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Recorded {
-    /// In the store.
-    Stored(Place),
-    /// In the store of this address, because the server could not be used.
-    Fallback(Place, String),
-    /// In this folder, until a store can be written.
-    Waiting(PathBuf),
+pub enum RecordOutcome {
+    /// The configured store.
+    Primary(RunReference),
+    /// The local store with this address, because the server failed.
+    Fallback(RunReference, String),
+    /// This folder, until a store can be written.
+    Spooled(PathBuf),
 }
 
-/// Says something to the user.
-pub type Warn = Arc<dyn Fn(String) + Send + Sync>;
+/// A function that prints a warning.
+pub type WarningSink = Arc<dyn Fn(String) + Send + Sync>;
 
-/// A run under way.
+/// A run that is being recorded in the background.
 #[derive(Debug)]
-pub struct UnderWay {
+pub struct ActiveRun {
     stop: mpsc::Sender<()>,
-    background: JoinHandle<Background>,
+    background: JoinHandle<BackgroundResult>,
 }
 
-/// What happened while the training worked.
+/// The result of the background thread.
 #[derive(Debug, Default)]
-struct Background {
-    /// Whether the store has the run; the fallback has it otherwise.
+struct BackgroundResult {
+    /// Whether the store has the run; otherwise the fallback has it.
     begun: bool,
-    machine: Vec<Metric>,
+    system_metrics: Vec<Metric>,
 }
 
 impl Tracker {
-    /// For `tracking`. Touches nothing yet.
+    /// A tracker for this configuration. It does not access a store yet.
     ///
     /// # Errors
     /// If an address or a setting cannot be used.
     pub fn new(tracking: &Tracking) -> Result<Self, TrackingError> {
         let file = match &tracking.location {
-            Location::Sqlite { database } => EmbeddedStore::at(database),
-            Location::Server { .. } => EmbeddedStore::beside_working_directory(),
+            Location::Sqlite { database } => SqliteStore::new(database),
+            Location::Server { .. } => SqliteStore::beside_working_directory(),
         };
-        let spool = Spool::at(&tracking.spool, &file.uri());
+        let spool = Spool::new(&tracking.spool, &file.uri());
         let file: Arc<dyn RunStore> = Arc::new(file);
         let (store, fallback) = match tracking.server()? {
             Some(server) => (Arc::new(server) as Arc<dyn RunStore>, Some(file)),
@@ -186,25 +183,24 @@ impl Tracker {
         self.store.uri()
     }
 
-    /// Begins to record a run, beside the work: notes that it is under way, [catches up](Self::catch_up), and looks at the machine from
-    /// time to time.
-    pub fn begin(&self, run: &Run, warn: &Warn) -> UnderWay {
+    /// Begins a run in the background: creates it, [catches up](Self::catch_up), and samples system metrics.
+    pub fn begin(&self, run: &Run, warn: &WarningSink) -> ActiveRun {
         self.start(run, warn, true)
     }
 
-    /// The same for a run of which a store may have a part. It is looked for when the run is [recorded](Self::end), and not made again.
-    pub fn repeat(&self, run: &Run, warn: &Warn) -> UnderWay {
+    /// The same for a run that a store may hold in part. When it is [recorded](Self::end), an existing run is completed.
+    pub fn continue_run(&self, run: &Run, warn: &WarningSink) -> ActiveRun {
         self.start(run, warn, false)
     }
 
-    /// Whether a store has the run, whole and well ended, or it waits for one. A store that cannot be read has nothing.
+    /// Whether a store has the complete, finished run, or the run waits for one. A store that cannot be read has none.
     pub fn is_recorded(&self, run: &Run) -> bool {
         let stores = [Some(&self.store), self.fallback.as_ref()];
-        stores.into_iter().flatten().any(|store| store.is_finished(run).unwrap_or(false)) || self.spool.holds(&run.run_id)
+        stores.into_iter().flatten().any(|store| store.is_finished(run).unwrap_or(false)) || self.spool.contains(&run.run_id)
     }
 
-    fn start(&self, run: &Run, warn: &Warn, is_new: bool) -> UnderWay {
-        let (stop, stopped) = mpsc::channel();
+    fn start(&self, run: &Run, warn: &WarningSink, is_new: bool) -> ActiveRun {
+        let (stop, stop_signal) = mpsc::channel();
         let (store, fallback, run, sampling) = (self.store.clone(), self.fallback.clone(), run.clone(), self.sampling);
         let (spool, warn) = (self.spool.clone(), warn.clone());
         let background = thread::spawn(move || {
@@ -215,105 +211,112 @@ impl Tracker {
                 }
                 Err(error) => {
                     warn(error.to_string());
-                    // seen as under way there, and as killed if it is
+                    // shown as running there, and as killed if the program is killed
                     if let Some(fallback) = &fallback {
                         let _ = fallback.begin(&run);
                     }
                     false
                 }
             };
-            let machine = sampling.map_or_else(
+            let system_metrics = sampling.map_or_else(
                 || {
-                    let _ = stopped.recv();
+                    let _ = stop_signal.recv();
                     Vec::new()
                 },
-                |pause| watch(&stopped, pause, &mut |metrics| begun && store.measure(&run, metrics).is_ok()),
+                |pause| {
+                    sample_system_metrics(&stop_signal, pause, &mut |metrics| {
+                        begun && store.log_metrics(&run, metrics).is_ok()
+                    })
+                },
             );
-            Background { begun, machine }
+            BackgroundResult { begun, system_metrics }
         });
-        UnderWay { stop, background }
+        ActiveRun { stop, background }
     }
 
-    /// Notes at once that a run is under way, where others are to be recorded below it: its id in the store, which is its own where that
-    /// cannot be written. [`end`](Self::end) it without an [`UnderWay`].
-    pub fn begin_now(&self, run: &Run, warn: &Warn) -> String {
-        self.place_now(run, warn, &|store| store.begin(run))
+    /// Begins a parent run at once, and returns its id in the store; its own id if no store can be written. [`end`](Self::end) it
+    /// without an [`ActiveRun`].
+    pub fn begin_now(&self, run: &Run, warn: &WarningSink) -> String {
+        self.apply_now(run, warn, &|store| store.begin(run))
     }
 
-    /// The same for a run that a program which is gone began: it is looked for, and not made again.
-    pub fn resume_now(&self, run: &Run, warn: &Warn) -> String {
-        self.place_now(run, warn, &|store| store.resume(run))
+    /// The same for a run that a killed program began: an existing run is resumed.
+    pub fn resume_now(&self, run: &Run, warn: &WarningSink) -> String {
+        self.apply_now(run, warn, &|store| store.resume(run))
     }
 
-    fn place_now(&self, run: &Run, warn: &Warn, place_in: &dyn Fn(&dyn RunStore) -> Result<Place, TrackingError>) -> String {
-        let place = place_in(&*self.store).or_else(|error| {
+    fn apply_now(
+        &self,
+        run: &Run,
+        warn: &WarningSink,
+        apply: &dyn Fn(&dyn RunStore) -> Result<RunReference, TrackingError>,
+    ) -> String {
+        let reference = apply(&*self.store).or_else(|error| {
             warn(error.to_string());
-            self.fallback.as_ref().map_or(Err(error), |fallback| place_in(&**fallback))
+            self.fallback.as_ref().map_or(Err(error), |fallback| apply(&**fallback))
         });
-        place.map_or_else(|_| run.run_id.clone(), |place| place.run_id)
+        reference.map_or_else(|_| run.run_id.clone(), |reference| reference.run_id)
     }
 
-    /// Delivers the runs that wait, and notes of those that were under way which are not any more because their program was
-    /// killed.
+    /// Records waiting runs, and marks runs of killed programs. Returns warnings.
     pub fn catch_up(&self) -> Vec<String> {
         catch_up(&*self.store, self.fallback.as_deref(), &self.spool)
     }
 
-    /// Records a run that came to its end; where that cannot be done, keeps it for later. A run that was recorded before is under way
-    /// no more.
+    /// Records a run that ended. If no store can be written, the run waits in the spool.
     ///
     /// # Errors
-    /// If the run can neither be recorded nor kept.
+    /// If the run can neither be recorded nor spooled.
     pub fn end(
         &self,
-        under_way: Option<UnderWay>,
+        under_way: Option<ActiveRun>,
         run: &Run,
         files: &[RunFile],
-        warn: &Warn,
-    ) -> Result<Recorded, TrackingError> {
-        let Background { begun, machine } = match under_way {
-            Some(UnderWay { stop, background }) => {
+        warn: &WarningSink,
+    ) -> Result<RecordOutcome, TrackingError> {
+        let BackgroundResult { begun, system_metrics } = match under_way {
+            Some(ActiveRun { stop, background }) => {
                 let _ = stop.send(());
                 background.join().unwrap_or_default()
             }
-            None => Background { begun: true, machine: Vec::new() },
+            None => BackgroundResult { begun: true, system_metrics: Vec::new() },
         };
         let mut run = run.clone();
-        run.metrics.extend(machine);
+        run.metrics.extend(system_metrics);
         let Some(fallback) = &self.fallback else {
             return match self.store.end(&run, files) {
-                Ok(place) => Ok(Recorded::Stored(place)),
+                Ok(reference) => Ok(RecordOutcome::Primary(reference)),
                 Err(error) => {
-                    // it was said when the run began
+                    // otherwise the warning was printed when the run began
                     if begun {
                         warn(error.to_string());
                     }
-                    Ok(Recorded::Waiting(self.spool.keep(&run, files)?))
+                    Ok(RecordOutcome::Spooled(self.spool.store_run(&run, files)?))
                 }
             };
         };
         if begun {
             match self.store.end(&run, files) {
-                Ok(place) if !place.unsettled => return Ok(Recorded::Stored(place)),
-                Ok(place) => {
-                    run.tags.insert(UNSETTLED_TAG.into(), self.store.uri());
+                Ok(reference) if !reference.may_have_duplicates => return Ok(RecordOutcome::Primary(reference)),
+                Ok(reference) => {
+                    run.tags.insert(DUPLICATES_TAG.into(), self.store.uri());
                     if let Err(error) = fallback.end(&run, files) {
                         warn(error.to_string());
                     }
                     warn(format!(
-                        "{}: an answer was lost, so something may have been made twice there; `train sync` looks again",
+                        "{}: a response was lost, so the server may hold duplicates; `train sync` removes them",
                         self.store.uri()
                     ));
-                    return Ok(Recorded::Stored(place));
+                    return Ok(RecordOutcome::Primary(reference));
                 }
                 Err(error) => warn(error.to_string()),
             }
         }
         match fallback.end(&run, files) {
-            Ok(place) => Ok(Recorded::Fallback(place, fallback.uri())),
+            Ok(reference) => Ok(RecordOutcome::Fallback(reference, fallback.uri())),
             Err(error) => {
                 warn(error.to_string());
-                Ok(Recorded::Waiting(self.spool.keep(&run, files)?))
+                Ok(RecordOutcome::Spooled(self.spool.store_run(&run, files)?))
             }
         }
     }
@@ -322,24 +325,24 @@ impl Tracker {
 fn catch_up(store: &dyn RunStore, fallback: Option<&dyn RunStore>, spool: &Spool) -> Vec<String> {
     let mut warnings = Vec::new();
     let file = fallback.unwrap_or(store);
-    // first what waits: its program is gone as well, but it ended
+    // waiting runs first: their programs are gone, too, but the runs ended
     match spool.deliver(file) {
-        Ok(delivered) => {
-            if delivered.runs > 0 {
-                warnings.push(format!("{} that waited: now in {}", runs(delivered.runs), file.uri()));
+        Ok(summary) => {
+            if summary.runs > 0 {
+                warnings.push(format!("{} that waited: recorded in {}", runs(summary.runs), file.uri()));
             }
-            for (folder, store) in delivered.elsewhere {
+            for (folder, store) in summary.elsewhere {
                 let folder = folder.display();
                 warnings.push(format!(
-                    "{folder}: a run waits there for {store}; a training with that --mlflow-tracking-uri records it"
+                    "{folder}: a run waits there for {store}; to record it, train with that --mlflow-tracking-uri"
                 ));
             }
-            warnings.extend(delivered.faults);
+            warnings.extend(summary.faults);
         }
         Err(error) => warnings.push(error.to_string()),
     }
     for store in [Some(store), fallback].into_iter().flatten() {
-        match store.reap() {
+        match store.mark_orphaned_runs_killed() {
             Ok(killed) if killed.is_empty() => {}
             Ok(killed) => {
                 warnings.push(format!("{} of killed programs: marked KILLED ({})", runs(killed.len()), killed.join(", ")));
@@ -350,23 +353,27 @@ fn catch_up(store: &dyn RunStore, fallback: Option<&dyn RunStore>, spool: &Spool
     warnings
 }
 
-/// Looks at the machine until told to stop, and once more then; returns all that was seen. `report` is given, some few times, what was
-/// not reported yet, and says whether it was taken.
-fn watch(stopped: &mpsc::Receiver<()>, mut pause: Duration, report: &mut dyn FnMut(&[Metric]) -> bool) -> Vec<Metric> {
+/// Samples system metrics until `stop_signal`, and once more then; returns all samples. `report` receives unreported samples a few
+/// times, and returns whether it sent them.
+fn sample_system_metrics(
+    stop_signal: &mpsc::Receiver<()>,
+    mut pause: Duration,
+    report: &mut dyn FnMut(&[Metric]) -> bool,
+) -> Vec<Metric> {
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
-    let mut sampler = Sampler::new();
+    let mut sampler = SystemMetricsSampler::new();
     let mut all = sampler.sample(now());
-    let (mut looks, mut told, mut times_told, mut wait) = (1, 0, 0, pause);
+    let (mut count, mut reported, mut reports, mut wait) = (1, 0, 0, pause);
     let mut last = Instant::now();
-    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(pause) {
+    while let Err(RecvTimeoutError::Timeout) = stop_signal.recv_timeout(pause) {
         all.extend(sampler.sample(now()));
-        looks += 1;
-        if looks % SAMPLES == 0 {
+        count += 1;
+        if count % SAMPLES_PER_PAUSE == 0 {
             pause *= 2;
         }
-        if times_told < REPORTS && last.elapsed() >= wait && report(&all[told..]) {
-            (told, last) = (all.len(), Instant::now());
-            (times_told, wait) = (times_told + 1, wait * 4);
+        if reports < MAX_METRIC_REPORTS && last.elapsed() >= wait && report(&all[reported..]) {
+            (reported, last) = (all.len(), Instant::now());
+            (reports, wait) = (reports + 1, wait * 4);
         }
     }
     all.extend(sampler.sample(now()));

@@ -1,6 +1,9 @@
-//! The arguments and the configuration file, checked.
+//! The validated configuration of a training: arguments and configuration file.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, bail, ensure};
 use artifact::{Digest, FileEntry};
@@ -13,10 +16,10 @@ use tracking::Tracking;
 use crate::{
     args::Args,
     run_paths::{self, TrainedFiles},
-    tracking::session,
+    tracking::location::{is_run_id, resumed_run, tracking_from_args},
 };
 
-/// Everything `train` needs to know.
+/// The configuration of a training.
 #[derive(Debug)]
 pub struct Config {
     pub(crate) data: PathBuf,
@@ -24,18 +27,18 @@ pub struct Config {
     pub(crate) metrics_file: PathBuf,
     pub(crate) predictions_file: PathBuf,
     pub(crate) page_file: PathBuf,
-    /// What training rows and predictions look like.
+    /// The distributions of training rows and predictions, for drift.
     pub(crate) reference_file: PathBuf,
-    /// Where the run is recorded, and where it waits if that cannot be done.
+    /// The store of the run, and the folder where the run waits if no store can be written.
     pub(crate) tracking: Tracking,
-    /// The run's experiment; the model's name, if nothing else is said.
+    /// The experiment of the run: by default the name of the model.
     pub(crate) experiment: String,
-    /// A run that is there already, and is to be gone on with.
+    /// The id of an existing run to resume.
     pub(crate) resumed: Option<String>,
-    /// The run that this one belongs to.
+    /// The id of the parent run.
     pub(crate) parent: Option<String>,
     pub(crate) register: bool,
-    /// The file that the model is taken from instead of being fitted.
+    /// The file of an imported model, which is not fitted.
     pub(crate) import: Option<FileEntry>,
     pub(crate) section: ModelSection,
     pub(crate) algorithm: Algorithm,
@@ -48,7 +51,7 @@ pub struct Config {
     pub(crate) force: bool,
 }
 
-/// What bears on the outputs.
+/// The settings that change the outputs.
 #[derive(Serialize)]
 struct Settings<'a> {
     algorithm: &'a str,
@@ -59,17 +62,17 @@ struct Settings<'a> {
 }
 
 impl Config {
-    /// Reads and checks.
+    /// Reads the configuration file and checks it together with the arguments.
     ///
     /// # Errors
     /// If a file name or a setting cannot be used; settings are named by file, line and key.
-    pub fn check(args: &Args) -> anyhow::Result<Self> {
+    pub fn try_from_args(args: &Args) -> anyhow::Result<Self> {
         let (Some(path), Some(data), Some(models_dir)) = (&args.config, &args.data, &args.models_dir) else {
             bail!("--config, --data and --models-dir are required")
         };
         Format::from_path(data)?;
-        let (tracking, tracking_warning) = session::tracking(&args.tracking, models_dir)?;
-        let paths = run_paths::of_training(data, models_dir, &tracking, &args.tracking).input("--config", path);
+        let (tracking, tracking_warning) = tracking_from_args(&args.tracking, models_dir)?;
+        let paths = run_paths::training_paths(data, models_dir, &tracking, &args.tracking).input("--config", path);
         args.import.iter().fold(paths, |paths, file| paths.input("--import", file)).check()?;
         let text = cli::read_text(path, "--config")?;
         let section = ModelConfig::parse(&text).map_err(|error| anyhow::anyhow!("{}:{error}", path.display()))?.model;
@@ -82,7 +85,7 @@ impl Config {
         let nameable = |character: char| character.is_ascii_alphanumeric() || "_-.".contains(character);
         ensure!(
             !section.name.is_empty() && section.name.chars().all(nameable) && !section.name.starts_with('.'),
-            located(format!("model.name: \"{}\" is not made of letters, digits, _, - and .", section.name))
+            located(format!("model.name: \"{}\" may only contain letters, digits, _, - and .", section.name))
         );
         schema::check_file_name(&section.name).map_err(|message| located(format!("model.name: {message}")))?;
         let (mut algorithm, mut parameters, seed, mut warnings) = section.resolve_parameters().map_err(located)?;
@@ -101,22 +104,26 @@ impl Config {
         ensure!(
             section.cross_validation.folds != 1,
             located(
-                "model.cross_validation.folds: 1 fold leaves nothing to learn from; use 0 for none, or 2 and more".into()
+                "model.cross_validation.folds: 1 fold leaves no rows to fit on; use 0 for no cross-validation, or at least 2".into()
             )
         );
         ensure!(
             section.sample_weight.is_none() || parameters.accepts_weights(),
-            located(format!("model.sample_weight: {} takes no weights; boosting does", algorithm.name()))
+            located(format!(
+                "model.sample_weight: {} does not support weights; use an algorithm of boosting",
+                algorithm.name()
+            ))
         );
         for result in section.results() {
-            warnings.push(format!("model.{result} is a result, not a setting; ignored (results are in metrics.json)"));
+            warnings
+                .push(format!("model.{result} is a result, not a setting, and is ignored (results are in metrics.json)"));
         }
 
         warnings.extend(tracking_warning);
-        let (resumed, warning) = session::resumed();
+        let (resumed, warning) = resumed_run();
         warnings.extend(warning);
         if let Some(parent) = &args.parent_run {
-            ensure!(session::is_run_id(parent), "--parent-run {parent}: is not the id of a run; `train runs` lists them");
+            ensure!(is_run_id(parent), "--parent-run {parent}: is not the id of a run; `train runs` lists them");
         }
         let settings = Digest::of_json(&Settings {
             algorithm: algorithm.name(),
@@ -125,7 +132,7 @@ impl Config {
             section: &section,
             import: import.as_ref().map(|file| file.digest.hex()),
         });
-        let files = TrainedFiles::below(models_dir);
+        let files = TrainedFiles::in_models_dir(models_dir);
         Ok(Self {
             data: data.clone(),
             model_file: files.model,
@@ -151,7 +158,12 @@ impl Config {
         })
     }
 
-    /// The files that say what to train.
+    /// The folder that all files of the training are written into.
+    pub(crate) fn trained_folder(&self) -> &Path {
+        self.model_file.parent().unwrap_or(Path::new(""))
+    }
+
+    /// The configuration file, and the imported model if there is one.
     pub(crate) fn config_files(&self) -> Vec<FileEntry> {
         [&self.config_file].into_iter().chain(&self.import).cloned().collect()
     }

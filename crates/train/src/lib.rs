@@ -1,16 +1,17 @@
-//! Featured table to model and recorded run: fits on training rows, chooses nothing by the test rows, measures on them once.
-//!
-//! [`predict`] applies a model to a raw table, through the same preprocessor and the same code as the rows it was measured on.
+//! Trains a model on a featured table and records the run. Test rows are never used to choose anything; they are scored once.
+//! [`predict`] applies a model to a raw table, with the preprocessor and the code that scored the test rows.
 
 mod args;
 mod commands;
 mod config;
 mod fitting;
 mod inputs;
+mod outputs;
 mod report;
 mod run_paths;
 mod search;
 mod stage;
+mod summary;
 mod tracking;
 
 pub use args::Args;
@@ -25,19 +26,19 @@ use crate::{
     commands::{promote, relocate, rollback, runs, sync, versions},
 };
 
-/// The program after its arguments are parsed.
+/// Runs the program with parsed arguments.
 ///
 /// # Errors
-/// If the stage could not run, or its answer is no ([`cli::Refused`]).
+/// If the command could not run, or a check failed ([`cli::Refused`]).
 pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
     let Some(command) = &args.command else {
-        let config = Config::check(args)?;
+        let config = Config::try_from_args(args)?;
         return frame::on_shared_threads(|| run(&config, progress));
     };
     match command {
         Command::Search(search_args) => frame::on_shared_threads(|| search::search(search_args, progress)),
         Command::Predict(predict_args) => {
-            let config = PredictConfig::check(predict_args, progress)?;
+            let config = PredictConfig::try_from_args(predict_args, progress)?;
             frame::on_shared_threads(|| predict(&config, progress))
         }
         Command::Runs(runs_args) => runs::list(runs_args, progress),

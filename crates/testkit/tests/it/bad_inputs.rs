@@ -272,7 +272,7 @@ fn trainings_that_cannot_begin() {
     );
     assert_eq!(
         train("model:\n  name: ../m\n  best_model: Ridge\n"),
-        "2: model.name: \"../m\" is not made of letters, digits, _, - and ."
+        "2: model.name: \"../m\" may only contain letters, digits, _, - and ."
     );
     assert!(!workspace.path("models/trained/model.bin").exists());
     let stderr = workspace.fails(2, &TRAIN.replace("featured.csv", "no.csv"));

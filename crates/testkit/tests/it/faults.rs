@@ -67,7 +67,7 @@ fn sync(workspace: &Workspace, server: &Server, name: &str) -> String {
     let output = command.output().expect("train starts");
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     // 1: all of it got there, so there is nothing here
-    assert!(output.status.success() || stderr.ends_with("nothing has been recorded there\n"), "{name}: {stderr}");
+    assert!(output.status.success() || stderr.ends_with("no run was recorded there\n"), "{name}: {stderr}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
@@ -187,7 +187,7 @@ fn no_fault_at_any_request_loses_or_doubles_anything() {
         impatient(&mut command);
         let output = command.output().expect("train starts");
         let stderr = String::from_utf8_lossy(&output.stderr);
-        let told = stderr.contains("what was sent stays; the next `train sync` goes on from there");
+        let told = stderr.contains("sent runs are kept; the next `train sync` continues from there");
         assert!(output.status.success() || (output.status.code() == Some(2) && told), "{name}: {stderr}");
         proxy.settle();
         drop(proxy);
@@ -218,7 +218,7 @@ fn a_run_that_lost_its_server_is_not_taken_for_killed() {
     let train = "--config model.yaml --data ../featured.csv --models-dir models --force";
     let proxy = Proxy::start(server.address(), Fault::Gone, 8);
     let address = proxy.address();
-    assert!(run(&proxy, train, TIMEOUT).contains("the run is whole in "));
+    assert!(run(&proxy, train, TIMEOUT).contains("the run is complete in "));
     drop(proxy);
     let proxy = Proxy::start_at(address, server.address(), Fault::None, 0);
     assert_eq!(run(&proxy, train, PATIENCE), "");

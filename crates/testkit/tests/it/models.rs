@@ -81,7 +81,7 @@ fn contributions_add_up_to_the_prediction_and_intervals_hold_it() {
             metric("interval_coverage")
         );
         let page = workspace.read("models/trained/report.html");
-        assert!(page.contains("of test rows within") && page.contains("% were asked for"));
+        assert!(page.contains("coverage on test rows") && page.contains("configured: "));
     }
 }
 
@@ -91,10 +91,10 @@ fn intervals_and_contributions_that_are_not_there_are_refused() {
     let run = workspace.run("train predict --models-dir models --input raw.csv --output p.csv --intervals");
     assert_eq!(run.code, 2);
     assert!(run.stderr.ends_with(
-        "models/trained/model.bin: has no intervals: they are learned from cross-validation when a model is trained\n"
+        "models/trained/model.bin: has no intervals: they are calibrated by cross-validation when a model is trained\n"
     ));
     let run = workspace.run("train predict --models-dir models --input raw.csv --output p.csv --intervals 90");
-    assert!(run.code == 2 && run.stderr.contains("--intervals 90: is not a share above 0 and below 1"), "{}", run.stderr);
+    assert!(run.code == 2 && run.stderr.contains("--intervals 90: must be above 0 and below 1"), "{}", run.stderr);
     assert!(!workspace.path("p.csv").exists());
 }
 
@@ -269,8 +269,9 @@ fn missing_values_are_for_trees_alone() {
     let run = workspace.run("train --config model.yaml --data featured.csv --models-dir models");
     assert_eq!(run.code, 2);
     assert!(
-        run.stderr
-            .contains("is missing. Ridge takes no missing value: use trees, or another engineer.impute.number than none"),
+        run.stderr.contains(
+            "is missing. Ridge does not support missing values: use trees, or another engineer.impute.number than none"
+        ),
         "{}",
         run.stderr
     );
@@ -337,7 +338,7 @@ fn rows_count_as_much_as_their_weight_says() {
     for (model, expected) in [
         (
             model_config("Ridge", "  sample_weight: bedrooms\n"),
-            "model.sample_weight: Ridge takes no weights; boosting does\n",
+            "model.sample_weight: Ridge does not support weights; use an algorithm of boosting\n",
         ),
         (model_config("GradientBoosting", "  sample_weight: importance\n"), "column \"importance\" is not in the header\n"),
     ] {

@@ -86,19 +86,19 @@ fn the_page_of_train_says_what_was_measured_beside_what_a_guess_would_reach() {
         let points = record["metrics"].as_array().unwrap();
         points.iter().find(|point| point["key"] == key && point["step"] == 0).unwrap()["value"].as_f64().unwrap()
     };
-    let scores = section(&page, "Scores");
+    let scores = section(&page, "Metrics");
     for key in ["r2", "cv_r2", "train_r2", "baseline_r2", "baseline_median_r2"] {
         let written = format!("{:.4}", metric(key)).replace('-', "−");
         assert!(scores.replace('-', "−").contains(&written), "{key} {written} is not in the scores");
     }
     assert!(section(&page, "Folds").contains("fold 4"));
     assert!(section(&page, "Predictions").matches("<svg").count() >= 3);
-    let reasons = section(&page, "What the model goes by");
+    let reasons = section(&page, "Feature importance");
     for column in ["sqft", "location", "year_built"] {
         assert!(reasons.contains(column), "{column}");
     }
     assert!(reasons.contains("Coefficients") && reasons.contains("intercept"));
-    assert_eq!(section(&page, "Worst rows").matches("<tr>").count(), 11);
+    assert_eq!(section(&page, "Largest errors").matches("<tr>").count(), 11);
     assert!(section(&page, "Parameters").contains("random_state"));
     let lineage = section(&page, "Lineage");
     assert!(["process 0", "engineer 0", "train 0", "raw.csv"].iter().all(|part| lineage.contains(part)), "{lineage}");
@@ -110,7 +110,7 @@ fn the_page_of_train_says_what_was_measured_beside_what_a_guess_would_reach() {
     let featured = workspace.read("featured.csv");
     let tests = featured.lines().enumerate().filter(|(_, line)| line.ends_with(",test"));
     let line = tests.map(|(index, _)| index + 1).nth(place).unwrap();
-    assert!(section(&page, "Worst rows").contains(&format!("<tbody>\n<tr><td class=n>{line}</td>")));
+    assert!(section(&page, "Largest errors").contains(&format!("<tbody>\n<tr><td class=n>{line}</td>")));
 }
 
 #[test]

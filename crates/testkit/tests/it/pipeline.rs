@@ -71,7 +71,7 @@ fn rows_that_break_the_schema_are_not_predicted() {
         format!("{header}\n1800,3,2,suburban,1990,GOOD\n1800,3,2,Atlantis,1990,Good\n1e12,3,2,Urban,1990,Good\n,,,,,\n"),
     );
     let stderr = workspace.run("train predict --models-dir models --input rows.csv --output p.csv").stderr;
-    assert_eq!(stderr, "warning: 2 rows break the schema and are in p.csv.quarantine.csv\n");
+    assert_eq!(stderr, "warning: 2 invalid rows are in p.csv.quarantine.csv\n");
     assert_eq!(workspace.read("p.csv").lines().count(), 3);
     assert_eq!(
         workspace.read("p.csv.quarantine.csv"),
@@ -82,7 +82,7 @@ fn rows_that_break_the_schema_are_not_predicted() {
     );
     workspace.write("bad.csv", format!("{header}\n1800,3,2,Atlantis,1990,Good\n"));
     let stderr = workspace.fails(1, "train predict --models-dir models --input bad.csv --output q.csv");
-    assert_eq!(stderr, "error: bad.csv: none of its 1 rows keeps to the schema; the reasons are in q.csv.quarantine.csv\n");
+    assert_eq!(stderr, "error: bad.csv: none of its 1 rows is valid; the reasons are in q.csv.quarantine.csv\n");
     assert!(!workspace.path("q.csv").exists());
 }
 
@@ -191,8 +191,8 @@ fn the_dump_of_a_scikit_learn_model_is_a_configuration() {
     assert_eq!(
         run.stderr,
         "warning: parameters.random_state is null: the seed 42 is used, so that the run is reproducible\n\
-         warning: model.mae is a result, not a setting; ignored (results are in metrics.json)\n\
-         warning: model.r2_score is a result, not a setting; ignored (results are in metrics.json)\n\
+         warning: model.mae is a result, not a setting, and is ignored (results are in metrics.json)\n\
+         warning: model.r2_score is a result, not a setting, and is ignored (results are in metrics.json)\n\
          warning: the target is skewed (2.5; its logarithm 0.5) and errors grow with the prediction (rank correlation 0.52): try target_transform: \
          log\n"
     );

@@ -105,7 +105,7 @@ fn what_cannot_be_recorded_waits_and_goes_in_later() {
 
     fs::remove_file(&database).unwrap();
     let run = workspace.run(&format!("{TRAIN} --force"));
-    assert_eq!(run.stderr, format!("warning: 1 run that waited: now in sqlite:///{}\n", database.display()));
+    assert_eq!(run.stderr, format!("warning: 1 run that waited: recorded in sqlite:///{}\n", database.display()));
     assert_eq!(statuses(&workspace), ["FINISHED", "FINISHED"]);
     assert!(workspace.path(&format!("mlruns/1/{id}/artifacts/model/model.bin")).exists());
     assert!(!workspace.path(&format!("models/spool/{id}")).exists());
@@ -158,7 +158,7 @@ fn runs_that_cannot_be_listed_are_refused_in_words() {
     let stderr = workspace.fails(2, "train runs");
     assert_eq!(
         stderr,
-        format!("error: {}: no such file; nothing has been recorded there\n", workspace.path("mlflow.db").display())
+        format!("error: {}: no such file; no run was recorded there\n", workspace.path("mlflow.db").display())
     );
     assert!(!workspace.path("mlflow.db").exists());
     workspace.ok(TRAIN);
@@ -178,7 +178,7 @@ fn a_store_that_was_moved_is_mended() {
     let uri = "--mlflow-tracking-uri sqlite:///old/mlflow.db";
     workspace.ok(&format!("{TRAIN} {uri}"));
     let said = workspace.ok(&format!("train relocate {uri}"));
-    assert!(said.starts_with("relocate  unchanged: every path leads to a folder that is there"), "{said}");
+    assert!(said.starts_with("relocate  unchanged: every recorded folder exists"), "{said}");
     fs::rename(workspace.path("old"), workspace.path("new")).unwrap();
     let said = workspace.ok("train relocate --mlflow-tracking-uri sqlite:///new/mlflow.db");
     let at = |name: &str| workspace.path(name).join("mlruns").display().to_string();
@@ -262,7 +262,7 @@ fn a_killed_training_costs_nothing_but_itself() {
     let is_recorded = is_noted && finished.contains(&last);
     let said = workspace.run(&format!("{TRAIN} --force"));
     assert_eq!(said.code, 0, "{}", said.stderr);
-    let stopped = "warning: the training before was stopped after run ";
+    let stopped = "warning: the last training was stopped after run ";
     assert_eq!(said.stderr.lines().any(|line| line.starts_with(stopped)), is_recorded, "{}", said.stderr);
     let runs = runs(&workspace);
     let count = |status: &str| runs.iter().filter(|run| run["status"] == status).count();
@@ -291,7 +291,7 @@ fn the_next_start_says_that_a_run_was_killed_even_if_it_has_nothing_to_do() {
     assert!(run.stderr.starts_with("warning: 1 run of killed programs: marked KILLED ("), "{}", run.stderr);
     assert_eq!(statuses(&workspace), ["KILLED", "FINISHED"]);
     let note = "SELECT value FROM tags JOIN runs USING (run_uuid) WHERE status = 'KILLED' AND key = 'mlflow.note.content'";
-    assert_eq!(value(&workspace, note), "The program was killed before it came to its end.");
+    assert_eq!(value(&workspace, note), "The program was killed before the run ended.");
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn a_champion_is_replaced_only_by_one_that_is_no_worse_and_can_be_put_back() {
         );
         let said = workspace.ok(&promote);
         assert!(said.starts_with("promote   done: version 1 of m is the champion\n"), "{said}");
-        assert!(workspace.ok(&promote).starts_with("promote   unchanged: version 1 of m is the champion already"));
+        assert!(workspace.ok(&promote).starts_with("promote   unchanged: version 1 of m is already the champion"));
 
         // a worse one: it knows two features
         let worse = "  feature_sets: {few: [bedrooms, bathrooms]}\n  target_transform: log\n";
@@ -78,7 +78,7 @@ fn a_champion_is_replaced_only_by_one_that_is_no_worse_and_can_be_put_back() {
         workspace.ok(&format!("train rollback --name m {store}"));
         assert_eq!(aliases(), json!({"challenger": "2", "champion": "1"}));
         let stderr = workspace.fails(1, &format!("train rollback --name m {store}"));
-        assert!(stderr.starts_with("error: m: no version was the champion before"), "{stderr}");
+        assert!(stderr.starts_with("error: m: there is no previous champion"), "{stderr}");
 
         let listed = workspace.ok(&format!("train versions --name m {store}"));
         let moves: Vec<&str> = listed.lines().filter(|line| line.contains(" UTC  version ")).collect();
@@ -90,9 +90,9 @@ fn a_champion_is_replaced_only_by_one_that_is_no_worse_and_can_be_put_back() {
         let now = workspace.ok(&format!("train versions --name m --at 2099-01-01 {store}"));
         assert!(now.starts_with("version 1 since 20") && now.trim_end().ends_with(": rolled back"), "{now}");
         let stderr = workspace.fails(1, &format!("train versions --name m --at 2020-01-01 {store}"));
-        assert_eq!(stderr, "error: m: had no champion then, as far as its history tells\n");
+        assert_eq!(stderr, "error: m: had no champion at that time, according to its history\n");
         let stderr = workspace.fails(1, &format!("{promote} --version 7"));
-        assert!(stderr.starts_with("error: m: there is no version 7; there are 1, 2"), "{stderr}");
+        assert!(stderr.starts_with("error: m: there is no version 7; the versions are 1, 2"), "{stderr}");
     }
 }
 
@@ -111,11 +111,9 @@ fn what_was_recorded_without_a_server_is_sent_with_its_models_and_promotions() {
     let server = Server::start_in(&workspace, "server", NEWEST, &[]);
     let sync = format!("train sync --mlflow-tracking-uri {}", server.uri);
     let said = workspace.ok(&sync);
-    assert!(said.starts_with(&format!("sync      done: 3 runs sent to {}, 0 there already\n", server.uri)), "{said}");
+    assert!(said.starts_with(&format!("sync      done: 3 runs sent to {}, 0 already there\n", server.uri)), "{said}");
     assert!(
-        said.contains("→ version 1 of m\n")
-            && said.contains("→ version 2 of m\n")
-            && said.contains("moves of aliases noted: 3"),
+        said.contains("→ version 1 of m\n") && said.contains("→ version 2 of m\n") && said.contains("alias changes sent: 3"),
         "{said}"
     );
     let after = read(&workspace, NEWEST, &server.uri);
@@ -150,25 +148,25 @@ fn what_was_recorded_without_a_server_is_sent_with_its_models_and_promotions() {
     assert_eq!(theirs["versions"][0]["description"], ours["versions"][0]["description"]);
 
     // once more, and after a promotion
-    assert_eq!(workspace.ok(&sync), format!("sync      unchanged: 0 runs sent to {}, 3 there already\n", server.uri));
+    assert_eq!(workspace.ok(&sync), format!("sync      unchanged: 0 runs sent to {}, 3 already there\n", server.uri));
     workspace.write("wide.yaml", format!("{}  champion: {{margin: 9}}\n", workspace.read("open.yaml")));
     workspace.ok("train promote --name m --data cleaned.csv --pipeline-config wide.yaml");
-    assert!(workspace.ok(&sync).contains("moves of aliases noted: 1"));
+    assert!(workspace.ok(&sync).contains("alias changes sent: 1"));
     let there = server.get_json("/api/2.0/mlflow/registered-models/get?name=m")["registered_model"]["aliases"].clone();
     assert!(there.as_array().unwrap().contains(&json!({"alias": "champion", "version": "2"})), "{there}");
 
     assert_eq!(
         workspace.fails(2, "train sync"),
-        "error: there is no server to send to: name one with --mlflow-tracking-uri http://HOST:PORT or MLFLOW_TRACKING_URI (now \
+        "error: no server to send to: name one with --mlflow-tracking-uri http://HOST:PORT or MLFLOW_TRACKING_URI (currently \
          mlflow.db)\n"
     );
     let stderr = workspace.fails(1, &format!("{sync} --from sqlite:///none.db"));
-    assert!(stderr.ends_with("none.db: no such file; nothing has been recorded there\n"), "{stderr}");
+    assert!(stderr.ends_with("none.db: no such file; no run was recorded there\n"), "{stderr}");
     drop(server);
     let run = run_with(&workspace, &sync, &[]);
     assert_eq!(run.code, 2);
     assert!(
-        run.stderr.contains("what was sent stays; the next `train sync` goes on from there")
+        run.stderr.contains("sent runs are kept; the next `train sync` continues from there")
             && run.stderr.contains("Is the server running"),
         "{}",
         run.stderr

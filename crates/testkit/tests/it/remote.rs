@@ -86,7 +86,7 @@ fn everything_comes_back_from_the_newest_and_the_oldest_server() {
         let none = workspace.fails(1, &format!("train runs --experiment boats --mlflow-tracking-uri {}", server.uri));
         assert_eq!(none, format!("error: {}: has no experiment \"boats\"\n", server.uri));
         let stderr = workspace.fails(2, &format!("train relocate --mlflow-tracking-uri {}", server.uri));
-        assert!(stderr.starts_with(&format!("error: {}: is a server, whose paths are its own", server.uri)), "{stderr}");
+        assert!(stderr.starts_with(&format!("error: {}: cannot relocate the paths of a server", server.uri)), "{stderr}");
     }
 }
 
@@ -149,7 +149,7 @@ fn what_a_server_refuses_is_said_and_the_run_is_kept() {
         assert!(warnings[0].starts_with(&format!("warning: {uri}: ")) && warnings[0].contains(&expected), "{}", run.stderr);
         let database = workspace.path("mlflow.db");
         let sync = format!(
-            "warning: the run is whole in {}; `train sync --mlflow-tracking-uri {uri}` sends it",
+            "warning: the run is complete in {}; `train sync --mlflow-tracking-uri {uri}` sends it",
             database.display()
         );
         assert_eq!(warnings[1..], [sync]);
@@ -160,14 +160,9 @@ fn what_a_server_refuses_is_said_and_the_run_is_kept() {
         &["--allowed-hosts", "other.example"],
         "",
         &[],
-        "it refuses the host name in its address (403). Start it with `--allowed-hosts HOST`",
+        "the server rejects the host name of its address (403). Start it with `--allowed-hosts HOST`",
     );
-    kept(
-        &[],
-        "/wrong/path",
-        &[],
-        "it is not an MLflow server, or the address lacks the path under which one is served (404",
-    );
+    kept(&[], "/wrong/path", &[], "this is not an MLflow server, or the address lacks its path prefix (404");
     let s3 = ["--no-serve-artifacts", "--default-artifact-root", "s3://bucket/x"];
     let no_credentials = [("AWS_EC2_METADATA_DISABLED", "true")];
     kept(&s3, "", &no_credentials, "files cannot be uploaded to s3://bucket/x/1/");

@@ -53,7 +53,7 @@ fn a_search_writes_the_best_model_trains_it_and_records_every_trial() {
     let config = workspace.read("best.yaml");
     assert!(config.starts_with("# Written by `train search`") && config.contains("target_variable: price"), "{config}");
     let page = workspace.read("models/search/leaderboard.html");
-    assert!(page.contains("The best of each kind") && page.contains("GradientBoosting"));
+    assert!(page.contains("Best trials by algorithm") && page.contains("GradientBoosting"));
 
     // the winner is measured as any model is, and its folds are those of the search
     let record: Value = serde_json::from_str(&workspace.read("models/trained/metrics.json")).unwrap();
@@ -102,7 +102,7 @@ fn halving_measures_many_on_few_rows_and_few_on_all() {
 fn searches_that_cannot_begin_say_why() {
     let workspace = prepared(300);
     for (config, flags, expected) in [
-        (SEARCH.to_owned(), "--shard 3/2", "is not a part of a whole: write 1/3, 2/3 and 3/3 for three machines"),
+        (SEARCH.to_owned(), "--shard 3/2", "is not a part of a search: write 1/3, 2/3 and 3/3 for three machines"),
         (SEARCH.to_owned(), "--minutes 0", "--minutes and --trials must be above 0"),
         (
             SEARCH.replace("Lasso", "Laso"),

@@ -141,7 +141,7 @@ fn a_registered_model_is_served_and_a_moved_alias_followed() {
     served.wait("the old champion", |served| served.predict(&a_house()) == first);
 
     for (model, code, message) in [
-        ("models:/m/9", 1, "m: there is no version 9; there are 1, 2"),
+        ("models:/m/9", 1, "m: there is no version 9; the versions are 1, 2"),
         ("models:/other@champion", 1, "mlflow.db: has no registered model \"other\"; `train --register` registers one"),
         ("models:/m", 2, "models:/m: write models:/NAME@ALIAS or models:/NAME/VERSION"),
         ("nowhere", 2, "nowhere: no such file. Name the folder of a bundle or its .tar.gz"),

@@ -60,9 +60,7 @@ fn a_training_stopped_between_its_record_and_its_manifests_is_one_run() {
         let name = workspace.json("models/trained/metrics.json")["identity"]["run_name"].as_str().unwrap().to_owned();
         assert_eq!(
             run.stderr,
-            format!(
-                "warning: the training before was stopped after run {name} was recorded; its manifests are written now\n"
-            )
+            format!("warning: the last training was stopped after run {name} was recorded; its manifests are written now\n")
         );
         assert!(run.stdout.starts_with("train     done: "), "{}", run.stdout);
         assert_eq!(count_runs(&workspace), (trained, trained));

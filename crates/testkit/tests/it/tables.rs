@@ -103,7 +103,10 @@ fn a_level_that_training_did_not_know_shares_a_bucket_with_a_warning() {
     run_on(&workspace, "raw.csv");
     workspace.write("rows.csv", "size,place\n3,a\n3,Atlantis\n");
     let run = workspace.run("train predict --models-dir models --input rows.csv --output p.csv");
-    assert_eq!(run.stderr, "warning: 1 cells hold a level that training did not know; they share the bucket `other`\n");
+    assert_eq!(
+        run.stderr,
+        "warning: 1 cells have a level that is not in the training data; they are predicted as the level `other`\n"
+    );
     assert_eq!(workspace.read("p.csv").lines().count(), 3);
 
     // refused, where the configuration says so, whether the row came as CSV or as Parquet

@@ -1,4 +1,4 @@
-//! `models:/NAME@ALIAS` and `models:/NAME/VERSION`: a version of a registered model, as MLflow's clients write it.
+//! URIs of registered models, as MLflow's clients write them: `models:/NAME@ALIAS` and `models:/NAME/VERSION`.
 
 use std::fmt;
 
@@ -10,10 +10,10 @@ use crate::{
     error::TrackingError,
 };
 
-/// How such a name begins.
+/// The prefix of these URIs.
 const PREFIX: &str = "models:/";
 
-/// A version of a registered model, by its number or by an alias that leads to it.
+/// A reference to a version of a registered model, by number or by alias.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelUri {
     name: String,
@@ -26,19 +26,19 @@ enum Selector {
     Version(String),
 }
 
-/// Why there is no such version.
+/// Why a URI has no version.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelUriError {
-    /// The registry was asked and has none; says what it has.
+    /// The registry has no such version; the message lists those that it has.
     #[error("{0}")]
     Absent(String),
-    /// The registry could not be asked.
+    /// The registry could not be read.
     #[error(transparent)]
     Registry(#[from] TrackingError),
 }
 
 impl Selector {
-    fn is_sound(&self) -> bool {
+    fn is_valid(&self) -> bool {
         match self {
             Self::Alias(alias) => !alias.is_empty() && !alias.contains('/'),
             Self::Version(version) => version.parse::<u32>().is_ok(),
@@ -47,31 +47,31 @@ impl Selector {
 }
 
 impl ModelUri {
-    /// Understands the text; `None` if it is not one of these names at all (a path, say).
+    /// Parses the text; `None` if it is something else, such as a path.
     ///
     /// # Errors
-    /// If it begins like one and is none.
+    /// If it has the prefix and is invalid.
     pub fn parse(text: &str) -> Option<Result<Self, String>> {
         let registered = text.strip_prefix(PREFIX)?;
         let by_alias = registered.split_once('@').map(|(name, alias)| (name, Selector::Alias(alias.to_owned())));
         let by_version = || registered.split_once('/').map(|(name, version)| (name, Selector::Version(version.to_owned())));
         Some(match by_alias.or_else(by_version) {
-            Some((name, selector)) if !name.is_empty() && selector.is_sound() => {
+            Some((name, selector)) if !name.is_empty() && selector.is_valid() => {
                 Ok(Self { name: name.to_owned(), selector })
             }
             _ => Err(format!("{text}: write models:/NAME@ALIAS or models:/NAME/VERSION")),
         })
     }
 
-    /// The registered model.
+    /// The name of the registered model.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The version that it is now; `location` is where the registry is, for messages.
+    /// The current version of the URI; `location` of the registry is for messages.
     ///
     /// # Errors
-    /// If there is none, or the registry cannot be read.
+    /// If there is no such version, or the registry cannot be read.
     pub fn resolve(&self, registry: &dyn Registry, location: &Location) -> Result<ModelVersion, ModelUriError> {
         let name = &self.name;
         let model = registry.model(name)?.ok_or_else(|| {
@@ -90,7 +90,7 @@ impl ModelUri {
         let versions = registry.versions(name)?;
         versions.iter().find(|known| known.version == *version).cloned().ok_or_else(|| {
             let numbers: Vec<&str> = versions.iter().rev().map(|version| version.version.as_str()).collect();
-            ModelUriError::Absent(format!("{name}: there is no version {version}; there are {}", numbers.join(", ")))
+            ModelUriError::Absent(format!("{name}: there is no version {version}; the versions are {}", numbers.join(", ")))
         })
     }
 }

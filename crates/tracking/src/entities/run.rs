@@ -1,4 +1,4 @@
-//! What MLflow knows of a run, as plain data: what every store keeps, and what is carried from one to another.
+//! A run of MLflow as plain data: what every store keeps, and what `sync` sends.
 
 use std::collections::BTreeMap;
 
@@ -6,46 +6,46 @@ use artifact::{DatasetInput, RunRecord, RunStatus};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
-/// The tag by which a run is found again in a store that gives runs ids of its own.
+/// The tag with our id of a run, for stores that choose ids themselves.
 pub const RUN_TAG: &str = "client.run_id";
-/// The same of a logged model.
+/// The tag with our id of a logged model.
 pub const MODEL_TAG: &str = "client.model_id";
-/// A run that was there before, and was gone on with, has this tag.
+/// The tag of a resumed run.
 pub const RESUMED_TAG: &str = "client.resumed";
-/// Under this tag MLflow's pages look for the run that a run belongs to.
+/// MLflow's tag with the id of the parent run.
 pub const PARENT_TAG: &str = "mlflow.parentRunId";
-/// The kept copy of a run of which something may have been made twice on a server has this tag; its value is the server.
-pub(crate) const UNSETTLED_TAG: &str = "client.unsettled";
-/// MLflow keeps the name of a run here as well.
+/// The tag of the local copy of a run that may have duplicates on a server; its value is the server.
+pub(crate) const DUPLICATES_TAG: &str = "client.unsettled";
+/// MLflow's tag with the name of a run.
 pub(crate) const RUN_NAME_TAG: &str = "mlflow.runName";
-/// MLflow's pages look here for the tables of a run.
+/// MLflow's tag with the tables of a run.
 const TABLES_TAG: &str = "mlflow.loggedArtifacts";
-/// Longer values are cut, as MLflow does.
-const LONGEST_PARAMETER: usize = 6_000;
-const LONGEST_TAG: usize = 8_000;
-/// A longer schema is left out: half of one cannot be read.
-const LONGEST_SCHEMA: usize = 1_048_575;
-/// Digits of a file's digest that stand for it; the manifests have all.
+/// Longer values are truncated, as in MLflow.
+const MAX_PARAMETER_CHARS: usize = 6_000;
+const MAX_TAG_CHARS: usize = 8_000;
+/// A longer schema is omitted, because a truncated one cannot be read.
+const MAX_SCHEMA_BYTES: usize = 1_048_575;
+/// Digits of a file's digest in the digest of a dataset; the manifests have all of them.
 const DIGEST_DIGITS: usize = 16;
 
-/// How far a run got, in MLflow's words.
+/// The status of a run, in MLflow's words.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Status {
     /// It is under way.
     Running,
-    /// It waits for its turn; nothing here sets it.
+    /// It is scheduled; this program never sets it.
     Scheduled,
-    /// It came to its end.
+    /// It finished.
     Finished,
     /// It ended with an error.
     Failed,
-    /// Its program is gone without having ended it.
+    /// Its program ended without ending the run.
     Killed,
 }
 
 impl Status {
-    /// As MLflow writes it.
+    /// The name that MLflow writes.
     pub fn name(self) -> &'static str {
         match self {
             Self::Running => "RUNNING",
@@ -56,51 +56,51 @@ impl Status {
         }
     }
 
-    /// From MLflow's word.
+    /// Parses the name that MLflow writes.
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Running, Self::Scheduled, Self::Finished, Self::Failed, Self::Killed]
             .into_iter()
             .find(|status| status.name() == name)
     }
 
-    /// Whether nothing more is to come.
+    /// Whether the run has ended.
     pub fn is_over(self) -> bool {
         matches!(self, Self::Finished | Self::Failed | Self::Killed)
     }
 }
 
-/// A run and all that belongs to it, but for its files.
+/// A run with its models and registrations, without its files.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Run {
     /// The name of its experiment.
     pub experiment: String,
-    /// 32 hexadecimal digits, chosen by the program that made the run.
+    /// 32 hexadecimal digits, chosen by the program of the run.
     pub run_id: String,
-    /// A name to read in lists.
+    /// A name for lists.
     pub run_name: String,
-    /// Who ran it; empty if nobody knows.
+    /// The user; empty if unknown.
     pub user: String,
-    /// How far it got.
+    /// Its status.
     pub status: Status,
     /// Milliseconds since 1970-01-01 UTC.
     pub start_time: i64,
     /// Milliseconds since 1970-01-01 UTC.
     pub end_time: Option<i64>,
-    /// What was chosen.
+    /// The parameters.
     pub params: Vec<(String, String)>,
-    /// What was measured.
+    /// The metrics.
     pub metrics: Vec<Metric>,
-    /// Facts to search by, those that begin with `mlflow.` for its pages.
+    /// The tags; those with the prefix `mlflow.` have a meaning for MLflow.
     pub tags: BTreeMap<String, String>,
-    /// What it was made from.
-    pub datasets: Vec<Dataset>,
-    /// What it made.
+    /// The datasets that it read.
+    pub datasets: Vec<RunDataset>,
+    /// The models that it produced.
     pub models: Vec<LoggedModel>,
-    /// Under which names its models are to be registered.
+    /// The registrations of its models.
     pub registrations: Vec<Registration>,
 }
 
-/// A measured figure at a step.
+/// A value of a metric at a step.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Metric {
     /// Its name.
@@ -110,11 +110,11 @@ pub struct Metric {
     pub value: f64,
     /// Milliseconds since 1970-01-01 UTC.
     pub timestamp: i64,
-    /// Where in a series it stands; 0 for final figures.
+    /// The step; 0 for a final value.
     pub step: i64,
-    /// The logged model that it was measured of.
+    /// The id of the logged model that was measured.
     pub model_id: Option<String>,
-    /// Name and digest of the dataset that it was measured on.
+    /// Name and digest of the dataset that was used.
     pub dataset: Option<(String, String)>,
 }
 
@@ -125,69 +125,69 @@ fn null_is_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Err
 
 /// A dataset that a run used.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct Dataset {
+pub struct RunDataset {
     /// Its name.
     pub name: String,
-    /// What stands for its content; at most 36 characters.
+    /// The first digits of its digest; at most 36 characters.
     pub digest: String,
-    /// Where it came from: the kind of place.
+    /// The type of its source.
     pub source_type: String,
-    /// Where it came from, as JSON.
+    /// Its source, as JSON.
     pub source: String,
     /// Its columns, as MLflow's JSON.
     pub schema: Option<String>,
     /// Its size, as JSON.
     pub profile: Option<String>,
-    /// What it was used for (`mlflow.data.context`), and more.
+    /// The use of the dataset (`mlflow.data.context`) and other tags.
     pub tags: BTreeMap<String, String>,
 }
 
-/// A model that a run made. Its files are those of the run that belong to it.
+/// A model that a run produced. Its files are the run's files with this owner.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct LoggedModel {
     /// `m-` and 32 hexadecimal digits.
     pub model_id: String,
     /// Its name.
     pub name: String,
-    /// What kind of model it is, such as `regressor`.
+    /// The type of the model, such as `regressor`.
     pub model_type: String,
-    /// At which step of the run it was made.
+    /// The step of the run that produced it.
     pub step: i64,
     /// Milliseconds since 1970-01-01 UTC.
     pub created: i64,
-    /// Whether all its files are there.
+    /// Whether all its files are stored.
     pub ready: bool,
-    /// What was chosen.
+    /// The parameters.
     pub params: Vec<(String, String)>,
-    /// Facts to search by.
+    /// The tags.
     pub tags: BTreeMap<String, String>,
 }
 
-/// A registered model's version to be.
+/// A version to register.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Registration {
-    /// The registered model.
+    /// The name of the registered model.
     pub name: String,
-    /// The logged model of the run.
+    /// The id of the run's logged model.
     pub model_id: String,
-    /// What is said of the version, in Markdown.
+    /// The description of the version, in Markdown.
     pub description: String,
-    /// Facts on the version.
+    /// The tags of the version.
     pub tags: BTreeMap<String, String>,
-    /// Aliases that lead to it from now on.
+    /// The aliases to set to the version.
     pub aliases: Vec<String>,
     /// Milliseconds since 1970-01-01 UTC.
     pub created: i64,
 }
 
 impl Run {
-    /// What MLflow is told of the run in `record`.
-    pub fn of(record: &RunRecord) -> Self {
+    /// The run of a record.
+    pub fn from_record(record: &RunRecord) -> Self {
         let identity = &record.identity;
         let ended = record.times.ended_at_ms.cast_signed();
         let mut tags: BTreeMap<String, String> =
-            record.tags.iter().map(|(key, value)| (key.clone(), cut(value, LONGEST_TAG).to_owned())).collect();
-        let of_mlflow = [
+            record.tags.iter().map(|(key, value)| (key.clone(), truncate(value, MAX_TAG_CHARS).to_owned())).collect();
+        let mlflow_tags = [
             (RUN_NAME_TAG, Some(identity.run_name.as_str())),
             ("mlflow.user", identity.user.as_deref()),
             ("mlflow.source.name", Some(identity.source.as_str())),
@@ -196,9 +196,9 @@ impl Run {
             ("mlflow.source.git.branch", identity.branch.as_deref()),
             ("mlflow.note.content", Some(record.note.as_str()).filter(|note| !note.is_empty())),
         ];
-        for (key, value) in of_mlflow {
+        for (key, value) in mlflow_tags {
             if let Some(value) = value {
-                tags.insert(key.into(), cut(value, LONGEST_TAG).to_owned());
+                tags.insert(key.into(), truncate(value, MAX_TAG_CHARS).to_owned());
             }
         }
         let metric = |key: &str, value: f64, step: u32| Metric {
@@ -225,7 +225,7 @@ impl Run {
             params: record
                 .parameters
                 .iter()
-                .map(|(name, value)| (name.clone(), cut(&plain(value), LONGEST_PARAMETER).to_owned()))
+                .map(|(name, value)| (name.clone(), truncate(&parameter_text(value), MAX_PARAMETER_CHARS).to_owned()))
                 .collect(),
             metrics: record.metrics.iter().map(|point| metric(&point.key, point.value, point.step)).collect(),
             tags,
@@ -235,9 +235,9 @@ impl Run {
         }
     }
 
-    /// Says of the tables among the run's artifacts that they are tables, so that MLflow's pages show them as such.
-    pub fn note_tables<'a>(&mut self, places: impl IntoIterator<Item = &'a str>) {
-        // with Python's blanks: MLflow looks for the text
+    /// Marks the artifacts at these paths as tables, so that MLflow shows them as tables.
+    pub fn tag_tables<'a>(&mut self, places: impl IntoIterator<Item = &'a str>) {
+        // with the spaces of Python's JSON, because MLflow compares the text
         let tables: Vec<String> =
             places.into_iter().map(|place| format!("{{\"path\": {}, \"type\": \"table\"}}", json!(place))).collect();
         if !tables.is_empty() {
@@ -257,37 +257,37 @@ pub struct ListedRun {
     pub experiment: String,
     /// Its experiment's id.
     pub experiment_id: String,
-    /// `RUNNING`, `FINISHED`, `FAILED`, `KILLED` or `SCHEDULED`.
+    /// `RUNNING`, `FINISHED`, `FAILED`, `KILLED_NOTE` or `SCHEDULED`.
     pub status: String,
     /// Milliseconds since 1970-01-01 UTC.
     pub started_at_ms: Option<i64>,
     /// Milliseconds since 1970-01-01 UTC.
     pub ended_at_ms: Option<i64>,
-    /// The latest point of every metric.
+    /// The latest value of every metric.
     pub metrics: BTreeMap<String, f64>,
 }
 
-/// The dataset that MLflow is shown.
-fn dataset(input: &DatasetInput) -> Dataset {
+/// The dataset in MLflow's form.
+fn dataset(input: &DatasetInput) -> RunDataset {
     let path = &input.source.path;
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let hex = input.source.digest.hex();
     let columns: Vec<Value> =
         input.columns.iter().map(|name| json!({"type": "double", "name": name, "required": true})).collect();
     let context = if input.context == "train" { "training" } else { "testing" };
-    Dataset {
+    RunDataset {
         name: format!("{stem}:{}", input.context),
         digest: hex[..DIGEST_DIGITS.min(hex.len())].to_owned(),
         source_type: "local".into(),
         source: json!({"uri": path.to_string_lossy()}).to_string(),
-        schema: Some(json!({ "mlflow_colspec": columns }).to_string()).filter(|text| text.len() <= LONGEST_SCHEMA),
+        schema: Some(json!({ "mlflow_colspec": columns }).to_string()).filter(|text| text.len() <= MAX_SCHEMA_BYTES),
         profile: Some(json!({"num_rows": input.rows, "num_elements": input.rows * input.columns.len() as u64}).to_string()),
         tags: [("mlflow.data.context".to_owned(), context.to_owned())].into(),
     }
 }
 
-/// A parameter's value as MLflow's client would write it: text without quotes.
-fn plain(value: &Value) -> String {
+/// The value of a parameter as MLflow's client writes it: text without quotes.
+fn parameter_text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => "None".into(),
@@ -295,9 +295,9 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// The first `longest` characters.
-fn cut(text: &str, longest: usize) -> &str {
-    text.char_indices().nth(longest).map_or(text, |(end, _)| &text[..end])
+/// The first `max_chars` characters.
+fn truncate(text: &str, max_chars: usize) -> &str {
+    text.char_indices().nth(max_chars).map_or(text, |(end, _)| &text[..end])
 }
 
 /// A new run id: 32 hexadecimal digits, as MLflow makes them.
@@ -307,10 +307,10 @@ pub fn new_run_id() -> String {
 
 /// A new id of a logged model: `m-` and 32 hexadecimal digits.
 pub fn new_model_id() -> String {
-    model_id_of(&new_run_id())
+    logged_model_id(&new_run_id())
 }
 
 /// The id of the one logged model of a run.
-pub fn model_id_of(run_id: &str) -> String {
+pub fn logged_model_id(run_id: &str) -> String {
     format!("m-{run_id}")
 }

@@ -1,4 +1,4 @@
-//! What a store of runs is.
+//! The interface of a store of runs, and the files of a run.
 
 use std::{
     fs::File,
@@ -13,71 +13,71 @@ use crate::{
     error::TrackingError,
 };
 
-/// Bytes of a file of a model that no bundle has.
-const LARGEST_FILE: u64 = 1 << 30;
+/// The size limit in bytes of a model's file that bundles do not have.
+const MAX_MODEL_FILE_BYTES: u64 = 1 << 30;
 
-/// A place that keeps runs.
+/// A store of runs.
 pub trait RunStore: std::fmt::Debug + Send + Sync {
-    /// Its address, as MLflow writes it.
+    /// The address of the store, as MLflow writes it.
     fn uri(&self) -> String;
 
-    /// Notes that a run is under way: `run` says who runs what, and has no figures yet. Returns the id of its experiment.
+    /// Creates a run with the status `RUNNING`; `run` has no metrics yet.
     ///
     /// # Errors
-    /// If the store cannot be written; it is then as it was.
-    fn begin(&self, run: &Run) -> Result<Place, TrackingError>;
+    /// If the store cannot be written; it is then unchanged.
+    fn begin(&self, run: &Run) -> Result<RunReference, TrackingError>;
 
-    /// Goes on with a run that was begun before, perhaps by a program that is gone: as [`begin`](Self::begin), but a run that is there is not
-    /// made again, and one that is finished stays so.
+    /// Resumes a run that may exist already, for example of a program that was killed. It is created only if it does not exist, and a
+    /// finished run stays finished.
     ///
     /// # Errors
     /// If the store cannot be read or written.
-    fn resume(&self, run: &Run) -> Result<Place, TrackingError>;
+    fn resume(&self, run: &Run) -> Result<RunReference, TrackingError>;
 
-    /// Adds figures to a run under way.
+    /// Adds metrics to a running run.
     ///
     /// # Errors
     /// If the store cannot be written.
-    fn measure(&self, run: &Run, metrics: &[Metric]) -> Result<(), TrackingError>;
+    fn log_metrics(&self, run: &Run, metrics: &[Metric]) -> Result<(), TrackingError>;
 
-    /// Records a run that came to its end, well or not, with its files. Recording it again changes nothing, and a run that
-    /// was never begun is recorded whole.
+    /// Records a run that finished or failed, with its files. Recording it again changes nothing. A run that was never begun is
+    /// created.
     ///
     /// # Errors
-    /// If the store cannot be written, or a file cannot be read. What is there of the run then is completed by the next call.
-    fn end(&self, run: &Run, files: &[RunFile]) -> Result<Place, TrackingError>;
+    /// If the store cannot be written, or a file cannot be read. The next call completes the run.
+    fn end(&self, run: &Run, files: &[RunFile]) -> Result<RunReference, TrackingError>;
 
-    /// Whether the store has the run, whole and well ended.
+    /// Whether the store has the complete, finished run.
     ///
     /// # Errors
     /// If the store cannot be read.
     fn is_finished(&self, run: &Run) -> Result<bool, TrackingError>;
 
-    /// Marks the runs as killed whose program is gone without having ended them; returns their ids.
+    /// Marks runs as killed whose program ended without ending them; returns their ids.
     ///
     /// # Errors
     /// If the store cannot be written.
-    fn reap(&self) -> Result<Vec<String>, TrackingError>;
+    fn mark_orphaned_runs_killed(&self) -> Result<Vec<String>, TrackingError>;
 }
 
-/// Where a run is.
+/// The ids of a recorded run in its store.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Place {
-    /// The id of its experiment.
+pub struct RunReference {
+    /// The id of the experiment.
     pub experiment_id: String,
-    /// Its id in that store.
+    /// The id of the run in the store.
     pub run_id: String,
-    /// A page that shows it, if the store has pages.
+    /// The address of a page that shows the run, if the store has pages.
     pub page: Option<String>,
-    /// The versions that were registered, with the name of each.
+    /// The registered versions: name and number.
     pub versions: Vec<(String, String)>,
-    /// A second copy of something may yet turn up: a request was not answered in time, and was made again.
-    pub unsettled: bool,
+    /// Whether the server may hold duplicates, because a request was repeated after its response was lost.
+    pub may_have_duplicates: bool,
 }
 
-/// To whom a file belongs.
+/// The owner of a file.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub enum Owner {
+pub enum ArtifactOwner {
     /// The run.
     #[default]
     Run,
@@ -85,21 +85,21 @@ pub enum Owner {
     Model(String),
 }
 
-/// A file of a run: its place among the artifacts of its owner, and what is in it.
+/// A file of a run or of one of its models.
 #[derive(Clone, Debug)]
 pub struct RunFile {
-    /// To whom it belongs.
-    pub owner: Owner,
-    /// Such as `model/model.bin`.
-    pub place: String,
-    /// What is in it.
-    pub content: Content,
+    /// The owner.
+    pub owner: ArtifactOwner,
+    /// The path among the artifacts of the owner, such as `model/model.bin`.
+    pub artifact_path: String,
+    /// The content.
+    pub content: ArtifactContent,
 }
 
-/// What is in a file.
+/// The content of a file.
 #[derive(Clone, Debug)]
-pub enum Content {
-    /// The content of this file, as it was when its digest was taken.
+pub enum ArtifactContent {
+    /// The content of this file on the disk, with the digest of the entry.
     File(FileEntry),
     /// These bytes.
     Bytes(Vec<u8>),
@@ -107,60 +107,72 @@ pub enum Content {
 
 impl RunFile {
     /// A file of the run itself.
-    pub fn of_run(place: impl Into<String>, content: Content) -> Self {
-        Self { owner: Owner::Run, place: place.into(), content }
+    pub fn of_run(artifact_path: impl Into<String>, content: ArtifactContent) -> Self {
+        Self { owner: ArtifactOwner::Run, artifact_path: artifact_path.into(), content }
     }
 
     /// A file of one of its models.
-    pub fn of_model(model_id: &str, place: impl Into<String>, content: Content) -> Self {
-        Self { owner: Owner::Model(model_id.to_owned()), place: place.into(), content }
+    pub fn of_model(model_id: &str, artifact_path: impl Into<String>, content: ArtifactContent) -> Self {
+        Self { owner: ArtifactOwner::Model(model_id.to_owned()), artifact_path: artifact_path.into(), content }
     }
 
-    /// The file's entry in a record that lies in `folder`. What is on no disk has its place for a path.
+    /// The entry of the file in a record in `folder`. The path of a file that is not on the disk is its artifact path.
     pub fn entry(&self, folder: &Path) -> RunArtifact {
         let (path, digest, bytes) = match &self.content {
-            Content::File(file) => (artifact::relative_path(&file.path, folder), file.digest.clone(), file.bytes),
-            Content::Bytes(bytes) => ((&self.place).into(), artifact::Digest::of_bytes(bytes), bytes.len() as u64),
+            ArtifactContent::File(file) => (artifact::relative_path(&file.path, folder), file.digest.clone(), file.bytes),
+            ArtifactContent::Bytes(bytes) => {
+                ((&self.artifact_path).into(), artifact::Digest::of_bytes(bytes), bytes.len() as u64)
+            }
         };
-        RunArtifact { place: self.place.clone(), path, digest, bytes }
+        RunArtifact { place: self.artifact_path.clone(), path, digest, bytes }
     }
 
-    /// Its place, if that lies below the folder of its owner.
-    pub(crate) fn checked_place(&self) -> Result<&Path, TrackingError> {
-        let place = Path::new(&self.place);
-        let plain = place.components().all(|part| matches!(part, Component::Normal(_)));
-        if plain && !self.place.is_empty() { Ok(place) } else { Err(TrackingError::Place { place: self.place.clone() }) }
+    /// The artifact path.
+    ///
+    /// # Errors
+    /// If it leads out of the owner's folder.
+    pub(crate) fn validated_path(&self) -> Result<&Path, TrackingError> {
+        let artifact_path = Path::new(&self.artifact_path);
+        let plain = artifact_path.components().all(|part| matches!(part, Component::Normal(_)));
+        if plain && !self.artifact_path.is_empty() {
+            Ok(artifact_path)
+        } else {
+            Err(TrackingError::RunReference { artifact_path: self.artifact_path.clone() })
+        }
     }
 
-    /// Its content, which must be what it was when its digest was taken.
+    /// The content.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or was changed since its digest was computed.
     pub(crate) fn read(&self) -> Result<Vec<u8>, TrackingError> {
         match &self.content {
-            Content::Bytes(bytes) => Ok(bytes.clone()),
-            Content::File(file) => {
+            ArtifactContent::Bytes(bytes) => Ok(bytes.clone()),
+            ArtifactContent::File(file) => {
                 let bytes = std::fs::read(&file.path).map_err(TrackingError::io(&file.path, "read it"))?;
                 if artifact::Digest::of_bytes(&bytes) == file.digest {
                     Ok(bytes)
                 } else {
-                    Err(TrackingError::Changed { path: file.path.clone() })
+                    Err(TrackingError::ChangedFile { path: file.path.clone() })
                 }
             }
         }
     }
 
-    /// Copies the file to its place below `folder`, whole or not at all.
+    /// Copies the file below `folder`, completely or not at all.
     pub(crate) fn copy_below(&self, folder: &Path) -> Result<(), TrackingError> {
-        let to = folder.join(self.checked_place()?);
+        let to = folder.join(self.validated_path()?);
         let mut copy = AtomicFile::create(&to)?;
         match &self.content {
-            Content::File(file) => {
+            ArtifactContent::File(file) => {
                 let mut source = File::open(&file.path).map_err(TrackingError::io(&file.path, "read it"))?;
                 io::copy(&mut source, &mut copy).map_err(TrackingError::io(&to, "write it"))?;
                 if copy.commit()?.digest != file.digest {
                     let _ = std::fs::remove_file(&to);
-                    return Err(TrackingError::Changed { path: file.path.clone() });
+                    return Err(TrackingError::ChangedFile { path: file.path.clone() });
                 }
             }
-            Content::Bytes(bytes) => {
+            ArtifactContent::Bytes(bytes) => {
                 copy.write_all(bytes).map_err(TrackingError::io(&to, "write it"))?;
                 copy.commit()?;
             }
@@ -169,16 +181,16 @@ impl RunFile {
     }
 }
 
-/// The largest size in bytes of a model's file that is fetched: the one that it may have in a bundle.
-pub(crate) fn largest(file: &str) -> u64 {
+/// The size limit in bytes of a fetched file of a model: the limit of bundles.
+pub(crate) fn max_file_bytes(file: &str) -> u64 {
     let name = file.rsplit('/').next().unwrap_or(file);
-    artifact::bundle_file_limit(name).unwrap_or(LARGEST_FILE)
+    artifact::bundle_file_limit(name).unwrap_or(MAX_MODEL_FILE_BYTES)
 }
 
-/// Copies files to their places below the folder of their owner, several at a time: a disk syncs them as fast as one.
+/// Copies files below the folders of their owners, in parallel: a disk syncs several files as fast as one.
 pub(crate) fn copy_all(
     files: &[RunFile],
-    folder: &(dyn Fn(&Owner) -> std::path::PathBuf + Sync),
+    folder: &(dyn Fn(&ArtifactOwner) -> std::path::PathBuf + Sync),
 ) -> Result<(), TrackingError> {
     std::thread::scope(|scope| {
         let copies: Vec<_> = files.iter().map(|file| scope.spawn(|| file.copy_below(&folder(&file.owner)))).collect();

@@ -1,4 +1,4 @@
-//! The calls of MLflow's REST API that are made for runs and logged models.
+//! Calls of MLflow's REST API for runs and logged models.
 
 use std::collections::BTreeMap;
 
@@ -7,17 +7,19 @@ use serde::{Serialize, Serializer};
 use serde_json::json;
 
 use crate::{
-    entities::run::{Dataset, LoggedModel, Metric, Run, Status},
+    entities::run::{LoggedModel, Metric, Run, RunDataset, Status},
     error::TrackingError,
     rest::{
         connection::{Connection, Request},
-        responses::{Experiment, ExperimentAnswer, ModelOutput, Page, RemoteModel, RemoteRun, RunAnswer, pairs},
+        responses::{
+            Experiment, ExperimentResponse, ModelOutput, RemoteModel, RemoteRun, RunResponse, SearchPage, key_values,
+        },
     },
 };
 
-/// A metric as it is sent. JSON has no NaN: MLflow takes its name.
+/// A metric in a request. JSON has no NaN; MLflow accepts its name.
 #[derive(Serialize)]
-struct SentMetric<'a> {
+struct MetricBody<'a> {
     key: &'a str,
     #[serde(serialize_with = "number")]
     value: f64,
@@ -40,9 +42,9 @@ fn number<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> 
     }
 }
 
-/// `model_ids` are the server's ids of the models that we know under ours.
-fn sent<'a>(metric: &'a Metric, model_ids: &'a BTreeMap<String, String>) -> SentMetric<'a> {
-    SentMetric {
+/// `model_ids` maps our ids of models to those of the server.
+fn bodies<'a>(metric: &'a Metric, model_ids: &'a BTreeMap<String, String>) -> MetricBody<'a> {
+    MetricBody {
         key: &metric.key,
         value: metric.value,
         timestamp: metric.timestamp,
@@ -53,14 +55,14 @@ fn sent<'a>(metric: &'a Metric, model_ids: &'a BTreeMap<String, String>) -> Sent
     }
 }
 
-/// No more of each in one call.
-const METRICS: usize = 1000;
-const PARAMS: usize = 100;
-const TAGS: usize = 100;
-/// No more of all in one call.
-const ENTITIES: usize = 1000;
+/// Limits of MLflow for one call.
+const MAX_METRICS_PER_CALL: usize = 1000;
+const MAX_PARAMS_PER_CALL: usize = 100;
+const MAX_TAGS_PER_CALL: usize = 100;
+/// The limit of MLflow for all entities of one call.
+const MAX_ENTITIES_PER_CALL: usize = 1000;
 
-/// What is logged to a run, in as few calls as the limits allow.
+/// Logs parameters, tags and metrics, in as few calls as the limits allow.
 pub(super) fn log_batch(
     connection: &Connection,
     run_id: &str,
@@ -69,41 +71,40 @@ pub(super) fn log_batch(
     metrics: &[Metric],
     model_ids: &BTreeMap<String, String>,
 ) -> Result<(), TrackingError> {
-    let params = pairs(params.iter().map(|(key, value)| (key, value)));
-    let tags = pairs(tags);
-    let sent: Vec<SentMetric> = metrics.iter().map(|metric| sent(metric, model_ids)).collect();
-    let (mut params, mut tags, mut sent) = (params.as_slice(), tags.as_slice(), sent.as_slice());
+    let params = key_values(params.iter().map(|(key, value)| (key, value)));
+    let tags = key_values(tags);
+    let bodies: Vec<MetricBody> = metrics.iter().map(|metric| bodies(metric, model_ids)).collect();
+    let (mut params, mut tags, mut bodies) = (params.as_slice(), tags.as_slice(), bodies.as_slice());
     loop {
-        let (these_params, more_params) = params.split_at(params.len().min(PARAMS));
-        let (these_tags, more_tags) = tags.split_at(tags.len().min(TAGS));
-        let room = METRICS.min(ENTITIES - these_params.len() - these_tags.len());
-        let (these, more) = sent.split_at(sent.len().min(room));
+        let (these_params, more_params) = params.split_at(params.len().min(MAX_PARAMS_PER_CALL));
+        let (these_tags, more_tags) = tags.split_at(tags.len().min(MAX_TAGS_PER_CALL));
+        let capacity = MAX_METRICS_PER_CALL.min(MAX_ENTITIES_PER_CALL - these_params.len() - these_tags.len());
+        let (these, more) = bodies.split_at(bodies.len().min(capacity));
         let body = json!({"run_id": run_id, "params": these_params, "tags": these_tags, "metrics": these});
-        connection.tell(&Request::post("logging parameters, metrics and tags", "runs/log-batch", &body))?;
-        (params, tags, sent) = (more_params, more_tags, more);
-        if params.is_empty() && tags.is_empty() && sent.is_empty() {
+        connection.send(&Request::post("logging parameters, metrics and tags", "runs/log-batch", &body))?;
+        (params, tags, bodies) = (more_params, more_tags, more);
+        if params.is_empty() && tags.is_empty() && bodies.is_empty() {
             return Ok(());
         }
     }
 }
 
-/// Figures of a run under way, in one call of one attempt.
+/// Logs metrics of a running run, in one call without retries.
 pub(super) fn log_metrics_once(connection: &Connection, run_id: &str, metrics: &[Metric]) -> Result<(), TrackingError> {
     let none = BTreeMap::new();
-    let sent: Vec<SentMetric> = metrics.iter().take(METRICS).map(|metric| sent(metric, &none)).collect();
-    let body = json!({"run_id": run_id, "metrics": sent});
-    let request = Request::post("logging figures", "runs/log-batch", &body);
-    connection.tell(&Request { retries: Some(0), ..request })
+    let bodies: Vec<MetricBody> = metrics.iter().take(MAX_METRICS_PER_CALL).map(|metric| bodies(metric, &none)).collect();
+    let body = json!({"run_id": run_id, "metrics": bodies});
+    let request = Request::post("logging metrics", "runs/log-batch", &body);
+    connection.send(&Request { retries: Some(0), ..request })
 }
 
-/// The experiment called `name`, be it in the trash.
+/// The experiment called `name`, even if it was deleted.
 pub(super) fn get_experiment(connection: &Connection, name: &str) -> Result<Experiment, TrackingError> {
-    let get =
-        Request::get("looking for the experiment", "experiments/get-by-name", vec![("experiment_name", name.to_owned())]);
-    connection.call::<ExperimentAnswer>(&get).map(|found| found.experiment)
+    let get = Request::get("finding the experiment", "experiments/get-by-name", vec![("experiment_name", name.to_owned())]);
+    connection.call::<ExperimentResponse>(&get).map(|response| response.experiment)
 }
 
-/// The experiment called `name`; made if there is none.
+/// The id of the experiment called `name`, which is created if it does not exist.
 pub(super) fn experiment(connection: &Connection, name: &str) -> Result<String, TrackingError> {
     for _ in 0..2 {
         match get_experiment(connection, name) {
@@ -120,8 +121,8 @@ pub(super) fn experiment(connection: &Connection, name: &str) -> Result<String, 
         }
         let create = Request::post("creating the experiment", "experiments/create", &json!({ "name": name }));
         match connection.call::<Experiment>(&create) {
-            Ok(made) => return Ok(made.experiment_id),
-            // someone else, or an attempt of ours whose answer was lost
+            Ok(created) => return Ok(created.experiment_id),
+            // created by another program, or by an attempt whose response was lost
             Err(error) if error.code() == Some("RESOURCE_ALREADY_EXISTS") => {}
             Err(error) => return Err(error),
         }
@@ -135,11 +136,11 @@ pub(super) fn search(
     what: &'static str,
     path: &str,
     body: &serde_json::Value,
-    take: &mut dyn FnMut(Page) -> bool,
+    take: &mut dyn FnMut(SearchPage) -> bool,
 ) -> Result<(), TrackingError> {
     let mut body = body.clone();
     loop {
-        let page: Page = connection.call(&Request::post(what, path, &body))?;
+        let page: SearchPage = connection.call(&Request::post(what, path, &body))?;
         let next = page.next_page_token.clone();
         if !take(page) || next.is_empty() {
             return Ok(());
@@ -148,7 +149,7 @@ pub(super) fn search(
     }
 }
 
-/// Runs of an experiment that carry this tag, in any state but the trash.
+/// The runs of an experiment with this tag, except deleted ones.
 pub(super) fn runs_with_tag(
     connection: &Connection,
     experiment: &str,
@@ -162,15 +163,15 @@ pub(super) fn runs_with_tag(
         "max_results": 100,
         "order_by": ["attributes.start_time ASC"],
     });
-    let mut found = Vec::new();
-    search(connection, "looking for the run", "runs/search", &body, &mut |page| {
-        found.extend(page.runs);
+    let mut results = Vec::new();
+    search(connection, "finding the run", "runs/search", &body, &mut |page| {
+        results.extend(page.runs);
         true
     })?;
-    Ok(found)
+    Ok(results)
 }
 
-/// Logged models of an experiment that carry this tag.
+/// The logged models of an experiment with this tag.
 pub(super) fn models_with_tag(
     connection: &Connection,
     experiment: &str,
@@ -178,12 +179,12 @@ pub(super) fn models_with_tag(
     value: &str,
 ) -> Result<Vec<RemoteModel>, TrackingError> {
     let body = json!({"experiment_ids": [experiment], "filter": format!("tags.`{tag}` = '{value}'"), "max_results": 50});
-    let mut found = Vec::new();
-    search(connection, "looking for the logged model", "logged-models/search", &body, &mut |page| {
-        found.extend(page.models);
+    let mut results = Vec::new();
+    search(connection, "finding the logged model", "logged-models/search", &body, &mut |page| {
+        results.extend(page.models);
         true
     })?;
-    Ok(found)
+    Ok(results)
 }
 
 /// The request that creates `run`.
@@ -196,12 +197,12 @@ pub(super) fn create_run(experiment: &str, run: &Run, tags: &BTreeMap<String, St
             "user_id": run.user,
             "run_name": run.run_name,
             "start_time": run.start_time,
-            "tags": pairs(tags),
+            "tags": key_values(tags),
         }),
     )
 }
 
-/// The request that sets how far a run got.
+/// The request that sets the status of a run.
 pub(super) fn update_run(run_id: &str, status: Status, end_time: Option<i64>) -> Request {
     let mut body = json!({"run_id": run_id, "status": status.name()});
     if let Some(end) = end_time {
@@ -212,7 +213,7 @@ pub(super) fn update_run(run_id: &str, status: Status, end_time: Option<i64>) ->
 
 /// The request that creates a logged model.
 pub(super) fn create_model(experiment: &str, run_id: &str, model: &LoggedModel, tags: &BTreeMap<String, String>) -> Request {
-    let params = pairs(model.params.iter().map(|(key, value)| (key, value)));
+    let params = key_values(model.params.iter().map(|(key, value)| (key, value)));
     Request::post(
         "creating the logged model",
         "logged-models",
@@ -222,21 +223,21 @@ pub(super) fn create_model(experiment: &str, run_id: &str, model: &LoggedModel, 
             "model_type": model.model_type,
             "source_run_id": run_id,
             "params": params,
-            "tags": pairs(tags),
+            "tags": key_values(tags),
         }),
     )
 }
 
-/// The request that says that all files of a logged model are there.
+/// The request that marks a logged model as complete.
 pub(super) fn finish_model(model_id: &str) -> Request {
     let body = json!({"model_id": model_id, "status": "LOGGED_MODEL_READY"});
     Request::json("finishing the logged model", Method::PATCH, &format!("logged-models/{model_id}"), &body)
 }
 
-/// Says which datasets a run used.
-pub(super) fn log_inputs(connection: &Connection, run_id: &str, datasets: &[Dataset]) -> Result<(), TrackingError> {
+/// Logs the datasets of a run.
+pub(super) fn log_inputs(connection: &Connection, run_id: &str, datasets: &[RunDataset]) -> Result<(), TrackingError> {
     #[derive(Serialize)]
-    struct Sent<'a> {
+    struct DatasetBody<'a> {
         name: &'a str,
         digest: &'a str,
         source_type: &'a str,
@@ -246,8 +247,8 @@ pub(super) fn log_inputs(connection: &Connection, run_id: &str, datasets: &[Data
         #[serde(skip_serializing_if = "Option::is_none")]
         profile: Option<&'a str>,
     }
-    let input = |dataset: &Dataset| {
-        let sent = Sent {
+    let input = |dataset: &RunDataset| {
+        let bodies = DatasetBody {
             name: &dataset.name,
             digest: &dataset.digest,
             source_type: &dataset.source_type,
@@ -255,17 +256,17 @@ pub(super) fn log_inputs(connection: &Connection, run_id: &str, datasets: &[Data
             schema: dataset.schema.as_deref(),
             profile: dataset.profile.as_deref(),
         };
-        json!({"tags": pairs(&dataset.tags), "dataset": sent})
+        json!({"tags": key_values(&dataset.tags), "dataset": bodies})
     };
     let datasets: Vec<serde_json::Value> = datasets.iter().map(input).collect();
     let body = json!({"run_id": run_id, "datasets": datasets});
-    connection.tell(&Request::post("logging the datasets", "runs/log-inputs", &body))
+    connection.send(&Request::post("logging the datasets", "runs/log-inputs", &body))
 }
 
-/// Says which models a run made. Saying it twice is a fault to MLflow, and none here.
+/// Links the models of a run. MLflow rejects a second link of a model; here it is no error.
 pub(super) fn log_outputs(connection: &Connection, run_id: &str, outputs: &[ModelOutput]) -> Result<(), TrackingError> {
     let body = json!({"run_id": run_id, "models": outputs});
-    match connection.tell(&Request::post("linking the logged model", "runs/outputs", &body)) {
+    match connection.send(&Request::post("linking the logged model", "runs/outputs", &body)) {
         Err(error) if error.code() == Some("BAD_REQUEST") => {
             let linked = run(connection, run_id)?.outputs.model_outputs;
             let all = outputs.iter().all(|output| linked.iter().any(|known| known.model_id == output.model_id));
@@ -275,8 +276,8 @@ pub(super) fn log_outputs(connection: &Connection, run_id: &str, outputs: &[Mode
     }
 }
 
-/// The run of this id.
+/// The run with this id.
 pub(super) fn run(connection: &Connection, run_id: &str) -> Result<RemoteRun, TrackingError> {
     let get = Request::get("reading the run", "runs/get", vec![("run_id", run_id.to_owned())]);
-    connection.call::<RunAnswer>(&get).map(|found| found.run)
+    connection.call::<RunResponse>(&get).map(|response| response.run)
 }

@@ -1,4 +1,4 @@
-//! Files of runs and models, on whatever the server keeps them.
+//! Files of runs and models, in any artifact store of the server.
 
 use std::path::Path;
 
@@ -8,37 +8,37 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
-    entities::store::{Content, RunFile, largest},
+    entities::store::{ArtifactContent, RunFile, max_file_bytes},
     error::TrackingError,
     rest::connection::{Body, Connection, Request},
 };
 
-/// What needs no encoding in a path.
-const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-/// Uploads at a time.
-const UPLOADS: usize = 4;
-/// The server takes no more in one call where it writes with its own credentials.
-const LARGEST_THROUGH_SERVER: u64 = 10 << 20;
+/// Characters that are not encoded in a path.
+const UNENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+/// Uploads in parallel at most.
+const MAX_PARALLEL_UPLOADS: usize = 4;
+/// Bytes of an upload that the server writes with its own credentials at most.
+const MAX_BYTES_THROUGH_SERVER: u64 = 10 << 20;
 
-/// Whose files they are.
+/// The owner of files on the server.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Holder<'a> {
+pub(super) enum RemoteOwner<'a> {
     Run(&'a str),
     Model(&'a str),
 }
 
-/// Uploads files to the place that the server named as `artifact_uri`, several at a time.
+/// Uploads files below `artifact_uri`, several in parallel.
 pub(super) fn upload(
     connection: &Connection,
-    holder: Holder,
+    owner: RemoteOwner,
     artifact_uri: &str,
     files: &[&RunFile],
 ) -> Result<(), TrackingError> {
     let next = std::sync::atomic::AtomicUsize::new(0);
     let work = || {
         while let Some(file) = files.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
-            if let Err(error) = upload_one(connection, holder, artifact_uri, file) {
-                // the others need not be tried
+            if let Err(error) = upload_one(connection, owner, artifact_uri, file) {
+                // no other file needs to be sent
                 next.store(files.len(), std::sync::atomic::Ordering::Relaxed);
                 return Err(error);
             }
@@ -46,19 +46,19 @@ pub(super) fn upload(
         Ok(())
     };
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..UPLOADS.min(files.len())).map(|_| scope.spawn(work)).collect();
+        let workers: Vec<_> = (0..MAX_PARALLEL_UPLOADS.min(files.len())).map(|_| scope.spawn(work)).collect();
         workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })
 }
 
-fn upload_one(connection: &Connection, holder: Holder, uri: &str, file: &RunFile) -> Result<(), TrackingError> {
-    file.checked_place()?;
-    let place = file.place.as_str();
-    let media = ("content-type".to_owned(), media_type(place).to_owned());
-    let Some((scheme, rest)) = scheme(uri) else { return upload_to_folder(connection, holder, uri, file) };
+fn upload_one(connection: &Connection, owner: RemoteOwner, uri: &str, file: &RunFile) -> Result<(), TrackingError> {
+    file.validated_path()?;
+    let artifact_path = file.artifact_path.as_str();
+    let media = ("content-type".to_owned(), media_type(artifact_path).to_owned());
+    let Some((scheme, rest)) = scheme(uri) else { return upload_to_folder(connection, owner, uri, file) };
     match scheme {
         "mlflow-artifacts" => {
-            // mlflow-artifacts:/P is on this server, mlflow-artifacts://host:port/P on that one
+            // mlflow-artifacts:/P is on this server, mlflow-artifacts://host:port/P on another one
             let (base, folder) = match rest.strip_prefix("//").filter(|rest| !rest.starts_with('/')) {
                 Some(other) => {
                     let (host, folder) = other.split_once('/').unwrap_or((other, ""));
@@ -67,88 +67,93 @@ fn upload_one(connection: &Connection, holder: Holder, uri: &str, file: &RunFile
                 }
                 None => (String::new(), rest.trim_start_matches('/')),
             };
-            let path = utf8_percent_encode(&format!("{folder}/{place}"), PLAIN).to_string();
-            put(connection, format!("{base}/api/2.0/mlflow-artifacts/artifacts/{path}"), file, vec![media])
+            let path = utf8_percent_encode(&format!("{folder}/{artifact_path}"), UNENCODED).to_string();
+            put_file(connection, format!("{base}/api/2.0/mlflow-artifacts/artifacts/{path}"), file, vec![media])
         }
-        "file" => upload_to_folder(connection, holder, rest.trim_start_matches("//"), file),
-        _ => match presigned(connection, holder, place) {
-            Ok(target) => put(connection, target.presigned_url, file, target.headers.into_iter().collect()),
-            Err(error) if matches!(holder, Holder::Run(_)) && size(file) <= LARGEST_THROUGH_SERVER => {
-                through_server(connection, holder, file, Some(1)).map_err(|_| refused(connection, uri, &error))
+        "file" => upload_to_folder(connection, owner, rest.trim_start_matches("//"), file),
+        _ => match presigned_target(connection, owner, artifact_path) {
+            Ok(target) => put_file(connection, target.presigned_url, file, target.headers.into_iter().collect()),
+            Err(error) if matches!(owner, RemoteOwner::Run(_)) && size(file) <= MAX_BYTES_THROUGH_SERVER => {
+                upload_through_server(connection, owner, file, Some(1))
+                    .map_err(|_| no_upload_target(connection, uri, &error))
             }
-            Err(error) => Err(refused(connection, uri, &error)),
+            Err(error) => Err(no_upload_target(connection, uri, &error)),
         },
     }
 }
 
-fn refused(connection: &Connection, uri: &str, error: &TrackingError) -> TrackingError {
-    TrackingError::Artifacts {
+fn no_upload_target(connection: &Connection, uri: &str, error: &TrackingError) -> TrackingError {
+    TrackingError::NoUploadTarget {
         server: connection.base().to_owned(),
         root: uri.to_owned(),
         reason: format!(
-            "the server hands out no place to upload to ({error}). Start it with `--serve-artifacts --artifacts-destination` \
-             and a default root of its own, or upgrade it to MLflow 3.12 or newer, with credentials for that store"
+            "the server offers no upload URL ({error}). Start it with `--serve-artifacts --artifacts-destination` and a default \
+             artifact root of its own, or upgrade it to MLflow 3.12 or newer, with credentials for that store"
         ),
     }
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Presigned {
+struct PresignedTarget {
     presigned_url: String,
     headers: std::collections::BTreeMap<String, String>,
 }
 
-fn presigned(connection: &Connection, holder: Holder, place: &str) -> Result<Presigned, TrackingError> {
-    let mut body = json!({"path": place, "expiration": 900});
-    match holder {
-        Holder::Run(id) => body["run_id"] = id.into(),
-        Holder::Model(id) => body["model_id"] = id.into(),
+fn presigned_target(
+    connection: &Connection,
+    owner: RemoteOwner,
+    artifact_path: &str,
+) -> Result<PresignedTarget, TrackingError> {
+    let mut body = json!({"path": artifact_path, "expiration": 900});
+    match owner {
+        RemoteOwner::Run(id) => body["run_id"] = id.into(),
+        RemoteOwner::Model(id) => body["model_id"] = id.into(),
     }
-    let ask = Request::post("asking where to upload", "artifacts/presigned-upload-url", &body);
-    // a server without credentials for its own store answers 500, for ever
-    connection.call(&Request { retries: Some(1), ..ask })
+    let request = Request::post("requesting an upload URL", "artifacts/presigned-upload-url", &body);
+    // a server without credentials for its own store always returns 500
+    connection.call(&Request { retries: Some(1), ..request })
 }
 
-/// The server writes the file with its own rights: runs only, and not the empty file.
-fn through_server(
+/// Uploads a file that the server writes itself. MLflow supports that for runs only, and not for an empty file.
+fn upload_through_server(
     connection: &Connection,
-    holder: Holder,
+    owner: RemoteOwner,
     file: &RunFile,
     retries: Option<u32>,
 ) -> Result<(), TrackingError> {
-    let Holder::Run(run) = holder else {
-        return Err(TrackingError::Place { place: file.place.clone() });
+    let RemoteOwner::Run(run) = owner else {
+        return Err(TrackingError::RunReference { artifact_path: file.artifact_path.clone() });
     };
     let request = Request {
         what: "uploading a file",
         method: Method::POST,
         path: "/ajax-api/2.0/mlflow/upload-artifact".into(),
-        query: vec![("run_uuid", run.to_owned()), ("path", file.place.clone())],
+        query: vec![("run_uuid", run.to_owned()), ("path", file.artifact_path.clone())],
         body: Body::Raw(file.read()?, vec![("content-type".into(), "application/octet-stream".into())]),
         retries,
     };
-    connection.tell(&request)
+    connection.send(&request)
 }
 
-/// The root is a folder of the server's machine, which may be this one.
-fn upload_to_folder(connection: &Connection, holder: Holder, folder: &str, file: &RunFile) -> Result<(), TrackingError> {
+/// Uploads to a folder on the server's machine, which may be this one.
+fn upload_to_folder(connection: &Connection, owner: RemoteOwner, folder: &str, file: &RunFile) -> Result<(), TrackingError> {
     let bytes = size(file);
-    if matches!(holder, Holder::Run(_)) && bytes > 0 && bytes <= LARGEST_THROUGH_SERVER {
-        return through_server(connection, holder, file, None);
+    if matches!(owner, RemoteOwner::Run(_)) && bytes > 0 && bytes <= MAX_BYTES_THROUGH_SERVER {
+        return upload_through_server(connection, owner, file, None);
     }
-    // the folder of the experiment is made with it: where it is, the server's folder is
+    // the server creates the folder of an experiment: if it exists here, the server runs on this machine
     let root = Path::new(folder);
     let here = is_loopback(connection.base())
         && root.ancestors().skip(1).take(4).any(|above| above.is_dir() && above.parent().is_some());
     if here && file.copy_below(root).is_ok() {
         return Ok(());
     }
-    Err(TrackingError::Artifacts {
+    Err(TrackingError::NoUploadTarget {
         server: connection.base().to_owned(),
         root: folder.to_owned(),
-        reason: "that is a folder of the server's machine, and the server takes files of models only through its proxy. Start it \
-                 with `--serve-artifacts --artifacts-destination DIR`; new experiments then keep their files there"
+        reason: "it is a folder on the server's machine, and the server accepts files of models only through its proxy. Start it with \
+         `--serve-artifacts --artifacts-destination DIR`; new experiments then store their files there"
             .into(),
     })
 }
@@ -158,41 +163,53 @@ fn is_loopback(base: &str) -> bool {
     host == "localhost" || host.starts_with("127.") || base.contains("://[::1]")
 }
 
-fn put(connection: &Connection, path: String, file: &RunFile, headers: Vec<(String, String)>) -> Result<(), TrackingError> {
+fn put_file(
+    connection: &Connection,
+    path: String,
+    file: &RunFile,
+    headers: Vec<(String, String)>,
+) -> Result<(), TrackingError> {
     let body = match &file.content {
-        Content::Bytes(bytes) => Body::Raw(bytes.clone(), headers),
-        Content::File(entry) => {
+        ArtifactContent::Bytes(bytes) => Body::Raw(bytes.clone(), headers),
+        ArtifactContent::File(entry) => {
             if artifact::FileEntry::from_file(&entry.path)?.digest != entry.digest {
-                return Err(TrackingError::Changed { path: entry.path.clone() });
+                return Err(TrackingError::ChangedFile { path: entry.path.clone() });
             }
             Body::File(entry.path.clone(), headers)
         }
     };
-    connection.tell(&Request { what: "uploading a file", method: Method::PUT, path, query: Vec::new(), body, retries: None })
+    connection.send(&Request { what: "uploading a file", method: Method::PUT, path, query: Vec::new(), body, retries: None })
 }
 
-/// Fetches a file of a run or a model through the server, whatever it keeps files on.
-pub(super) fn download(connection: &Connection, holder: Holder, place: &str, to: &Path) -> Result<(), TrackingError> {
-    let (path, query) = match holder {
-        Holder::Run(id) => ("/get-artifact".to_owned(), vec![("run_uuid", id.to_owned()), ("path", place.to_owned())]),
-        Holder::Model(id) => (
+/// Downloads a file of a run or a model through the server.
+pub(super) fn download(
+    connection: &Connection,
+    owner: RemoteOwner,
+    artifact_path: &str,
+    to: &Path,
+) -> Result<(), TrackingError> {
+    let (path, query) = match owner {
+        RemoteOwner::Run(id) => {
+            ("/get-artifact".to_owned(), vec![("run_uuid", id.to_owned()), ("path", artifact_path.to_owned())])
+        }
+        RemoteOwner::Model(id) => (
             format!("/ajax-api/2.0/mlflow/logged-models/{id}/artifacts/files"),
-            vec![("artifact_file_path", place.to_owned())],
+            vec![("artifact_file_path", artifact_path.to_owned())],
         ),
     };
     let request =
         Request { what: "fetching a file of a model", method: Method::GET, path, query, body: Body::None, retries: None };
-    connection.download(&request, to, largest(place))
+    connection.download(&request, to, max_file_bytes(artifact_path))
 }
 
 fn size(file: &RunFile) -> u64 {
     match &file.content {
-        Content::Bytes(bytes) => bytes.len() as u64,
-        Content::File(entry) => entry.bytes,
+        ArtifactContent::Bytes(bytes) => bytes.len() as u64,
+        ArtifactContent::File(entry) => entry.bytes,
     }
 }
 
-/// The scheme of a URI and what follows; `None` for a path.
+/// The scheme of a URI and the rest; `None` for a path.
 fn scheme(uri: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = uri.split_once(':')?;
     // one letter is a drive of Windows
@@ -200,8 +217,8 @@ fn scheme(uri: &str) -> Option<(&str, &str)> {
     is_scheme.then_some((scheme, rest))
 }
 
-fn media_type(place: &str) -> &'static str {
-    match place.rsplit('.').next().unwrap_or_default() {
+fn media_type(artifact_path: &str) -> &'static str {
+    match artifact_path.rsplit('.').next().unwrap_or_default() {
         "html" => "text/html",
         "json" => "application/json",
         "csv" => "text/csv",
@@ -230,31 +247,30 @@ mod tests {
     #[test]
     fn a_folder_of_another_machine_is_named_with_what_to_do() {
         let connection =
-            Connection::new("http://mlflow.example:5000", &crate::rest::http_config::HttpSettings::default()).unwrap();
-        let file = RunFile::of_model("m-1", "model.bin", Content::Bytes(b"model".to_vec()));
+            Connection::new("http://mlflow.example:5000", &crate::rest::http_config::HttpConfig::default()).unwrap();
+        let file = RunFile::of_model("m-1", "model.bin", ArtifactContent::Bytes(b"model".to_vec()));
         let folder = tempfile::tempdir().unwrap();
         for root in ["/srv/mlruns/1/models/m-1/artifacts".to_owned(), format!("file://{}/a", folder.path().display())] {
-            let error = upload(&connection, Holder::Model("m-1"), &root, &[&file]).unwrap_err().to_string();
+            let error = upload(&connection, RemoteOwner::Model("m-1"), &root, &[&file]).unwrap_err().to_string();
             let path = root.trim_start_matches("file://");
             assert_eq!(
                 error,
                 format!(
-                    "http://mlflow.example:5000: files cannot be uploaded to {path}: that is a folder of the server's machine, and the \
-                     server takes files of models only through its proxy. Start it with `--serve-artifacts --artifacts-destination \
-                     DIR`; new experiments then keep their files there"
+                    "http://mlflow.example:5000: files cannot be uploaded to {path}: it is a folder on the server's machine, and the \
+                     server accepts files of models only through its proxy. Start it with `--serve-artifacts --artifacts-destination \
+                     DIR`; new experiments then store their files there"
                 )
             );
         }
-        // this machine's own server
-        let connection =
-            Connection::new("http://127.0.0.1:5000", &crate::rest::http_config::HttpSettings::default()).unwrap();
+        // a server on this machine
+        let connection = Connection::new("http://127.0.0.1:5000", &crate::rest::http_config::HttpConfig::default()).unwrap();
         let root = folder.path().join("1/models/m-1/artifacts");
-        upload(&connection, Holder::Model("m-1"), &root.to_string_lossy(), &[&file]).unwrap();
+        upload(&connection, RemoteOwner::Model("m-1"), &root.to_string_lossy(), &[&file]).unwrap();
         assert_eq!(std::fs::read(root.join("model.bin")).unwrap(), b"model");
     }
 
     #[test]
     fn a_path_is_encoded_but_for_its_slashes() {
-        assert_eq!(utf8_percent_encode("a b/ä#.txt", PLAIN).to_string(), "a%20b/%C3%A4%23.txt");
+        assert_eq!(utf8_percent_encode("a b/ä#.txt", UNENCODED).to_string(), "a%20b/%C3%A4%23.txt");
     }
 }

@@ -1,4 +1,4 @@
-//! One server: requests to it, made again where that is safe and may help.
+//! Requests to one server, which are retried where that is safe and useful.
 
 use std::{
     path::{Path, PathBuf},
@@ -20,56 +20,56 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     error::TrackingError,
     rest::{
-        error::{self, Refusal},
-        http_config::{HttpSettings, Login},
+        error::{self, ServerError},
+        http_config::{HttpConfig, Login},
         retry,
     },
 };
 
-/// A server that was never reached is given up sooner than one that answered before: the run is kept elsewhere.
-const RETRIES_AT_FIRST: u32 = 2;
-const PAUSE_AT_FIRST: Duration = Duration::from_secs(1);
-/// No answer in JSON is longer.
-const LONGEST_ANSWER: u64 = 256 << 20;
+/// Retries for a server that never responded: fewer than for others, because the run can be recorded locally.
+const MAX_RETRIES_UNREACHED: u32 = 2;
+const MAX_PAUSE_UNREACHED: Duration = Duration::from_secs(1);
+/// Bytes of a JSON response at most.
+const MAX_RESPONSE_BYTES: u64 = 256 << 20;
 
-/// What is asked of a server.
+/// A request to a server.
 #[derive(Debug)]
 pub(super) struct Request {
-    /// What it is for, such as `creating the run`.
+    /// The purpose for messages, such as `creating the run`.
     pub(super) what: &'static str,
     pub(super) method: Method,
-    /// Below the server's address.
+    /// The path below the server's address, or a whole address.
     pub(super) path: String,
     pub(super) query: Vec<(&'static str, String)>,
     pub(super) body: Body,
-    /// Attempts after the first at most, where a fault that looks passing may well be for good.
+    /// Retries at most, where an error that looks temporary is often permanent.
     pub(super) retries: Option<u32>,
 }
 
-/// What goes with a request.
+/// The body of a request.
 #[derive(Debug)]
 pub(super) enum Body {
     None,
     Json(Vec<u8>),
     /// Bytes as they are, with headers.
     Raw(Vec<u8>, Vec<(String, String)>),
-    /// The content of a file, read anew by every attempt.
+    /// The content of a file, which every attempt reads again.
     File(std::path::PathBuf, Vec<(String, String)>),
 }
 
 impl Request {
-    /// A request for reading.
+    /// A `GET` request.
     pub(super) fn get(what: &'static str, path: &str, query: Vec<(&'static str, String)>) -> Self {
         Self { what, method: Method::GET, path: api(path), query, body: Body::None, retries: None }
     }
 
-    /// A request with a body in JSON.
+    /// A request with a JSON body.
     pub(super) fn json(what: &'static str, method: Method, path: &str, body: &impl Serialize) -> Self {
         let body = Body::Json(serde_json::to_vec(body).unwrap_or_default());
         Self { what, method, path: api(path), query: Vec::new(), body, retries: None }
     }
 
-    /// The same with `POST`.
+    /// A `POST` request with a JSON body.
     pub(super) fn post(what: &'static str, path: &str, body: &impl Serialize) -> Self {
         Self::json(what, Method::POST, path, body)
     }
@@ -81,42 +81,48 @@ fn api(path: &str) -> String {
 
 /// An attempt that failed.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct AttemptFailure {
     pub(super) error: Box<TrackingError>,
-    /// Whether another attempt may do better.
-    transient: bool,
-    /// Whether the server may have done what was asked.
-    pub(super) doubtful: bool,
-    /// Whether nobody was reached.
-    unreached: bool,
-    /// How long the server asks to wait.
-    wait: Option<Duration>,
+    /// Whether another attempt may succeed.
+    is_transient: bool,
+    /// Whether the server may have processed the request.
+    pub(super) may_be_duplicated: bool,
+    /// Whether no connection was established.
+    never_connected: bool,
+    /// The delay that the server asks for.
+    retry_after: Option<Duration>,
 }
 
-impl Failure {
-    pub(super) fn last(error: TrackingError) -> Self {
-        Self { error: Box::new(error), transient: false, doubtful: false, unreached: false, wait: None }
+impl AttemptFailure {
+    pub(super) fn permanent(error: TrackingError) -> Self {
+        Self {
+            error: Box::new(error),
+            is_transient: false,
+            may_be_duplicated: false,
+            never_connected: false,
+            retry_after: None,
+        }
     }
 }
 
-/// A server's address and how it is talked to.
+/// A server and its HTTP client.
 #[derive(Debug)]
 pub(super) struct Connection {
-    /// As a user writes it, without login and without a slash at the end.
+    /// The address without login and without a slash at the end.
     base: String,
     client: Client,
-    settings: HttpSettings,
-    /// Whether it ever answered.
-    answered: AtomicBool,
+    settings: HttpConfig,
+    /// Whether the server ever responded.
+    has_responded: AtomicBool,
 }
 
 impl Connection {
-    /// For the server at `base`; asks nothing yet.
-    pub(super) fn new(base: &str, settings: &HttpSettings) -> Result<Self, TrackingError> {
-        let refused = || TrackingError::Location { uri: base.to_owned() };
-        let mut url = Url::parse(base).map_err(|_| refused())?;
+    /// A connection to the server at `base`. It sends nothing yet.
+    pub(super) fn new(base: &str, settings: &HttpConfig) -> Result<Self, TrackingError> {
+        let invalid = || TrackingError::InvalidLocation { uri: base.to_owned() };
+        let mut url = Url::parse(base).map_err(|_| invalid())?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-            return Err(refused());
+            return Err(invalid());
         }
         let mut settings = settings.clone();
         if let (name, Some(password)) = (url.username().to_owned(), url.password().map(str::to_owned)) {
@@ -131,7 +137,7 @@ impl Connection {
             client: client(&settings)?,
             base: url.as_str().trim_end_matches('/').to_owned(),
             settings,
-            answered: AtomicBool::new(false),
+            has_responded: AtomicBool::new(false),
         })
     }
 
@@ -140,213 +146,219 @@ impl Connection {
         &self.base
     }
 
-    /// Asks for something that may be asked for twice.
+    /// Sends a request that can be repeated, and parses the response.
     pub(super) fn call<T: DeserializeOwned>(&self, request: &Request) -> Result<T, TrackingError> {
-        self.repeat(request, &|| self.attempt(request, &|response| self.parse(request, response)), &mut || Ok(None))
-            .map(|(found, _)| found)
+        self.with_retries(request, &|| self.attempt(request, &|response| self.parse(request, response)), &mut || Ok(None))
+            .map(|(value, _)| value)
     }
 
-    /// Asks for something whose answer does not matter.
-    pub(super) fn tell(&self, request: &Request) -> Result<(), TrackingError> {
-        self.repeat(request, &|| self.attempt(request, &|_| Ok(())), &mut || Ok(None)).map(|((), _)| ())
+    /// Sends a request that can be repeated, and ignores the response.
+    pub(super) fn send(&self, request: &Request) -> Result<(), TrackingError> {
+        self.with_retries(request, &|| self.attempt(request, &|_| Ok(())), &mut || Ok(None)).map(|((), _)| ())
     }
 
-    /// Asks for something that would be made twice if it were asked for twice: before another attempt `find` looks whether the one
-    /// before has made it. Returns whether an attempt is left of which nobody knows what became.
+    /// Sends a request that creates something. Before a retry, `find` looks for the result of the attempt before. Also returns whether
+    /// a duplicate may exist, because the outcome of an attempt is unknown.
     pub(super) fn create<T: DeserializeOwned>(
         &self,
         request: &Request,
         find: &mut dyn FnMut() -> Result<Option<T>, TrackingError>,
     ) -> Result<(T, bool), TrackingError> {
-        self.repeat(request, &|| self.attempt(request, &|response| self.parse(request, response)), find)
+        self.with_retries(request, &|| self.attempt(request, &|response| self.parse(request, response)), find)
     }
 
-    /// Writes what is answered to `to`, `limit` bytes at most.
+    /// Writes the response to the path `to`, at most `limit` bytes.
     pub(super) fn download(&self, request: &Request, to: &Path, limit: u64) -> Result<(), TrackingError> {
         let save = |response: Response| {
-            let mut file = artifact::AtomicFile::create(to).map_err(|error| Failure::last(error.into()))?;
-            // one more than the limit, so that too much is noticed
+            let mut file = artifact::AtomicFile::create(to).map_err(|error| AttemptFailure::permanent(error.into()))?;
+            // one byte more than the limit, so that a larger file is noticed
             let mut limited = std::io::Read::take(response, limit.saturating_add(1));
             let copied = std::io::copy(&mut limited, &mut file);
             let copied = copied.map_err(|error| match error.get_ref().and_then(|cause| cause.downcast_ref()) {
-                Some(error) => self.failure(request, error),
-                None => self.broken_off(request, &error),
+                Some(error) => self.transport_failure(request, error),
+                None => self.interrupted(request, &error),
             })?;
             if copied > limit {
-                let cause =
-                    std::io::Error::other(format!("the server sends more than the {limit} bytes that such a file may have"));
-                return Err(Failure::last(TrackingError::io(to, "write it")(cause)));
+                let cause = std::io::Error::other(format!("the file is larger than the limit of {limit} bytes"));
+                return Err(AttemptFailure::permanent(TrackingError::io(to, "write it")(cause)));
             }
-            file.commit().map(|_| ()).map_err(|error| Failure::last(error.into()))
+            file.commit().map(|_| ()).map_err(|error| AttemptFailure::permanent(error.into()))
         };
-        self.repeat(request, &|| self.attempt(request, &save), &mut || Ok(None)).map(|((), _)| ())
+        self.with_retries(request, &|| self.attempt(request, &save), &mut || Ok(None)).map(|((), _)| ())
     }
 
-    /// Makes attempts until one succeeds, none is left, or another would be of no use.
-    fn repeat<T>(
+    /// Repeats attempts until one succeeds, none is left, or another would be useless.
+    fn with_retries<T>(
         &self,
         request: &Request,
-        attempt: &dyn Fn() -> Result<T, Failure>,
+        attempt: &dyn Fn() -> Result<T, AttemptFailure>,
         find: &mut dyn FnMut() -> Result<Option<T>, TrackingError>,
     ) -> Result<(T, bool), TrackingError> {
-        let mut doubtful = false;
+        let mut may_be_duplicated = false;
         let mut tried = 0;
         loop {
-            let failure = match attempt() {
-                Ok(found) => return Ok((found, doubtful)),
-                Err(failure) => failure,
+            let transport_failure = match attempt() {
+                Ok(value) => return Ok((value, may_be_duplicated)),
+                Err(transport_failure) => transport_failure,
             };
-            doubtful |= failure.doubtful;
+            may_be_duplicated |= transport_failure.may_be_duplicated;
             tried += 1;
-            let at_first = failure.unreached && !self.answered.load(Ordering::Relaxed);
+            let is_first_contact = transport_failure.never_connected && !self.has_responded.load(Ordering::Relaxed);
             let allowed = request.retries.unwrap_or(u32::MAX).min(self.settings.max_retries);
-            let retries = if at_first { allowed.min(RETRIES_AT_FIRST) } else { allowed };
-            if !failure.transient || tried > retries {
-                return Err(*failure.error);
+            let retries = if is_first_contact { allowed.min(MAX_RETRIES_UNREACHED) } else { allowed };
+            if !transport_failure.is_transient || tried > retries {
+                return Err(*transport_failure.error);
             }
             let mut pause = retry::pause(&self.settings, tried, fastrand::f64());
-            if at_first {
-                pause = pause.min(PAUSE_AT_FIRST);
+            if is_first_contact {
+                pause = pause.min(MAX_PAUSE_UNREACHED);
             }
-            if let Some(wait) = failure.wait.filter(|_| self.settings.respect_retry_after) {
-                if !retry::is_patient(wait) {
-                    return Err(*failure.error);
+            if let Some(retry_after) = transport_failure.retry_after.filter(|_| self.settings.respect_retry_after) {
+                if !retry::is_acceptable_pause(retry_after) {
+                    return Err(*transport_failure.error);
                 }
-                pause = wait;
+                pause = retry_after;
             }
             sleep(pause);
-            if doubtful && let Some(found) = find()? {
-                return Ok((found, true));
+            if may_be_duplicated && let Some(value) = find()? {
+                return Ok((value, true));
             }
         }
     }
 
     /// One attempt.
-    fn attempt<T>(&self, request: &Request, read: &dyn Fn(Response) -> Result<T, Failure>) -> Result<T, Failure> {
-        // a login is for this server alone
-        let elsewhere = request.path.contains("://");
-        let address = if elsewhere { request.path.clone() } else { format!("{}{}", self.base, request.path) };
-        let mut asking = self.client.request(request.method.clone(), address).query(&request.query);
-        if !elsewhere {
-            asking = match &self.settings.login {
-                Login::None => asking,
-                Login::Basic(name, password) => asking.basic_auth(name, Some(password)),
-                Login::Bearer(token) => asking.bearer_auth(token),
+    fn attempt<T>(
+        &self,
+        request: &Request,
+        read: &dyn Fn(Response) -> Result<T, AttemptFailure>,
+    ) -> Result<T, AttemptFailure> {
+        // the login is for this server only
+        let is_other_server = request.path.contains("://");
+        let address = if is_other_server { request.path.clone() } else { format!("{}{}", self.base, request.path) };
+        let mut builder = self.client.request(request.method.clone(), address).query(&request.query);
+        if !is_other_server {
+            builder = match &self.settings.login {
+                Login::None => builder,
+                Login::Basic(name, password) => builder.basic_auth(name, Some(password)),
+                Login::Bearer(token) => builder.bearer_auth(token),
             };
         }
-        asking = match &request.body {
-            Body::None => asking,
-            Body::Json(bytes) => asking.header(CONTENT_TYPE, "application/json").body(bytes.clone()),
-            Body::Raw(bytes, headers) => asking.headers(map(headers)).body(bytes.clone()),
+        builder = match &request.body {
+            Body::None => builder,
+            Body::Json(bytes) => builder.header(CONTENT_TYPE, "application/json").body(bytes.clone()),
+            Body::Raw(bytes, headers) => builder.headers(header_map(headers)).body(bytes.clone()),
             Body::File(path, headers) => {
-                let file = std::fs::File::open(path).map_err(TrackingError::io(path, "read it")).map_err(Failure::last)?;
-                asking.headers(map(headers)).body(file)
+                let file = std::fs::File::open(path)
+                    .map_err(TrackingError::io(path, "read it"))
+                    .map_err(AttemptFailure::permanent)?;
+                builder.headers(header_map(headers)).body(file)
             }
         };
-        let response = asking.send().map_err(|error| self.failure(request, &error))?;
-        self.answered.store(true, Ordering::Relaxed);
+        let response = builder.send().map_err(|error| self.transport_failure(request, &error))?;
+        self.has_responded.store(true, Ordering::Relaxed);
         let status = response.status().as_u16();
         if response.status().is_success() {
             return read(response);
         }
-        let wait = response
+        let retry_after = response
             .headers()
             .get(RETRY_AFTER)
             .and_then(|value| value.to_str().ok())
-            .filter(|_| retry::may_ask_to_wait(status));
-        let wait = wait.and_then(|value| {
+            .filter(|_| retry::may_send_retry_after(status));
+        let retry_after = retry_after.and_then(|value| {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
             retry::retry_after(value, now)
         });
         let text = response.text().unwrap_or_default();
-        let refusal = Refusal { base: &self.base, what: request.what, status, login: &self.settings.login, text: &text };
-        let (error, hopeless) = error::explain(&refusal, wait);
-        Err(Failure {
+        let response =
+            ServerError { base: &self.base, what: request.what, status, login: &self.settings.login, text: &text };
+        let (error, is_permanent) = error::explain(&response, retry_after);
+        Err(AttemptFailure {
             error: Box::new(error),
-            transient: retry::is_transient(status) && !hopeless,
-            // a server that answers 429 or 503 has not begun
-            doubtful: status >= 500 && status != 503,
-            unreached: false,
-            wait,
+            is_transient: retry::is_transient(status) && !is_permanent,
+            // a server that returns 429 or 503 has not begun to process the request
+            may_be_duplicated: status >= 500 && status != 503,
+            never_connected: false,
+            retry_after,
         })
     }
 
-    fn parse<T: DeserializeOwned>(&self, request: &Request, response: Response) -> Result<T, Failure> {
+    fn parse<T: DeserializeOwned>(&self, request: &Request, response: Response) -> Result<T, AttemptFailure> {
         let mut bytes = Vec::new();
-        let mut limited = std::io::Read::take(response, LONGEST_ANSWER);
-        std::io::Read::read_to_end(&mut limited, &mut bytes).map_err(|error| self.broken_off(request, &error))?;
+        let mut limited = std::io::Read::take(response, MAX_RESPONSE_BYTES);
+        std::io::Read::read_to_end(&mut limited, &mut bytes).map_err(|error| self.interrupted(request, &error))?;
         serde_json::from_slice(&bytes)
-            .map_err(|error| Failure::last(error::not_mlflow(&self.base, request.what, &bytes, &error)))
+            .map_err(|error| AttemptFailure::permanent(error::not_mlflow(&self.base, request.what, &bytes, &error)))
     }
 
-    fn broken_off(&self, request: &Request, error: &std::io::Error) -> Failure {
-        Failure {
+    fn interrupted(&self, request: &Request, error: &std::io::Error) -> AttemptFailure {
+        AttemptFailure {
             error: Box::new(TrackingError::Unreachable {
                 server: self.base.clone(),
                 what: request.what,
-                cause: format!("the answer broke off: {error}"),
+                cause: format!("the response was interrupted: {error}"),
             }),
-            transient: true,
-            doubtful: true,
-            unreached: false,
-            wait: None,
+            is_transient: true,
+            may_be_duplicated: true,
+            never_connected: false,
+            retry_after: None,
         }
     }
 
-    /// Nobody answered, or not to the end.
-    fn failure(&self, request: &Request, error: &reqwest::Error) -> Failure {
-        let unreached = error.is_connect();
+    /// The failure of a request without a complete response.
+    fn transport_failure(&self, request: &Request, error: &reqwest::Error) -> AttemptFailure {
+        let never_connected = error.is_connect();
         let chain = error::chain(error);
-        // whoever is reached and cannot be trusted will not be at the next attempt
-        let distrusted = unreached && chain.contains("certificate");
+        // a server with an untrusted certificate is not trusted at the next attempt either
+        let is_untrusted = never_connected && chain.contains("certificate");
         let (server, what) = (self.base.clone(), request.what);
-        let error_said = if distrusted {
-            let reason = error::distrusted(&chain);
-            TrackingError::Refused { server, what, reason, code: None, status: 0 }
+        let tracking_error = if is_untrusted {
+            let reason = error::untrusted_certificate(&chain);
+            TrackingError::RequestRejected { server, what, reason, code: None, status: 0 }
         } else {
             TrackingError::Unreachable { server, what, cause: error::cause(error, self.settings.timeout) }
         };
-        Failure {
-            error: Box::new(error_said),
-            transient: !distrusted && !error.is_builder() && !error.is_redirect(),
-            doubtful: !unreached,
-            unreached,
-            wait: None,
+        AttemptFailure {
+            error: Box::new(tracking_error),
+            is_transient: !is_untrusted && !error.is_builder() && !error.is_redirect(),
+            may_be_duplicated: !never_connected,
+            never_connected,
+            retry_after: None,
         }
     }
 }
 
-fn map(headers: &[(String, String)]) -> HeaderMap {
+fn header_map(headers: &[(String, String)]) -> HeaderMap {
     let pair = |(name, value): &(String, String)| {
         Some((HeaderName::try_from(name.as_str()).ok()?, HeaderValue::try_from(value.as_str()).ok()?))
     };
     headers.iter().filter_map(pair).collect()
 }
 
-/// The variables that name certificates.
-const SERVER: &str = "MLFLOW_TRACKING_SERVER_CERT_PATH";
-const CLIENT: &str = "MLFLOW_TRACKING_CLIENT_CERT_PATH";
+/// The environment variables that name certificates.
+const SERVER_CERTIFICATE_VARIABLE: &str = "MLFLOW_TRACKING_SERVER_CERT_PATH";
+const CLIENT_CERTIFICATE_VARIABLE: &str = "MLFLOW_TRACKING_CLIENT_CERT_PATH";
 
-/// Chooses what encrypts connections of this program, once. Clients of servers cannot be made before.
+/// Installs the cryptography provider of this program, once. HTTP clients need it.
 pub fn choose_cryptography() {
     static CRYPTOGRAPHY: Once = Once::new();
     CRYPTOGRAPHY.call_once(|| {
-        // someone else in the program may have chosen before
+        // another part of the program may have installed one before
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
 }
 
-fn client(settings: &HttpSettings) -> Result<Client, TrackingError> {
+fn client(settings: &HttpConfig) -> Result<Client, TrackingError> {
     choose_cryptography();
     let fault = |name: &str| {
         let name = name.to_owned();
-        move |error: reqwest::Error| TrackingError::Variable {
+        move |error: reqwest::Error| TrackingError::InvalidVariable {
             name,
             reason: format!("cannot be used: {}", error::chain(&error)),
         }
     };
     let read = |name: &str, path: &Path| {
-        std::fs::read(path).map_err(|error| TrackingError::Variable {
+        std::fs::read(path).map_err(|error| TrackingError::InvalidVariable {
             name: name.to_owned(),
             reason: format!("names {}, which cannot be read: {error}", path.display()),
         })
@@ -356,9 +368,16 @@ fn client(settings: &HttpSettings) -> Result<Client, TrackingError> {
         headers.insert("x-mlflow-workspace", workspace);
     }
     let pem = |name: &str, path: &Option<PathBuf>| path.as_deref().map(|path| read(name, path)).transpose();
-    let (roots, identity) = (pem(SERVER, &settings.server_certificates)?, pem(CLIENT, &settings.client_certificate)?);
-    let roots = roots.map(|pem| reqwest::Certificate::from_pem_bundle(&pem)).transpose().map_err(fault(SERVER))?;
-    let identity = identity.map(|pem| reqwest::Identity::from_pem(&pem)).transpose().map_err(fault(CLIENT))?;
+    let (roots, identity) = (
+        pem(SERVER_CERTIFICATE_VARIABLE, &settings.server_certificates)?,
+        pem(CLIENT_CERTIFICATE_VARIABLE, &settings.client_certificate)?,
+    );
+    let roots = roots
+        .map(|pem| reqwest::Certificate::from_pem_bundle(&pem))
+        .transpose()
+        .map_err(fault(SERVER_CERTIFICATE_VARIABLE))?;
+    let identity =
+        identity.map(|pem| reqwest::Identity::from_pem(&pem)).transpose().map_err(fault(CLIENT_CERTIFICATE_VARIABLE))?;
     let builder = |roots: Option<Vec<reqwest::Certificate>>| {
         let mut builder = Client::builder()
             .user_agent(concat!("house-price-predictor/", env!("CARGO_PKG_VERSION")))
@@ -379,29 +398,29 @@ fn client(settings: &HttpSettings) -> Result<Client, TrackingError> {
         }
         builder
     };
-    let made = match builder(roots).build() {
-        // a container may hold our program and nothing else, and a client without roots cannot even be made for http://
-        Err(_) if settings.server_certificates.is_none() => builder(Some(mozillas()?)).build(),
-        made => made,
+    let client = match builder(roots).build() {
+        // a container may have no certificates, and a client without root certificates cannot be created even for http://
+        Err(_) if settings.server_certificates.is_none() => builder(Some(mozilla_roots()?)).build(),
+        client => client,
     };
-    // what is left to be found fault with is a certificate
-    let name = if settings.client_certificate.is_some() { CLIENT } else { SERVER };
-    made.map_err(fault(name))
+    // the remaining cause is a certificate
+    let name = if settings.client_certificate.is_some() { CLIENT_CERTIFICATE_VARIABLE } else { SERVER_CERTIFICATE_VARIABLE };
+    client.map_err(fault(name))
 }
 
-/// The roots that Mozilla trusts, as of when the program was built.
-fn mozillas() -> Result<Vec<reqwest::Certificate>, TrackingError> {
+/// The root certificates of Mozilla, as of the build of this program.
+fn mozilla_roots() -> Result<Vec<reqwest::Certificate>, TrackingError> {
     let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|der| reqwest::Certificate::from_der(der));
-    roots.collect::<Result<_, _>>().map_err(|error| TrackingError::Variable {
-        name: SERVER.to_owned(),
-        reason: format!("is needed, since neither the system nor this program has roots to trust: {error}"),
+    roots.collect::<Result<_, _>>().map_err(|error| TrackingError::InvalidVariable {
+        name: SERVER_CERTIFICATE_VARIABLE.to_owned(),
+        reason: format!("is required, because neither the system nor this program has trusted root certificates: {error}"),
     })
 }
 
-/// A client for servers of our own on this machine: no proxy, no TLS.
+/// An HTTP client for servers on this machine, without proxy and TLS.
 ///
 /// # Errors
-/// If it cannot be made.
+/// If it cannot be created.
 pub fn loopback_client(timeout: Duration) -> Result<Client, reqwest::Error> {
     choose_cryptography();
     Client::builder().no_proxy().tls_certs_only([]).timeout(timeout).build()

@@ -1,4 +1,4 @@
-//! How a server is talked to: what MLflow's environment variables and its file of credentials say.
+//! The configuration of HTTP requests: MLflow's environment variables and its file of credentials.
 
 use std::{
     fmt,
@@ -6,50 +6,48 @@ use std::{
     time::Duration,
 };
 
-use crate::error::TrackingError;
+use crate::{entities::variables::VariableLookup, error::TrackingError};
 
-/// Looks up an environment variable that is set to something.
-pub type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
+/// Retries at most, as in MLflow's own client.
+const MAX_RETRIES: u32 = 10;
 
-/// The official client never makes more attempts than this and one, whatever it is told.
-const MOST_RETRIES: u32 = 10;
-
-/// How a server is talked to.
+/// The configuration of HTTP requests.
 #[derive(Clone, Debug)]
-pub struct HttpSettings {
-    /// Who asks.
+pub struct HttpConfig {
+    /// The login of a client.
     pub login: Login,
-    /// Whether the server's certificate is not looked at.
+    /// Whether the server's certificate is not checked.
     pub insecure_tls: bool,
-    /// The certificates of those who may vouch for the server, PEM; the system's where there is none.
+    /// The file with the certificate authorities of the server, PEM; `None` for those of the system.
     pub server_certificates: Option<PathBuf>,
-    /// The certificate and key to show, PEM.
+    /// The file with the client's certificate and key, PEM.
     pub client_certificate: Option<PathBuf>,
-    /// How long an answer is waited for.
+    /// The timeout of a response.
     pub timeout: Duration,
-    /// Attempts after the first.
+    /// Retries.
     pub max_retries: u32,
-    /// The first pause is none, the second twice this many seconds, the third four times, and so on up to two minutes.
+    /// Seconds of backoff: there is no pause before the first retry, twice this before the second, four times before the third, up to
+    /// two minutes.
     pub backoff_factor: f64,
-    /// Up to so many seconds, by chance, are added to a pause.
+    /// Random seconds at most that are added to a pause.
     pub backoff_jitter: f64,
-    /// Whether a pause is as long as the server asks for.
+    /// Whether pauses follow the server's `Retry-After`.
     pub respect_retry_after: bool,
     /// Whether redirections are followed.
     pub redirects: bool,
-    /// The workspace, where a server has several.
+    /// The workspace on a server with several.
     pub workspace: Option<String>,
 }
 
-/// Who asks.
+/// The login of a client.
 #[derive(Clone, Default, Eq, PartialEq)]
 pub enum Login {
-    /// Nobody in particular.
+    /// No login.
     #[default]
     None,
-    /// Name and password.
+    /// User name and password.
     Basic(String, String),
-    /// A token.
+    /// A bearer token.
     Bearer(String),
 }
 
@@ -63,7 +61,7 @@ impl fmt::Debug for Login {
     }
 }
 
-impl Default for HttpSettings {
+impl Default for HttpConfig {
     fn default() -> Self {
         Self {
             login: Login::None,
@@ -81,25 +79,25 @@ impl Default for HttpSettings {
     }
 }
 
-impl HttpSettings {
-    /// What the variables of MLflow's own client say, with its defaults.
+impl HttpConfig {
+    /// Reads the variables of MLflow's own client, with its defaults.
     ///
     /// | variable | default | what it sets |
     /// |---|---|---|
-    /// | `MLFLOW_TRACKING_USERNAME`, `_PASSWORD` | `~/.mlflow/credentials` | [`Login::Basic`]; it goes before a token, as in MLflow's client |
+    /// | `MLFLOW_TRACKING_USERNAME`, `_PASSWORD` | `~/.mlflow/credentials` | [`Login::Basic`]; it has precedence over a token, as in MLflow's client |
     /// | `MLFLOW_TRACKING_TOKEN` | | [`Login::Bearer`] |
     /// | `MLFLOW_TRACKING_INSECURE_TLS` | false | no certificate is checked |
-    /// | `MLFLOW_TRACKING_SERVER_CERT_PATH` | the system's | who may vouch for the server |
-    /// | `MLFLOW_TRACKING_CLIENT_CERT_PATH` | | certificate and key to show |
+    /// | `MLFLOW_TRACKING_SERVER_CERT_PATH` | the system's | the certificate authorities of the server |
+    /// | `MLFLOW_TRACKING_CLIENT_CERT_PATH` | | certificate and key of the client |
     /// | `MLFLOW_HTTP_REQUEST_TIMEOUT` | 120 | seconds |
-    /// | `MLFLOW_HTTP_REQUEST_MAX_RETRIES` | 7 | attempts after the first, at most 10 |
+    /// | `MLFLOW_HTTP_REQUEST_MAX_RETRIES` | 7 | retries, at most 10 |
     /// | `MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR`, `_JITTER` | 2, 1 | seconds |
     /// | `MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER`, `MLFLOW_ALLOW_HTTP_REDIRECTS` | true | |
     /// | `MLFLOW_WORKSPACE` | | `X-MLFLOW-WORKSPACE` |
     ///
     /// # Errors
     /// Names the variable whose value cannot be used.
-    pub fn from_variables(variables: Variables) -> Result<Self, TrackingError> {
+    pub fn from_variables(variables: VariableLookup) -> Result<Self, TrackingError> {
         let default = Self::default();
         let path = |name: &str| variables(name).map(PathBuf::from);
         let settings = Self {
@@ -117,7 +115,7 @@ impl HttpSettings {
                 variables,
                 "MLFLOW_HTTP_REQUEST_MAX_RETRIES",
                 f64::from(default.max_retries),
-                0.0..=f64::from(MOST_RETRIES),
+                0.0..=f64::from(MAX_RETRIES),
             )? as u32,
             backoff_factor: number(variables, "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", default.backoff_factor, 0.0..=3600.0)?,
             backoff_jitter: number(variables, "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", default.backoff_jitter, 0.0..=3600.0)?,
@@ -126,16 +124,16 @@ impl HttpSettings {
             workspace: variables("MLFLOW_WORKSPACE"),
         };
         if settings.insecure_tls && settings.server_certificates.is_some() {
-            return Err(TrackingError::Variable {
+            return Err(TrackingError::InvalidVariable {
                 name: "MLFLOW_TRACKING_INSECURE_TLS".into(),
-                reason: "and MLFLOW_TRACKING_SERVER_CERT_PATH contradict each other; set one of them".into(),
+                reason: "and MLFLOW_TRACKING_SERVER_CERT_PATH exclude each other; set one of them".into(),
             });
         }
         Ok(settings)
     }
 }
 
-fn login(variables: Variables) -> Result<Login, TrackingError> {
+fn login(variables: VariableLookup) -> Result<Login, TrackingError> {
     let (mut name, mut password) = (variables("MLFLOW_TRACKING_USERNAME"), variables("MLFLOW_TRACKING_PASSWORD"));
     if name.is_none() && password.is_none() {
         let home = variables("HOME").or_else(|| variables("USERPROFILE"));
@@ -150,10 +148,10 @@ fn login(variables: Variables) -> Result<Login, TrackingError> {
     })
 }
 
-/// Name and password in MLflow's file of credentials, an INI file with a section `[mlflow]`.
+/// User name and password of MLflow's file of credentials, an INI file with a section `[mlflow]`.
 fn credentials(path: &Path) -> Result<(Option<String>, Option<String>), TrackingError> {
     let Ok(text) = std::fs::read_to_string(path) else { return Ok((None, None)) };
-    let fault = |reason: String| TrackingError::Unreadable { path: path.to_owned(), reason };
+    let fault = |reason: String| TrackingError::InvalidFile { path: path.to_owned(), reason };
     let mut file = configparser::ini::Ini::new();
     file.set_inline_comment_symbols(Some(&[]));
     file.read(text).map_err(|error| fault(format!("is not an INI file: {error}")))?;
@@ -161,26 +159,26 @@ fn credentials(path: &Path) -> Result<(Option<String>, Option<String>), Tracking
     Ok((of("mlflow_tracking_username"), of("mlflow_tracking_password")))
 }
 
-fn truth(variables: Variables, name: &str, default: bool) -> Result<bool, TrackingError> {
+fn truth(variables: VariableLookup, name: &str, default: bool) -> Result<bool, TrackingError> {
     match variables(name).map(|value| value.to_lowercase()).as_deref() {
         None => Ok(default),
         Some("true" | "1") => Ok(true),
         Some("false" | "0") => Ok(false),
         Some(other) => {
-            Err(TrackingError::Variable { name: name.into(), reason: format!("is \"{other}\"; write true or false") })
+            Err(TrackingError::InvalidVariable { name: name.into(), reason: format!("is \"{other}\"; write true or false") })
         }
     }
 }
 
 fn number(
-    variables: Variables,
+    variables: VariableLookup,
     name: &str,
     default: f64,
     range: std::ops::RangeInclusive<f64>,
 ) -> Result<f64, TrackingError> {
     let Some(text) = variables(name) else { return Ok(default) };
-    let found = text.trim().parse().ok().filter(|value| range.contains(value));
-    found.ok_or_else(|| TrackingError::Variable {
+    let value = text.trim().parse().ok().filter(|value| range.contains(value));
+    value.ok_or_else(|| TrackingError::InvalidVariable {
         name: name.into(),
         reason: format!("is \"{text}\"; write a number from {} to {}", range.start(), range.end()),
     })
@@ -190,24 +188,24 @@ fn number(
 mod tests {
     use super::*;
 
-    fn settings(given: &[(&str, &str)]) -> Result<HttpSettings, String> {
-        let find = |name: &str| given.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        HttpSettings::from_variables(&find).map_err(|error| error.to_string())
+    fn settings(variables: &[(&str, &str)]) -> Result<HttpConfig, String> {
+        let find = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        HttpConfig::from_variables(&find).map_err(|error| error.to_string())
     }
 
     #[test]
     fn variables_are_those_of_the_official_client() {
-        let found = settings(&[]).unwrap();
-        assert_eq!((found.max_retries, found.timeout.as_secs(), found.login), (7, 120, Login::None));
-        let found = settings(&[
+        let value = settings(&[]).unwrap();
+        assert_eq!((value.max_retries, value.timeout.as_secs(), value.login), (7, 120, Login::None));
+        let value = settings(&[
             ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2"),
             ("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0.5"),
             ("MLFLOW_TRACKING_TOKEN", "t"),
             ("MLFLOW_ALLOW_HTTP_REDIRECTS", "0"),
         ]);
-        let found = found.unwrap();
-        assert_eq!((found.max_retries, found.backoff_factor, found.redirects), (2, 0.5, false));
-        assert_eq!(found.login, Login::Bearer("t".into()));
+        let value = value.unwrap();
+        assert_eq!((value.max_retries, value.backoff_factor, value.redirects), (2, 0.5, false));
+        assert_eq!(value.login, Login::Bearer("t".into()));
         let both =
             [("MLFLOW_TRACKING_USERNAME", "ada"), ("MLFLOW_TRACKING_PASSWORD", "secret"), ("MLFLOW_TRACKING_TOKEN", "t")];
         let login = settings(&both).unwrap().login;
@@ -229,7 +227,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_used_is_named() {
-        for (given, expected) in [
+        for (variables, expected) in [
             (
                 vec![("MLFLOW_TRACKING_INSECURE_TLS", "maybe")],
                 "MLFLOW_TRACKING_INSECURE_TLS is \"maybe\"; write true or false",
@@ -240,10 +238,10 @@ mod tests {
             ),
             (
                 vec![("MLFLOW_TRACKING_INSECURE_TLS", "true"), ("MLFLOW_TRACKING_SERVER_CERT_PATH", "ca.pem")],
-                "MLFLOW_TRACKING_INSECURE_TLS and MLFLOW_TRACKING_SERVER_CERT_PATH contradict each other; set one of them",
+                "MLFLOW_TRACKING_INSECURE_TLS and MLFLOW_TRACKING_SERVER_CERT_PATH exclude each other; set one of them",
             ),
         ] {
-            assert_eq!(settings(&given).unwrap_err(), expected);
+            assert_eq!(settings(&variables).unwrap_err(), expected);
         }
     }
 }

@@ -8,16 +8,18 @@ use crate::{
     entities::run::ListedRun,
     error::TrackingError,
     rest::{
-        RestStore, api,
+        api,
         responses::{NamedExperiment, RemoteRun},
+        store::RestStore,
     },
 };
 
 impl RestStore {
-    /// The latest `limit` runs that are not in the trash, the newest first; of one experiment if it is named.
+    /// The latest `limit` runs, the newest first, without deleted ones; only those of `experiment` if it is given. `None` if the
+    /// experiment does not exist.
     ///
     /// # Errors
-    /// If the server cannot be read, or ([`None`] in it) has no such experiment.
+    /// If the server cannot be read.
     pub fn runs(&self, experiment: Option<&str>, limit: u32) -> Result<Option<Vec<ListedRun>>, TrackingError> {
         let experiments: Vec<NamedExperiment> =
             self.experiments()?.into_iter().filter(|known| experiment.is_none_or(|name| known.name == name)).collect();
@@ -31,23 +33,23 @@ impl RestStore {
             "max_results": limit.min(1000),
             "order_by": ["attributes.start_time DESC"],
         });
-        let mut found = Vec::new();
+        let mut results = Vec::new();
         api::search(&self.connection, "listing runs", "runs/search", &body, &mut |page| {
-            found.extend(page.runs.into_iter().map(|run| listed(run, &experiments)));
-            found.len() < limit as usize
+            results.extend(page.runs.into_iter().map(|run| listed(run, &experiments)));
+            results.len() < limit as usize
         })?;
-        found.truncate(limit as usize);
-        Ok(Some(found))
+        results.truncate(limit as usize);
+        Ok(Some(results))
     }
 
     fn experiments(&self) -> Result<Vec<NamedExperiment>, TrackingError> {
-        let mut found = Vec::new();
+        let mut results = Vec::new();
         let body = json!({"max_results": 1000, "view_type": "ACTIVE_ONLY"});
         api::search(&self.connection, "listing experiments", "experiments/search", &body, &mut |page| {
-            found.extend(page.experiments);
+            results.extend(page.experiments);
             true
         })?;
-        Ok(found)
+        Ok(results)
     }
 }
 

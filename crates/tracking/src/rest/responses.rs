@@ -1,4 +1,4 @@
-//! What MLflow's REST API answers. What a server does not send takes its default; what it sends beyond that is passed over.
+//! Responses of MLflow's REST API. Missing fields take their defaults; unknown fields are ignored.
 
 use std::collections::BTreeMap;
 
@@ -6,22 +6,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::entities::run::Status;
 
-/// A name and its value, as MLflow writes parameters and tags.
+/// A parameter or a tag in MLflow's JSON.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
-pub(super) struct Pair {
+pub(super) struct KeyValue {
     pub(super) key: String,
     pub(super) value: String,
 }
 
-/// Pairs in the order in which they are given.
-pub(super) fn pairs<'a>(given: impl IntoIterator<Item = (&'a String, &'a String)>) -> Vec<Pair> {
-    given.into_iter().map(|(key, value)| Pair { key: key.clone(), value: value.clone() }).collect()
+/// Keys and values, in the given order.
+pub(super) fn key_values<'a>(entries: impl IntoIterator<Item = (&'a String, &'a String)>) -> Vec<KeyValue> {
+    entries.into_iter().map(|(key, value)| KeyValue { key: key.clone(), value: value.clone() }).collect()
 }
 
-/// Pairs by name.
-pub(super) fn texts(pairs: Vec<Pair>) -> BTreeMap<String, String> {
-    pairs.into_iter().map(|pair| (pair.key, pair.value)).collect()
+/// Values by key.
+pub(super) fn to_map(key_values: Vec<KeyValue>) -> BTreeMap<String, String> {
+    key_values.into_iter().map(|pair| (pair.key, pair.value)).collect()
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -61,15 +61,15 @@ impl RunInfo {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct RunData {
-    pub(super) metrics: Vec<MeasuredValue>,
-    pub(super) tags: Vec<Pair>,
+    pub(super) metrics: Vec<MetricValue>,
+    pub(super) tags: Vec<KeyValue>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct MeasuredValue {
+pub(super) struct MetricValue {
     pub(super) key: String,
-    /// `NaN` and infinity come as text.
+    /// A number; `NaN` and infinity are text.
     pub(super) value: serde_json::Value,
 }
 
@@ -108,13 +108,13 @@ pub(super) struct RemoteVersion {
     pub(super) run_id: String,
     pub(super) source: String,
     pub(super) description: String,
-    pub(super) tags: Vec<Pair>,
+    pub(super) tags: Vec<KeyValue>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct RemoteRegistered {
-    pub(super) tags: Vec<Pair>,
+pub(super) struct RemoteRegisteredModel {
+    pub(super) tags: Vec<KeyValue>,
     pub(super) aliases: Vec<RemoteAlias>,
 }
 
@@ -125,8 +125,8 @@ pub(super) struct RemoteAlias {
     pub(super) version: String,
 }
 
-/// An answer around one thing.
-macro_rules! answer {
+/// A response with one field.
+macro_rules! response {
     ($name:ident, $field:ident: $kind:ty) => {
         #[derive(Debug, Default, Deserialize)]
         #[serde(default)]
@@ -135,16 +135,16 @@ macro_rules! answer {
         }
     };
 }
-answer!(ExperimentAnswer, experiment: Experiment);
-answer!(RunAnswer, run: RemoteRun);
-answer!(ModelAnswer, model: RemoteModel);
-answer!(VersionAnswer, model_version: RemoteVersion);
-answer!(RegisteredAnswer, registered_model: RemoteRegistered);
+response!(ExperimentResponse, experiment: Experiment);
+response!(RunResponse, run: RemoteRun);
+response!(ModelResponse, model: RemoteModel);
+response!(VersionResponse, model_version: RemoteVersion);
+response!(RegisteredModelResponse, registered_model: RemoteRegisteredModel);
 
-/// A page of something.
+/// A page of a search.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Page {
+pub(super) struct SearchPage {
     pub(super) experiments: Vec<NamedExperiment>,
     pub(super) runs: Vec<RemoteRun>,
     pub(super) models: Vec<RemoteModel>,

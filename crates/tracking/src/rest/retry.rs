@@ -1,34 +1,33 @@
-//! When a request is made again, and after which pause: the rules of MLflow's own client.
+//! When a request is retried, and after which pause: the rules of MLflow's own client.
 
 use std::time::Duration;
 
-use crate::rest::http_config::HttpSettings;
+use crate::rest::http_config::HttpConfig;
 
-/// No pause is longer.
-const LONGEST_PAUSE: f64 = 120.0;
+/// Seconds of a pause at most.
+const MAX_PAUSE_SECONDS: f64 = 120.0;
 
-/// Whether an answer of this status says that another attempt may do better.
+/// Whether a retry may succeed after a response with this status.
 pub(super) fn is_transient(status: u16) -> bool {
     matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
 }
 
-/// Whether such an answer may say when to come back.
-pub(super) fn may_ask_to_wait(status: u16) -> bool {
+/// Whether a response with this status may have a `Retry-After` header.
+pub(super) fn may_send_retry_after(status: u16) -> bool {
     matches!(status, 413 | 429 | 503)
 }
 
 /// The pause before attempt `attempt`, the first retry being 1. `chance` is between 0 and 1.
-///
-/// None before the first retry, then `factor · 2ⁿ⁻¹` seconds and a bit by chance, as urllib3's `Retry` computes it.
-pub(super) fn pause(settings: &HttpSettings, attempt: u32, chance: f64) -> Duration {
+/// There is none before the first retry, then `factor · 2ⁿ⁻¹` seconds and a random part, as in urllib3's `Retry`.
+pub(super) fn pause(settings: &HttpConfig, attempt: u32, chance: f64) -> Duration {
     if attempt <= 1 {
         return Duration::ZERO;
     }
     let seconds = settings.backoff_factor * 2f64.powi(attempt as i32 - 1) + settings.backoff_jitter * chance;
-    Duration::from_secs_f64(seconds.clamp(0.0, LONGEST_PAUSE))
+    Duration::from_secs_f64(seconds.clamp(0.0, MAX_PAUSE_SECONDS))
 }
 
-/// What a `Retry-After` header asks for: seconds, or a moment (`now` is one, seconds since 1970-01-01 UTC).
+/// The delay of a `Retry-After` header: seconds, or a date. `now` is in seconds since 1970-01-01 UTC.
 pub(super) fn retry_after(value: &str, now: i64) -> Option<Duration> {
     let value = value.trim();
     let seconds = match value.parse::<f64>() {
@@ -38,9 +37,9 @@ pub(super) fn retry_after(value: &str, now: i64) -> Option<Duration> {
     Some(Duration::from_secs_f64(seconds.clamp(0.0, 1e9)))
 }
 
-/// Whether it is worth to wait that long; what cannot be sent now can be sent later.
-pub(super) fn is_patient(pause: Duration) -> bool {
-    pause.as_secs_f64() <= LONGEST_PAUSE
+/// Whether the pause is short enough to wait for; otherwise the run is sent later.
+pub(super) fn is_acceptable_pause(pause: Duration) -> bool {
+    pause.as_secs_f64() <= MAX_PAUSE_SECONDS
 }
 
 #[cfg(test)]
@@ -49,7 +48,7 @@ mod tests {
 
     #[test]
     fn pauses_are_those_of_the_official_client() {
-        let settings = HttpSettings::default();
+        let settings = HttpConfig::default();
         let pauses: Vec<u64> = (1..=7).map(|attempt| pause(&settings, attempt, 0.0).as_secs()).collect();
         assert_eq!(pauses, [0, 4, 8, 16, 32, 64, 120]);
         assert_eq!(pause(&settings, 2, 0.5).as_millis(), 4500);
@@ -61,13 +60,13 @@ mod tests {
         assert_eq!(retry_after("-7", 0), Some(Duration::ZERO));
         assert_eq!(retry_after("Thu, 01 Jan 1970 00:01:00 GMT", 10), Some(Duration::from_secs(50)));
         assert_eq!(retry_after("soon", 0), None);
-        assert!(is_patient(Duration::from_mins(2)) && !is_patient(Duration::from_hours(1)));
+        assert!(is_acceptable_pause(Duration::from_mins(2)) && !is_acceptable_pause(Duration::from_hours(1)));
     }
 
     #[test]
     fn only_what_may_pass_is_tried_again() {
         let again: Vec<u16> = (200..600).filter(|status| is_transient(*status)).collect();
         assert_eq!(again, [408, 429, 500, 502, 503, 504]);
-        assert!(may_ask_to_wait(413) && !may_ask_to_wait(500));
+        assert!(may_send_retry_after(413) && !may_send_retry_after(500));
     }
 }

@@ -18,10 +18,11 @@ use crate::{
     },
     error::TrackingError,
     rest::{
-        RestStore, api,
+        api,
         connection::{Connection, Request},
-        http_config::{HttpSettings, Login},
+        http_config::{HttpConfig, Login},
         responses::Experiment,
+        store::RestStore,
     },
 };
 
@@ -64,11 +65,11 @@ fn answer(status: u16, headers: &str, body: &str) -> String {
     format!("HTTP/1.1 {status} x\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n{body}")
 }
 
-fn quick() -> HttpSettings {
-    HttpSettings { backoff_factor: 0.0, backoff_jitter: 0.0, max_retries: 3, ..HttpSettings::default() }
+fn quick() -> HttpConfig {
+    HttpConfig { backoff_factor: 0.0, backoff_jitter: 0.0, max_retries: 3, ..HttpConfig::default() }
 }
 
-fn connect(base: &str, settings: &HttpSettings) -> Connection {
+fn connect(base: &str, settings: &HttpConfig) -> Connection {
     Connection::new(base, settings).unwrap()
 }
 
@@ -96,7 +97,7 @@ fn what_may_pass_is_asked_again_and_what_may_not_is_not() {
     }
     let (base, requests) = server(vec![answer(502, "", "")]);
     let error = ask(&connect(&base, &quick())).unwrap_err().to_string();
-    assert_eq!((requests.try_iter().count(), error), (4, format!("{base}: asking: it answers 502")));
+    assert_eq!((requests.try_iter().count(), error), (4, format!("{base}: asking: the server returned 502")));
 }
 
 #[test]
@@ -108,35 +109,35 @@ fn a_server_is_waited_for_as_it_asks_but_not_for_ever() {
     assert!(started.elapsed() >= Duration::from_secs(1));
     let (base, requests) = server(vec![answer(503, "retry-after: 3600\r\n", ""), sound.clone()]);
     let error = ask(&connect(&base, &quick())).unwrap_err().to_string();
-    assert_eq!(error, format!("{base}: asking: it answers 503; it asks to come back in 3600 s"));
+    assert_eq!(error, format!("{base}: asking: the server returned 503; the server asks for a retry in 3600 s"));
     assert_eq!(requests.try_iter().count(), 1);
     let (base, _requests) = server(vec![answer(503, "retry-after: 3600\r\n", ""), sound]);
-    ask(&connect(&base, &HttpSettings { respect_retry_after: false, ..quick() })).unwrap();
+    ask(&connect(&base, &HttpConfig { respect_retry_after: false, ..quick() })).unwrap();
 }
 
 #[test]
 fn a_server_that_was_never_there_is_given_up_soon() {
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
-    let connection = connect(&format!("http://{free}"), &HttpSettings { max_retries: 7, ..HttpSettings::default() });
+    let connection = connect(&format!("http://{free}"), &HttpConfig { max_retries: 7, ..HttpConfig::default() });
     let started = Instant::now();
     let error = ask(&connection).unwrap_err();
     // a pause of none and one of a second
     assert!((1..10).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
-    assert!(error.is_of_server() && error.to_string().contains("Connection refused"), "{error}");
+    assert!(error.is_server_failure() && error.to_string().contains("Connection refused"), "{error}");
 }
 
 #[test]
 fn an_answer_that_does_not_come_is_waited_for_so_long() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
-    let settings = HttpSettings { timeout: Duration::from_millis(200), max_retries: 1, ..quick() };
+    let settings = HttpConfig { timeout: Duration::from_millis(200), max_retries: 1, ..quick() };
     let error = ask(&connect(&base, &settings)).unwrap_err().to_string();
-    assert_eq!(error, format!("{base}: asking: no answer within 0.2 s. Is the server running, and is the address right?"));
+    assert_eq!(error, format!("{base}: asking: no response within 0.2 s. Check the address, and that the server runs"));
 }
 
 #[test]
 fn who_asks_is_said_as_the_official_client_says_it() {
-    let head = |base: &dyn Fn(&str) -> String, settings: HttpSettings| {
+    let head = |base: &dyn Fn(&str) -> String, settings: HttpConfig| {
         let (address, requests) = server(vec![answer(200, "", "{}")]);
         ask(&connect(&base(&address), &settings)).unwrap();
         requests.recv().unwrap().0.to_lowercase()
@@ -147,13 +148,13 @@ fn who_asks_is_said_as_the_official_client_says_it() {
     assert!(found.contains("content-type: application/json\r\n") && found.contains("user-agent: house-price-predictor/"));
     // a server takes those for foreign web pages, and does not unpack
     assert!(!found.contains("origin:") && !found.contains("content-encoding:") && !found.contains("authorization:"));
-    let basic = HttpSettings { login: Login::Basic("ada".into(), "secret".into()), ..quick() };
+    let basic = HttpConfig { login: Login::Basic("ada".into(), "secret".into()), ..quick() };
     assert!(head(&plain, basic).contains("authorization: basic ywrhonnly3jlda==\r\n"));
-    let bearer = HttpSettings { login: Login::Bearer("t0ken".into()), ..quick() };
+    let bearer = HttpConfig { login: Login::Bearer("t0ken".into()), ..quick() };
     assert!(head(&plain, bearer).contains("authorization: bearer t0ken\r\n"));
     let within = |base: &str| base.replace("http://", "http://ada:se%63ret@");
     assert!(head(&within, quick()).contains("authorization: basic ywrhonnly3jlda==\r\n"));
-    let workspace = HttpSettings { workspace: Some("team".into()), ..quick() };
+    let workspace = HttpConfig { workspace: Some("team".into()), ..quick() };
     assert!(head(&plain, workspace).contains("x-mlflow-workspace: team\r\n"));
     let prefixed = |base: &str| format!("{base}/ml/");
     assert!(head(&prefixed, quick()).starts_with("post /ml/api/2.0/mlflow/x http/1.1\r\n"));
@@ -188,7 +189,7 @@ fn what_is_logged_keeps_to_the_limits_and_to_the_types() {
 
 /// A run of ours, which is looked for in the experiment of [`experiment_answer`].
 fn our_run() -> Run {
-    Run::of(&RunRecord {
+    Run::from_record(&RunRecord {
         identity: RunIdentity { run_id: "ours".into(), ..RunIdentity::default() },
         name: "houses".into(),
         ..RunRecord::default()
@@ -207,7 +208,7 @@ fn a_run_is_finished_if_the_server_says_so_of_one_that_has_its_id() {
         let runs: Vec<Value> =
             statuses.iter().map(|status| json!({"info": {"run_id": "theirs", "status": status}})).collect();
         let (base, requests) = server(vec![experiment.clone(), answer(200, "", &json!({ "runs": runs }).to_string())]);
-        let store = RestStore::at(&base, None, &quick()).unwrap();
+        let store = RestStore::new(&base, None, &quick()).unwrap();
         assert_eq!(store.is_finished(&run).unwrap(), expected, "{statuses:?}");
         let body: Value = serde_json::from_str(&requests.try_iter().last().unwrap().1).unwrap();
         assert_eq!((&body["experiment_ids"], &body["filter"]), (&json!(["7"]), &json!("tags.`client.run_id` = 'ours'")));
@@ -222,7 +223,7 @@ fn a_run_that_was_begun_before_is_gone_on_with_and_not_made_again() {
         let listed = answer(200, "", &json!({"runs": [found]}).to_string());
         let read = answer(200, "", &json!({"run": found}).to_string());
         let (base, requests) = server(vec![experiment.clone(), listed, read, answer(200, "", "{}")]);
-        let store = RestStore::at(&base, None, &quick()).unwrap();
+        let store = RestStore::new(&base, None, &quick()).unwrap();
         assert_eq!(store.resume(&run).unwrap().run_id, "theirs");
         let seen: Vec<Seen> = requests.try_iter().collect();
         assert!(seen.iter().all(|(head, _)| !head.contains("runs/create")), "{status}: {seen:?}");

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Row, params};
 
-use crate::{entities::run::ListedRun, error::TrackingError, sqlite::EmbeddedStore};
+use crate::{entities::run::ListedRun, error::TrackingError, sqlite::store::SqliteStore};
 
-impl EmbeddedStore {
-    /// The latest `limit` runs that are not in the trash, the newest first; of one experiment if it is named.
+impl SqliteStore {
+    /// The latest `limit` runs, the newest first, without deleted ones; only those of `experiment` if it is given. `None` if the
+    /// experiment does not exist.
     ///
     /// # Errors
-    /// If there is no database, it cannot be read, or ([`None`] in it) has no such experiment.
+    /// If there is no database, or it cannot be read.
     pub fn runs(&self, experiment: Option<&str>, limit: u32) -> Result<Option<Vec<ListedRun>>, TrackingError> {
         let connection = self.connect_existing()?;
         let fault = TrackingError::sqlite(&self.database);

@@ -6,14 +6,11 @@ use artifact::RunStatus;
 
 use crate::{
     entities::{
-        registry::{CHALLENGER, Move, Registry, history, move_alias, previous},
-        run::{LoggedModel, Registration},
-        store::Content,
+        registry::{AliasChange, CHALLENGER, Registry, alias_history, move_alias, previous_version},
+        run::{LoggedModel, Registration, Run},
+        store::{ArtifactContent, RunFile, RunStore},
     },
-    sqlite::{
-        tests::{record, rows, store},
-        *,
-    },
+    sqlite::tests::{record, rows, store},
     tracker::spool::Spool,
 };
 
@@ -43,7 +40,7 @@ fn with_model(id: &str, created: i64) -> (Run, Vec<RunFile>) {
         created,
     });
     let text = format!("flavors:\n  ours: {{}}\nmodel_id: {model_id}\nutc_time_created: now\n");
-    let file = |place, text: &str| RunFile::of_model(&model_id, place, Content::Bytes(text.as_bytes().to_vec()));
+    let file = |place, text: &str| RunFile::of_model(&model_id, place, ArtifactContent::Bytes(text.as_bytes().to_vec()));
     (run.clone(), vec![file("MLmodel", &text), file("model.bin", "model")])
 }
 
@@ -59,14 +56,14 @@ fn a_model_is_logged_registered_and_read_back() {
             let version = if id == "a" { "1" } else { "2" };
             assert_eq!(store.end(&run, &files).unwrap().versions, [("houses".to_owned(), version.to_owned())]);
         }
-        let kept = store.kept_run(id).unwrap();
-        assert_eq!(kept.run.models, run.models);
+        let stored = store.stored_run(id).unwrap();
+        assert_eq!(stored.run.models, run.models);
         let mut registrations = run.registrations.clone();
         registrations[0].aliases.clear();
-        assert_eq!(kept.run.registrations, registrations);
-        let linked = kept.run.metrics.iter().find(|metric| metric.key == "r2").unwrap();
+        assert_eq!(stored.run.registrations, registrations);
+        let linked = stored.run.metrics.iter().find(|metric| metric.key == "r2").unwrap();
         assert_eq!(linked, run.metrics.iter().find(|metric| metric.key == "r2").unwrap());
-        let places: Vec<String> = kept.files().unwrap().into_iter().map(|file| file.place).collect();
+        let places: Vec<String> = stored.files().unwrap().into_iter().map(|file| file.artifact_path).collect();
         assert_eq!(places, ["MLmodel", "model.bin"]);
     }
     assert_eq!(
@@ -82,16 +79,16 @@ fn a_model_is_logged_registered_and_read_back() {
 
     let model = store.model("houses").unwrap().unwrap();
     assert_eq!(model.aliases.get(CHALLENGER).map(String::as_str), Some("2"));
-    let known = history(&model, CHALLENGER);
+    let known = alias_history(&model, CHALLENGER);
     assert_eq!(
         known.iter().map(|moved| (moved.at, moved.version.as_str())).collect::<Vec<_>>(),
         [(5_000, "1"), (6_000, "2")]
     );
-    assert_eq!(previous(&model, CHALLENGER).as_deref(), Some("1"));
-    let moved = Move { at: 7_000, version: "1".into(), from: Some("2".into()), why: "rolled back".into(), by: None };
+    assert_eq!(previous_version(&model, CHALLENGER).as_deref(), Some("1"));
+    let moved = AliasChange { at: 7_000, version: "1".into(), from: Some("2".into()), why: "rolled back".into(), by: None };
     move_alias(&store, "houses", CHALLENGER, &moved).unwrap();
     let model = store.model("houses").unwrap().unwrap();
-    assert_eq!((model.aliases[CHALLENGER].as_str(), history(&model, CHALLENGER).last()), ("1", Some(&moved)));
+    assert_eq!((model.aliases[CHALLENGER].as_str(), alias_history(&model, CHALLENGER).last()), ("1", Some(&moved)));
     let versions = store.versions("houses").unwrap();
     assert_eq!(versions.iter().map(|version| version.version.as_str()).collect::<Vec<_>>(), ["2", "1"]);
     assert_eq!(versions[0].model_id.as_deref(), Some("m-b"));
@@ -105,11 +102,11 @@ fn a_model_is_logged_registered_and_read_back() {
 fn a_run_that_waits_keeps_its_models() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(&folder);
-    let spool = Spool::at(&folder.path().join("spool"), &store.uri());
+    let spool = Spool::new(&folder.path().join("spool"), &store.uri());
     let (run, files) = with_model("a", 5_000);
-    spool.keep(&run, &files).unwrap();
+    spool.store_run(&run, &files).unwrap();
     assert_eq!(spool.deliver(&store).unwrap().runs, 1);
-    let kept = store.kept_run("a").unwrap();
-    assert_eq!(kept.run.models, run.models);
-    assert_eq!(kept.files().unwrap().len(), 2);
+    let stored = store.stored_run("a").unwrap();
+    assert_eq!(stored.run.models, run.models);
+    assert_eq!(stored.files().unwrap().len(), 2);
 }

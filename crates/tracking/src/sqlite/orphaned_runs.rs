@@ -1,18 +1,18 @@
-//! Marks the runs as killed whose program is gone.
+//! Marks runs of programs that ended without ending them as killed.
 
 use artifact::clear_abandoned_below;
 use rusqlite::params;
 
 use crate::{
     error::TrackingError,
-    sqlite::{EmbeddedStore, MODELS},
-    tracker::run_lock::{Alive, KILLED},
+    sqlite::store::{MODELS_FOLDER, SqliteStore},
+    tracker::run_lock::{KILLED_NOTE, RunLock},
 };
 
-impl EmbeddedStore {
-    /// Marks the runs as killed whose program is gone; returns their ids.
+impl SqliteStore {
+    /// Marks runs as killed whose program ended without ending them; returns their ids.
     pub(super) fn mark_killed(&self) -> Result<Vec<String>, TrackingError> {
-        let abandoned = Alive::abandoned(&self.marks());
+        let abandoned = RunLock::abandoned_in(&self.lock_folder());
         if abandoned.is_empty() {
             return Ok(Vec::new());
         }
@@ -20,28 +20,28 @@ impl EmbeddedStore {
         let fault = TrackingError::sqlite(&self.database);
         let killed = self.transact(&mut connection, |transaction| {
             let mut killed = Vec::new();
-            for run in abandoned.iter().map(Alive::run) {
-                // when it was killed nobody knows, so it has no end
+            for run in abandoned.iter().map(RunLock::run_id) {
+                // the time of the end is unknown
                 let changed = transaction
                     .execute("UPDATE runs SET status = 'KILLED' WHERE run_uuid = ?1 AND status = 'RUNNING'", [&run])
                     .map_err(&fault)?;
                 if changed == 1 {
                     let note = "INSERT INTO tags (\"key\", value, run_uuid) VALUES ('mlflow.note.content', ?1, ?2) \
                                 ON CONFLICT DO NOTHING";
-                    transaction.execute(note, params![KILLED, run]).map_err(&fault)?;
+                    transaction.execute(note, params![KILLED_NOTE, run]).map_err(&fault)?;
                     killed.push(run);
                 }
             }
             Ok(killed)
         })?;
-        self.clear_half_copied(&abandoned);
-        abandoned.into_iter().for_each(Alive::clear);
+        self.remove_partial_copies(&abandoned);
+        abandoned.into_iter().for_each(RunLock::remove);
         Ok(killed)
     }
 
-    /// Clears the files that were being copied when their program was killed: of the runs themselves, and of models, whose ids are not known.
-    fn clear_half_copied(&self, killed: &[Alive]) {
-        let folders = killed.iter().map(Alive::run).chain([MODELS.to_owned()]).collect::<Vec<_>>();
+    /// Removes partial copies of the files of killed runs, and of models, whose ids are unknown.
+    fn remove_partial_copies(&self, killed: &[RunLock]) {
+        let folders = killed.iter().map(RunLock::run_id).chain([MODELS_FOLDER.to_owned()]).collect::<Vec<_>>();
         for experiment in std::fs::read_dir(self.artifacts()).into_iter().flatten().flatten() {
             folders.iter().for_each(|folder| clear_abandoned_below(&experiment.path().join(folder)));
         }

@@ -1,4 +1,4 @@
-//! Reads runs back, whole, to carry them elsewhere.
+//! Reads complete runs, for sending them to a server.
 
 use std::{
     collections::BTreeMap,
@@ -11,59 +11,62 @@ use rusqlite::{Connection, params};
 
 use crate::{
     entities::{
-        run::{Dataset, LoggedModel, Metric, Registration, Run, Status},
-        store::{Content, Owner, RunFile},
+        run::{LoggedModel, Metric, Registration, Run, RunDataset, Status},
+        store::{ArtifactContent, ArtifactOwner, RunFile},
     },
     error::TrackingError,
     sqlite::{
-        EmbeddedStore, plain,
-        registry::{DELETED, VERSIONS_TAG, version_tags},
-        texts,
+        registry::{DELETED_STAGE, VERSIONS_TAG, version_tags},
+        store::{SqliteStore, string_pairs, without_scheme},
     },
 };
 
-/// A run as it is kept, and where its files are.
+/// A stored run and the folders of its files.
 #[derive(Debug)]
-pub(crate) struct KeptRun {
+pub(crate) struct StoredRun {
     pub(crate) run: Run,
     artifacts: PathBuf,
     models: Vec<(String, PathBuf)>,
 }
 
-impl KeptRun {
-    /// Its files and those of its models.
+impl StoredRun {
+    /// The files of the run and of its models.
     ///
     /// # Errors
     /// If one cannot be read.
     pub(crate) fn files(&self) -> Result<Vec<RunFile>, TrackingError> {
         let mut files = Vec::new();
-        gather(&self.artifacts, Path::new(""), &Owner::Run, &mut files)?;
+        collect_files(&self.artifacts, Path::new(""), &ArtifactOwner::Run, &mut files)?;
         for (model, folder) in &self.models {
-            gather(folder, Path::new(""), &Owner::Model(model.clone()), &mut files)?;
+            collect_files(folder, Path::new(""), &ArtifactOwner::Model(model.clone()), &mut files)?;
         }
         Ok(files)
     }
 }
 
-fn gather(root: &Path, below: &Path, owner: &Owner, files: &mut Vec<RunFile>) -> Result<(), TrackingError> {
+fn collect_files(root: &Path, below: &Path, owner: &ArtifactOwner, files: &mut Vec<RunFile>) -> Result<(), TrackingError> {
     let folder = root.join(below);
     let Ok(entries) = fs::read_dir(&folder) else { return Ok(()) };
     let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
     names.sort();
     for name in names {
-        let (place, path) = (below.join(&name), folder.join(&name));
+        let (artifact_path, path) = (below.join(&name), folder.join(&name));
         if path.is_dir() {
-            gather(root, &place, owner, files)?;
+            collect_files(root, &artifact_path, owner, files)?;
         } else {
-            let place = place.to_string_lossy().replace('\\', "/");
-            files.push(RunFile { owner: owner.clone(), place, content: Content::File(FileEntry::from_file(&path)?) });
+            let artifact_path = artifact_path.to_string_lossy().replace('\\', "/");
+            files.push(RunFile {
+                owner: owner.clone(),
+                artifact_path,
+                content: ArtifactContent::File(FileEntry::from_file(&path)?),
+            });
         }
     }
     Ok(())
 }
 
-impl EmbeddedStore {
-    /// The ids of runs that are not in the trash, the oldest first; of one experiment if it is named.
+impl SqliteStore {
+    /// The ids of runs, the oldest first, without deleted ones; only those of `experiment` if it is given.
     pub(crate) fn run_ids(&self, experiment: Option<&str>) -> Result<Vec<String>, TrackingError> {
         let connection = self.connect_existing()?;
         let read = || -> rusqlite::Result<Vec<String>> {
@@ -77,21 +80,21 @@ impl EmbeddedStore {
         read().map_err(TrackingError::sqlite(&self.database))
     }
 
-    /// The run of this id.
-    pub(crate) fn kept_run(&self, id: &str) -> Result<KeptRun, TrackingError> {
+    /// The run with this id.
+    pub(crate) fn stored_run(&self, id: &str) -> Result<StoredRun, TrackingError> {
         let connection = self.connect_existing()?;
         read(&connection, id).map_err(TrackingError::sqlite(&self.database))
     }
 }
 
-fn read(connection: &Connection, id: &str) -> rusqlite::Result<KeptRun> {
-    let mut kept = connection.query_row(
+fn read(connection: &Connection, id: &str) -> rusqlite::Result<StoredRun> {
+    let mut stored = connection.query_row(
         "SELECT experiments.name, coalesce(runs.name, ''), coalesce(user_id, ''), status, start_time, end_time, artifact_uri \
          FROM runs JOIN experiments USING (experiment_id) WHERE run_uuid = ?1",
         [id],
         |row| {
             let status: Option<String> = row.get(3)?;
-            Ok(KeptRun {
+            Ok(StoredRun {
                 run: Run {
                     experiment: row.get(0)?,
                     run_id: id.to_owned(),
@@ -107,21 +110,21 @@ fn read(connection: &Connection, id: &str) -> rusqlite::Result<KeptRun> {
                     models: Vec::new(),
                     registrations: Vec::new(),
                 },
-                artifacts: PathBuf::from(plain(&row.get::<_, Option<String>>(6)?.unwrap_or_default())),
+                artifacts: PathBuf::from(without_scheme(&row.get::<_, Option<String>>(6)?.unwrap_or_default())),
                 models: Vec::new(),
             })
         },
     )?;
-    kept.run.params = texts(connection, "SELECT \"key\", value FROM params WHERE run_uuid = ?1 ORDER BY 1", &[id])?;
-    kept.run.tags = texts(connection, "SELECT \"key\", value FROM tags WHERE run_uuid = ?1", &[id])?;
-    kept.run.metrics = metrics(connection, id)?;
-    kept.run.datasets = datasets(connection, id)?;
-    logged_models(connection, id, &mut kept)?;
-    kept.run.registrations = registrations(connection, id)?;
-    Ok(kept)
+    stored.run.params = string_pairs(connection, "SELECT \"key\", value FROM params WHERE run_uuid = ?1 ORDER BY 1", &[id])?;
+    stored.run.tags = string_pairs(connection, "SELECT \"key\", value FROM tags WHERE run_uuid = ?1", &[id])?;
+    stored.run.metrics = metrics(connection, id)?;
+    stored.run.datasets = datasets(connection, id)?;
+    logged_models(connection, id, &mut stored)?;
+    stored.run.registrations = registrations(connection, id)?;
+    Ok(stored)
 }
 
-/// A point that was measured of a logged model names it and the dataset.
+/// The metrics of a run, with the logged model and the dataset that were measured.
 fn metrics(connection: &Connection, id: &str) -> rusqlite::Result<Vec<Metric>> {
     let mut statement = connection.prepare(
         "SELECT m.\"key\", m.value, m.is_nan, m.timestamp, m.step, l.model_id, l.dataset_name, l.dataset_digest \
@@ -143,14 +146,14 @@ fn metrics(connection: &Connection, id: &str) -> rusqlite::Result<Vec<Metric>> {
     statement.query_map([id], metric)?.collect()
 }
 
-fn datasets(connection: &Connection, id: &str) -> rusqlite::Result<Vec<Dataset>> {
+fn datasets(connection: &Connection, id: &str) -> rusqlite::Result<Vec<RunDataset>> {
     let mut statement = connection.prepare(
         "SELECT datasets.name, digest, dataset_source_type, dataset_source, dataset_schema, dataset_profile, input_uuid \
          FROM inputs JOIN datasets ON dataset_uuid = source_id \
          WHERE source_type = 'DATASET' AND destination_type = 'RUN' AND destination_id = ?1 ORDER BY datasets.name",
     )?;
     let dataset = |row: &rusqlite::Row| {
-        let dataset = Dataset {
+        let dataset = RunDataset {
             name: row.get(0)?,
             digest: row.get(1)?,
             source_type: row.get(2)?,
@@ -161,15 +164,15 @@ fn datasets(connection: &Connection, id: &str) -> rusqlite::Result<Vec<Dataset>>
         };
         Ok((dataset, row.get::<_, String>(6)?))
     };
-    let found = statement.query_map([id], dataset)?.collect::<Result<Vec<_>, _>>()?;
-    let tagged = |(mut dataset, input): (Dataset, String)| {
-        dataset.tags = texts(connection, "SELECT name, value FROM input_tags WHERE input_uuid = ?1", &[&input])?;
+    let records = statement.query_map([id], dataset)?.collect::<Result<Vec<_>, _>>()?;
+    let tagged = |(mut dataset, input): (RunDataset, String)| {
+        dataset.tags = string_pairs(connection, "SELECT name, value FROM input_tags WHERE input_uuid = ?1", &[&input])?;
         Ok(dataset)
     };
-    found.into_iter().map(tagged).collect()
+    records.into_iter().map(tagged).collect()
 }
 
-fn logged_models(connection: &Connection, id: &str, kept: &mut KeptRun) -> rusqlite::Result<()> {
+fn logged_models(connection: &Connection, id: &str, stored: &mut StoredRun) -> rusqlite::Result<()> {
     let mut statement = connection.prepare(
         "SELECT model_id, name, coalesce(model_type, ''), creation_timestamp_ms, status, artifact_location, \
          coalesce((SELECT step FROM inputs WHERE source_type = 'RUN_OUTPUT' AND source_id = ?1 \
@@ -182,26 +185,26 @@ fn logged_models(connection: &Connection, id: &str, kept: &mut KeptRun) -> rusql
             name: row.get(1)?,
             model_type: row.get(2)?,
             created: row.get(3)?,
-            ready: row.get::<_, i64>(4)? == crate::sqlite::write::READY,
+            ready: row.get::<_, i64>(4)? == crate::sqlite::write::READY_STATUS,
             step: row.get(6)?,
             params: Vec::new(),
             tags: BTreeMap::new(),
         };
-        Ok((model, PathBuf::from(plain(&row.get::<_, String>(5)?))))
+        Ok((model, PathBuf::from(without_scheme(&row.get::<_, String>(5)?))))
     };
-    for found in statement.query_map([id], model)?.collect::<Result<Vec<_>, _>>()? {
-        let (mut model, folder) = found;
+    for records in statement.query_map([id], model)?.collect::<Result<Vec<_>, _>>()? {
+        let (mut model, folder) = records;
         let own = "SELECT param_key, param_value FROM logged_model_params WHERE model_id = ?1 ORDER BY 1";
-        model.params = texts(connection, own, &[&model.model_id])?;
+        model.params = string_pairs(connection, own, &[&model.model_id])?;
         let own = "SELECT tag_key, tag_value FROM logged_model_tags WHERE model_id = ?1 AND tag_key <> ?2";
-        model.tags = texts(connection, own, &[&model.model_id, VERSIONS_TAG])?;
-        kept.models.push((model.model_id.clone(), folder));
-        kept.run.models.push(model);
+        model.tags = string_pairs(connection, own, &[&model.model_id, VERSIONS_TAG])?;
+        stored.models.push((model.model_id.clone(), folder));
+        stored.run.models.push(model);
     }
     Ok(())
 }
 
-/// The versions of the run's models. Where aliases led is in their history.
+/// The registered versions of the run's models. Aliases are in their history.
 fn registrations(connection: &Connection, id: &str) -> rusqlite::Result<Vec<Registration>> {
     let mut statement = connection.prepare(
         "SELECT name, substr(source, 9), coalesce(description, ''), creation_time, CAST(version AS TEXT) FROM model_versions \
@@ -219,10 +222,10 @@ fn registrations(connection: &Connection, id: &str) -> rusqlite::Result<Vec<Regi
         };
         Ok((registration, row.get::<_, String>(4)?))
     };
-    let found = statement.query_map([id, DELETED], registration)?.collect::<Result<Vec<_>, _>>()?;
+    let records = statement.query_map([id, DELETED_STAGE], registration)?.collect::<Result<Vec<_>, _>>()?;
     let tagged = |(mut registration, version): (Registration, String)| {
         registration.tags = version_tags(connection, &registration.name, &version)?;
         Ok(registration)
     };
-    found.into_iter().map(tagged).collect()
+    records.into_iter().map(tagged).collect()
 }

@@ -7,19 +7,22 @@ use serde_json::Value;
 
 use crate::{
     entities::{
-        registry::{ModelVersion, Move, RegisteredModel, Registry, history_key, history_value, logged_model_of},
+        registry::{AliasChange, ModelVersion, RegisteredModel, Registry, history_key, history_value, logged_model_of},
         run::Registration,
     },
     error::TrackingError,
-    sqlite::{EmbeddedStore, texts, write},
+    sqlite::{
+        store::{SqliteStore, string_pairs, without_scheme},
+        write,
+    },
 };
 
-/// What MLflow calls the stage of a version that was deleted; its row stays.
-pub(super) const DELETED: &str = "Deleted_Internal";
+/// MLflow's stage of a deleted version, whose row stays.
+pub(super) const DELETED_STAGE: &str = "Deleted_Internal";
 /// The tag of a logged model that lists its versions.
 pub(super) const VERSIONS_TAG: &str = "mlflow.modelVersions";
 
-/// Registers a logged model; the version that it has under this name already, if it has one.
+/// Registers a logged model, or returns its existing version.
 pub(super) fn register(
     connection: &Connection,
     folder: &Path,
@@ -30,9 +33,9 @@ pub(super) fn register(
 ) -> rusqlite::Result<String> {
     let Registration { name, model_id, description, tags, aliases, created } = registration;
     let source = format!("models:/{model_id}");
-    let there = "SELECT version FROM model_versions WHERE name = ?1 AND source = ?2 AND current_stage <> ?3";
+    let query = "SELECT version FROM model_versions WHERE name = ?1 AND source = ?2 AND current_stage <> ?3";
     if let Some(version) =
-        connection.query_row(there, params![name, source, DELETED], |row| row.get::<_, i64>(0)).optional()?
+        connection.query_row(query, params![name, source, DELETED_STAGE], |row| row.get::<_, i64>(0)).optional()?
     {
         return Ok(version.to_string());
     }
@@ -57,16 +60,22 @@ pub(super) fn register(
     }
     for alias in aliases {
         let from = alias_of(connection, name, alias)?;
-        let moved = Move::registered(*created, &version, from, user);
-        tag_registered(connection, name, &history_key(alias, *created), &history_value(&moved))?;
+        let change = AliasChange::registered(*created, &version, from, user);
+        tag_registered(connection, name, &history_key(alias, *created), &history_value(&change))?;
         set_alias(connection, name, alias, &version)?;
     }
-    note_version(connection, model_id, experiment, name, &version)?;
+    tag_with_version(connection, model_id, experiment, name, &version)?;
     Ok(version)
 }
 
-/// Notes on the logged model that it is this version, as MLflow does, with Python's blanks.
-fn note_version(connection: &Connection, model: &str, experiment: i64, name: &str, version: &str) -> rusqlite::Result<()> {
+/// Tags the logged model with its version, as MLflow does, with the spaces of Python's JSON.
+fn tag_with_version(
+    connection: &Connection,
+    model: &str,
+    experiment: i64,
+    name: &str,
+    version: &str,
+) -> rusqlite::Result<()> {
     let known = "SELECT tag_value FROM logged_model_tags WHERE model_id = ?1 AND tag_key = ?2";
     let known: Option<String> = connection.query_row(known, [model, VERSIONS_TAG], |row| row.get(0)).optional()?;
     let known: Vec<Value> = known.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
@@ -109,39 +118,39 @@ fn tag_version(connection: &Connection, name: &str, version: &str, key: &str, va
     Ok(())
 }
 
-/// The facts on a version.
+/// The tags of a version.
 pub(super) fn version_tags(
     connection: &Connection,
     name: &str,
     version: &str,
 ) -> rusqlite::Result<BTreeMap<String, String>> {
     let tags = "SELECT \"key\", value FROM model_version_tags WHERE name = ?1 AND version = CAST(?2 AS INTEGER)";
-    texts(connection, tags, &[name, version])
+    string_pairs(connection, tags, &[name, version])
 }
 
-impl EmbeddedStore {
+impl SqliteStore {
     /// The names of all registered models.
     pub(crate) fn registered_models(&self) -> Result<Vec<String>, TrackingError> {
         let connection = self.connect_existing()?;
-        let names: Result<BTreeMap<_, _>, _> = texts(&connection, "SELECT name, name FROM registered_models", &[]);
+        let names: Result<BTreeMap<_, _>, _> = string_pairs(&connection, "SELECT name, name FROM registered_models", &[]);
         Ok(names.map_err(TrackingError::sqlite(&self.database))?.into_keys().collect())
     }
 }
 
-impl Registry for EmbeddedStore {
+impl Registry for SqliteStore {
     fn model(&self, name: &str) -> Result<Option<RegisteredModel>, TrackingError> {
         let connection = self.connect_existing()?;
         let fault = TrackingError::sqlite(&self.database);
-        let there = "SELECT EXISTS (SELECT 1 FROM registered_models WHERE name = ?1)";
-        if !connection.query_row(there, [name], |row| row.get::<_, bool>(0)).map_err(&fault)? {
+        let query = "SELECT EXISTS (SELECT 1 FROM registered_models WHERE name = ?1)";
+        if !connection.query_row(query, [name], |row| row.get::<_, bool>(0)).map_err(&fault)? {
             return Ok(None);
         }
         let tags = "SELECT \"key\", value FROM registered_model_tags WHERE name = ?1";
         let aliases = "SELECT alias, CAST(version AS TEXT) FROM registered_model_aliases WHERE name = ?1";
         Ok(Some(RegisteredModel {
             name: name.to_owned(),
-            tags: texts(&connection, tags, &[name]).map_err(&fault)?,
-            aliases: texts(&connection, aliases, &[name]).map_err(&fault)?,
+            tags: string_pairs(&connection, tags, &[name]).map_err(&fault)?,
+            aliases: string_pairs(&connection, aliases, &[name]).map_err(&fault)?,
         }))
     }
 
@@ -165,7 +174,7 @@ impl Registry for EmbeddedStore {
                     tags: BTreeMap::new(),
                 })
             };
-            let mut versions = statement.query_map([name, DELETED], version)?.collect::<Result<Vec<_>, _>>()?;
+            let mut versions = statement.query_map([name, DELETED_STAGE], version)?.collect::<Result<Vec<_>, _>>()?;
             for version in &mut versions {
                 version.tags = version_tags(&connection, name, &version.version)?;
             }
@@ -199,8 +208,8 @@ impl Registry for EmbeddedStore {
             .query_row(location, [&version.name, &version.version], |row| row.get(0))
             .map_err(TrackingError::sqlite(&self.database))?;
         let folder = folder.unwrap_or_default();
-        let path = Path::new(crate::sqlite::plain(&folder)).join(file);
-        Ok(artifact::copy_file_bounded(&path, to, crate::entities::store::largest(file))?)
+        let path = Path::new(without_scheme(&folder)).join(file);
+        Ok(artifact::copy_file_bounded(&path, to, crate::entities::store::max_file_bytes(file))?)
     }
 
     fn model_page(&self, _: &str) -> Option<String> {

@@ -1,4 +1,4 @@
-//! Mends the absolute paths in a database whose folder was moved.
+//! Updates the absolute paths in a database whose folder was moved.
 
 use std::{
     collections::BTreeSet,
@@ -11,63 +11,61 @@ use thiserror::Error;
 
 use crate::{
     error::TrackingError,
-    sqlite::{ARTIFACTS, EmbeddedStore, plain},
+    sqlite::store::{ARTIFACTS_FOLDER, SqliteStore, without_scheme},
 };
 
-/// Where MLflow keeps paths of artifacts. A table that an older database does not have is passed over.
-const PLACES: [(&str, &str); 4] = [
+/// The tables and columns with artifact paths. A table that an older database does not have is skipped.
+const PATH_COLUMNS: [(&str, &str); 4] = [
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
     ("logged_models", "artifact_location"),
     ("model_versions", "storage_location"),
 ];
 
-/// What was mended.
+/// The changes of a relocation.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
-pub struct Relocated {
-    /// How many paths were changed, by table.
+pub struct Relocation {
+    /// The number of changed paths, by table.
     pub changed: Vec<(String, usize)>,
-    /// The folders that they led to before.
+    /// The folders before.
     pub from: BTreeSet<PathBuf>,
-    /// Where they lead now.
+    /// The folder now.
     pub to: PathBuf,
 }
 
-/// Paths that cannot be mended.
+/// Why paths cannot be relocated.
 #[derive(Debug, Error)]
 #[allow(missing_docs, reason = "the fields are what the messages say")]
 pub enum RelocateError {
     #[error(transparent)]
     Tracking(#[from] TrackingError),
     #[error(
-        "{}: its artifacts are recorded in {}, and that folder is still there. If they were copied and the copy here is the one \
-         to use, say so with --from {}", database.display(), old.display(), old.display()
+        "{}: its artifacts are recorded in {}, and that folder still exists. To use the copy here instead, add --from {}", database.display(), old.display(), old.display()
     )]
     StillThere { database: PathBuf, old: PathBuf },
-    #[error("{}: no artifact is recorded in {}; they are in {known}", database.display(), old.display())]
+    #[error("{}: no artifact is recorded in {}; they are recorded in {known}", database.display(), old.display())]
     Unknown { database: PathBuf, old: PathBuf, known: String },
 }
 
-impl EmbeddedStore {
-    /// Lets every path that leads to an `mlruns` folder elsewhere lead to the one beside the database. Without `from` all
-    /// folders are taken that are no longer there; with it that one alone, there or not. Datasets that lay beside such a folder
-    /// moved with it.
+impl SqliteStore {
+    /// Replaces every path in another `mlruns` folder by the path in the one beside the database. Without `from` this applies to all
+    /// folders that do not exist any more; with it, to that folder only. Datasets beside such a folder are relocated, too.
     ///
     /// # Errors
-    /// If there is no database, it cannot be written, an old folder is still there and was not named, or `from` is unknown.
-    pub fn relocate(&self, from: Option<&Path>) -> Result<Relocated, RelocateError> {
+    /// If there is no database, it cannot be written, an old folder still exists and was not named, or `from` is unknown.
+    pub fn relocate(&self, from: Option<&Path>) -> Result<Relocation, RelocateError> {
         let mut connection = self.connect_existing()?;
         let here = self.artifacts();
         let fault = TrackingError::sqlite(&self.database);
-        let mut relocated = Relocated { to: here.clone(), ..Relocated::default() };
+        let mut relocation = Relocation { to: here.clone(), ..Relocation::default() };
         let mut recorded = BTreeSet::new();
-        let from = from.map(|from| artifacts_of(&std::path::absolute(from).unwrap_or_else(|_| from.to_owned())));
-        let mut refused = None;
+        let from = from.map(|from| artifacts_folder_of(&std::path::absolute(from).unwrap_or_else(|_| from.to_owned())));
+        let mut still_there = None;
         self.transact(&mut connection, |transaction| {
-            for (table, column) in PLACES {
+            for (table, column) in PATH_COLUMNS {
                 let mut changed = 0;
                 for (row, path) in paths(transaction, table, column).map_err(&fault)? {
-                    let Some((old, rest)) = divide(&path) else { continue };
+                    let Some((old, rest)) = split_artifact_path(&path) else { continue };
                     if old == here {
                         continue;
                     }
@@ -75,37 +73,37 @@ impl EmbeddedStore {
                     match &from {
                         Some(from) if *from != old => continue,
                         None if old.exists() => {
-                            refused = Some(old);
+                            still_there = Some(old);
                             continue;
                         }
                         _ => {}
                     }
                     let update = format!("UPDATE {table} SET {column} = ?1 WHERE rowid = ?2");
-                    let mended = here.join(rest).to_string_lossy().into_owned();
-                    changed += transaction.execute(&update, (mended, row)).map_err(&fault)?;
-                    relocated.from.insert(old);
+                    let relocated_path = here.join(rest).to_string_lossy().into_owned();
+                    changed += transaction.execute(&update, (relocated_path, row)).map_err(&fault)?;
+                    relocation.from.insert(old);
                 }
                 if changed > 0 {
-                    relocated.changed.push((table.to_owned(), changed));
+                    relocation.changed.push((table.to_owned(), changed));
                 }
             }
-            let moved: Vec<&Path> = relocated.from.iter().filter_map(|old| old.parent()).collect();
+            let moved: Vec<&Path> = relocation.from.iter().filter_map(|old| old.parent()).collect();
             let changed = relocate_datasets(transaction, &moved, &self.folder()).map_err(&fault)?;
             if changed > 0 {
-                relocated.changed.push(("datasets".to_owned(), changed));
+                relocation.changed.push(("datasets".to_owned(), changed));
             }
             Ok(())
         })?;
         let database = self.database.clone();
-        if let Some(old) = refused.filter(|_| relocated.changed.is_empty()) {
+        if let Some(old) = still_there.filter(|_| relocation.changed.is_empty()) {
             return Err(RelocateError::StillThere { database, old: old.parent().map_or(old.clone(), Path::to_owned) });
         }
-        if let Some(old) = from.filter(|old| !relocated.from.contains(old)) {
+        if let Some(old) = from.filter(|old| !relocation.from.contains(old)) {
             let mut known: Vec<String> = recorded.iter().map(|path| path.display().to_string()).collect();
             known.push(here.display().to_string());
             return Err(RelocateError::Unknown { database, old, known: known.join(", ") });
         }
-        Ok(relocated)
+        Ok(relocation)
     }
 }
 
@@ -118,12 +116,12 @@ fn paths(transaction: &Transaction, table: &str, column: &str) -> rusqlite::Resu
     statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
-/// Lets the sources of datasets that lay below a folder that was moved lead to where it is `now`; returns how many did.
+/// Replaces the `moved` folders by `now` in the sources of datasets; returns the number of changes.
 fn relocate_datasets(transaction: &Transaction, moved: &[&Path], now: &Path) -> rusqlite::Result<usize> {
     let mut changed = 0;
     for (row, source) in paths(transaction, "datasets", "dataset_source")? {
         let Ok(mut source) = serde_json::from_str::<serde_json::Value>(&source) else { continue };
-        let Some(path) = source["uri"].as_str().map(plain) else { continue };
+        let Some(path) = source["uri"].as_str().map(without_scheme) else { continue };
         let Some(rest) = moved.iter().find_map(|old| Path::new(path).strip_prefix(old).ok()) else { continue };
         source["uri"] = now.join(rest).to_string_lossy().into();
         changed +=
@@ -132,18 +130,18 @@ fn relocate_datasets(transaction: &Transaction, moved: &[&Path], now: &Path) -> 
     Ok(changed)
 }
 
-/// The folder of artifacts in a recorded path, and what follows; `None` where the path is a server's or leads elsewhere.
-fn divide(path: &str) -> Option<(PathBuf, PathBuf)> {
-    let plain = plain(path);
-    if !plain.starts_with('/') {
+/// The artifact folder of a recorded path, and the rest; `None` if the path is another one, for example on a server.
+fn split_artifact_path(path: &str) -> Option<(PathBuf, PathBuf)> {
+    let without_scheme = without_scheme(path);
+    if !without_scheme.starts_with('/') {
         return None;
     }
-    let parts: Vec<_> = Path::new(plain).components().collect();
-    let at = parts.iter().rposition(|part| part.as_os_str() == ARTIFACTS)?;
+    let parts: Vec<_> = Path::new(without_scheme).components().collect();
+    let at = parts.iter().rposition(|part| part.as_os_str() == ARTIFACTS_FOLDER)?;
     Some((parts[..=at].iter().collect(), parts[at + 1..].iter().collect()))
 }
 
-/// The folder of artifacts that a user means by `from`: it, or the one in it.
-fn artifacts_of(from: &Path) -> PathBuf {
-    if from.file_name().is_some_and(|name| name == ARTIFACTS) { from.to_owned() } else { from.join(ARTIFACTS) }
+/// The artifact folder for `from`: the folder itself, or the one in it.
+fn artifacts_folder_of(from: &Path) -> PathBuf {
+    if from.file_name().is_some_and(|name| name == ARTIFACTS_FOLDER) { from.to_owned() } else { from.join(ARTIFACTS_FOLDER) }
 }

@@ -1,4 +1,4 @@
-//! Looks at the tables of a database before anything is written to it.
+//! Checks the tables of a database before anything is written to it.
 
 use std::path::Path;
 
@@ -6,8 +6,8 @@ use rusqlite::Connection;
 
 use crate::error::TrackingError;
 
-/// The tables that are written, with the columns that are named.
-const WRITTEN: [(&str, &[&str]); 18] = [
+/// The tables and columns that are written.
+const REQUIRED_COLUMNS: [(&str, &[&str]); 18] = [
     ("experiments", &["experiment_id", "name", "artifact_location", "lifecycle_stage", "creation_time", "last_update_time"]),
     (
         "runs",
@@ -100,15 +100,15 @@ const WRITTEN: [(&str, &[&str]); 18] = [
     ("model_version_tags", &["key", "value", "name", "version"]),
 ];
 
-/// A column that is there, and whether a row must give it a value.
+/// A column of a table.
 struct Column {
     name: String,
-    needed: bool,
+    is_required: bool,
 }
 
 fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Column>> {
     let mut statement = connection.prepare("SELECT name, \"notnull\" AND dflt_value IS NULL FROM pragma_table_info(?1)")?;
-    statement.query_map([table], |row| Ok(Column { name: row.get(0)?, needed: row.get(1)? }))?.collect()
+    statement.query_map([table], |row| Ok(Column { name: row.get(0)?, is_required: row.get(1)? }))?.collect()
 }
 
 /// Whether the database has no table at all.
@@ -116,27 +116,28 @@ pub(super) fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_master)", [], |row| row.get(0))
 }
 
-/// Whether experiments are told apart by workspace as well as by name, as from MLflow 3.10 on.
+/// Whether experiments have workspaces, as since MLflow 3.10.
 pub(super) fn has_workspaces(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(columns(connection, "experiments")?.iter().any(|column| column.name == "workspace"))
 }
 
-/// Checks that every column to be written is there, and that no other must have a value.
+/// Checks that every written column exists, and that no other column is required.
 pub(super) fn check(connection: &Connection, database: &Path) -> Result<(), TrackingError> {
     let fault = TrackingError::sqlite(database);
     if columns(connection, "alembic_version").map_err(&fault)?.is_empty() {
         return Err(TrackingError::NotMlflow { database: database.to_owned() });
     }
-    for (table, written) in WRITTEN {
-        let found = columns(connection, table).map_err(&fault)?;
-        if found.is_empty() {
+    for (table, written) in REQUIRED_COLUMNS {
+        let existing = columns(connection, table).map_err(&fault)?;
+        if existing.is_empty() {
             return Err(TrackingError::TooOld { database: database.to_owned(), what: format!("table \"{table}\"") });
         }
-        if let Some(absent) = written.iter().find(|name| found.iter().all(|column| column.name != **name)) {
+        if let Some(absent) = written.iter().find(|name| existing.iter().all(|column| column.name != **name)) {
             let what = format!("column \"{table}.{absent}\"");
             return Err(TrackingError::TooOld { database: database.to_owned(), what });
         }
-        if let Some(unknown) = found.iter().find(|column| column.needed && !written.contains(&column.name.as_str())) {
+        if let Some(unknown) = existing.iter().find(|column| column.is_required && !written.contains(&column.name.as_str()))
+        {
             let column = format!("\"{table}.{}\"", unknown.name);
             return Err(TrackingError::TooNew { database: database.to_owned(), column });
         }

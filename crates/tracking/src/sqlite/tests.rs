@@ -4,21 +4,26 @@ use std::{
     fs,
     path::PathBuf,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use artifact::{DatasetInput, Digest, FileEntry, MetricPoint, RunIdentity, RunRecord, RunStatus, RunTimes};
-use rusqlite::types::Value;
+use rusqlite::{Connection, types::Value};
 use tempfile::TempDir;
 
 use crate::{
-    entities::{location::Location, store::Content},
-    rest::http_config::HttpSettings,
-    sqlite::*,
-    tracker::{Recorded, Tracker, Tracking, Warn, spool::Spool},
+    entities::{
+        location::Location,
+        run::Run,
+        store::{ArtifactContent, RunFile, RunStore},
+    },
+    rest::http_config::HttpConfig,
+    sqlite::store::{ALEMBIC_REVISION, SqliteStore},
+    tracker::{RecordOutcome, Tracker, Tracking, WarningSink, spool::Spool},
 };
 
 pub(super) fn record(id: &str, status: RunStatus) -> Run {
-    Run::of(&run_record(id, status))
+    Run::from_record(&run_record(id, status))
 }
 
 fn run_record(id: &str, status: RunStatus) -> RunRecord {
@@ -55,15 +60,15 @@ fn run_record(id: &str, status: RunStatus) -> RunRecord {
 }
 
 fn files() -> Vec<RunFile> {
-    vec![RunFile::of_run("model/model.bin", Content::Bytes(b"model".to_vec()))]
+    vec![RunFile::of_run("model/model.bin", ArtifactContent::Bytes(b"model".to_vec()))]
 }
 
-pub(super) fn store(folder: &TempDir) -> EmbeddedStore {
-    EmbeddedStore { patience: Duration::from_millis(50), ..EmbeddedStore::at(&folder.path().join("mlflow.db")) }
+pub(super) fn store(folder: &TempDir) -> SqliteStore {
+    SqliteStore { lock_timeout: Duration::from_millis(50), ..SqliteStore::new(&folder.path().join("mlflow.db")) }
 }
 
 /// All rows of a query, each as text.
-pub(super) fn rows(store: &EmbeddedStore, sql: &str) -> Vec<String> {
+pub(super) fn rows(store: &SqliteStore, sql: &str) -> Vec<String> {
     let connection = Connection::open(store.database()).unwrap();
     let mut statement = connection.prepare(sql).unwrap();
     let columns = statement.column_count();
@@ -87,7 +92,7 @@ fn a_run_is_written_as_mlflow_would() {
     assert_eq!(rows(&store, "SELECT status, start_time, end_time FROM runs"), ["RUNNING|1000|-"]);
     store.end(&record("a", RunStatus::Finished), &files()).unwrap();
 
-    assert_eq!(rows(&store, "SELECT version_num FROM alembic_version"), [REVISION]);
+    assert_eq!(rows(&store, "SELECT version_num FROM alembic_version"), [ALEMBIC_REVISION]);
     assert_eq!(
         rows(&store, "SELECT experiment_id, name, artifact_location, lifecycle_stage FROM experiments ORDER BY 1"),
         [format!("0|Default|{here}/mlruns/0|active"), format!("1|houses|{here}/mlruns/1|active")]
@@ -148,13 +153,13 @@ fn a_killed_program_leaves_a_killed_run_and_a_living_one_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let (living, killed) = (store(&folder), store(&folder));
     living.begin(&record("a", RunStatus::Running)).unwrap();
-    killed.begin(&Run::of(&RunRecord { note: String::new(), ..run_record("b", RunStatus::Running) })).unwrap();
+    killed.begin(&Run::from_record(&RunRecord { note: String::new(), ..run_record("b", RunStatus::Running) })).unwrap();
     drop(killed);
-    assert_eq!(store(&folder).reap().unwrap(), ["b"]);
-    assert_eq!(store(&folder).reap().unwrap(), [""; 0]);
+    assert_eq!(store(&folder).mark_orphaned_runs_killed().unwrap(), ["b"]);
+    assert_eq!(store(&folder).mark_orphaned_runs_killed().unwrap(), [""; 0]);
     assert_eq!(rows(&living, "SELECT run_uuid, status, end_time FROM runs ORDER BY 1"), ["a|RUNNING|-", "b|KILLED|-"]);
     let note = "SELECT value FROM tags WHERE run_uuid = 'b' AND key = 'mlflow.note.content'";
-    assert_eq!(rows(&living, note), ["The program was killed before it came to its end."]);
+    assert_eq!(rows(&living, note), ["The program was killed before the run ended."]);
     living.end(&record("a", RunStatus::Failed), &[]).unwrap();
     assert_eq!(rows(&living, "SELECT status, end_time FROM runs WHERE run_uuid = 'a'"), ["FAILED|3000"]);
     assert_eq!(fs::read_dir(folder.path().join("mlruns/.running")).unwrap().count(), 0);
@@ -177,15 +182,15 @@ fn a_run_is_recorded_once_it_is_finished_or_waits() {
     let tracking = Tracking {
         location: Location::Sqlite { database: file.database().to_owned() },
         registry: None,
-        settings: HttpSettings::default(),
+        settings: HttpConfig::default(),
         spool: spool.clone(),
-        marks: folder.path().join("marks"),
+        run_locks: folder.path().join("marks"),
         sampling: None,
     };
     let tracker = Tracker::new(&tracking).unwrap();
     let waiting = record("c", RunStatus::Finished);
     assert!(tracker.is_recorded(&finished) && !tracker.is_recorded(&waiting));
-    Spool::at(&spool, "sqlite:////elsewhere.db").keep(&waiting, &files()).unwrap();
+    Spool::new(&spool, "sqlite:////elsewhere.db").store_run(&waiting, &files()).unwrap();
     assert!(tracker.is_recorded(&waiting));
 }
 
@@ -195,17 +200,17 @@ fn a_run_that_is_repeated_is_completed_and_not_made_again() {
     let tracking = Tracking {
         location: Location::Sqlite { database: folder.path().join("mlflow.db") },
         registry: None,
-        settings: HttpSettings::default(),
+        settings: HttpConfig::default(),
         spool: folder.path().join("spool"),
-        marks: folder.path().join("marks"),
+        run_locks: folder.path().join("marks"),
         sampling: None,
     };
-    let warn: Warn = Arc::new(|_| {});
+    let warn: WarningSink = Arc::new(|_| {});
     let killed = store(&folder);
     killed.begin(&record("a", RunStatus::Running)).unwrap();
     drop(killed);
     let tracker = Tracker::new(&tracking).unwrap();
-    let under_way = tracker.repeat(&record("a", RunStatus::Running), &warn);
+    let under_way = tracker.continue_run(&record("a", RunStatus::Running), &warn);
     tracker.end(Some(under_way), &record("a", RunStatus::Finished), &files(), &warn).unwrap();
     assert_eq!(rows(&store(&folder), "SELECT run_uuid, status FROM runs"), ["a|FINISHED"]);
     assert_eq!(fs::read_dir(folder.path().join("mlruns/.running")).unwrap().count(), 0);
@@ -226,7 +231,7 @@ fn a_database_that_cannot_be_written_safely_is_left_as_it_was() {
     };
     let sql = |sql: &'static str| {
         move |path: &std::path::Path| {
-            EmbeddedStore::at(path).connect().unwrap();
+            SqliteStore::new(path).connect().unwrap();
             Connection::open(path).unwrap().execute_batch(sql).unwrap();
         }
     };
@@ -242,18 +247,18 @@ fn a_database_that_cannot_be_written_safely_is_left_as_it_was() {
     );
     refused(
         &|path| {
-            EmbeddedStore::at(path).connect().unwrap();
+            SqliteStore::new(path).connect().unwrap();
             let mut bytes = fs::read(path).unwrap();
             bytes[100..4096].fill(0xff);
             fs::write(path, bytes).unwrap();
         },
-        "DB: is damaged (database disk image is malformed). Nothing was written to it; restore it from a copy, or name another with \
+        "DB: is damaged (database disk image is malformed). Nothing was written to it; restore it from a backup, or name another with \
          --mlflow-tracking-uri",
     );
     refused(
         &|path| Connection::open(path).unwrap().execute_batch("CREATE TABLE customers (id INTEGER)").unwrap(),
-        "DB: is a database of something else (it has tables, and no alembic_version among them). Nothing was written to it; name \
-         another with --mlflow-tracking-uri",
+        "DB: is not a database of MLflow (it has tables, but no alembic_version). Nothing was written to it; name another with \
+         --mlflow-tracking-uri",
     );
     refused(
         &sql("DROP TABLE input_tags"),
@@ -267,12 +272,13 @@ fn a_database_that_cannot_be_written_safely_is_left_as_it_was() {
     );
     refused(
         &sql("DROP TABLE tags; CREATE TABLE tags (key TEXT, value TEXT, run_uuid TEXT, tenant TEXT NOT NULL)"),
-        "DB: was written by an MLflow newer than this program knows (\"tags.tenant\" must have a value, and its meaning is not \
-         known). Nothing was written to it; use a newer program",
+        "DB: was written by a newer MLflow than this program supports (column \"tags.tenant\" is required and unknown). Nothing \
+         was written to it; use a newer program",
     );
     refused(
         &sql("INSERT INTO experiments (name, lifecycle_stage) VALUES ('houses', 'deleted')"),
-        "DB: experiment \"houses\" was deleted in MLflow. Restore it with `mlflow experiments restore --experiment-id 1`, or use another: \
+        "DB: experiment \"houses\" was deleted in MLflow. Restore it with `mlflow experiments restore --experiment-id 1`, or use \
+         another: \
          MLFLOW_EXPERIMENT_NAME",
     );
 }
@@ -285,7 +291,7 @@ fn a_locked_database_is_named_as_such() {
     let other = Connection::open(store.database()).unwrap();
     other.execute_batch("BEGIN EXCLUSIVE").unwrap();
     let error = store.end(&record("a", RunStatus::Finished), &[]).unwrap_err().to_string();
-    assert!(error.ends_with("mlflow.db: another program has held it locked for 20 s. Nothing was written to it"), "{error}");
+    assert!(error.ends_with("mlflow.db: another program has locked it for 20 s. Nothing was written to it"), "{error}");
 }
 
 #[test]
@@ -296,13 +302,13 @@ fn what_cannot_be_recorded_waits_and_is_delivered_later() {
     let tracking = Tracking {
         location: Location::Sqlite { database: database.clone() },
         registry: None,
-        settings: HttpSettings::default(),
+        settings: HttpConfig::default(),
         spool: waiting.clone(),
-        marks: folder.path().join("marks"),
+        run_locks: folder.path().join("marks"),
         sampling: None,
     };
     let said = Arc::new(Mutex::new(Vec::new()));
-    let warn: Warn = {
+    let warn: WarningSink = {
         let said = said.clone();
         Arc::new(move |warning| said.lock().unwrap().push(warning))
     };
@@ -310,12 +316,12 @@ fn what_cannot_be_recorded_waits_and_is_delivered_later() {
     let tracker = Tracker::new(&tracking).unwrap();
     let under_way = tracker.begin(&record("a", RunStatus::Running), &warn);
     let recorded = tracker.end(Some(under_way), &record("a", RunStatus::Finished), &files(), &warn).unwrap();
-    assert_eq!(recorded, Recorded::Waiting(waiting.join("a")));
+    assert_eq!(recorded, RecordOutcome::Spooled(waiting.join("a")));
     let warnings = take();
     assert!(warnings.len() == 1 && warnings[0].contains("is not an SQLite database"), "{warnings:?}");
     // a run that waits for another store, one that a killed program left half written, and one that cannot be read
-    let elsewhere = Spool::at(&waiting, "sqlite:////elsewhere.db");
-    elsewhere.keep(&record("b", RunStatus::Finished), &[]).unwrap();
+    let elsewhere = Spool::new(&waiting, "sqlite:////elsewhere.db");
+    elsewhere.store_run(&record("b", RunStatus::Finished), &[]).unwrap();
     fs::create_dir_all(waiting.join("c/artifacts/model")).unwrap();
     fs::create_dir(waiting.join("d")).unwrap();
     fs::write(waiting.join("d/run.json"), "{").unwrap();
@@ -325,14 +331,17 @@ fn what_cannot_be_recorded_waits_and_is_delivered_later() {
     let under_way = tracker.begin(&record("e", RunStatus::Running), &warn);
     tracker.end(Some(under_way), &record("e", RunStatus::Finished), &[], &warn).unwrap();
     let warnings = take().join("\n");
-    assert!(warnings.starts_with(&format!("1 run that waited: now in sqlite:///{}\n", database.display())), "{warnings}");
+    assert!(
+        warnings.starts_with(&format!("1 run that waited: recorded in sqlite:///{}\n", database.display())),
+        "{warnings}"
+    );
     assert!(
         warnings.contains(
-            "spool/b: a run waits there for sqlite:////elsewhere.db; a training with that --mlflow-tracking-uri records it\n"
+            "spool/b: a run waits there for sqlite:////elsewhere.db; to record it, train with that --mlflow-tracking-uri\n"
         ),
         "{warnings}"
     );
-    assert!(warnings.contains("spool/d/run.json: is not a run that waits: EOF"), "{warnings}");
+    assert!(warnings.contains("spool/d/run.json: is not a waiting run: EOF"), "{warnings}");
     let store = store(&folder);
     assert_eq!(rows(&store, "SELECT run_uuid, status FROM runs ORDER BY 1"), ["a|FINISHED", "e|FINISHED"]);
     assert_eq!(fs::read(folder.path().join("mlruns/1/a/artifacts/model/model.bin")).unwrap(), b"model");
@@ -342,7 +351,7 @@ fn what_cannot_be_recorded_waits_and_is_delivered_later() {
 #[test]
 fn a_folder_that_was_moved_is_mended() {
     let root = tempfile::tempdir().unwrap();
-    let at = |name: &str| EmbeddedStore::at(&root.path().join(name).join("mlflow.db"));
+    let at = |name: &str| SqliteStore::new(&root.path().join(name).join("mlflow.db"));
     let mut moving = record("a", RunStatus::Finished);
     moving.datasets[0].source = format!("{{\"uri\":\"{}\"}}", root.path().join("old/data/featured.csv").display());
     at("old").end(&moving, &files()).unwrap();
@@ -365,11 +374,11 @@ fn a_folder_that_was_moved_is_mended() {
     fs::copy(root.path().join("new/mlflow.db"), root.path().join("copy/mlflow.db")).unwrap();
     let error = at("copy").relocate(None).unwrap_err().to_string();
     let new = root.path().join("new").display().to_string();
-    assert!(error.ends_with(&format!("say so with --from {new}")), "{error}");
+    assert!(error.ends_with(&format!("add --from {new}")), "{error}");
     let error = at("copy").relocate(Some(&root.path().join("never"))).unwrap_err().to_string();
-    assert!(error.contains("no artifact is recorded in ") && error.contains("; they are in "), "{error}");
+    assert!(error.contains("no artifact is recorded in ") && error.contains("; they are recorded in "), "{error}");
     assert_eq!(at("copy").relocate(Some(&root.path().join("new"))).unwrap().changed.len(), 3);
-    assert!(at("none").relocate(None).unwrap_err().to_string().ends_with("no such file; nothing has been recorded there"));
+    assert!(at("none").relocate(None).unwrap_err().to_string().ends_with("no such file; no run was recorded there"));
 }
 
 #[test]
@@ -407,7 +416,7 @@ fn a_run_that_waited_since_an_older_version_is_delivered() {
         "files": [{"place": "model/model.bin", "path": "artifacts/model/model.bin", "digest": file.digest, "bytes": file.bytes}],
     });
     fs::write(waiting.join("run.json"), text.to_string()).unwrap();
-    assert_eq!(Spool::at(&folder.path().join("spool"), &store.uri()).deliver(&store).unwrap().runs, 1);
+    assert_eq!(Spool::new(&folder.path().join("spool"), &store.uri()).deliver(&store).unwrap().runs, 1);
     assert_eq!(rows(&store, "SELECT run_uuid, status FROM runs"), ["a|FINISHED"]);
     assert_eq!(fs::read(folder.path().join("mlruns/1/a/artifacts/model/model.bin")).unwrap(), b"model");
 }

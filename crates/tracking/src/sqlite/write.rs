@@ -1,21 +1,21 @@
-//! The rows of a run and of the models that it made.
+//! Writes the rows of a run and of its models.
 
 use std::{collections::BTreeMap, path::Path};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::{
-    entities::run::{Dataset, LoggedModel, Metric, RUN_NAME_TAG, Run, new_run_id},
+    entities::run::{LoggedModel, Metric, RUN_NAME_TAG, Run, RunDataset, new_run_id},
     error::TrackingError,
-    sqlite::{EmbeddedStore, schema_check},
+    sqlite::{schema_check, store::SqliteStore},
 };
 
-/// What MLflow's status of a logged model is called in its tables.
-const PENDING: i64 = 1;
-pub(super) const READY: i64 = 2;
+/// The status of a logged model in MLflow's tables.
+const PENDING_STATUS: i64 = 1;
+pub(super) const READY_STATUS: i64 = 2;
 
-/// The id of the run's experiment: the one that it is in already, or the one of its name, which is made if there is none.
-pub(super) fn experiment(connection: &Connection, store: &EmbeddedStore, run: &Run) -> Result<i64, TrackingError> {
+/// The id of the run's experiment: its current one, or the one of its name, which is created if it does not exist.
+pub(super) fn experiment(connection: &Connection, store: &SqliteStore, run: &Run) -> Result<i64, TrackingError> {
     let fault = TrackingError::sqlite(&store.database);
     let of_run = "SELECT experiment_id FROM runs WHERE run_uuid = ?1 AND experiment_id IS NOT NULL";
     if let Some(id) = connection.query_row(of_run, [&run.run_id], |row| row.get(0)).optional().map_err(&fault)? {
@@ -23,7 +23,7 @@ pub(super) fn experiment(connection: &Connection, store: &EmbeddedStore, run: &R
     }
     let workspace =
         if schema_check::has_workspaces(connection).map_err(&fault)? { " AND workspace = 'default'" } else { "" };
-    let found: Option<(i64, String)> = connection
+    let existing: Option<(i64, String)> = connection
         .query_row(
             &format!("SELECT experiment_id, lifecycle_stage FROM experiments WHERE name = ?1{workspace}"),
             [&run.experiment],
@@ -31,7 +31,7 @@ pub(super) fn experiment(connection: &Connection, store: &EmbeddedStore, run: &R
         )
         .optional()
         .map_err(&fault)?;
-    match found {
+    match existing {
         Some((id, stage)) if stage == "deleted" => Err(TrackingError::DeletedExperiment {
             store: store.database.display().to_string(),
             name: run.experiment.clone(),
@@ -42,7 +42,7 @@ pub(super) fn experiment(connection: &Connection, store: &EmbeddedStore, run: &R
     }
 }
 
-fn create_experiment(connection: &Connection, store: &EmbeddedStore, run: &Run) -> rusqlite::Result<i64> {
+fn create_experiment(connection: &Connection, store: &SqliteStore, run: &Run) -> rusqlite::Result<i64> {
     connection.execute(
         "INSERT INTO experiments (name, lifecycle_stage, creation_time, last_update_time) VALUES (?1, 'active', ?2, ?2)",
         params![run.experiment, run.start_time],
@@ -55,8 +55,8 @@ fn create_experiment(connection: &Connection, store: &EmbeddedStore, run: &Run) 
     Ok(id)
 }
 
-/// Writes the run, over what an earlier call wrote of it.
-pub(super) fn run(connection: &Connection, store: &EmbeddedStore, experiment: i64, run: &Run) -> rusqlite::Result<()> {
+/// Writes the run, and replaces what an earlier call wrote.
+pub(super) fn run(connection: &Connection, store: &SqliteStore, experiment: i64, run: &Run) -> rusqlite::Result<()> {
     let id = run.run_id.as_str();
     connection.execute(
         "INSERT INTO runs (run_uuid, name, source_type, source_name, entry_point_name, user_id, status, start_time, end_time, \
@@ -92,7 +92,7 @@ pub(super) fn run(connection: &Connection, store: &EmbeddedStore, experiment: i6
     metrics(connection, experiment, id, &run.metrics, &datasets)
 }
 
-/// Puts a tag on a run.
+/// Sets a tag of a run.
 pub(super) fn tag(connection: &Connection, run: &str, key: &str, value: &str) -> rusqlite::Result<()> {
     connection.execute(
         "INSERT INTO tags (\"key\", value, run_uuid) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET value = excluded.value",
@@ -102,7 +102,7 @@ pub(super) fn tag(connection: &Connection, run: &str, key: &str, value: &str) ->
 }
 
 fn tags(connection: &Connection, run: &Run) -> rusqlite::Result<()> {
-    // a name that was changed in the browser while the run was under way stays
+    // a name that a user changed in MLflow during the run stays
     let mut once =
         connection.prepare("INSERT INTO tags (\"key\", value, run_uuid) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?;
     for (key, value) in &run.tags {
@@ -115,7 +115,7 @@ fn tags(connection: &Connection, run: &Run) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// The history of every metric, and its latest point: that of the highest step.
+/// Writes the history of every metric, and its latest value: that of the highest step.
 pub(super) fn metrics(
     connection: &Connection,
     experiment: i64,
@@ -139,7 +139,7 @@ pub(super) fn metrics(
     )?;
     for metric in metrics {
         let Metric { key, value, timestamp, step, model_id, dataset } = metric;
-        // the column does not hold NaN
+        // the column cannot hold NaN
         let stored = if value.is_nan() { 0.0 } else { *value };
         let row = params![key, stored, timestamp, run, step, value.is_nan()];
         point.execute(row)?;
@@ -153,8 +153,8 @@ pub(super) fn metrics(
     Ok(())
 }
 
-/// The id of the dataset, which is an input of the run from now on.
-fn dataset(connection: &Connection, experiment: i64, run: &str, input: &Dataset) -> rusqlite::Result<String> {
+/// Adds a dataset to the inputs of the run; returns its id.
+fn dataset(connection: &Connection, experiment: i64, run: &str, input: &RunDataset) -> rusqlite::Result<String> {
     connection.execute(
         "INSERT INTO datasets (dataset_uuid, experiment_id, name, digest, dataset_source_type, dataset_source, dataset_schema, \
          dataset_profile) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
@@ -209,7 +209,7 @@ fn logged_model(
             model.name,
             folder.to_string_lossy(),
             model.created,
-            if model.ready { READY } else { PENDING },
+            if model.ready { READY_STATUS } else { PENDING_STATUS },
             model.model_type,
             run
         ],
@@ -232,7 +232,7 @@ fn logged_model(
     Ok(())
 }
 
-/// Puts a tag on a logged model.
+/// Sets a tag of a logged model.
 pub(super) fn tag_model(
     connection: &Connection,
     model: &str,

@@ -1,6 +1,5 @@
-//! Which of the runs under way still have a program behind them.
-//!
-//! Each has a file that its program keeps locked; the lock goes with the program, however it ends.
+//! Locks of running runs, which show whether their programs still run.
+//! Every run has a file that its program keeps locked. The operating system releases the lock when the program ends.
 
 use std::{
     fs::{self, File},
@@ -10,34 +9,34 @@ use std::{
 
 use crate::error::TrackingError;
 
-/// The note of a run that was killed.
-pub(crate) const KILLED: &str = "The program was killed before it came to its end.";
+/// The note of a killed run.
+pub(crate) const KILLED_NOTE: &str = "The program was killed before the run ended.";
 
-/// The file of a run under way, locked.
+/// The locked file of a running run.
 #[derive(Debug)]
-pub(crate) struct Alive {
+pub(crate) struct RunLock {
     path: PathBuf,
     file: File,
 }
 
-impl Alive {
-    /// Marks a run as under way, with what must be known to mark it as killed.
-    pub(crate) fn mark(folder: &Path, run: &str, content: &str) -> Result<Self, TrackingError> {
-        fs::create_dir_all(folder).map_err(TrackingError::io(folder, "make the folder"))?;
-        let path = folder.join(run);
+impl RunLock {
+    /// Locks the file of a run; `content` is what is needed to mark the run as killed.
+    pub(crate) fn acquire(folder: &Path, run_id: &str, content: &str) -> Result<Self, TrackingError> {
+        fs::create_dir_all(folder).map_err(TrackingError::io(folder, "create the folder"))?;
+        let path = folder.join(run_id);
         loop {
             let mut file = File::create(&path).map_err(TrackingError::io(&path, "write it"))?;
             file.lock().map_err(TrackingError::io(&path, "lock it"))?;
             file.write_all(content.as_bytes()).map_err(TrackingError::io(&path, "write it"))?;
-            // someone who came between the two took it for abandoned, and removed it before letting go of the lock
+            // another program may have removed the file as abandoned before it was locked
             if path.exists() {
                 return Ok(Self { path, file });
             }
         }
     }
 
-    /// The marks in `folder` whose program is gone, held by us.
-    pub(crate) fn abandoned(folder: &Path) -> Vec<Self> {
+    /// The files in `folder` whose programs ended, now locked by this program.
+    pub(crate) fn abandoned_in(folder: &Path) -> Vec<Self> {
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
         entries
             .filter_map(|entry| {
@@ -49,18 +48,18 @@ impl Alive {
             .collect()
     }
 
-    /// The run that it is of.
-    pub(crate) fn run(&self) -> String {
+    /// The id of the run.
+    pub(crate) fn run_id(&self) -> String {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// What was written into it.
+    /// The content of the file.
     pub(crate) fn content(&self) -> String {
         fs::read_to_string(&self.path).unwrap_or_default()
     }
 
-    /// The run came to its end.
-    pub(crate) fn clear(self) {
+    /// Removes the file: the run ended.
+    pub(crate) fn remove(self) {
         let _ = fs::remove_file(&self.path);
         drop(self.file);
     }

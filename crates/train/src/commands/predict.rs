@@ -1,4 +1,4 @@
-//! `train predict`: a model applied to a raw table.
+//! `train predict`: applies a model to a raw table.
 
 use std::{
     io::Write,
@@ -17,19 +17,19 @@ use serde::Serialize;
 
 use crate::args::PredictArgs;
 
-/// What `train predict` needs to know.
+/// The configuration of `train predict`.
 #[derive(Debug)]
 pub struct PredictConfig {
     predictor: Predictor,
     input: PathBuf,
     output: PathBuf,
-    /// Where rows go that break the schema.
+    /// The file for invalid rows.
     quarantine: PathBuf,
-    /// The share of targets that intervals are to hold, if they are wanted.
+    /// The coverage of the prediction intervals to write.
     intervals: Option<f64>,
-    /// What takes predictions apart, if that is wanted.
+    /// Computes contributions, if they are to be written.
     explainer: Option<Explainer>,
-    /// The names of the columns beside those that came.
+    /// The names of the columns that are added to those of the input.
     written: Vec<String>,
 }
 
@@ -43,8 +43,11 @@ struct Summary<'a> {
 }
 
 impl PredictConfig {
-    /// Loads model and preprocessor and makes sure that they belong together.
-    pub(crate) fn check(args: &PredictArgs, progress: &Progress) -> anyhow::Result<Self> {
+    /// Loads the model and its preprocessor.
+    ///
+    /// # Errors
+    /// If a path or a flag cannot be used, a file is invalid, or the preprocessor is not the one of the model.
+    pub(crate) fn try_from_args(args: &PredictArgs, progress: &Progress) -> anyhow::Result<Self> {
         Format::from_path(&args.input)?;
         Format::from_path(&args.output)?;
         let bundle = args.models_dir.join(MODEL_FILE).exists();
@@ -58,7 +61,7 @@ impl PredictConfig {
         let label = "--models-dir";
         if bundle { paths.input(label, &folder) } else { paths.stage_input(label, &model_path) }.check()?;
         let beside = folder.join(PREPROCESSOR_FILE);
-        // a bundle is put into its place as a whole
+        // a bundle is replaced as a whole
         let _locks = (!bundle).then(|| lock_to_read(&model_path, &|folder| progress.waiting(folder)));
         let recorded =
             artifact::Manifest::read_beside(&model_path)?.and_then(|manifest| Some(manifest.inputs.get(1)?.path.clone()));
@@ -68,10 +71,10 @@ impl PredictConfig {
             error => error.into(),
         })?;
         if let Some(coverage) = args.intervals {
-            ensure!(coverage > 0.0 && coverage < 1.0, "--intervals {coverage}: is not a share above 0 and below 1");
+            ensure!(coverage > 0.0 && coverage < 1.0, "--intervals {coverage}: must be above 0 and below 1");
             ensure!(
                 predictor.model().file().interval.is_some(),
-                "{}: has no intervals: they are learned from cross-validation when a model is trained",
+                "{}: has no intervals: they are calibrated by cross-validation when a model is trained",
                 model_path.display()
             );
         }
@@ -97,16 +100,16 @@ impl PredictConfig {
     }
 }
 
-/// Predicts the target of every row that keeps to the schema.
+/// Predicts the target of every valid row.
 ///
 /// # Errors
-/// If the table cannot be read, nothing can be written, or ([`Refused`]) no row keeps to the schema.
+/// If the table cannot be read, an output cannot be written, or ([`Refused`]) no row is valid.
 pub fn predict(config: &PredictConfig, progress: &Progress) -> anyhow::Result<Outcome> {
     let schema = config.predictor.preprocessor().schema();
     let mut source = Source::open(&config.input)?;
     frame::check_header(&config.input, source.header_line(), source.names(), schema, TargetColumn::Optional)?;
     if let Some(name) = source.names().iter().find(|name| config.written.contains(name)) {
-        bail!("{}:{}: has a column \"{name}\" already; rename it", config.input.display(), source.header_line());
+        bail!("{}:{}: already has a column \"{name}\"; rename it", config.input.display(), source.header_line());
     }
     let mut quarantine = AtomicFile::create(&config.quarantine)?;
     quarantine.write_all(frame::REJECTED_HEADER.as_bytes())?;
@@ -134,17 +137,18 @@ pub fn predict(config: &PredictConfig, progress: &Progress) -> anyhow::Result<Ou
     let quarantine = quarantine.commit()?;
     if rows == 0 {
         let (input, reasons) = (config.input.display(), quarantine.path.display());
-        return Err(Refused(format!(
-            "{input}: none of its {quarantined} rows keeps to the schema; the reasons are in {reasons}"
-        ))
-        .into());
+        return Err(
+            Refused(format!("{input}: none of its {quarantined} rows is valid; the reasons are in {reasons}")).into()
+        );
     }
     if quarantined > 0 {
-        progress.warn(format!("{quarantined} rows break the schema and are in {}", quarantine.path.display()));
+        progress.warn(format!("{quarantined} invalid rows are in {}", quarantine.path.display()));
     }
     if unknown_levels > 0 {
-        progress
-            .warn(format!("{unknown_levels} cells hold a level that training did not know; they share the bucket `other`"));
+        progress.warn(format!(
+            "{unknown_levels} cells have a level that is not in the training data; they are predicted as the level \
+             `other`"
+        ));
     }
     let output = file.commit()?.path;
     let data = Summary { status: "done", output: &output, rows, quarantined, unknown_levels };
@@ -163,7 +167,7 @@ fn quarantine_path(output: &Path) -> PathBuf {
     name.into()
 }
 
-/// What is written beside the predictions, column by column.
+/// The values of the added columns except the predictions.
 fn added(config: &PredictConfig, features: &Matrix, predictions: &[f64]) -> Vec<Vec<f64>> {
     let model = config.predictor.model();
     let mut columns = Vec::new();
@@ -184,7 +188,7 @@ fn added(config: &PredictConfig, features: &Matrix, predictions: &[f64]) -> Vec<
 struct Predicted {
     frame: DataFrame,
     rejected: Vec<Rejected>,
-    /// Cells that share the bucket for levels that training did not know.
+    /// Cells with a level that is not in the training data, predicted as the level `other`.
     unknown_levels: u64,
 }
 
@@ -205,7 +209,7 @@ fn predict_block(config: &PredictConfig, block: &Block) -> anyhow::Result<Predic
     }
     checked.rejected.sort_by_key(|rejected| rejected.line);
     let good: Vec<usize> = (0..checked.good.len()).filter(|row| checked.good[*row]).collect();
-    let matrix = config.predictor.features(&table.select_rows(&good)).context("a level slipped through")?;
+    let matrix = config.predictor.features(&table.select_rows(&good)).context("an unknown level was not rejected")?;
     let predictions = config.predictor.model().predict(&matrix);
     let mut columns = Vec::new();
     for (name, cells) in block.names().iter().zip(&texts) {

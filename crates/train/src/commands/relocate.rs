@@ -1,27 +1,27 @@
-//! `train relocate`: lets the paths in a store of runs lead to where it is now.
+//! `train relocate`: updates the paths in a store of runs whose folder was moved.
 
 use std::path::Path;
 
 use anyhow::bail;
 use cli::{Outcome, Progress};
-use tracking::{EmbeddedStore, Location};
+use tracking::{Location, SqliteStore};
 
-use crate::{args::RelocateArgs, tracking::session::tracking};
+use crate::{args::RelocateArgs, tracking::location::tracking_from_args};
 
-/// Mends the paths.
+/// Updates the paths.
 pub(crate) fn relocate(args: &RelocateArgs, progress: &Progress) -> anyhow::Result<Outcome> {
-    let (tracking, warning) = tracking(&args.tracking, Path::new("models"))?;
+    let (tracking, warning) = tracking_from_args(&args.tracking, Path::new("models"))?;
     warning.into_iter().for_each(|warning| progress.warn(warning));
     let Location::Sqlite { database } = &tracking.location else {
         bail!(
-            "{}: is a server, whose paths are its own; name a file with --mlflow-tracking-uri sqlite:///FILE.db",
+            "{}: cannot relocate the paths of a server. Name a file with --mlflow-tracking-uri sqlite:///FILE.db",
             tracking.location
         )
     };
-    let relocated = EmbeddedStore::at(database).relocate(args.from.as_deref())?;
+    let relocated = SqliteStore::new(database).relocate(args.from.as_deref())?;
     let to = relocated.to.display();
     let human = if relocated.changed.is_empty() {
-        format!("relocate  unchanged: every path leads to a folder that is there; those of this store to {to}")
+        format!("relocate  unchanged: every recorded folder exists; the artifacts of this store are in {to}")
     } else {
         let changed: Vec<String> = relocated.changed.iter().map(|(table, paths)| format!("{paths} in {table}")).collect();
         let from: Vec<String> = relocated.from.iter().map(|folder| folder.display().to_string()).collect();

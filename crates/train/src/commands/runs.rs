@@ -1,4 +1,4 @@
-//! `train runs`: the runs of a store, for the terminal.
+//! `train runs`: lists the runs of a store.
 
 use std::path::Path;
 
@@ -6,11 +6,11 @@ use anyhow::Context;
 use cli::{Outcome, Progress, Refused};
 use model::{format_metric, metric_label};
 use serde::Serialize;
-use tracking::{EmbeddedStore, ListedRun, Location, RunStore};
+use tracking::{ListedRun, Location, RunStore, SqliteStore};
 
 use crate::{
     args::RunsArgs,
-    tracking::{mlflow_run::mlflow_names, session::tracking},
+    tracking::{location::tracking_from_args, mlflow_run::mlflow_names},
 };
 
 #[derive(Serialize)]
@@ -19,15 +19,15 @@ struct Listing {
     runs: Vec<ListedRun>,
 }
 
-/// Lists runs; those of killed programs are marked as such first.
+/// Lists runs, after runs of killed programs are marked as killed.
 pub(crate) fn list(args: &RunsArgs, progress: &Progress) -> anyhow::Result<Outcome> {
-    let (tracking, warning) = tracking(&args.tracking, Path::new("models"))?;
+    let (tracking, warning) = tracking_from_args(&args.tracking, Path::new("models"))?;
     warning.into_iter().for_each(|warning| progress.warn(warning));
     let (store, runs) = match &tracking.location {
         Location::Sqlite { database } => {
-            let store = EmbeddedStore::at(database);
-            // a store that can only be read can still be listed
-            let _ = store.reap();
+            let store = SqliteStore::new(database);
+            // a read-only store can still be listed
+            let _ = store.mark_orphaned_runs_killed();
             (store.uri(), store.runs(args.experiment.as_deref(), args.limit)?)
         }
         Location::Server { .. } => {
@@ -44,10 +44,10 @@ pub(crate) fn list(args: &RunsArgs, progress: &Progress) -> anyhow::Result<Outco
 }
 
 fn table(runs: &[ListedRun]) -> String {
-    // a run of someone else has the names of MLflow's own logging
-    let measured = |run: &ListedRun, key: &'static str| {
-        let found = std::iter::once(key).chain(mlflow_names(key)).find_map(|name| run.metrics.get(name));
-        found.map_or("–".into(), |value| format_metric(key, *value))
+    // a run of another program has the names of MLflow's own logging
+    let metric = |run: &ListedRun, key: &'static str| {
+        let value = std::iter::once(key).chain(mlflow_names(key)).find_map(|name| run.metrics.get(name));
+        value.map_or("–".into(), |value| format_metric(key, *value))
     };
     let rows: Vec<[String; 8]> = runs
         .iter()
@@ -58,9 +58,9 @@ fn table(runs: &[ListedRun]) -> String {
                 run.experiment.clone(),
                 run.status.clone(),
                 run.started_at_ms.map_or("–".into(), cli::utc),
-                measured(run, "r2"),
-                measured(run, "mae"),
-                measured(run, "rmse"),
+                metric(run, "r2"),
+                metric(run, "mae"),
+                metric(run, "rmse"),
             ]
         })
         .collect();

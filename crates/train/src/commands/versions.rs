@@ -1,4 +1,4 @@
-//! `train versions`: the versions of a registered model, and which was in use when.
+//! `train versions`: lists the versions of a registered model and its champion history.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use anyhow::Context;
 use cli::{Outcome, Progress, Refused};
 use model::{format_metric, metric_label};
 use serde::Serialize;
-use tracking::{CHAMPION, ModelVersion, Move, RegisteredModel, history, version_at};
+use tracking::{AliasChange, CHAMPION, ModelVersion, RegisteredModel, alias_history, version_at};
 
 use crate::{args::VersionsArgs, tracking::registry};
 
@@ -14,25 +14,25 @@ use crate::{args::VersionsArgs, tracking::registry};
 struct Listing<'a> {
     name: &'a str,
     aliases: &'a BTreeMap<String, String>,
-    champions: Vec<Move>,
+    champions: Vec<AliasChange>,
     versions: &'a [ModelVersion],
 }
 
-/// Lists.
+/// Lists the versions, or prints the champion at a time.
 pub(crate) fn list(args: &VersionsArgs, progress: &Progress) -> anyhow::Result<Outcome> {
-    let (registry, model) = registry::open(&args.tracking, &args.name, progress)?;
+    let (registry, model) = registry::connect(&args.tracking, &args.name, progress)?;
     if let Some(at) = &args.at {
         return champion_at(&model, at);
     }
     let versions = registry.versions(&args.name)?;
-    let champions = history(&model, CHAMPION);
+    let champions = alias_history(&model, CHAMPION);
     let mut human = table(&versions, &model);
     if !champions.is_empty() {
         human.push_str("\n\nchampions");
     }
-    for moved in &champions {
-        let by = moved.by.as_ref().map_or(String::new(), |by| format!(" by {by}"));
-        human.push_str(&format!("\n  {} UTC  version {}{by}: {}", cli::utc(moved.at), moved.version, moved.why));
+    for change in &champions {
+        let by = change.by.as_ref().map_or(String::new(), |by| format!(" by {by}"));
+        human.push_str(&format!("\n  {} UTC  version {}{by}: {}", cli::utc(change.at), change.version, change.why));
     }
     if let Some(page) = registry.model_page(&args.name) {
         human.push_str(&format!("\n→ {page}"));
@@ -45,7 +45,7 @@ fn champion_at(model: &RegisteredModel, at: &str) -> anyhow::Result<Outcome> {
     let end_of_day = |date: jiff::civil::Date| date.at(23, 59, 59, 999_000_000).to_zoned(jiff::tz::TimeZone::UTC);
     let moment = match at.parse::<jiff::Timestamp>() {
         Ok(moment) => moment,
-        // a day as a whole: what held when it ended
+        // a date means the end of that day
         Err(_) => at
             .parse::<jiff::civil::Date>()
             .ok()
@@ -53,17 +53,17 @@ fn champion_at(model: &RegisteredModel, at: &str) -> anyhow::Result<Outcome> {
             .with_context(|| format!("--at {at}: is not a time; write 2026-11-24 or 2026-11-24T05:35:13Z"))?
             .timestamp(),
     };
-    let Some(found) = version_at(model, CHAMPION, moment.as_millisecond()) else {
-        return Err(Refused(format!("{}: had no champion then, as far as its history tells", model.name)).into());
+    let Some(change) = version_at(model, CHAMPION, moment.as_millisecond()) else {
+        return Err(Refused(format!("{}: had no champion at that time, according to its history", model.name)).into());
     };
-    let human = format!("version {} since {} UTC: {}", found.version, cli::utc(found.at), found.why);
-    Ok(Outcome::done(&found, human))
+    let human = format!("version {} since {} UTC: {}", change.version, cli::utc(change.at), change.why);
+    Ok(Outcome::done(&change, human))
 }
 
 fn table(versions: &[ModelVersion], model: &RegisteredModel) -> String {
-    let fact = |version: &ModelVersion, key: &str| version.tags.get(key).cloned();
-    let measured = |version: &ModelVersion, key: &str| {
-        fact(version, key).and_then(|value| value.parse().ok()).map_or("–".to_owned(), |value| format_metric(key, value))
+    let tag = |version: &ModelVersion, key: &str| version.tags.get(key).cloned();
+    let metric = |version: &ModelVersion, key: &str| {
+        tag(version, key).and_then(|value| value.parse().ok()).map_or("–".to_owned(), |value| format_metric(key, value))
     };
     let mut lines = vec![
         [
@@ -85,11 +85,11 @@ fn table(versions: &[ModelVersion], model: &RegisteredModel) -> String {
             version.version.clone(),
             aliases.join(", "),
             cli::utc(version.created),
-            fact(version, "algorithm").unwrap_or_default(),
-            measured(version, "r2"),
-            measured(version, "mae"),
-            measured(version, "mape"),
-            fact(version, "run_name").or_else(|| version.run_id.clone()).unwrap_or_default(),
+            tag(version, "algorithm").unwrap_or_default(),
+            metric(version, "r2"),
+            metric(version, "mae"),
+            metric(version, "mape"),
+            tag(version, "run_name").or_else(|| version.run_id.clone()).unwrap_or_default(),
         ]
     }));
     cli::format_table(&lines, &[4, 5, 6])

@@ -1,51 +1,54 @@
-//! Whether intervals hold what they promise: on test rows, all of them and by the height of the prediction.
+//! The coverage of prediction intervals on test rows: of all of them, and by the size of the prediction.
 
 use model::median;
 
-use crate::{fitting::experiment::Findings, inputs::featured_table::Dataset};
+use crate::{fitting::training_result::TrainingResult, inputs::featured_table::Dataset};
 
-/// Parts of the test rows, from the lowest predictions to the highest.
+/// Parts of the test rows, ordered by prediction.
 const PARTS: usize = 10;
+/// Test rows of a part at least.
+const MIN_ROWS_OF_PART: usize = 5;
 
-/// Intervals over some rows.
+/// The coverage of some rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Coverage {
     pub(crate) rows: usize,
-    /// The lowest and the highest prediction.
+    /// The lowest prediction, in the target's unit.
     pub(crate) from: f64,
+    /// The highest prediction.
     pub(crate) to: f64,
-    /// The share of targets within.
+    /// The share of targets inside their interval.
     pub(crate) share: f64,
-    /// The median width.
+    /// The median width of the intervals, in the target's unit.
     pub(crate) width: f64,
 }
 
-/// Over all test rows; `None` without intervals.
-pub(crate) fn overall(dataset: &Dataset, findings: &Findings) -> Option<Coverage> {
+/// The coverage of all test rows; `None` without intervals.
+pub(crate) fn overall(dataset: &Dataset, result: &TrainingResult) -> Option<Coverage> {
     let rows: Vec<usize> = (0..dataset.test.y.len()).collect();
-    over(dataset, findings, &rows)
+    coverage_of(dataset, result, &rows)
 }
 
-/// Over each tenth of the test rows by their predictions; fewer parts of few rows.
-pub(crate) fn by_height(dataset: &Dataset, findings: &Findings) -> Vec<Coverage> {
+/// The coverage of each tenth of the test rows, ordered by prediction; of fewer parts where there are few rows.
+pub(crate) fn by_prediction(dataset: &Dataset, result: &TrainingResult) -> Vec<Coverage> {
     let mut order: Vec<usize> = (0..dataset.test.y.len()).collect();
-    order.sort_by(|a, b| findings.predictions[*a].total_cmp(&findings.predictions[*b]));
-    let parts = PARTS.min(order.len() / 5).max(1);
+    order.sort_by(|a, b| result.test_predictions[*a].total_cmp(&result.test_predictions[*b]));
+    let parts = PARTS.min(order.len() / MIN_ROWS_OF_PART).max(1);
     let part = |index: usize| &order[order.len() * index / parts..order.len() * (index + 1) / parts];
-    (0..parts).filter_map(|index| over(dataset, findings, part(index))).collect()
+    (0..parts).filter_map(|index| coverage_of(dataset, result, part(index))).collect()
 }
 
-fn over(dataset: &Dataset, findings: &Findings, rows: &[usize]) -> Option<Coverage> {
-    let bounds = findings.bounds.as_ref()?;
-    let within =
+fn coverage_of(dataset: &Dataset, result: &TrainingResult, rows: &[usize]) -> Option<Coverage> {
+    let bounds = result.interval_bounds.as_ref()?;
+    let inside =
         rows.iter().filter(|row| bounds[**row].0 <= dataset.test.y[**row] && dataset.test.y[**row] <= bounds[**row].1);
-    let predicted = |row: &usize| findings.predictions[*row];
+    let prediction = |row: &usize| result.test_predictions[*row];
     let mut widths: Vec<f64> = rows.iter().map(|row| bounds[*row].1 - bounds[*row].0).collect();
     Some(Coverage {
         rows: rows.len(),
-        from: rows.first().map_or(f64::NAN, predicted),
-        to: rows.last().map_or(f64::NAN, predicted),
-        share: within.count() as f64 / rows.len() as f64,
+        from: rows.first().map_or(f64::NAN, prediction),
+        to: rows.last().map_or(f64::NAN, prediction),
+        share: inside.count() as f64 / rows.len() as f64,
         width: median(&mut widths),
     })
 }

@@ -1,4 +1,4 @@
-//! Reads the featured table.
+//! Reads the featured table into training and test rows.
 
 use std::path::Path;
 
@@ -10,47 +10,53 @@ use schema::{SPLIT_COLUMN, TEST, TRAIN};
 
 use crate::config::Config;
 
-/// The rows on one side of the split.
-pub(crate) struct Side {
+/// The rows of one split.
+pub(crate) struct SplitSide {
     pub(crate) x: Matrix,
     pub(crate) y: Vec<f64>,
 }
 
-/// The featured table, divided.
+/// The featured table, by split.
 pub(crate) struct Dataset {
     pub(crate) features: Vec<String>,
-    pub(crate) train: Side,
-    pub(crate) test: Side,
+    pub(crate) train: SplitSide,
+    pub(crate) test: SplitSide,
     /// The lines of the test rows in the featured table.
     pub(crate) test_lines: Vec<u64>,
 }
 
-/// What is read of a featured table.
-pub(crate) struct Wanted<'a> {
+/// The columns to read of a featured table.
+pub(crate) struct TableSelection<'a> {
     pub(crate) path: &'a Path,
     pub(crate) target: &'a str,
-    /// Chooses among the features there are.
+    /// Selects features by name, among those of the table.
     pub(crate) choose: &'a (dyn Fn(&[String]) -> anyhow::Result<Vec<String>> + Sync),
-    /// The column of weights, if there is one.
+    /// The column of sample weights.
     pub(crate) weight: Option<&'a str>,
-    /// The algorithm that takes no missing value, if it is such a one.
+    /// The name of the algorithm, if it does not support missing values.
     pub(crate) refuses_missing: Option<&'static str>,
 }
 
-/// Reads the features that the configuration chooses, and `target`.
+/// Reads the configured features and `target`.
+///
+/// # Errors
+/// If a column is missing, a cell is invalid, or a split is empty.
 pub(crate) fn read(config: &Config, target: &str, progress: &Progress) -> anyhow::Result<Dataset> {
     let choose = |available: &[String]| {
-        let chosen = config.section.features(available);
-        chosen.map_err(|message| anyhow::anyhow!("{}: {message}", config.config_path.display()))
+        let features = config.section.features(available);
+        features.map_err(|message| anyhow::anyhow!("{}: {message}", config.config_path.display()))
     };
     let refuses_missing = (!config.parameters.accepts_missing()).then(|| config.algorithm.name());
     let weight = config.section.sample_weight.as_deref();
-    read_wanted(&Wanted { path: &config.data, target, choose: &choose, weight, refuses_missing }, progress)
+    read_selection(&TableSelection { path: &config.data, target, choose: &choose, weight, refuses_missing }, progress)
 }
 
-/// Reads what is wanted.
-pub(crate) fn read_wanted(table: &Wanted, progress: &Progress) -> anyhow::Result<Dataset> {
-    let Wanted { path, target, .. } = *table;
+/// Reads the selected columns.
+///
+/// # Errors
+/// If a column is missing, a cell is invalid, or a split is empty.
+pub(crate) fn read_selection(table: &TableSelection, progress: &Progress) -> anyhow::Result<Dataset> {
+    let TableSelection { path, target, .. } = *table;
     let mut source = Source::open(path)?;
     let names = source.names().to_vec();
     for required in [target, SPLIT_COLUMN].into_iter().chain(table.weight) {
@@ -72,9 +78,9 @@ pub(crate) fn read_wanted(table: &Wanted, progress: &Progress) -> anyhow::Result
     let width = features.len() + usize::from(table.weight.is_some()) + 1;
     let mut columns = [vec![Vec::new(); width], vec![Vec::new(); width]];
     let mut test_lines = Vec::new();
-    let wanted: Vec<&str> = features.iter().map(String::as_str).chain(table.weight).chain([target]).collect();
+    let selection: Vec<&str> = features.iter().map(String::as_str).chain(table.weight).chain([target]).collect();
     source.for_each_block(
-        |block| Rows::of(block, &wanted, table),
+        |block| BlockRows::from_block(block, &selection, table),
         |tables| {
             bar.advance(tables.len() as u64);
             for rows in tables {
@@ -91,34 +97,34 @@ pub(crate) fn read_wanted(table: &Wanted, progress: &Progress) -> anyhow::Result
     let [train, test] = columns.map(|mut columns| {
         let y = columns.pop().unwrap_or_default();
         let weights = table.weight.and_then(|_| columns.pop());
-        Side { x: Matrix::new(columns).with_weights(weights), y }
+        SplitSide { x: Matrix::new(columns).with_weights(weights), y }
     });
     ensure!(!train.y.is_empty(), "{}: has no training row (split = {TRAIN})", path.display());
     ensure!(!test.y.is_empty(), "{}: has no test row (split = {TEST})", path.display());
     Ok(Dataset { features, train, test, test_lines })
 }
 
-/// The rows of a block.
-struct Rows {
-    /// Whether each is learned from.
+/// The selected columns of a block.
+struct BlockRows {
+    /// Whether each row is a training row.
     train: Vec<bool>,
-    /// The lines of those that are not.
+    /// The lines of the test rows.
     test_lines: Vec<u64>,
     columns: Vec<Vec<f64>>,
 }
 
-impl Rows {
-    /// The `wanted` columns of `block`, the target last. A feature may be missing where the algorithm takes that.
-    fn of(block: &Block, wanted: &[&str], of: &Wanted) -> anyhow::Result<Self> {
-        let (target, path) = (wanted.last(), of.path);
+impl BlockRows {
+    /// The columns `selection` of `block`, the target last. A feature may be missing if the algorithm supports that.
+    fn from_block(block: &Block, selection: &[&str], of: &TableSelection) -> anyhow::Result<Self> {
+        let (target, path) = (selection.last(), of.path);
         let table = block.typed(&|name| if name == SPLIT_COLUMN { ColumnKind::Text } else { ColumnKind::Number })?;
-        let mut columns = Vec::with_capacity(wanted.len());
-        for name in wanted {
+        let mut columns = Vec::with_capacity(selection.len());
+        for name in selection {
             let values = table.numbers(name).with_context(|| format!("column \"{name}\" cannot be read"))?;
             let weighs = Some(*name) == of.weight;
             if let Some(row) = values.iter().position(|value| weighs && !(*value >= 0.0 && value.is_finite())) {
                 bail!(
-                    "{}:{}: column \"{name}\", the sample_weight, is {}; a weight is a number of at least 0",
+                    "{}:{}: column \"{name}\", the sample_weight, is {}; a weight must be a number of at least 0",
                     path.display(),
                     block.line(row),
                     values[row]
@@ -128,7 +134,9 @@ impl Rows {
             if let Some(row) = values.iter().position(|value| !(value.is_finite() || missing && value.is_nan())) {
                 let advice = match of.refuses_missing {
                     Some(algorithm) if Some(name) != target => {
-                        format!("{algorithm} takes no missing value: use trees, or another engineer.impute.number than none")
+                        format!(
+                            "{algorithm} does not support missing values: use trees, or another engineer.impute.number than none"
+                        )
                     }
                     _ => "Run `engineer` again".to_owned(),
                 };

@@ -1,4 +1,4 @@
-//! `models/trained/report.html`: what the run found, as a page for people.
+//! The page `models/trained/report.html`: metrics, plots and tables of the run.
 
 use artifact::{FileEntry, RunRecord};
 use features::Preprocessor;
@@ -7,55 +7,49 @@ use report::{Bar, Html, Page, Table};
 
 use crate::{
     fitting::{
-        experiment::{Findings, TREES},
         interval_coverage,
+        training_result::{TREES, TrainingResult},
     },
-    inputs::{featured_table::Dataset, lineage::Lineage},
+    inputs::{featured_table::Dataset, lineage::Lineage, stage_inputs::StageInputs},
     report::plots,
 };
 
-const WORST: usize = 10;
-const COEFFICIENTS: usize = 100;
+const MAX_WORST_ROWS: usize = 10;
+const MAX_COEFFICIENTS: usize = 100;
 
-/// The page. `record` has no artifacts yet, and no times: the same run gives the same page.
-pub(crate) fn render(
-    record: &RunRecord,
-    dataset: &Dataset,
-    findings: &Findings,
-    preprocessor: &Preprocessor,
-    lineage: &Lineage,
-) -> String {
-    let target = &preprocessor.schema().target().name;
+/// The page as HTML. `record` has no artifacts and no times yet, so that the same run gives the same page.
+pub(crate) fn render(record: &RunRecord, dataset: &Dataset, result: &TrainingResult, inputs: &StageInputs) -> String {
+    let (target, preprocessor) = (inputs.target(), &inputs.preprocessor);
     let algorithm = record.parameters.get("algorithm").and_then(|value| value.as_str()).unwrap_or_default();
     let mut page = Page::new(
         &format!("{}: how well {target} is predicted", record.name),
         &format!(
-            "{algorithm} on {} rows and {} features, measured once on {} rows that were set apart before anything was learned.",
+            "{algorithm} on {} rows and {} features, measured once on {} test rows that no fit has seen.",
             report::count(dataset.train.y.len() as u64),
             dataset.features.len(),
             report::count(dataset.test.y.len() as u64)
         ),
     );
-    page.section("Scores", &scores(record, target));
-    if !findings.folds.is_empty() {
-        page.section("Folds", &folds(findings));
+    page.section("Metrics", &scores(record, target));
+    if !result.folds.is_empty() {
+        page.section("Folds", &folds(result));
     }
-    if !findings.curve.points.is_empty() {
-        page.section("Learning curve", &learning_curve(findings));
+    if !result.curve.points.is_empty() {
+        page.section("Learning curve", &learning_curve(result));
     }
-    page.section("Predictions", &predictions(dataset, findings, target));
-    if findings.bounds.is_some() {
-        page.section("Intervals", &intervals(record, dataset, findings, target));
+    page.section("Predictions", &predictions(dataset, result, target));
+    if result.interval_bounds.is_some() {
+        page.section("Intervals", &intervals(record, dataset, result, target));
     }
-    page.section("What the model goes by", &reasons(record, dataset, findings, preprocessor, target));
-    page.section("Worst rows", &worst(dataset, findings, preprocessor, target));
+    page.section("Feature importance", &importance(record, dataset, result, preprocessor, target));
+    page.section("Largest errors", &largest_errors(dataset, result, preprocessor, target));
     page.section("Parameters", &[parameters(record)]);
-    page.section("Lineage", &[lineage_table(dataset, lineage)]);
+    page.section("Lineage", &[lineage_table(dataset, &inputs.lineage)]);
     page.render()
 }
 
-/// What a figure is called.
-fn named(key: &str) -> &'static str {
+/// The full name of a metric.
+fn full_name(key: &str) -> &'static str {
     match key {
         "mae" => "mean absolute error",
         "mape" => "mean absolute percentage error",
@@ -66,26 +60,26 @@ fn named(key: &str) -> &'static str {
 
 fn scores(record: &RunRecord, target: &str) -> Vec<Html> {
     let between = |key: &str| {
-        let found = record.intervals.get(key)?;
-        Some(format!("{} to {}", written(key, found.low), written(key, found.high)))
+        let interval = record.intervals.get(key)?;
+        Some(format!("{} to {}", format_value(key, interval.low), format_value(key, interval.high)))
     };
     let interval = |key: &str| between(key).map_or(String::new(), |between| format!("95 % interval {between}"));
     let tiles: Vec<(String, &str, String)> = ["r2", "mae", "mape", "median_ae"]
         .into_iter()
-        .filter_map(|key| Some((written(key, record.metric(key)?), named(key), interval(key))))
+        .filter_map(|key| Some((format_value(key, record.metric(key)?), full_name(key), interval(key))))
         .collect();
     let mut table = Table::new([
-        "figure",
+        "metric",
         "#test rows",
         "#95 % interval",
         "#cross-validated",
         "#training rows",
-        "#always the mean",
-        "#always the median",
+        "#mean baseline",
+        "#median baseline",
     ]);
     for key in METRIC_NAMES {
         let of = |prefix: &str| -> Html {
-            record.metric(&format!("{prefix}{key}")).map_or("–".to_owned(), |value| written(key, value)).into()
+            record.metric(&format!("{prefix}{key}")).map_or("–".to_owned(), |value| format_value(key, value)).into()
         };
         table.row([
             metric_label(key).into(),
@@ -98,22 +92,21 @@ fn scores(record: &RunRecord, target: &str) -> Vec<Html> {
         ]);
     }
     let mut bars = Vec::new();
-    for (name, key) in
-        [("this model", "mae"), ("always the mean", "baseline_mae"), ("always the median", "baseline_median_mae")]
+    for (name, key) in [("this model", "mae"), ("mean baseline", "baseline_mae"), ("median baseline", "baseline_median_mae")]
     {
         if let Some(value) = record.metric(key) {
-            let spread = record.intervals.get(key).map_or(0.0, |found| (found.high - found.low) / 2.0);
-            bars.push(Bar { label: name.into(), value, text: written("mae", value), spread });
+            let spread = record.intervals.get(key).map_or(0.0, |interval| (interval.high - interval.low) / 2.0);
+            bars.push(Bar { label: name.into(), value, text: format_value("mae", value), spread });
         }
     }
     let mut content = vec![
         report::tiles(&tiles),
-        Html::from("Mean absolute error beside two baselines").heading(),
+        Html::from("Mean absolute error and two baselines").heading(),
         report::bars("Mean absolute error of the model and of two baselines", &bars),
         table.html(),
         Html::prose(&format!(
-            "Errors are in the unit of {target}. Intervals are bootstrap percentiles over test rows; the baselines always predict the \
-             mean or the median of the training rows."
+            "Errors are in the unit of {target}. Intervals are bootstrap percentiles over test rows. The baselines predict the mean \
+             or the median of the training rows."
         ))
         .small()
         .paragraph(),
@@ -122,20 +115,20 @@ fn scores(record: &RunRecord, target: &str) -> Vec<Html> {
     content
 }
 
-fn folds(findings: &Findings) -> Vec<Html> {
+fn folds(result: &TrainingResult) -> Vec<Html> {
     let mut table = Table::new(["fold", "#MAE", "#RMSE", "#R²", "#MAPE", "#median error"]);
-    for (fold, metrics) in findings.folds.iter().enumerate() {
-        let figures = metrics.named().map(|(key, value)| Html::from(written(key, value)));
-        table.row(std::iter::once((fold + 1).to_string().into()).chain(figures));
+    for (fold, metrics) in result.folds.iter().enumerate() {
+        let values = metrics.named().map(|(key, value)| Html::from(format_value(key, value)));
+        table.row(std::iter::once((fold + 1).to_string().into()).chain(values));
     }
-    let bars: Vec<Bar> = findings
+    let bars: Vec<Bar> = result
         .folds
         .iter()
         .enumerate()
         .map(|(fold, metrics)| Bar {
             label: format!("fold {}", fold + 1),
             value: metrics.mae,
-            text: written("mae", metrics.mae),
+            text: format_value("mae", metrics.mae),
             spread: 0.0,
         })
         .collect();
@@ -145,9 +138,9 @@ fn folds(findings: &Findings) -> Vec<Html> {
     ]
 }
 
-fn learning_curve(findings: &Findings) -> Vec<Html> {
-    let Some([held_out, learned]) = plots::learning_curves(findings) else { return Vec::new() };
-    let text = if findings.curve.over == TREES {
+fn learning_curve(result: &TrainingResult) -> Vec<Html> {
+    let Some([held_out, learned]) = plots::learning_curves(result) else { return Vec::new() };
+    let text = if result.curve.over == TREES {
         "The root mean squared error after so many trees, the mean over the folds: where the first curve rises again, there are too \
          many."
     } else {
@@ -163,43 +156,45 @@ fn learning_curve(findings: &Findings) -> Vec<Html> {
     ]
 }
 
-fn predictions(dataset: &Dataset, findings: &Findings, target: &str) -> Vec<Html> {
+fn predictions(dataset: &Dataset, result: &TrainingResult, target: &str) -> Vec<Html> {
     let (rows, step) = (dataset.test.y.len(), plots::step(dataset));
     let mut content = vec![report::side_by_side(&[
         Html::join([
             &Html::from("Predicted against actual").heading(),
-            &plots::predicted_against_actual(dataset, findings, target),
+            &plots::predicted_against_actual(dataset, result, target),
         ]),
-        Html::join([&Html::from("Residuals: actual − predicted").heading(), &plots::residuals(dataset, findings, target)]),
+        Html::join([&Html::from("Residuals: actual − predicted").heading(), &plots::residuals(dataset, result, target)]),
     ])];
     if step > 1 {
-        let shown = format!("Every {step}th of {} test rows is drawn.", report::count(rows as u64));
+        let shown = format!("The plots show every {step}th of {} test rows.", report::count(rows as u64));
         content.push(Html::text(&shown).small().paragraph());
     }
-    let (histogram, outside) = plots::spread(dataset, findings);
-    content.push(Html::from("How residuals are spread").heading());
+    let (histogram, outside) = plots::residual_histogram(dataset, result);
+    content.push(Html::from("Distribution of residuals").heading());
     content.push(histogram);
     if outside > 0 {
-        let left_out = format!("{} residuals lie beyond the ends: see the worst rows.", report::count(outside));
+        let left_out =
+            format!("{} residuals are outside the plotted range: see the largest errors.", report::count(outside));
         content.push(Html::text(&left_out).small().paragraph());
     }
     content
 }
 
-fn intervals(record: &RunRecord, dataset: &Dataset, findings: &Findings, target: &str) -> Vec<Html> {
-    let Some(all) = interval_coverage::overall(dataset, findings) else { return Vec::new() };
-    let asked = record.parameters.get("interval_coverage_asked").and_then(serde_json::Value::as_f64).unwrap_or_default();
+fn intervals(record: &RunRecord, dataset: &Dataset, result: &TrainingResult, target: &str) -> Vec<Html> {
+    let Some(all) = interval_coverage::overall(dataset, result) else { return Vec::new() };
+    let configured =
+        record.parameters.get("interval_coverage_asked").and_then(serde_json::Value::as_f64).unwrap_or_default();
     let tiles = [
-        (report::percent(all.share), "of test rows within", format!("{} were asked for", report::percent(asked))),
+        (report::percent(all.share), "coverage on test rows", format!("configured: {}", report::percent(configured))),
         (report::amount(all.width), "median width", format!("in the unit of {target}")),
     ];
-    let parts = interval_coverage::by_height(dataset, findings);
+    let parts = interval_coverage::by_prediction(dataset, result);
     let range = |part: &interval_coverage::Coverage| format!("{} to {}", report::amount(part.from), report::amount(part.to));
     let bars: Vec<Bar> = parts
         .iter()
         .map(|part| Bar { label: range(part), value: part.share, text: report::percent(part.share), spread: 0.0 })
         .collect();
-    let mut table = Table::new(["predicted", "#test rows", "#within", "#median width"]);
+    let mut table = Table::new(["predicted", "#test rows", "#coverage", "#median width"]);
     for part in &parts {
         table.row([
             range(part).into(),
@@ -210,40 +205,41 @@ fn intervals(record: &RunRecord, dataset: &Dataset, findings: &Findings, target:
     }
     vec![
         Html::prose(
-            "Conformal intervals: from residuals of cross-validation, wider where rows like this one are usually missed by more. Here              they are held against test rows, all of them and by the height of the prediction.",
+            "Conformal prediction intervals, calibrated with the residuals of cross-validation and wider where similar rows have \
+             larger errors. The coverage is measured on all test rows and by the size of the prediction.",
         )
         .paragraph(),
         report::tiles(&tiles),
-        report::side_by_side(&[report::bars("Test rows within their interval, by the prediction", &bars), table.html()]),
+        report::side_by_side(&[report::bars("Coverage by prediction", &bars), table.html()]),
     ]
 }
 
-fn reasons(
+fn importance(
     record: &RunRecord,
     dataset: &Dataset,
-    findings: &Findings,
+    result: &TrainingResult,
     preprocessor: &Preprocessor,
     target: &str,
 ) -> Vec<Html> {
     let mut content = vec![
         Html::from("Permutation importance of raw columns").heading(),
-        plots::importances(findings),
+        plots::importances(result),
         Html::prose(&format!(
-            "By how much the mean absolute error of {target} grows when a raw column, with every feature made of it, is shuffled among \
-             test rows (a thousand at most, evenly from the table); whiskers show the standard deviation of five shuffles. A derived \
-             feature counts for each column it reads."
+            "The increase of the mean absolute error of {target} when a raw column, with every feature computed from it, is shuffled \
+             among test rows (at most a thousand, evenly from the table). Whiskers show the standard deviation of five shuffles. A \
+             derived feature counts for each column that it reads."
         ))
         .small()
         .paragraph(),
     ];
-    if let Regressor::Linear(linear) = &findings.regressor {
+    if let Regressor::Linear(linear) = &result.model.file().regressor {
         let features = dataset.features.iter().zip(&linear.coefficients).zip(dataset.train.x.columns());
         let mut rows: Vec<(&String, f64, f64)> = features
             .map(|((name, coefficient), values)| (name, *coefficient, coefficient * mean_and_deviation(values).1))
             .collect();
         rows.sort_by(|a, b| b.2.abs().total_cmp(&a.2.abs()));
-        let mut table = Table::new(["feature", "raw columns", "#coefficient", "#a standard deviation more adds"]);
-        for (name, coefficient, effect) in rows.iter().take(COEFFICIENTS) {
+        let mut table = Table::new(["feature", "raw columns", "#coefficient", "#effect of one standard deviation"]);
+        for (name, coefficient, effect) in rows.iter().take(MAX_COEFFICIENTS) {
             let raw = preprocessor.raw_columns(name).join(", ");
             table.row([
                 name.as_str().into(),
@@ -255,7 +251,7 @@ fn reasons(
         content.push(Html::from("Coefficients").heading());
         content.push(table.html());
         let unit = match record.parameters.get("target_transform").and_then(|value| value.as_str()) {
-            Some("log") => format!(" Figures are of the logarithm of {target}: 0.1 more is some 10 % more."),
+            Some("log") => format!(" The values refer to the logarithm of {target}: an increase of 0.1 is about 10 %."),
             _ => String::new(),
         };
         let intercept = report::amount(linear.intercept);
@@ -264,14 +260,14 @@ fn reasons(
     content
 }
 
-fn worst(dataset: &Dataset, findings: &Findings, preprocessor: &Preprocessor, target: &str) -> Vec<Html> {
-    let error = |row: usize| findings.predictions[row] - dataset.test.y[row];
+fn largest_errors(dataset: &Dataset, result: &TrainingResult, preprocessor: &Preprocessor, target: &str) -> Vec<Html> {
+    let error = |row: usize| result.test_predictions[row] - dataset.test.y[row];
     let mut order: Vec<usize> = (0..dataset.test.y.len()).collect();
     order.sort_by(|a, b| error(*b).abs().total_cmp(&error(*a).abs()).then(a.cmp(b)));
     let actual = format!("#actual {target}");
     let mut table = Table::new(["#line", &actual, "#predicted", "#error", "#error in %", "features"]);
-    for row in order.into_iter().take(WORST) {
-        let (y_true, y_pred) = (dataset.test.y[row], findings.predictions[row]);
+    for row in order.into_iter().take(MAX_WORST_ROWS) {
+        let (y_true, y_pred) = (dataset.test.y[row], result.test_predictions[row]);
         let features: Vec<String> = dataset
             .features
             .iter()
@@ -291,7 +287,7 @@ fn worst(dataset: &Dataset, findings: &Findings, preprocessor: &Preprocessor, ta
             features.join(", ").into(),
         ]);
     }
-    let what = "The test rows that are predicted worst, by their line in the featured table.";
+    let what = "The test rows with the largest errors, by their line in the featured table.";
     vec![Html::from(what).paragraph(), table.html()]
 }
 
@@ -329,7 +325,7 @@ fn lineage_table(dataset: &Dataset, lineage: &Lineage) -> Html {
         names(lineage.engineer.outputs.as_slice()).into(),
         "model.bin, metrics.json, predictions.csv, report.html".into(),
         format!(
-            "{} to train on, {} to test on",
+            "{} training rows, {} test rows",
             report::count(dataset.train.y.len() as u64),
             report::count(dataset.test.y.len() as u64)
         )
@@ -338,8 +334,8 @@ fn lineage_table(dataset: &Dataset, lineage: &Lineage) -> Html {
     table.html()
 }
 
-/// A figure with thousands apart.
-fn written(key: &str, value: f64) -> String {
+/// The value of a metric, with thousands separators.
+fn format_value(key: &str, value: f64) -> String {
     match key {
         "r2" => report::digits(value, 4),
         "mape" => format_metric(key, value),

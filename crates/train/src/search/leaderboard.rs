@@ -1,59 +1,62 @@
-//! `models/search/leaderboard.html`: what was tried and what came of it, as a page for people.
+//! The page `models/search/leaderboard.html`: the trials of a search and the selection.
 
 use model::{SearchSection, format_metric, metric_label};
 use report::{Bar, Guide, Html, Page, Points, Table};
 
 use crate::search::{
-    objective::{Course, TOP},
-    selection::Winner,
-    successive_halving::Entry,
+    objective::{LAST_RUNG, Objective},
+    selection::Selection,
+    successive_halving::TrialResult,
 };
 
-/// Trials that are listed.
-const LISTED: usize = 200;
+/// Trials in the table at most.
+const MAX_TRIALS_LISTED: usize = 200;
 
-/// The page; `seconds` is how long the search took, `known` how many measurements were taken from runs of before.
+/// The page as HTML; `seconds` is the duration of the search, `known` the number of evaluations of earlier runs.
 pub(crate) fn render(
     search: &SearchSection,
-    course: &Course,
-    board: &[Entry],
-    winner: &Winner,
+    objective: &Objective,
+    results: &[TrialResult],
+    selection: &Selection,
     known: usize,
     seconds: f64,
 ) -> String {
     let metric = metric_label(&search.metric);
-    let written = |value: f64| format_metric(&search.metric, value);
-    let whole = board.iter().filter(|entry| entry.rung == TOP).count();
+    let format = |value: f64| format_metric(&search.metric, value);
+    let complete = results.iter().filter(|result| result.rung == LAST_RUNG).count();
     let mut page = Page::new(
-        &format!("{}: the search for a model", search.name),
+        &format!("{}: model search", search.name),
         &format!(
-            "{} trials on {} training rows and {} features, {whole} of them measured on all rows. Test rows had no part in it.",
-            report::count(board.len() as u64),
-            report::count(course.y.len() as u64),
-            course.features.len()
+            "{} trials on {} training rows and {} features, {complete} of them evaluated on all rows. Test rows were not used.",
+            report::count(results.len() as u64),
+            report::count(objective.y.len() as u64),
+            objective.features.len()
         ),
     );
     let tiles = [
-        (written(winner.score), metric, "cross-validated on training rows".to_owned()),
-        (report::count(board.len() as u64), "trials", format!("{known} measurements taken from before")),
-        (format!("{seconds:.0} s"), "took the search", String::new()),
+        (format(selection.score), metric, "cross-validated on training rows".to_owned()),
+        (report::count(results.len() as u64), "trials", format!("{known} evaluations of earlier runs")),
+        (format!("{seconds:.0} s"), "duration of the search", String::new()),
     ];
-    page.section("The winner", &[report::tiles(&tiles), parts(winner), verdicts(winner)]);
-    page.section("Trials", &[best_bars(board, metric, &written), scatter(board, metric), table(board, metric, &written)]);
-    if !winner.eliminated.is_empty() {
-        page.section("Fewer features", &[eliminated(winner, metric)]);
+    page.section("Selected model", &[report::tiles(&tiles), selected_trials(selection), conclusions(selection)]);
+    page.section(
+        "Trials",
+        &[best_bars(results, metric, &format), scatter(results, metric), table(results, metric, &format)],
+    );
+    if !selection.eliminated.is_empty() {
+        page.section("Fewer features", &[elimination(selection, metric)]);
     }
     page.render()
 }
 
-fn parameters(entry: &model::Trial) -> String {
+fn parameters(result: &model::Trial) -> String {
     let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    entry.parameters.iter().map(|(name, value)| format!("{name} {}", text(value))).collect::<Vec<_>>().join(", ")
+    result.parameters.iter().map(|(name, value)| format!("{name} {}", text(value))).collect::<Vec<_>>().join(", ")
 }
 
-fn parts(winner: &Winner) -> Html {
+fn selected_trials(selection: &Selection) -> Html {
     let mut table = Table::new(["algorithm", "target", "#weight", "#trial", "parameters"]);
-    for (trial, weight) in &winner.parts {
+    for (trial, weight) in &selection.parts {
         table.row([
             trial.algorithm.as_str().into(),
             trial.target_transform.name().into(),
@@ -65,59 +68,60 @@ fn parts(winner: &Winner) -> Html {
     table.html()
 }
 
-fn verdicts(winner: &Winner) -> Html {
-    let mut said = Vec::new();
-    if let Some(gain) = winner.blend_gain {
-        let verdict = if gain.is_significant() { "so it is the winner" } else { "which may be chance, so it is not taken" };
-        said.push(format!(
-            "A blend of the best trials, its weights chosen on other rows, makes the mean absolute error fall by {} ± {} against its best \
-             part, {verdict}.",
+fn conclusions(selection: &Selection) -> Html {
+    let mut sentences = Vec::new();
+    if let Some(gain) = selection.blend_gain {
+        let conclusion =
+            if gain.is_significant() { "so it is selected" } else { "which may be chance, so it is not selected" };
+        sentences.push(format!(
+            "A blend of the best trials, with weights chosen on other rows, reduces the mean absolute error of its best part by {} ± \
+             {}, {conclusion}.",
             report::amount(gain.mean),
             report::amount(gain.error)
         ));
     }
-    match &winner.features {
+    match &selection.features {
         Some(features) => {
-            said.push(format!("On {} features it is better than on all: {}.", features.len(), features.join(", ")));
+            sentences.push(format!("{} features are better than all: {}.", features.len(), features.join(", ")));
         }
-        None if !winner.eliminated.is_empty() => {
-            said.push("Fewer features are no better by more than chance; all are kept.".into());
+        None if !selection.eliminated.is_empty() => {
+            sentences.push("Fewer features are not significantly better; all are kept.".into());
         }
         None => {}
     }
-    Html::prose(&said.join(" ")).paragraph()
+    Html::prose(&sentences.join(" ")).paragraph()
 }
 
-fn best_bars(board: &[Entry], metric: &str, written: &dyn Fn(f64) -> String) -> Html {
+fn best_bars(results: &[TrialResult], metric: &str, format: &dyn Fn(f64) -> String) -> Html {
     let mut seen = std::collections::BTreeSet::new();
     let best =
-        board.iter().filter(|entry| seen.insert((entry.trial.algorithm.clone(), entry.trial.target_transform.name())));
+        results.iter().filter(|result| seen.insert((result.trial.algorithm.clone(), result.trial.target_transform.name())));
     let bars: Vec<Bar> = best
         .take(12)
-        .map(|entry| Bar {
-            label: format!("{} ({})", entry.trial.algorithm, entry.trial.target_transform.name()),
-            value: entry.measured.score,
-            text: written(entry.measured.score),
+        .map(|result| Bar {
+            label: format!("{} ({})", result.trial.algorithm, result.trial.target_transform.name()),
+            value: result.evaluation.score,
+            text: format(result.evaluation.score),
             spread: 0.0,
         })
         .collect();
     Html::join([
-        &Html::from("The best of each kind").heading(),
+        &Html::from("Best trials by algorithm").heading(),
         &report::bars(&format!("{metric} of the best trial of each algorithm and target"), &bars),
     ])
 }
 
-fn scatter(board: &[Entry], metric: &str) -> Html {
-    let points: Vec<(f64, f64)> = board
+fn scatter(results: &[TrialResult], metric: &str) -> Html {
+    let points: Vec<(f64, f64)> = results
         .iter()
-        .filter(|entry| entry.rung == TOP)
-        .map(|entry| (entry.measured.seconds.max(1e-4).log10(), entry.measured.score))
+        .filter(|result| result.rung == LAST_RUNG)
+        .map(|result| (result.evaluation.seconds.max(1e-4).log10(), result.evaluation.score))
         .collect();
     if points.len() < 3 {
         return Html::text("");
     }
     Html::join([
-        &Html::from("What time buys").heading(),
+        &Html::from("Metric by time").heading(),
         &report::points(&Points {
             title: "Metric against seconds",
             x_label: "seconds for all folds, decimal logarithm",
@@ -129,26 +133,26 @@ fn scatter(board: &[Entry], metric: &str) -> Html {
     ])
 }
 
-fn table(board: &[Entry], metric: &str, written: &dyn Fn(f64) -> String) -> Html {
+fn table(results: &[TrialResult], metric: &str, format: &dyn Fn(f64) -> String) -> Html {
     let heading = format!("#{metric}");
     let mut table = Table::new(["#rank", "#trial", "algorithm", "target", &heading, "rows", "#seconds", "parameters"]);
-    for (rank, entry) in board.iter().take(LISTED).enumerate() {
+    for (rank, result) in results.iter().take(MAX_TRIALS_LISTED).enumerate() {
         table.row([
             (rank + 1).to_string().into(),
-            entry.trial.number.to_string().into(),
-            entry.trial.algorithm.as_str().into(),
-            entry.trial.target_transform.name().into(),
-            written(entry.measured.score).into(),
-            ["a ninth", "a third", "all"][entry.rung.min(TOP)].into(),
-            format!("{:.2}", entry.measured.seconds).into(),
-            Html::prose(&parameters(&entry.trial)).code(),
+            result.trial.number.to_string().into(),
+            result.trial.algorithm.as_str().into(),
+            result.trial.target_transform.name().into(),
+            format(result.evaluation.score).into(),
+            ["a ninth", "a third", "all"][result.rung.min(LAST_RUNG)].into(),
+            format!("{:.2}", result.evaluation.seconds).into(),
+            Html::prose(&parameters(&result.trial)).code(),
         ]);
     }
     table.html()
 }
 
-fn eliminated(winner: &Winner, metric: &str) -> Html {
-    let points: Vec<(f64, f64)> = winner.eliminated.iter().map(|(count, score)| (*count as f64, *score)).collect();
+fn elimination(selection: &Selection, metric: &str) -> Html {
+    let points: Vec<(f64, f64)> = selection.eliminated.iter().map(|(count, score)| (*count as f64, *score)).collect();
     report::points(&Points {
         title: "Metric of the best trial with fewer features",
         x_label: "features",

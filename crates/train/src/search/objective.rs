@@ -1,21 +1,21 @@
-//! How a trial is measured: always on the same rows, in the same folds.
+//! The objective of a search: a trial is always evaluated on the same rows, in the same folds.
 
 use std::time::Instant;
 
 use model::{BlendGain, Matrix, Metrics, Parameters, TargetTransform, Trial, fit, folds};
 
-/// What part of the work a trial has to do before the next third is chosen: a ninth of the rows in one fold, a third in two, all.
+/// The rungs of successive halving: a ninth of the rows in one fold, a third of them in two folds, all rows in all folds.
 pub(crate) const RUNGS: usize = 3;
 /// The last rung: all rows, all folds.
-pub(crate) const TOP: usize = RUNGS - 1;
-/// Fewer rows than this are not divided further.
-const FEWEST_ROWS: usize = 500;
-/// Cross-validation is repeated until so many predictions are compared, so that few rows do not leave it to chance.
-const PREDICTIONS: usize = 1000;
-const MOST_COPIES: usize = 10;
+pub(crate) const LAST_RUNG: usize = RUNGS - 1;
+/// Training rows of a rung at least; smaller rungs are skipped.
+const MIN_ROWS_OF_RUNG: usize = 500;
+/// Cross-validation of few rows is repeated until this number of predictions is compared, so that chance decides less.
+const MIN_PREDICTIONS_COMPARED: usize = 1000;
+const MAX_REPETITIONS: usize = 10;
 
-/// The rows that trials are measured on.
-pub(crate) struct Course {
+/// The rows and settings by which trials are evaluated.
+pub(crate) struct Objective {
     pub(crate) x: Matrix,
     pub(crate) y: Vec<f64>,
     pub(crate) features: Vec<String>,
@@ -26,118 +26,124 @@ pub(crate) struct Course {
     pub(crate) deadline: Instant,
 }
 
-/// What a trial showed.
+/// The result of evaluating a trial.
 #[derive(Clone, Debug)]
-pub(crate) struct Measured {
-    /// The metric on rows that were held out.
+pub(crate) struct Evaluation {
+    /// The metric on validation rows.
     pub(crate) score: f64,
     pub(crate) seconds: f64,
-    /// On the last rung what was predicted for each row, one repetition behind the other.
-    pub(crate) held_out: Vec<f64>,
+    /// On the last rung, the out-of-fold prediction of each row, one repetition after the other; otherwise empty.
+    pub(crate) out_of_fold: Vec<f64>,
 }
 
-/// Why a trial was not measured.
+/// Why a trial was not evaluated.
 #[derive(Debug)]
-pub(crate) enum Unmeasured {
-    /// There was no time left.
-    Time,
+pub(crate) enum TrialFailure {
+    /// The time budget is spent.
+    OutOfTime,
     /// It cannot be fitted.
-    Fault(String),
+    Invalid(String),
 }
 
-impl Course {
-    /// How often the cross-validation is repeated.
-    pub(crate) fn copies(&self) -> usize {
-        PREDICTIONS.div_ceil(self.y.len().max(1)).min(MOST_COPIES)
+impl Objective {
+    /// The number of repetitions of the cross-validation.
+    pub(crate) fn repetitions(&self) -> usize {
+        MIN_PREDICTIONS_COMPARED.div_ceil(self.y.len().max(1)).min(MAX_REPETITIONS)
     }
 
-    /// The first rung that is worth its name.
+    /// The first rung with enough rows.
     pub(crate) fn first_rung(&self, halving: bool) -> usize {
-        let enough = |rung: usize| self.y.len() / 3_usize.pow((TOP - rung) as u32) >= FEWEST_ROWS;
-        if halving { (0..RUNGS).find(|rung| enough(*rung)).unwrap_or(TOP) } else { TOP }
+        let enough = |rung: usize| self.y.len() / 3_usize.pow((LAST_RUNG - rung) as u32) >= MIN_ROWS_OF_RUNG;
+        if halving { (0..RUNGS).find(|rung| enough(*rung)).unwrap_or(LAST_RUNG) } else { LAST_RUNG }
     }
 
-    /// Measures a trial on a rung; `features` are the places of those it may use.
-    pub(crate) fn measure(&self, trial: &Trial, rung: usize, features: Option<&[usize]>) -> Result<Measured, Unmeasured> {
-        let fault = |message: String| Unmeasured::Fault(format!("trial {}: {message}", trial.number));
-        let (x, parameters, seed) = self.prepared(trial, features).map_err(fault)?;
-        self.run(&x, &parameters, trial.target_transform, seed, rung).map_err(|unmeasured| match unmeasured {
-            Unmeasured::Fault(message) => fault(message),
-            time @ Unmeasured::Time => time,
+    /// Evaluates a trial on a rung; `features` are the indices of those that it may use.
+    pub(crate) fn evaluate(
+        &self,
+        trial: &Trial,
+        rung: usize,
+        features: Option<&[usize]>,
+    ) -> Result<Evaluation, TrialFailure> {
+        let invalid = |message: String| TrialFailure::Invalid(format!("trial {}: {message}", trial.number));
+        let (x, parameters, seed) = self.prepare(trial, features).map_err(invalid)?;
+        self.cross_validate(&x, &parameters, trial.target_transform, seed, rung).map_err(|failure| match failure {
+            TrialFailure::Invalid(message) => invalid(message),
+            time @ TrialFailure::OutOfTime => time,
         })
     }
 
-    /// What a trial is fitted to, and with: `features` are the places of those it may use.
+    /// The matrix, the parameters and the seed of a trial; `features` are the indices of those that it may use.
     ///
     /// # Errors
     /// Names a parameter that cannot be used.
-    pub(crate) fn prepared(&self, trial: &Trial, features: Option<&[usize]>) -> Result<(Matrix, Parameters, u64), String> {
+    pub(crate) fn prepare(&self, trial: &Trial, features: Option<&[usize]>) -> Result<(Matrix, Parameters, u64), String> {
         let (_, parameters, seed) = trial.parameters()?;
         let all: Vec<usize> = (0..self.features.len()).collect();
-        let places = features.unwrap_or(&all);
-        let names: Vec<String> = places.iter().map(|place| self.features[*place].clone()).collect();
-        let categorical: Vec<bool> = places.iter().map(|place| self.categorical[*place]).collect();
+        let indices = features.unwrap_or(&all);
+        let names: Vec<String> = indices.iter().map(|index| self.features[*index].clone()).collect();
+        let categorical: Vec<bool> = indices.iter().map(|index| self.categorical[*index]).collect();
         let parameters = parameters.for_features(&names, &categorical)?;
-        let x = Matrix::new(places.iter().map(|place| self.x.columns()[*place].clone()).collect());
+        let x = Matrix::new(indices.iter().map(|index| self.x.columns()[*index].clone()).collect());
         Ok((x, parameters, seed))
     }
 
-    fn run(
+    fn cross_validate(
         &self,
         x: &Matrix,
         parameters: &Parameters,
         transform: TargetTransform,
         seed: u64,
         rung: usize,
-    ) -> Result<Measured, Unmeasured> {
+    ) -> Result<Evaluation, TrialFailure> {
         let started = Instant::now();
         let rows = self.y.len();
-        let copies = if rung == TOP { self.copies() } else { 1 };
-        let folds_used = if rung == TOP { self.folds } else { (rung + 1).min(self.folds) };
-        let divisor = 3_usize.pow((TOP - rung) as u32);
-        let (mut held_out, mut y_true, mut y_pred) = (Vec::new(), Vec::new(), Vec::new());
-        for copy in 0..copies {
-            let fold = folds(rows, self.folds, self.seed.wrapping_add(copy as u64));
+        let repetitions = if rung == LAST_RUNG { self.repetitions() } else { 1 };
+        let folds_used = if rung == LAST_RUNG { self.folds } else { (rung + 1).min(self.folds) };
+        let divisor = 3_usize.pow((LAST_RUNG - rung) as u32);
+        let (mut out_of_fold, mut y_true, mut y_pred) = (Vec::new(), Vec::new(), Vec::new());
+        for repetition in 0..repetitions {
+            let fold = folds(rows, self.folds, self.seed.wrapping_add(repetition as u64));
             let mut predictions = vec![f64::NAN; rows];
-            for held in 0..folds_used {
+            for validation_fold in 0..folds_used {
                 if Instant::now() >= self.deadline {
-                    return Err(Unmeasured::Time);
+                    return Err(TrialFailure::OutOfTime);
                 }
-                let (inside, outside): (Vec<usize>, Vec<usize>) = (0..rows).partition(|row| fold[*row] == held);
-                // rows are dealt by a shuffle, so that every so many of them are a sample
-                let outside: Vec<usize> = outside.into_iter().step_by(divisor).collect();
+                let (validation_rows, training_rows): (Vec<usize>, Vec<usize>) =
+                    (0..rows).partition(|row| fold[*row] == validation_fold);
+                // folds are shuffled, so that every n-th row is a random sample
+                let training_rows: Vec<usize> = training_rows.into_iter().step_by(divisor).collect();
                 let pick = |rows: &[usize]| rows.iter().map(|row| self.y[*row]).collect::<Vec<f64>>();
-                let regressor = fit(&x.select_rows(&outside), &pick(&outside), parameters, transform, seed)
-                    .map_err(|error| Unmeasured::Fault(error.to_string()))?;
-                for (row, predicted) in inside.iter().zip(regressor.predict(&x.select_rows(&inside))) {
+                let regressor = fit(&x.select_rows(&training_rows), &pick(&training_rows), parameters, transform, seed)
+                    .map_err(|error| TrialFailure::Invalid(error.to_string()))?;
+                for (row, predicted) in validation_rows.iter().zip(regressor.predict(&x.select_rows(&validation_rows))) {
                     predictions[*row] = transform.inverse(predicted);
                     y_true.push(self.y[*row]);
                     y_pred.push(predictions[*row]);
                 }
             }
-            held_out.extend(predictions);
+            out_of_fold.extend(predictions);
         }
         let score = self.score(&y_true, &y_pred);
         if !score.is_finite() {
-            return Err(Unmeasured::Fault("its predictions are no numbers".into()));
+            return Err(TrialFailure::Invalid("its predictions are not finite".into()));
         }
-        let held_out = if rung == TOP { held_out } else { Vec::new() };
-        Ok(Measured { score, seconds: started.elapsed().as_secs_f64(), held_out })
+        let out_of_fold = if rung == LAST_RUNG { out_of_fold } else { Vec::new() };
+        Ok(Evaluation { score, seconds: started.elapsed().as_secs_f64(), out_of_fold })
     }
 
-    /// The metric that decides.
+    /// The metric of the search.
     pub(crate) fn score(&self, y_true: &[f64], y_pred: &[f64]) -> f64 {
         let named = Metrics::compute(y_true, y_pred).named();
         named.iter().find(|(name, _)| *name == self.metric).map_or(f64::NAN, |(_, value)| *value)
     }
 
-    /// The target as often as it was predicted.
+    /// The target, repeated as often as it is predicted.
     pub(crate) fn targets(&self) -> Vec<f64> {
-        self.y.repeat(self.copies())
+        self.y.repeat(self.repetitions())
     }
 
-    /// By how much the second is better than the first.
+    /// By how much the second predictions are better than the first.
     pub(crate) fn gain(&self, first: &[f64], second: &[f64]) -> BlendGain {
-        BlendGain::compute(&self.targets(), first, second, self.copies())
+        BlendGain::compute(&self.targets(), first, second, self.repetitions())
     }
 }

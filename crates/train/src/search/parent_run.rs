@@ -1,13 +1,13 @@
-//! The search itself as a run: its trials stand below it.
+//! The run of a search, the parent of the runs of its trials.
 
 use artifact::{MetricPoint, RUN_RECORD_VERSION, RunIdentity, RunRecord, RunStatus, RunTimes};
 use cli::Clock;
 use model::SearchSection;
 use serde_json::{Value, json};
 
-use crate::search::{Shard, objective::TOP, selection::Winner, successive_halving::Entry};
+use crate::search::{objective::LAST_RUNG, selection::Selection, shard::Shard, successive_halving::TrialResult};
 
-/// As it begins.
+/// The record of the run as it begins.
 pub(super) fn parent_record(section: &SearchSection, experiment: &str, id: &str, shard: Shard, clock: &Clock) -> RunRecord {
     let mut tags: std::collections::BTreeMap<String, String> = [("search".to_owned(), id.to_owned())].into();
     if shard != Shard::WHOLE {
@@ -39,20 +39,25 @@ pub(super) fn parent_record(section: &SearchSection, experiment: &str, id: &str,
     }
 }
 
-/// With what it came to.
-pub(super) fn with_result(mut record: RunRecord, section: &SearchSection, board: &[Entry], winner: &Winner) -> RunRecord {
+/// Adds the selection and the course of the best metric to the record.
+pub(super) fn with_selection(
+    mut record: RunRecord,
+    section: &SearchSection,
+    results: &[TrialResult],
+    selection: &Selection,
+) -> RunRecord {
     let point = |key: &str, value: f64, step: u32| MetricPoint { key: key.into(), value, step };
-    record.metrics.push(point(&format!("cv_{}", section.metric), winner.score, 0));
-    record.metrics.push(point("trials_measured", board.len() as f64, 0));
-    let mut measured: Vec<&Entry> = board.iter().filter(|entry| entry.rung == TOP).collect();
-    measured.sort_by_key(|entry| entry.trial.number);
+    record.metrics.push(point(&format!("cv_{}", section.metric), selection.score, 0));
+    record.metrics.push(point("trials_measured", results.len() as f64, 0));
+    let mut complete: Vec<&TrialResult> = results.iter().filter(|result| result.rung == LAST_RUNG).collect();
+    complete.sort_by_key(|result| result.trial.number);
     let mut best = f64::INFINITY;
-    for entry in measured {
-        if entry.measured.score < best {
-            best = entry.measured.score;
-            record.metrics.push(point("best_so_far", best, entry.trial.number as u32 + 1));
+    for result in complete {
+        if result.evaluation.score < best {
+            best = result.evaluation.score;
+            record.metrics.push(point("best_so_far", best, result.trial.number as u32 + 1));
         }
     }
-    record.note = format!("The winner: {}.\n", winner.kinds());
+    record.note = format!("Selected: {}.\n", selection.describe());
     record
 }

@@ -1,7 +1,6 @@
-//! Finds the run of a search that was stopped before its winner was trained, so that one search is one run.
-//!
-//! Before the run is recorded, it is written to a note beside the leaderboard. The note is removed once the winner is trained or the search
-//! failed. A program holds a lock on its note, so that nobody takes up a search that is under way.
+//! Finds the run of a search that was stopped before its selection was trained, so that one search is one run. Before the run is
+//! recorded, it is written to a note beside the leaderboard. The note is removed once the selection is trained or the search failed. A
+//! program locks its note, so that no other program resumes a running search.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -11,12 +10,12 @@ use std::{
 
 use artifact::RunRecord;
 
-use crate::search::Shard;
+use crate::search::shard::Shard;
 
 /// Bytes of a note at most: a record of a few settings.
 const MAX_NOTE_BYTES: u64 = 1 << 20;
 
-/// The note of a search, held while this lives.
+/// The note of a search, locked as long as this value exists.
 #[derive(Debug)]
 pub(super) struct SearchNote {
     path: PathBuf,
@@ -29,25 +28,25 @@ pub(super) fn note_path(models_dir: &Path, search: &str, Shard { index, count }:
 }
 
 impl SearchNote {
-    /// Opens the note and holds it; `None` if another program holds it, or there can be none.
+    /// Opens and locks the note; `None` if another program holds it, or it cannot be created.
     pub(super) fn hold(path: PathBuf) -> Option<Self> {
         fs::create_dir_all(path.parent()?).ok()?;
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).ok()?;
         file.try_lock().ok()?;
-        // who held it before may have removed it meanwhile
+        // the last holder may have removed it in between
         path.exists().then_some(Self { path, file })
     }
 
-    /// The run in the note, if it is that of this search with these settings.
+    /// The run in the note, if its settings are those of this search.
     pub(super) fn stopped(&mut self, parent: &RunRecord) -> Option<RunRecord> {
         let mut text = String::new();
         (&self.file).take(MAX_NOTE_BYTES).read_to_string(&mut text).ok()?;
-        let found = RunRecord::parse(&text).ok()?;
+        let recorded = RunRecord::parse(&text).ok()?;
         let settings = |record: &RunRecord| (record.name.clone(), record.parameters.clone(), record.tags.clone());
-        (settings(&found) == settings(parent)).then_some(found)
+        (settings(&recorded) == settings(parent)).then_some(recorded)
     }
 
-    /// Notes the run that is about to be recorded.
+    /// Writes the run that is about to be recorded.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -59,7 +58,7 @@ impl SearchNote {
         Ok(self.file.sync_all()?)
     }
 
-    /// The search came to its end.
+    /// Removes the note: the search ended.
     pub(super) fn remove(self) {
         let _ = fs::remove_file(&self.path);
     }

@@ -1,5 +1,4 @@
-//! Which trials are measured, and how far: successive halving (Jamieson and Talwalkar, 2016) in rounds of 27, until time or trials are
-//! spent.
+//! Successive halving (Jamieson and Talwalkar, 2016) in rounds of 27 trials, until the budget of time or trials is spent.
 
 use std::sync::Mutex;
 
@@ -8,60 +7,63 @@ use model::{Candidate, SearchSection, Trial};
 use rayon::prelude::*;
 
 use crate::search::{
-    Shard,
-    objective::{Course, Measured, TOP, Unmeasured},
-    trial_store::{Known, Recorder},
+    objective::{Evaluation, LAST_RUNG, Objective, TrialFailure},
+    shard::Shard,
+    trial_store::{KnownTrials, TrialRecorder},
 };
 
-/// Of so many trials one goes on to the next rung.
-const KEPT: usize = 3;
-const ROUND: usize = 27;
+/// One of this number of trials reaches the next rung.
+const REDUCTION_FACTOR: usize = 3;
+const TRIALS_PER_ROUND: usize = 27;
 
-/// A trial and how far it came.
+/// A trial, its last rung and its evaluation there.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
+pub(crate) struct TrialResult {
     pub(crate) trial: Trial,
     pub(crate) rung: usize,
-    pub(crate) measured: Measured,
+    pub(crate) evaluation: Evaluation,
 }
 
-/// Everything that a round needs.
-pub(crate) struct Rounds<'a> {
+/// The settings of a search, and the failures of its trials.
+pub(crate) struct SuccessiveHalving<'a> {
     pub(crate) search: &'a SearchSection,
     pub(crate) candidates: &'a [Candidate],
-    pub(crate) course: &'a Course,
-    pub(crate) known: &'a Known,
-    pub(crate) recorder: &'a Recorder,
+    pub(crate) objective: &'a Objective,
+    pub(crate) known: &'a KnownTrials,
+    pub(crate) recorder: &'a TrialRecorder,
     pub(crate) shard: Shard,
     pub(crate) progress: &'a Progress,
-    pub(crate) faults: Mutex<Vec<String>>,
+    pub(crate) failures: Mutex<Vec<String>>,
 }
 
-impl Rounds<'_> {
-    /// Runs rounds until the budget is spent; every trial that was measured, as far as it came.
-    pub(crate) fn run(&self) -> anyhow::Result<Vec<Entry>> {
-        let mut board: Vec<Entry> = Vec::new();
-        let own: Vec<usize> = (0..self.search.trials).filter(|number| self.shard.has(*number)).collect();
-        let bar = self.progress.bar("searching", own.len() as u64);
-        let first = self.course.first_rung(self.search.halving);
-        for numbers in own.chunks(ROUND) {
+impl SuccessiveHalving<'_> {
+    /// Runs rounds until the budget is spent. Returns every evaluated trial with its last rung, the best first.
+    pub(crate) fn run(&self) -> anyhow::Result<Vec<TrialResult>> {
+        let mut results: Vec<TrialResult> = Vec::new();
+        let numbers_of_shard: Vec<usize> = (0..self.search.trials).filter(|number| self.shard.contains(*number)).collect();
+        let bar = self.progress.bar("searching", numbers_of_shard.len() as u64);
+        let first = self.objective.first_rung(self.search.halving);
+        for numbers in numbers_of_shard.chunks(TRIALS_PER_ROUND) {
             let trials: Vec<Trial> = numbers
                 .iter()
                 .map(|number| self.search.trial(*number, self.candidates).map_err(anyhow::Error::msg))
                 .collect::<anyhow::Result<_>>()?;
-            let mut climbing = trials;
-            for rung in first..=TOP {
-                let measured: Vec<Option<Entry>> = climbing.par_iter().map(|trial| self.measure(trial, rung)).collect();
-                let whole = measured.iter().all(Option::is_some);
-                let mut found: Vec<Entry> = measured.into_iter().flatten().collect();
-                found
-                    .sort_by(|a, b| a.measured.score.total_cmp(&b.measured.score).then(a.trial.number.cmp(&b.trial.number)));
-                climbing = found.iter().take(found.len().div_ceil(KEPT)).map(|entry| entry.trial.clone()).collect();
-                for entry in found {
-                    board.retain(|known| known.trial.number != entry.trial.number);
-                    board.push(entry);
+            let mut survivors = trials;
+            for rung in first..=LAST_RUNG {
+                let evaluation: Vec<Option<TrialResult>> =
+                    survivors.par_iter().map(|trial| self.evaluate(trial, rung)).collect();
+                let is_complete = evaluation.iter().all(Option::is_some);
+                let mut ranked: Vec<TrialResult> = evaluation.into_iter().flatten().collect();
+                ranked.sort_by(|a, b| {
+                    a.evaluation.score.total_cmp(&b.evaluation.score).then(a.trial.number.cmp(&b.trial.number))
+                });
+                survivors =
+                    ranked.iter().take(ranked.len().div_ceil(REDUCTION_FACTOR)).map(|result| result.trial.clone()).collect();
+                for result in ranked {
+                    results.retain(|known| known.trial.number != result.trial.number);
+                    results.push(result);
                 }
-                if !whole && self.is_over() {
+                if !is_complete && self.is_over() {
                     break;
                 }
             }
@@ -70,32 +72,32 @@ impl Rounds<'_> {
                 break;
             }
         }
-        board.sort_by(|a, b| {
-            let order = b.rung.cmp(&a.rung).then(a.measured.score.total_cmp(&b.measured.score));
+        results.sort_by(|a, b| {
+            let order = b.rung.cmp(&a.rung).then(a.evaluation.score.total_cmp(&b.evaluation.score));
             order.then(a.trial.number.cmp(&b.trial.number))
         });
-        Ok(board)
+        Ok(results)
     }
 
     fn is_over(&self) -> bool {
-        std::time::Instant::now() >= self.course.deadline
+        std::time::Instant::now() >= self.objective.deadline
     }
 
-    /// Measures a trial, or takes what was measured before.
-    fn measure(&self, trial: &Trial, rung: usize) -> Option<Entry> {
-        let entry = |measured| Some(Entry { trial: trial.clone(), rung, measured });
+    /// Evaluates a trial, or takes the evaluation of an earlier run.
+    fn evaluate(&self, trial: &Trial, rung: usize) -> Option<TrialResult> {
+        let result = |evaluation| Some(TrialResult { trial: trial.clone(), rung, evaluation });
         if let Some((score, seconds)) = self.known.get(&(trial.number, rung)) {
-            return entry(Measured { score: *score, seconds: *seconds, held_out: Vec::new() });
+            return result(Evaluation { score: *score, seconds: *seconds, out_of_fold: Vec::new() });
         }
-        match self.course.measure(trial, rung, None) {
-            Ok(measured) => {
-                self.recorder.record(trial, rung, &measured);
-                entry(measured)
+        match self.objective.evaluate(trial, rung, None) {
+            Ok(evaluation) => {
+                self.recorder.record(trial, rung, &evaluation);
+                result(evaluation)
             }
-            Err(Unmeasured::Time) => None,
-            Err(Unmeasured::Fault(message)) => {
-                if let Ok(mut faults) = self.faults.lock() {
-                    faults.push(message);
+            Err(TrialFailure::OutOfTime) => None,
+            Err(TrialFailure::Invalid(message)) => {
+                if let Ok(mut failures) = self.failures.lock() {
+                    failures.push(message);
                 }
                 None
             }

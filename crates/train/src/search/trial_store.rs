@@ -1,4 +1,4 @@
-//! The trials of a search in the store of runs: what was measured before is not measured again, by whichever machine.
+//! The trials of a search in the store of runs. No machine repeats a recorded evaluation.
 
 use std::{collections::HashMap, sync::mpsc, thread};
 
@@ -6,49 +6,49 @@ use artifact::{MetricPoint, RUN_RECORD_VERSION, RunIdentity, RunRecord, RunStatu
 use cli::Progress;
 use model::Trial;
 use serde_json::json;
-use tracking::{EmbeddedStore, ListedRun, Location, PARENT_TAG, Recorded, Run, Tracker, Tracking};
+use tracking::{ListedRun, Location, PARENT_TAG, RecordOutcome, Run, SqliteStore, Tracker, Tracking};
 
-use crate::{search::objective::Measured, tracking::session::speaker};
+use crate::{search::objective::Evaluation, tracking::location::warning_sink};
 
-/// What was measured before: score and seconds, by trial and rung.
-pub(crate) type Known = HashMap<(usize, usize), (f64, f64)>;
+/// Recorded evaluations: metric and seconds, by trial and rung.
+pub(crate) type KnownTrials = HashMap<(usize, usize), (f64, f64)>;
 
-/// Runs that are looked through at most.
-const RUNS: u32 = 1_000_000;
+/// Runs that are read at most.
+const MAX_RUNS_READ: u32 = 1_000_000;
 
-/// A trial's run is found by its name.
+/// The name of a trial's run, by which it is found.
 fn run_name(search: &str, trial: usize, rung: usize) -> String {
     format!("search-{search}-{trial:05}-{rung}")
 }
 
-/// Looks up what other runs of this search have measured.
-pub(crate) fn known(tracking: &Tracking, experiment: &str, search: &str, progress: &Progress) -> Known {
+/// Reads the recorded evaluations of this search.
+pub(crate) fn known_trials(tracking: &Tracking, experiment: &str, search: &str, progress: &Progress) -> KnownTrials {
     let listed = match &tracking.location {
         Location::Sqlite { database } if !database.exists() => Ok(None),
-        Location::Sqlite { database } => EmbeddedStore::at(database).runs(Some(experiment), RUNS),
+        Location::Sqlite { database } => SqliteStore::new(database).runs(Some(experiment), MAX_RUNS_READ),
         Location::Server { .. } => match tracking.server() {
-            Ok(Some(server)) => server.runs(Some(experiment), RUNS),
+            Ok(Some(server)) => server.runs(Some(experiment), MAX_RUNS_READ),
             Ok(None) => Ok(None),
             Err(error) => Err(error),
         },
     };
     let runs = listed.unwrap_or_else(|error| {
-        progress.warn(format!("trials of before cannot be looked up: {error}"));
+        progress.warn(format!("earlier trials cannot be read: {error}"));
         None
     });
     let prefix = format!("search-{search}-");
-    let of = |run: ListedRun| {
+    let evaluation_of = |run: ListedRun| {
         let (number, step) = run.run_name.strip_prefix(&prefix)?.split_once('-')?;
-        let figure = |key: &str| run.metrics.get(key).copied();
+        let metric = |key: &str| run.metrics.get(key).copied();
         let finished = run.status == "FINISHED";
-        let found = (figure("score")?, figure("seconds").unwrap_or(0.0));
-        finished.then_some(((number.parse().ok()?, step.parse().ok()?), found))
+        let evaluation = (metric("score")?, metric("seconds").unwrap_or(0.0));
+        finished.then_some(((number.parse().ok()?, step.parse().ok()?), evaluation))
     };
-    runs.unwrap_or_default().into_iter().filter_map(of).collect()
+    runs.unwrap_or_default().into_iter().filter_map(evaluation_of).collect()
 }
 
-/// Records trials beside the work.
-pub(crate) struct Recorder {
+/// Records trials in the background.
+pub(crate) struct TrialRecorder {
     sender: Option<mpsc::Sender<RunRecord>>,
     worker: Option<thread::JoinHandle<usize>>,
     experiment: String,
@@ -56,8 +56,8 @@ pub(crate) struct Recorder {
     metric: String,
 }
 
-impl Recorder {
-    /// Records below the run `parent`.
+impl TrialRecorder {
+    /// Starts to record trials below the run `parent`.
     pub(crate) fn start(
         tracking: &Tracking,
         experiment: &str,
@@ -68,23 +68,23 @@ impl Recorder {
     ) -> anyhow::Result<Self> {
         let (sender, receiver) = mpsc::channel::<RunRecord>();
         let mut tracker = Tracker::new(tracking)?;
-        // a server that fails once is done without
-        let beside = Tracking { location: Location::default(), registry: None, ..tracking.clone() };
-        let (parent, warn) = (parent.to_owned(), speaker(progress));
+        // after a failure, the server is not used again
+        let fallback = Tracking { location: Location::default(), registry: None, ..tracking.clone() };
+        let (parent, warn) = (parent.to_owned(), warning_sink(progress));
         let worker = thread::spawn(move || {
             let mut recorded = 0;
             for record in receiver {
-                let mut run = Run::of(&record);
+                let mut run = Run::from_record(&record);
                 run.tags.insert(PARENT_TAG.into(), parent.clone());
                 match tracker.end(None, &run, &[], &warn) {
-                    Ok(Recorded::Stored(_)) => recorded += 1,
-                    Ok(Recorded::Fallback(..)) => {
+                    Ok(RecordOutcome::Primary(_)) => recorded += 1,
+                    Ok(RecordOutcome::Fallback(..)) => {
                         recorded += 1;
-                        if let Ok(other) = Tracker::new(&beside) {
+                        if let Ok(other) = Tracker::new(&fallback) {
                             tracker = other;
                         }
                     }
-                    Ok(Recorded::Waiting(_)) => {}
+                    Ok(RecordOutcome::Spooled(_)) => {}
                     Err(error) => warn(format!("a trial is not recorded: {error}")),
                 }
             }
@@ -99,8 +99,8 @@ impl Recorder {
         })
     }
 
-    /// Records a trial that was measured.
-    pub(crate) fn record(&self, trial: &Trial, rung: usize, measured: &Measured) {
+    /// Records an evaluated trial.
+    pub(crate) fn record(&self, trial: &Trial, rung: usize, evaluation: &Evaluation) {
         let now = cli::now_ms();
         let mut parameters = trial.parameters.clone();
         parameters.insert("algorithm".into(), json!(trial.algorithm));
@@ -120,14 +120,14 @@ impl Recorder {
             name: self.experiment.clone(),
             parameters,
             metrics: vec![
-                point("score", measured.score),
-                point(&format!("cv_{}", self.metric), measured.score),
-                point("seconds", measured.seconds),
+                point("score", evaluation.score),
+                point(&format!("cv_{}", self.metric), evaluation.score),
+                point("seconds", evaluation.seconds),
                 point("rung", rung as f64),
             ],
             tags: [("search".to_owned(), self.search.clone()), ("trial".to_owned(), trial.number.to_string())].into(),
             times: RunTimes {
-                started_at_ms: now.saturating_sub((measured.seconds * 1000.0) as u64),
+                started_at_ms: now.saturating_sub((evaluation.seconds * 1000.0) as u64),
                 ended_at_ms: now,
                 ..RunTimes::default()
             },
@@ -138,7 +138,7 @@ impl Recorder {
         }
     }
 
-    /// Waits until all trials are recorded; returns how many are.
+    /// Waits until all trials are recorded; returns their number.
     pub(crate) fn finish(mut self) -> usize {
         drop(self.sender.take());
         self.worker.take().map_or(0, |worker| worker.join().unwrap_or(0))

@@ -1,11 +1,11 @@
-//! The model for MLflow: everything that opens it elsewhere, in one folder.
+//! The model for MLflow: one folder with everything that other programs need to load it.
 //!
 //! ```text
-//! MLmodel                 flavors, signature, where it came from
-//! model.bin, preprocessor.bin, reference.json   what this project opens (flavor `house_price_predictor`)
+//! MLmodel                 flavors, signature, origin
+//! model.bin, preprocessor.bin, reference.json   the files that this project loads (flavor `house_price_predictor`)
 //! onnx/model.onnx         the whole path from raw columns to the prediction (flavor `onnx`)
-//! onnx/columns.json       what the raw columns are
-//! code/raw_columns_onnx.py      brings a table of pandas into the form that the graph takes (flavor `python_function`)
+//! onnx/columns.json       types and levels of the raw columns
+//! code/raw_columns_onnx.py      converts a pandas table to the inputs of the graph (flavor `python_function`)
 //! input_example.json, serving_input_example.json, requirements.txt, python_env.yaml
 //! ```
 
@@ -15,30 +15,30 @@ use model::{METRIC_NAMES, Model, format_metric};
 use onnx::ExportedModel;
 use schema::{Column, ColumnType};
 use serde_json::{Value, json};
-use tracking::{CHALLENGER, Content, LoggedModel, MLMODEL, Registration, Run, RunFile};
+use tracking::{ArtifactContent, CHALLENGER, LoggedModel, MLMODEL_FILE, Registration, Run, RunFile};
 
 use crate::{config::Config, inputs::lineage::Lineage, tracking::mlflow_run};
 
-/// The flavor that this project opens.
+/// The flavor that this project loads.
 const FLAVOR: &str = "house_price_predictor";
-/// The version of MLflow whose layout it is.
-const MLFLOW: &str = "3.0.0";
-const PYTHON: &str = "3.11";
-const LOADER: &str = "raw_columns_onnx";
+/// The version of MLflow that defines the layout.
+const MLFLOW_VERSION: &str = "3.0.0";
+const PYTHON_VERSION: &str = "3.11";
+const LOADER_MODULE: &str = "raw_columns_onnx";
 const LOADER_CODE: &str = include_str!("logged_model/raw_columns_onnx.py");
-/// The oldest that reads the graph.
+/// The oldest versions that read the graph.
 const REQUIREMENTS: &str = "mlflow>=3.0\nnumpy\nonnx>=1.16\nonnxruntime>=1.17\npandas\n";
-const ENVIRONMENT: &str =
+const PYTHON_ENVIRONMENT: &str =
     "python: \"3.11\"\nbuild_dependencies:\n- pip\n- setuptools\n- wheel\ndependencies:\n- -r requirements.txt\n";
-/// The tag of a logged model that says whether it can be opened as ONNX, or why not.
+/// The tag of a logged model that says whether it has an ONNX graph, or why not.
 const ONNX_TAG: &str = "onnx";
-/// The tag of a version that stands for how rows were cleaned and divided.
+/// The tag of a version that identifies the settings by which rows were cleaned and split.
 pub(crate) const SPLIT_TAG: &str = "process_settings";
-/// Digits of a digest that stand for it in a tag.
-const DIGITS: usize = 16;
+/// Digits of a digest in a tag.
+const DIGEST_DIGITS: usize = 16;
 
-/// What is made into a logged model.
-pub(crate) struct Made<'a> {
+/// The parts of a logged model.
+pub(crate) struct TrainedArtifacts<'a> {
     pub(crate) model: &'a Model,
     pub(crate) preprocessor: &'a Preprocessor,
     pub(crate) model_file: &'a FileEntry,
@@ -47,14 +47,20 @@ pub(crate) struct Made<'a> {
     pub(crate) lineage: &'a Lineage,
 }
 
-/// Adds the model to `run`, and its registration if that was asked for; returns its files, and what could not be written.
-pub(crate) fn add(config: &Config, run: &mut Run, record: &RunRecord, made: &Made) -> (Vec<RunFile>, Option<String>) {
-    // a run that is recorded again has the same model; one that was gone on with may have several
+/// Adds the model to `run`, and its registration if the configuration asks for one. Returns the files of the model, and a warning if it
+/// has no ONNX graph.
+pub(crate) fn add(
+    config: &Config,
+    run: &mut Run,
+    record: &RunRecord,
+    artifacts: &TrainedArtifacts,
+) -> (Vec<RunFile>, Option<String>) {
+    // a run that is recorded again has the same model; a resumed run may have several
     let model_id =
-        if config.resumed.is_some() { tracking::new_model_id() } else { tracking::model_id_of(&record.identity.run_id) };
+        if config.resumed.is_some() { tracking::new_model_id() } else { tracking::logged_model_id(&record.identity.run_id) };
     let created = run.end_time.unwrap_or(run.start_time);
     let mut tags = record.tags.clone();
-    let (exported, warning) = match onnx::export(made.preprocessor, made.model) {
+    let (exported, warning) = match onnx::export(artifacts.preprocessor, artifacts.model) {
         Ok(exported) => {
             tags.insert(ONNX_TAG.into(), "raw columns to prediction".into());
             (Some(exported), None)
@@ -65,24 +71,25 @@ pub(crate) fn add(config: &Config, run: &mut Run, record: &RunRecord, made: &Mad
             (None, Some(warning))
         }
     };
-    let file = |place: &str, bytes: Vec<u8>| RunFile::of_model(&model_id, place, Content::Bytes(bytes));
-    let own = |place: &str, entry: &FileEntry| RunFile::of_model(&model_id, place, Content::File(entry.clone()));
+    let file = |place: &str, bytes: Vec<u8>| RunFile::of_model(&model_id, place, ArtifactContent::Bytes(bytes));
+    let stored_file =
+        |place: &str, entry: &FileEntry| RunFile::of_model(&model_id, place, ArtifactContent::File(entry.clone()));
     let mut files = vec![
-        own("model.bin", made.model_file),
-        own("preprocessor.bin", made.preprocessor_file),
-        own("reference.json", made.reference_file),
+        stored_file("model.bin", artifacts.model_file),
+        stored_file("preprocessor.bin", artifacts.preprocessor_file),
+        stored_file("reference.json", artifacts.reference_file),
     ];
-    let mlmodel = mlmodel(record, made, exported.as_ref());
-    files.push(file(MLMODEL, serde_yaml::to_string(&mlmodel).unwrap_or_default().into_bytes()));
+    let mlmodel = mlmodel(record, artifacts, exported.as_ref());
+    files.push(file(MLMODEL_FILE, serde_yaml::to_string(&mlmodel).unwrap_or_default().into_bytes()));
     if let Some(exported) = exported {
-        let example = example(&exported.columns, made);
+        let input_example = input_example(&exported.columns, artifacts);
         files.push(file("onnx/columns.json", columns(&exported.columns).to_string().into_bytes()));
         files.push(file("onnx/model.onnx", exported.bytes));
-        files.push(file(&format!("code/{LOADER}.py"), LOADER_CODE.as_bytes().to_vec()));
-        files.push(file("input_example.json", example.to_string().into_bytes()));
-        files.push(file("serving_input_example.json", json!({ "dataframe_split": example }).to_string().into_bytes()));
+        files.push(file(&format!("code/{LOADER_MODULE}.py"), LOADER_CODE.as_bytes().to_vec()));
+        files.push(file("input_example.json", input_example.to_string().into_bytes()));
+        files.push(file("serving_input_example.json", json!({ "dataframe_split": input_example }).to_string().into_bytes()));
         files.push(file("requirements.txt", REQUIREMENTS.as_bytes().to_vec()));
-        files.push(file("python_env.yaml", ENVIRONMENT.as_bytes().to_vec()));
+        files.push(file("python_env.yaml", PYTHON_ENVIRONMENT.as_bytes().to_vec()));
     }
     mlflow_run::link(run, &model_id);
     run.models.push(LoggedModel {
@@ -100,7 +107,7 @@ pub(crate) fn add(config: &Config, run: &mut Run, record: &RunRecord, made: &Mad
             name: record.name.clone(),
             model_id,
             description: description(record),
-            tags: facts(record, made),
+            tags: version_tags(record, artifacts),
             aliases: vec![CHALLENGER.into()],
             created,
         });
@@ -108,40 +115,40 @@ pub(crate) fn add(config: &Config, run: &mut Run, record: &RunRecord, made: &Mad
     (files, warning)
 }
 
-/// A version in a sentence, for lists, and in figures.
+/// The description of a version: a sentence for lists, then its metrics.
 fn description(record: &RunRecord) -> String {
-    let of = |key: &str| record.metric(key).map_or("–".to_owned(), |value| format_metric(key, value));
+    let metric = |key: &str| record.metric(key).map_or("–".to_owned(), |value| format_metric(key, value));
     let rows = record.rows(schema::TEST);
     let algorithm = record.tags.get("algorithm").map_or("a model", String::as_str);
-    format!("{algorithm}: R² {}, MAE {} on {rows} test rows.\n\n{}", of("r2"), of("mae"), record.note)
+    format!("{algorithm}: R² {}, MAE {} on {rows} test rows.\n\n{}", metric("r2"), metric("mae"), record.note)
 }
 
-/// Facts on a version, to search by and to decide by.
-fn facts(record: &RunRecord, made: &Made) -> std::collections::BTreeMap<String, String> {
-    let mut facts = record.tags.clone();
-    facts.insert("run_name".into(), record.identity.run_name.clone());
+/// The tags of a version: searched in MLflow, and compared by the gate of `train promote`.
+fn version_tags(record: &RunRecord, artifacts: &TrainedArtifacts) -> std::collections::BTreeMap<String, String> {
+    let mut version_tags = record.tags.clone();
+    version_tags.insert("run_name".into(), record.identity.run_name.clone());
     for name in METRIC_NAMES {
         for key in [name.to_owned(), format!("cv_{name}")] {
             if let Some(value) = record.metric(&key) {
-                facts.insert(key, value.to_string());
+                version_tags.insert(key, value.to_string());
             }
         }
         if let Some(interval) = record.intervals.get(name) {
-            facts.insert(format!("{name}_95"), format!("{} to {}", interval.low, interval.high));
+            version_tags.insert(format!("{name}_95"), format!("{} to {}", interval.low, interval.high));
         }
     }
     for input in &record.datasets {
-        facts.insert(format!("{}_rows", input.context), input.rows.to_string());
-        facts.insert("data".into(), input.source.digest.hex().chars().take(DIGITS).collect());
-        facts.insert("schema".into(), input.schema.clone());
+        version_tags.insert(format!("{}_rows", input.context), input.rows.to_string());
+        version_tags.insert("data".into(), input.source.digest.hex().chars().take(DIGEST_DIGITS).collect());
+        version_tags.insert("schema".into(), input.schema.clone());
     }
-    if let Some(process) = &made.lineage.process {
-        facts.insert(SPLIT_TAG.into(), process.settings.hex().chars().take(DIGITS).collect());
+    if let Some(process) = &artifacts.lineage.process {
+        version_tags.insert(SPLIT_TAG.into(), process.settings.hex().chars().take(DIGEST_DIGITS).collect());
     }
-    facts
+    version_tags
 }
 
-fn mlmodel(record: &RunRecord, made: &Made, exported: Option<&ExportedModel>) -> Value {
+fn mlmodel(record: &RunRecord, artifacts: &TrainedArtifacts, exported: Option<&ExportedModel>) -> Value {
     let native = json!({
         "model": "model.bin",
         "preprocessor": "preprocessor.bin",
@@ -149,8 +156,8 @@ fn mlmodel(record: &RunRecord, made: &Made, exported: Option<&ExportedModel>) ->
     });
     let mut mlmodel = json!({
         "flavors": {FLAVOR: native},
-        "mlflow_version": MLFLOW,
-        "model_size_bytes": made.model_file.bytes + made.preprocessor_file.bytes
+        "mlflow_version": MLFLOW_VERSION,
+        "model_size_bytes": artifacts.model_file.bytes + artifacts.preprocessor_file.bytes
             + exported.map_or(0, |exported| exported.bytes.len() as u64),
         "utc_time_created": format!("{}.000000", cli::utc(record.times.ended_at_ms.cast_signed())),
     });
@@ -165,10 +172,10 @@ fn mlmodel(record: &RunRecord, made: &Made, exported: Option<&ExportedModel>) ->
         "code": "code",
         "data": "onnx",
         "env": {"virtualenv": "python_env.yaml"},
-        "loader_module": LOADER,
-        "python_version": PYTHON,
+        "loader_module": LOADER_MODULE,
+        "python_version": PYTHON_VERSION,
     });
-    // `any`: pandas makes whole numbers of a column that has no gap, and MLflow takes none of them for a double
+    // `any`: pandas reads a column without missing values as integers, which MLflow rejects for a double
     let inputs: Vec<Value> =
         exported.columns.iter().map(|column| json!({"type": "any", "name": column.name, "required": true})).collect();
     let outputs = json!([{"type": "double", "name": onnx::OUTPUT, "required": true}]);
@@ -184,7 +191,7 @@ fn mlmodel(record: &RunRecord, made: &Made, exported: Option<&ExportedModel>) ->
     mlmodel
 }
 
-/// What the raw columns are, for whoever calls the model.
+/// Types, bounds and levels of the raw columns, for callers of the model.
 fn columns(columns: &[Column]) -> Value {
     let column = |column: &Column| {
         let mut described = json!({"name": column.name, "type": column.spec.kind.name(), "missing": column.missing()});
@@ -204,9 +211,9 @@ fn columns(columns: &[Column]) -> Value {
     columns.iter().map(column).collect()
 }
 
-/// A typical row, made of what takes the place of missing values, or else of means, and one in which all is missing that may be.
-fn example(columns: &[Column], made: &Made) -> Value {
-    let (file, model) = (made.preprocessor.file(), made.model.file());
+/// Two rows: a typical one with the imputed values, or the means, and one without all optional values.
+fn input_example(columns: &[Column], artifacts: &TrainedArtifacts) -> Value {
+    let (file, model) = (artifacts.preprocessor.file(), artifacts.model.file());
     let mean =
         |name: &str| model.features.iter().position(|feature| feature == name).and_then(|place| model.means.get(place));
     let typical = |column: &Column| -> Value {
@@ -227,8 +234,8 @@ fn example(columns: &[Column], made: &Made) -> Value {
             }
         }
     };
-    let sparse = |column: &Column| if column.spec.required { typical(column) } else { Value::Null };
+    let with_missing = |column: &Column| if column.spec.required { typical(column) } else { Value::Null };
     let row = |of: &dyn Fn(&Column) -> Value| columns.iter().map(of).collect::<Vec<Value>>();
     let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-    json!({"columns": names, "data": [row(&typical), row(&sparse)]})
+    json!({"columns": names, "data": [row(&typical), row(&with_missing)]})
 }

@@ -1,4 +1,6 @@
-//! What MLflow is told of a run, beyond what is in its record.
+//! Converts the record of a run to an MLflow run.
+
+use std::path::Path;
 
 use artifact::RunRecord;
 use schema::{TEST, TRAIN};
@@ -6,31 +8,31 @@ use tracking::{Metric, PARENT_TAG, RESUMED_TAG, Run};
 
 use crate::config::Config;
 
-/// The names that MLflow's own logging has for our figures, so that a run of scikit-learn stands beside ours in one table: those of
-/// `mlflow.sklearn.autolog` for training rows, those of `mlflow.models.evaluate` for test rows. What is not a figure of ours is made of
-/// one.
-type Figure = (&'static str, &'static str, fn(f64) -> f64);
-const NAMES: [Figure; 10] = [
-    ("train_mae", "training_mean_absolute_error", same),
-    ("train_rmse", "training_root_mean_squared_error", same),
+/// Our name of a metric, MLflow's name, and how its value is computed from ours.
+type MetricName = (&'static str, &'static str, fn(f64) -> f64);
+/// The names that MLflow's own logging gives our metrics, so that MLflow compares runs of scikit-learn with ours:
+/// `mlflow.sklearn.autolog` for training rows, `mlflow.models.evaluate` for test rows.
+const MLFLOW_METRICS: [MetricName; 10] = [
+    ("train_mae", "training_mean_absolute_error", identity),
+    ("train_rmse", "training_root_mean_squared_error", identity),
     ("train_rmse", "training_mean_squared_error", squared),
-    ("train_r2", "training_r2_score", same),
-    ("train_r2", "training_score", same),
-    ("mae", "mean_absolute_error", same),
-    ("rmse", "root_mean_squared_error", same),
+    ("train_r2", "training_r2_score", identity),
+    ("train_r2", "training_score", identity),
+    ("mae", "mean_absolute_error", identity),
+    ("rmse", "root_mean_squared_error", identity),
     ("rmse", "mean_squared_error", squared),
-    ("r2", "r2_score", same),
-    ("mape", "mean_absolute_percentage_error", same),
+    ("r2", "r2_score", identity),
+    ("mape", "mean_absolute_percentage_error", identity),
 ];
 
-/// What MLflow's own logging calls the figure that we call `key`.
+/// The names that MLflow's own logging gives our metric `key`.
 pub(crate) fn mlflow_names(key: &str) -> impl Iterator<Item = &'static str> {
-    // not what is made of it
-    let is_it = move |(ours, _, of): &&Figure| *ours == key && of(2.0) == 2.0;
-    NAMES.iter().filter(is_it).map(|(_, theirs, _)| *theirs)
+    // without metrics of another value, such as the squared error
+    let is_same = move |(ours, _, convert): &&MetricName| *ours == key && convert(2.0) == 2.0;
+    MLFLOW_METRICS.iter().filter(is_same).map(|(_, mlflow, _)| *mlflow)
 }
 
-fn same(value: f64) -> f64 {
+fn identity(value: f64) -> f64 {
     value
 }
 
@@ -38,9 +40,9 @@ fn squared(value: f64) -> f64 {
     value * value
 }
 
-/// The run in `record`, in the experiment and under the run that the configuration says.
-pub(crate) fn told(config: &Config, record: &RunRecord) -> Run {
-    let mut run = Run::of(record);
+/// The run in `record`, in the configured experiment and below the configured parent run.
+pub(crate) fn mlflow_run(config: &Config, record: &RunRecord) -> Run {
+    let mut run = Run::from_record(record);
     run.experiment.clone_from(&config.experiment);
     if let Some(parent) = &config.parent {
         run.tags.insert(PARENT_TAG.into(), parent.clone());
@@ -48,35 +50,45 @@ pub(crate) fn told(config: &Config, record: &RunRecord) -> Run {
     if config.resumed.is_some() {
         run.tags.insert(RESUMED_TAG.into(), "true".into());
     }
-    let named: Vec<Metric> = NAMES
+    let mlflow_metrics: Vec<Metric> = MLFLOW_METRICS
         .iter()
-        .filter_map(|(ours, theirs, of)| {
+        .filter_map(|(ours, mlflow_name, convert)| {
             let metric = run.metrics.iter().find(|metric| metric.key == *ours && metric.step == 0)?;
-            Some(Metric { key: (*theirs).into(), value: of(metric.value), ..metric.clone() })
+            Some(Metric { key: (*mlflow_name).into(), value: convert(metric.value), ..metric.clone() })
         })
         .collect();
-    run.metrics.extend(named);
+    run.metrics.extend(mlflow_metrics);
     run
 }
 
-/// Says of which model, and on which dataset, each figure was measured.
+/// The record with the absolute path `data` of the featured table: a store can be read from any folder, the record beside the model
+/// only from its own.
+pub(crate) fn with_absolute_source(record: &RunRecord, data: &Path) -> RunRecord {
+    let mut record = record.clone();
+    let path = std::path::absolute(data).unwrap_or_else(|_| data.to_owned());
+    record.datasets.iter_mut().for_each(|dataset| dataset.source.path.clone_from(&path));
+    record
+}
+
+/// Links each metric with the model and the dataset that it belongs to.
 pub(crate) fn link(run: &mut Run, model_id: &str) {
     let dataset = |context: &str| {
-        let found = run.datasets.iter().find(|dataset| dataset.name.ends_with(&format!(":{context}")));
-        found.map(|dataset| (dataset.name.clone(), dataset.digest.clone()))
+        let matching = run.datasets.iter().find(|dataset| dataset.name.ends_with(&format!(":{context}")));
+        matching.map(|dataset| (dataset.name.clone(), dataset.digest.clone()))
     };
     let (train, test) = (dataset(TRAIN), dataset(TEST));
     for metric in &mut run.metrics {
         let key = metric.key.as_str();
-        let on = if key.starts_with("train_") || key.starts_with("training_") {
+        let dataset_of_metric = if key.starts_with("train_") || key.starts_with("training_") {
             &train
-        } else if model::METRIC_NAMES.contains(&key) || NAMES.iter().any(|(_, theirs, _)| *theirs == key) {
+        } else if model::METRIC_NAMES.contains(&key) || MLFLOW_METRICS.iter().any(|(_, mlflow_name, _)| *mlflow_name == key)
+        {
             &test
         } else {
-            // folds and baselines are of other models
+            // folds and baselines belong to other models
             continue;
         };
         metric.model_id = Some(model_id.to_owned());
-        metric.dataset.clone_from(on);
+        metric.dataset.clone_from(dataset_of_metric);
     }
 }

@@ -1,4 +1,4 @@
-//! Where models are registered, as the flags say.
+//! The registry that the flags and variables of MLflow name.
 
 use std::path::Path;
 
@@ -6,15 +6,18 @@ use artifact::RunRecord;
 use cli::{Progress, Refused};
 use tracking::{RegisteredModel, Registry};
 
-use crate::{args::TrackingArgs, config::Config, tracking::session::tracking};
+use crate::{args::TrackingArgs, config::Config, tracking::location::tracking_from_args};
 
-/// The registry that the flags and variables name, and the model in it.
-pub(crate) fn open(
+/// The registry, and the registered model `name` in it. Prints the warning about an unusable variable.
+///
+/// # Errors
+/// If the registry cannot be read, or ([`Refused`]) has no such model.
+pub(crate) fn connect(
     args: &TrackingArgs,
     name: &str,
     progress: &Progress,
 ) -> anyhow::Result<(Box<dyn Registry>, RegisteredModel)> {
-    let (tracking, warning) = tracking(args, Path::new("models"))?;
+    let (tracking, warning) = tracking_from_args(args, Path::new("models"))?;
     warning.into_iter().for_each(|warning| progress.warn(warning));
     let registry = tracking.registry()?;
     let model = registry.model(name)?.ok_or_else(|| {
@@ -23,11 +26,14 @@ pub(crate) fn open(
     Ok((registry, model))
 }
 
-/// The version that is the model of this run, if it was registered.
+/// The registered version with the model of this run.
+///
+/// # Errors
+/// If an address or a setting of the registry cannot be used.
 pub(crate) fn version_of(config: &Config, record: &RunRecord) -> anyhow::Result<Option<String>> {
     let registry = config.tracking.registry()?;
     let name = &record.identity.run_name;
-    // a registry that cannot be read is dealt with when the run is recorded
+    // a registry that cannot be read is reported when the run is recorded
     let versions = registry.versions(&record.name).unwrap_or_default();
     Ok(versions.into_iter().find(|version| version.tags.get("run_name") == Some(name)).map(|version| version.version))
 }

@@ -1,4 +1,4 @@
-//! Writes a run down as plain data.
+//! The record of a run: a plain description of everything that was configured and measured.
 
 use std::{collections::BTreeMap, fmt::Write, path::Path};
 
@@ -11,15 +11,15 @@ use cli::Clock;
 use model::{Metrics, Parameters, format_metric};
 use schema::{TEST, TRAIN};
 use serde_json::{Value, json};
-use tracking::{Content, RunFile};
+use tracking::{ArtifactContent, RunFile};
 
 use crate::{
     config::Config,
-    fitting::{experiment::Findings, interval_coverage},
-    inputs::{featured_table::Dataset, lineage::Lineage},
+    fitting::{interval_coverage, training_result::TrainingResult},
+    inputs::{featured_table::Dataset, lineage::Lineage, stage_inputs::StageInputs},
 };
 
-/// The run as it begins: who runs what. A run that is `repeated` because it could not be recorded keeps its id and its times.
+/// The record of the run as it begins. A run that is `repeated` because it was not recorded keeps its id and its times.
 pub(crate) fn opening(config: &Config, target: &str, clock: &Clock, repeated: Option<&RunRecord>) -> RunRecord {
     let mut parameters: BTreeMap<String, Value> = config.parameters.named(None).into_iter().collect();
     parameters.insert("algorithm".into(), json!(config.algorithm.name()));
@@ -35,8 +35,8 @@ pub(crate) fn opening(config: &Config, target: &str, clock: &Clock, repeated: Op
     if let Some(commit) = &commit {
         tags.insert("commit".into(), commit.clone());
     }
-    let known = config.resumed.clone().or_else(|| Some(repeated?.identity.run_id.clone()));
-    let run_id = known.unwrap_or_else(tracking::new_run_id);
+    let existing_id = config.resumed.clone().or_else(|| Some(repeated?.identity.run_id.clone()));
+    let run_id = existing_id.unwrap_or_else(tracking::new_run_id);
     let times = RunTimes { started_at_ms: clock.started_at_ms, ..RunTimes::default() };
     RunRecord {
         format_version: RUN_RECORD_VERSION,
@@ -58,7 +58,7 @@ pub(crate) fn opening(config: &Config, target: &str, clock: &Clock, repeated: Op
     }
 }
 
-/// What fits these.
+/// The library that fits a model with these parameters.
 fn engine(parameters: &Parameters) -> &'static str {
     match parameters {
         Parameters::Forest(_) | Parameters::Boosting(_) => concat!("boosting ", env!("CARGO_PKG_VERSION")),
@@ -68,69 +68,62 @@ fn engine(parameters: &Parameters) -> &'static str {
     }
 }
 
-/// The run as it ended.
+/// The record of the finished run, without its artifacts and without the time of its end.
 pub(crate) fn finished(
-    opening: RunRecord,
+    opening: &RunRecord,
     config: &Config,
+    inputs: &StageInputs,
     dataset: &Dataset,
-    findings: &Findings,
-    inputs: &Inputs,
+    result: &TrainingResult,
 ) -> RunRecord {
-    let mut record = opening;
-    // with those that go by the size of the table
+    let mut record = opening.clone();
+    // including the parameters whose defaults depend on the size of the table
     record.parameters.extend(config.parameters.named(Some(dataset.train.y.len())));
     record.status = RunStatus::Finished;
-    record.parameters.insert("cross_validation_folds".into(), json!(findings.folds.len()));
+    record.parameters.insert("cross_validation_folds".into(), json!(result.folds.len()));
     record.parameters.insert("features".into(), json!(dataset.features.len()));
-    if !findings.curve.points.is_empty() {
-        record.parameters.insert("learning_curve_over".into(), json!(findings.curve.over));
+    if !result.curve.points.is_empty() {
+        record.parameters.insert("learning_curve_over".into(), json!(result.curve.over));
     }
-    record.tags.insert("preprocessor".into(), inputs.preprocessor.digest.to_string());
-    record.metrics = metrics(findings);
-    if let Some(found) = interval_coverage::overall(dataset, findings) {
+    record.tags.insert("preprocessor".into(), inputs.preprocessor_file.digest.to_string());
+    record.metrics = metrics(result);
+    if let Some(found) = interval_coverage::overall(dataset, result) {
         record.parameters.insert("interval_coverage_asked".into(), json!(config.section.intervals.coverage));
         let point = |key: &str, value: f64| MetricPoint { key: key.into(), value, step: 0 };
         record.metrics.extend([point("interval_coverage", found.share), point("interval_width", found.width)]);
     }
-    let finite = findings.intervals.iter().filter(|interval| interval.low.is_finite());
+    let finite = result.metric_intervals.iter().filter(|interval| interval.low.is_finite());
     record.intervals = finite.map(|found| (found.name.to_owned(), Interval { low: found.low, high: found.high })).collect();
-    let columns: Vec<String> = dataset.features.iter().cloned().chain([inputs.target.clone()]).collect();
+    let columns: Vec<String> = dataset.features.iter().cloned().chain([inputs.target().to_owned()]).collect();
+    let path = artifact::relative_path(&inputs.data.path, config.trained_folder());
+    let source = FileEntry { path, ..inputs.data.clone() };
     let input = |context: &str, rows: usize| DatasetInput {
         context: context.into(),
-        source: inputs.data.clone(),
+        source: source.clone(),
         rows: rows as u64,
-        schema: inputs.schema.clone(),
+        schema: inputs.schema(),
         columns: columns.clone(),
     };
     record.datasets = vec![input(TRAIN, dataset.train.y.len()), input(TEST, dataset.test.y.len())];
     record.features.clone_from(&dataset.features);
-    record.importances = findings
+    record.importances = result
         .importances
         .iter()
         .map(|(column, found)| ColumnImportance { column: column.clone(), mean: found.mean, deviation: found.deviation })
         .collect();
-    record.suspicions = findings
-        .suspicions
+    record.suspicions = result
+        .leakage_findings
         .iter()
         .map(|found| LeakageRecord { subject: found.subject.clone(), value: found.value, text: found.text.clone() })
         .collect();
-    record.warnings.extend(findings.warnings.iter().cloned());
-    record.times.fit_ms = findings.fit_ms;
-    record.times.cross_validation_ms = findings.cross_validation_ms;
+    record.warnings.extend(result.warnings.iter().cloned());
+    record.times.fit_ms = result.fit_ms;
+    record.times.cross_validation_ms = result.cross_validation_ms;
     record.note = note(&record);
     record
 }
 
-/// What a run was made from.
-pub(crate) struct Inputs {
-    pub(crate) target: String,
-    /// The featured table, as seen from the record's folder.
-    pub(crate) data: FileEntry,
-    pub(crate) schema: String,
-    pub(crate) preprocessor: FileEntry,
-}
-
-fn metrics(findings: &Findings) -> Vec<MetricPoint> {
+fn metrics(result: &TrainingResult) -> Vec<MetricPoint> {
     let mut metrics = Vec::new();
     let mut point = |key: String, value: f64, step: u32| {
         if value.is_finite() {
@@ -138,36 +131,36 @@ fn metrics(findings: &Findings) -> Vec<MetricPoint> {
         }
     };
     let finals = [
-        ("", findings.test),
-        ("train_", findings.train),
-        ("baseline_", findings.baseline),
-        ("baseline_median_", findings.baseline_median),
+        ("", result.test),
+        ("train_", result.train),
+        ("baseline_", result.mean_baseline),
+        ("baseline_median_", result.median_baseline),
     ];
-    for (prefix, figures) in finals {
-        figures.named().into_iter().for_each(|(name, value)| point(format!("{prefix}{name}"), value, 0));
+    for (prefix, metrics_of_rows) in finals {
+        metrics_of_rows.named().into_iter().for_each(|(name, value)| point(format!("{prefix}{name}"), value, 0));
     }
-    for (index, (name, _)) in findings.test.named().into_iter().enumerate() {
+    for (index, (name, _)) in result.test.named().into_iter().enumerate() {
         let of = |fold: &Metrics| fold.named()[index].1;
-        // a key of their own: MLflow shows the point of the highest step, and that would be the last fold
-        for (fold, figures) in findings.folds.iter().enumerate() {
-            point(format!("fold/{name}"), of(figures), fold as u32 + 1);
+        // a key of their own: MLflow shows the point with the highest step, which would be the last fold
+        for (fold, metrics_of_rows) in result.folds.iter().enumerate() {
+            point(format!("fold/{name}"), of(metrics_of_rows), fold as u32 + 1);
         }
-        if !findings.folds.is_empty() {
-            let mean = findings.folds.iter().map(of).sum::<f64>() / findings.folds.len() as f64;
+        if !result.folds.is_empty() {
+            let mean = result.folds.iter().map(of).sum::<f64>() / result.folds.len() as f64;
             point(format!("cv_{name}"), mean, 0);
         }
     }
-    for curve in &findings.curve.points {
+    for curve in &result.curve.points {
         point("learning_curve/train_rmse".into(), curve.train_rmse, curve.step);
         point("learning_curve/validation_rmse".into(), curve.validation_rmse, curve.step);
     }
     metrics
 }
 
-/// The run in a few lines of Markdown.
+/// The summary of the run in Markdown.
 fn note(record: &RunRecord) -> String {
     let mut note = String::from(
-        "| figure | test rows | 95 % interval | cross-validated | always the mean | always the median |\n|---|---|---|---|---|---|\n",
+        "| metric | test rows | 95 % interval | cross-validated | mean baseline | median baseline |\n|---|---|---|---|---|---|\n",
     );
     for name in model::METRIC_NAMES {
         let of = |key: String| record.metric(&key).map_or("–".to_owned(), |value| format_metric(name, value));
@@ -186,8 +179,8 @@ fn note(record: &RunRecord) -> String {
     let rows: Vec<String> = record.datasets.iter().map(|input| format!("{} {} rows", input.rows, input.context)).collect();
     let _ = write!(
         note,
-        "\n{}, {} features. Predicted against actual, residuals, importances and the worst rows are in the artifact \
-         `reports/report.html`.\n",
+        "\n{}, {} features. The artifact `reports/report.html` shows predicted against actual values, residuals, feature importances \
+         and the rows with the largest errors.\n",
         rows.join(", "),
         record.features.len()
     );
@@ -197,15 +190,14 @@ fn note(record: &RunRecord) -> String {
     note
 }
 
-/// The files of a run, by their place among its artifacts. `metrics.json` and the manifest of `train` say of themselves what they
-/// are and are not in the record.
+/// The files of a run by the paths of their artifacts. The record does not list `metrics.json`, which holds it, and the manifest of
+/// `train`.
 pub(crate) struct RunFiles {
     files: Vec<RunFile>,
 }
 
 impl RunFiles {
-    /// Those that are written when the record is drawn up; `written` are the model, the predictions, the page and what
-    /// training rows look like.
+    /// The files that exist before the record; `written` are the model, the predictions, the page and the reference of drift.
     pub(crate) fn new(
         config: &Config,
         written: [&FileEntry; 4],
@@ -234,17 +226,17 @@ impl RunFiles {
         Ok(files)
     }
 
-    /// Adds files of no place on the disk.
+    /// Adds files that are not on the disk.
     pub(crate) fn extend(&mut self, files: Vec<RunFile>) {
         self.files.extend(files);
     }
 
-    /// Their entries in a record that lies in `folder`.
+    /// The entries of a record in `folder`.
     pub(crate) fn entries(&self, folder: &Path) -> Vec<RunArtifact> {
         self.files.iter().map(|file| file.entry(folder)).collect()
     }
 
-    /// Adds the record and the manifest of `train`; returns all.
+    /// Adds the record and the manifest of `train`, and returns all files.
     pub(crate) fn complete(mut self, record: &FileEntry, manifest: &Manifest) -> anyhow::Result<Vec<RunFile>> {
         self.add("metrics.json", record);
         self.add_manifest(manifest)?;
@@ -252,15 +244,15 @@ impl RunFiles {
     }
 
     fn add(&mut self, place: &str, file: &FileEntry) {
-        self.files.push(RunFile::of_run(place, Content::File(file.clone())));
+        self.files.push(RunFile::of_run(place, ArtifactContent::File(file.clone())));
     }
 
-    /// The manifest as it stands beside the main output of its stage.
+    /// Adds the manifest as it is stored beside the main output of its stage.
     fn add_manifest(&mut self, manifest: &Manifest) -> anyhow::Result<()> {
         let main = manifest.outputs.first().context("a manifest without outputs")?;
         let text = manifest.render_beside(&main.path)?;
         let place = format!("manifests/{}.manifest.json", manifest.stage);
-        self.files.push(RunFile::of_run(place, Content::Bytes(text.into_bytes())));
+        self.files.push(RunFile::of_run(place, ArtifactContent::Bytes(text.into_bytes())));
         Ok(())
     }
 }
