@@ -24,7 +24,7 @@ pub enum ArtifactError {
     Undecodable { path: PathBuf, reason: String },
     #[error("{}: no such file. {hint}", path.display())]
     Missing { path: PathBuf, hint: String },
-    #[error("{}: is not a sound bundle: {reason}", path.display())]
+    #[error("{}: is not a valid bundle: {reason}", path.display())]
     NotABundle { path: PathBuf, reason: String },
     #[error("{}: has no manifest beside it ({}). Run `{stage}` to write both", path.display(), manifest.display())]
     NoManifest { path: PathBuf, manifest: PathBuf, stage: &'static str },

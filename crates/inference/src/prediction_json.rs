@@ -68,7 +68,7 @@ pub fn render_explanation(
     let file = model.predictor.model().file();
     let value = |name: &str| model.row_schema.place(name).map_or(Value::Null, |place| cell_json(&cells[place]));
     let columns: Vec<Value> = row.contributions.as_ref().map_or(Vec::new(), |contributions| {
-        let names = model.predictor.explained().iter().zip(&contributions.parts);
+        let names = model.predictor.explained_columns().iter().zip(&contributions.parts);
         names.map(|(name, part)| json!({"column": name, "value": value(name), "contribution": part})).collect()
     });
     let parts = model.explainer.as_ref().ok().map(|explainer| explainer.explain(model.predictor.model(), features).1);

@@ -1,4 +1,4 @@
-//! The bundle: what is assembled, and the lineage of its inputs.
+//! The bundle, and the lineage of its inputs.
 
 pub(crate) mod assemble;
 pub(crate) mod lineage;

@@ -73,7 +73,7 @@ fn fault(bytes: &[u8]) -> String {
     let path = folder.path().join("b.tar.gz");
     fs::write(&path, bytes).unwrap();
     let error = read_bundle(&path).unwrap_err().to_string();
-    error.split_once("is not a sound bundle: ").unwrap_or_else(|| panic!("{error}")).1.to_owned()
+    error.split_once("is not a valid bundle: ").unwrap_or_else(|| panic!("{error}")).1.to_owned()
 }
 
 fn sound() -> Vec<(String, Vec<u8>)> {
@@ -114,7 +114,7 @@ fn what_is_too_large_is_not_written() {
     let folder = tempfile::tempdir().unwrap();
     let mut files = files(Vec::new());
     files.insert("metrics.json".into(), vec![b' '; (16 << 20) + 1]);
-    let expected = "is not a sound bundle: metrics.json has 16777217 bytes; in a bundle it has at most 16777216";
+    let expected = "is not a valid bundle: metrics.json has 16777217 bytes; in a bundle it has at most 16777216";
     let error = write_bundle_archive(&folder.path().join("b.tar.gz"), "b", &files).unwrap_err().to_string();
     assert!(error.ends_with(expected), "{error}");
     let error = write_bundle_folder(&folder.path().join("b"), &files).unwrap_err().to_string();
@@ -216,7 +216,7 @@ fn folder_fault(change: impl FnOnce(&Path)) -> String {
     write_bundle_folder(&path, &files(b"model".to_vec())).unwrap();
     change(&path);
     let error = read_bundle(&path).unwrap_err().to_string();
-    error.split_once("is not a sound bundle: ").unwrap_or_else(|| panic!("{error}")).1.to_owned()
+    error.split_once("is not a valid bundle: ").unwrap_or_else(|| panic!("{error}")).1.to_owned()
 }
 
 #[test]
@@ -252,7 +252,7 @@ fn pipes_links_and_devices_are_not_read() {
     let path = folder.path().join("b.tar.gz");
     pipe(&path);
     let error = read_bundle(&path).unwrap_err().to_string();
-    assert!(error.ends_with("is not a sound bundle: it is not a regular file"), "{error}");
+    assert!(error.ends_with("is not a valid bundle: it is not a regular file"), "{error}");
     assert!(read_bundle(Path::new("/dev/zero")).unwrap_err().to_string().ends_with("it is not a regular file"));
     assert!(super::bundle_digest(&path).unwrap_err().to_string().ends_with("it is not a regular file"));
 }

@@ -1,4 +1,4 @@
-//! The challenger in the background: it predicts the champion's rows, and no request waits for it.
+//! Lets the challenger predict the champion's rows in the background, so that no request waits for it.
 
 use std::{
     sync::mpsc::{Receiver, SyncSender, sync_channel},
@@ -8,17 +8,17 @@ use std::{
 
 use arc_swap::ArcSwap;
 use features::Cell;
-use predictor::Workbench;
+use predictor::Scratch;
 
 use crate::{
     models::{deployed::DeployedModels, role::Role},
     telemetry::metrics::Metrics,
 };
 
-/// Rows that wait for the challenger at most; later ones are not compared.
-const QUEUE_ROWS: usize = 1000;
+/// The maximum number of rows that wait for the challenger; further rows are not compared.
+const MAX_QUEUED_ROWS: usize = 1000;
 
-/// A row that the champion predicted, and that the challenger is to predict, too.
+/// A row that the champion predicted, and the prediction.
 struct ShadowRequest {
     cells: Vec<Cell<'static>>,
     prediction: f64,
@@ -27,7 +27,7 @@ struct ShadowRequest {
 /// The rows that wait for the challenger.
 pub(crate) struct ShadowQueue(SyncSender<ShadowRequest>);
 
-/// The rows that come out of a queue.
+/// The receiving end of a queue.
 pub(crate) struct ShadowRows(Receiver<ShadowRequest>);
 
 impl ShadowQueue {
@@ -37,27 +37,27 @@ impl ShadowQueue {
     }
 }
 
-/// A queue, and the rows that come out of it.
+/// Creates a queue and its receiving end.
 pub(crate) fn queue() -> (ShadowQueue, ShadowRows) {
-    let (queue, rows) = sync_channel(QUEUE_ROWS);
+    let (queue, rows) = sync_channel(MAX_QUEUED_ROWS);
     (ShadowQueue(queue), ShadowRows(rows))
 }
 
 impl ShadowRows {
-    /// Predicts the rows on a thread of their own, as long as the process lives.
+    /// Predicts the rows on a separate thread, for the lifetime of the process.
     pub(crate) fn predict(self, models: &'static ArcSwap<DeployedModels>, metrics: &'static Metrics) {
         thread::spawn(move || predict_rows(models, metrics, &self.0));
     }
 }
 
 fn predict_rows(deployed: &ArcSwap<DeployedModels>, metrics: &Metrics, rows: &Receiver<ShadowRequest>) {
-    let mut scratch = Workbench::default();
+    let mut scratch = Scratch::default();
     while let Ok(row) = rows.recv() {
         let models = deployed.load_full();
         let Some(challenger) = &models.challenger else { continue };
         let started = Instant::now();
         if let Ok(prediction) = challenger.predictor.predict_row(&row.cells, challenger.info.coverage, &mut scratch) {
-            metrics.predicted(Role::Shadow, 1, started.elapsed());
+            metrics.record_predictions(Role::Shadow, 1, started.elapsed());
             metrics.shadow_difference.observe((prediction.value - row.prediction).abs());
         }
     }

@@ -194,7 +194,7 @@ fn the_steps_of_the_pipeline_work_as_they_stand() {
         "| without target | 9 |",
         "| MAE | 23,708 | 19,588 to 28,243 |",
         "| thresholds | passed | r2 0.9620",
-        "365 test rows served as they were measured",
+        "365 test rows served with the evaluated predictions",
         "Published: ",
     ] {
         assert!(summary.contains(expected), "{expected}\n{summary}");

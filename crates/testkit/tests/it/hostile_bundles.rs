@@ -39,7 +39,7 @@ fn a_server_keeps_its_model_when_a_trap_lies_where_it_looks() {
     };
     let bomb = archive("m/model.bin", tar::EntryType::Regular, &zeros);
     assert!(bomb.len() < 4_000_000);
-    put(&bomb, "is not a sound bundle: it unpacks to more than 32 times its size");
+    put(&bomb, "is not a valid bundle: it unpacks to more than 32 times its size");
     put(&archive("m/x", tar::EntryType::XHeader, &zeros), "m/x is not a file");
     put(&[&sound[..], &sound[..]].concat(), "it goes on behind its end");
     // a pipe, which would be waited for
@@ -63,13 +63,13 @@ fn bundles_of_version_1_are_read_and_said_to_be_older() {
     let workspace = Workspace::new();
     older(&workspace);
     let said = workspace.ok("package verify old.tar.gz");
-    assert!(said.starts_with("verify    sound: m 7c30679f8912, 9 files"), "{said}");
+    assert!(said.starts_with("verify    valid: m 7c30679f8912, 9 files"), "{said}");
     let kind = "of the older kind (version 0.1.0): its content id stands for its files, and not for the name, schema, lineage and gates";
     assert!(said.contains(kind), "{said}");
     let told: serde_json::Value =
         serde_json::from_str(&workspace.ok("package verify old.tar.gz --output-format json")).unwrap();
     assert_eq!((&told["format_version"], &told["manifest_covered"]), (&1.into(), &false.into()));
-    assert!(workspace.ok("serve check --model old.tar.gz").starts_with("check     sound: m "));
+    assert!(workspace.ok("serve check --model old.tar.gz").starts_with("check     valid: m "));
     let served = Served::of(&workspace, "--model old.tar.gz", &[]);
     assert!(served.predict(&a_house()) > 0.0);
     assert!(served.log().contains("the bundle is of the older kind"), "{}", served.log());
