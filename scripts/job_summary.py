@@ -16,7 +16,7 @@ class Markup(str):
 
 
 METRICS = {"r2": "R²", "mae": "MAE", "rmse": "RMSE", "mape": "MAPE", "median_ae": "median error"}
-ANSWERS = {"passed": "passed", "not_applicable": "not applicable", "allowed": Markup("**missed, allowed**"), "refused": Markup("**missed**")}
+ANSWERS = {"passed": "passed", "not_applicable": "not applicable", "allowed": Markup("**failed, allowed**"), "refused": Markup("**failed**")}
 BALANCE = ["in", "quarantined", "duplicates", "without_target", "trimmed", "out", "train", "test"]
 
 

@@ -2,3 +2,4 @@
 
 pub(crate) mod assemble;
 pub(crate) mod lineage;
+pub(crate) mod trained_model;

@@ -14,7 +14,7 @@ use predictor::Predictor;
 use schema::{CoverageSection, LeakageSection, decimals};
 
 use crate::{
-    bundle::{assemble::TrainedModel, lineage::Lineage},
+    bundle::{lineage::Lineage, trained_model::TrainedModel},
     config::Config,
     gates::{champion::Champion, gate_name::GateName, schema_compatibility::compare_schemas},
 };

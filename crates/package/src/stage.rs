@@ -13,8 +13,9 @@ use serde::Serialize;
 
 use crate::{
     bundle::{
-        assemble::{BundleDraft, TrainedModel, assemble},
+        assemble::{BundleDraft, assemble},
         lineage::{Lineage, verify_lineage},
+        trained_model::TrainedModel,
     },
     card::model_card::{self, CardInputs},
     config::Config,

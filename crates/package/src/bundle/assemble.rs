@@ -1,14 +1,10 @@
 //! Assembles a bundle from the outputs of `train` and `engineer`.
 
-use std::path::Path;
-
-use artifact::{BUNDLE_MANIFEST, BundleFiles, BundleManifest, RunRecord, bundle_file_limit, read_bounded};
-use drift::Reference;
-use predictor::{MODEL_FILE, PREPROCESSOR_FILE, Predictor, REFERENCE_FILE, open_files};
+use artifact::{BUNDLE_MANIFEST, BundleFiles, BundleManifest};
 use serde_json::json;
 
 use crate::{
-    bundle::lineage::Lineage,
+    bundle::{lineage::Lineage, trained_model::read_bundle_file},
     card::model_card::{self, CardInputs},
     config::Config,
 };
@@ -17,45 +13,6 @@ use crate::{
 pub(crate) struct BundleDraft {
     pub(crate) files: BundleFiles,
     pub(crate) manifest: BundleManifest,
-}
-
-/// The outputs of `train` and `engineer` that a bundle contains.
-pub(crate) struct TrainedModel {
-    pub(crate) files: BundleFiles,
-    pub(crate) predictor: Predictor,
-    pub(crate) reference: Reference,
-    pub(crate) record: RunRecord,
-}
-
-impl TrainedModel {
-    /// Reads the outputs.
-    ///
-    /// # Errors
-    /// If a file cannot be read, is invalid, or does not belong to the others.
-    pub(crate) fn read(config: &Config, lineage: &Lineage) -> anyhow::Result<Self> {
-        let metrics = config.metrics_path();
-        let record = RunRecord::parse(&cli::read_text(&metrics, "--models-dir")?)
-            .map_err(|reason| anyhow::anyhow!("{}: {reason}", metrics.display()))?;
-        let mut files = BundleFiles::new();
-        let reference = config.trained.join(REFERENCE_FILE);
-        for (name, path) in [
-            (MODEL_FILE, &config.trained.join("model.bin")),
-            (PREPROCESSOR_FILE, &lineage.preprocessor),
-            (REFERENCE_FILE, &reference),
-        ] {
-            files.insert(name.into(), read(path, name)?);
-        }
-        let predictor = open_files(&files)
-            .map_err(|reason| anyhow::anyhow!("{}: {reason}. Run `train` again", config.trained.display()))?;
-        let reference = Reference::parse(&files[REFERENCE_FILE])
-            .map_err(|reason| anyhow::anyhow!("{} {reason}. Run `train` again", reference.display()))?;
-        Ok(Self { files, predictor, reference, record })
-    }
-}
-
-/// Reads the file `name` of a bundle from `path`.
-pub(crate) fn read(path: &Path, name: &str) -> anyhow::Result<Vec<u8>> {
-    Ok(read_bounded(path, bundle_file_limit(name).unwrap_or(0))?)
 }
 
 /// Assembles a bundle of `files` and everything else that belongs into it.
@@ -89,7 +46,7 @@ pub(crate) fn assemble(
         |value: &serde_json::Value| serde_json::to_string_pretty(value).map(|text| format!("{text}\n").into_bytes());
     files.insert("schema.json".into(), pretty(&serde_json::to_value(config.schema.section())?)?);
     files.insert("pipeline.yaml".into(), config.pipeline_text.clone().into_bytes());
-    files.insert("model_config.yaml".into(), read(&lineage.model_config, "model_config.yaml")?);
+    files.insert("model_config.yaml".into(), read_bundle_file(&lineage.model_config, "model_config.yaml")?);
     files.insert("metrics.json".into(), pretty(&metrics)?);
     let card = model_card::render_card(inputs);
     files.insert("MODEL_CARD.md".into(), card.markdown().into_bytes());

@@ -222,7 +222,7 @@ fn the_steps_of_the_pipeline_work_as_they_stand() {
                    Switch the stage on\n";
     assert!(told.contains(missing), "{told}");
 
-    // gates that may be missed, without a reason
+    // gates that may fail, without a reason
     let (content, told) = play("store", &["run_all=true", "allow_gates=leakage"]);
     assert!(!content && told.contains("--reason <TEXT>"), "{told}");
     assert_eq!((&results(&told)["package"], &results(&told)["publish"]), (&"failure".into(), &"skipped".into()));
