@@ -63,7 +63,7 @@ impl Log {
             LogRequests::Failed if failed => {}
             _ => return,
         }
-        let mut line = String::with_capacity(320);
+        let mut line = String::with_capacity(384);
         let method = entry.method.as_str();
         let method = method.get(..MAX_METHOD_LENGTH).unwrap_or(method);
         // methods and ids consist of letters, digits and a few signs: nothing needs escaping
