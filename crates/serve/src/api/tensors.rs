@@ -316,12 +316,12 @@ impl<'de> Visitor<'de> for OutputsVisitor<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<String>, A::Error> {
-        let limits = self.0.limits.outputs;
+        let outputs = self.0.limits.outputs;
         let mut selected: Vec<String> = Vec::new();
         while let Some(Output { name }) = list.next_element()? {
             let shown_name = excerpt(&name);
-            if !limits.contains(&name) {
-                let message = format!("unknown output \"{shown_name}\"; the outputs are {}", limits.join(", "));
+            if !outputs.contains(&name) {
+                let message = format!("unknown output \"{shown_name}\"; the outputs are {}", outputs.join(", "));
                 return self.0.reject(ApiError::bad_request(message));
             }
             if selected.contains(&name) {

@@ -82,7 +82,7 @@ pub(crate) async fn serve(
     let method = parts.method.clone();
     let id = request_id(&parts.headers);
     let trace = Trace::from_headers(&parts.headers);
-    // pages of other origins may call the API alone
+    // pages of other origins may call the API, but not the metrics listener
     let origin = app.access.origin(&parts.headers).filter(|_| client.listener == Listener::Api).cloned();
     let caller = Caller(app.access.caller(&parts.headers));
     let has_body = body::has_body(&parts.headers);
