@@ -16,7 +16,7 @@ class Markup(str):
 
 
 METRICS = {"r2": "R²", "mae": "MAE", "rmse": "RMSE", "mape": "MAPE", "median_ae": "median error"}
-ANSWERS = {"passed": "passed", "not_applicable": "not applicable", "allowed": Markup("**missed, allowed**"), "refused": Markup("**missed**")}
+ANSWERS = {"passed": "passed", "not_applicable": "not applicable", "allowed": Markup("**failed, allowed**"), "refused": Markup("**failed**")}
 BALANCE = ["in", "quarantined", "duplicates", "without_target", "trimmed", "out", "train", "test"]
 
 
@@ -113,7 +113,7 @@ def of_package(told):
     if replay:
         memory = f", {replay['memory_bytes'] / 1e6:.0f} MB at most" if replay.get("memory_bytes") else ""
         yield (
-            f"{replay['rows']:,} test rows served as they were measured; a row in {replay['p50_ms']:.2f} ms (99 %: {replay['p99_ms']:.2f} ms), "
+            f"{replay['rows']:,} test rows served with the evaluated predictions; a row in {replay['p50_ms']:.2f} ms (99 %: {replay['p99_ms']:.2f} ms), "
             f"ready after {replay['startup_ms']:.0f} ms{memory}.\n"
         )
 

@@ -8,8 +8,8 @@ use std::{
 use anyhow::ensure;
 use drift::{Layout, Reference, Window};
 use model::{Contributions, Explainer, Matrix};
-use predictor::{LoadedParts, ModelInfo, Prediction, Predictor, Workbench};
-use schema::CellValue as Cell;
+use predictor::{LoadedParts, ModelInfo, Prediction, Predictor, Scratch};
+use schema::CellValue;
 use serde_json::Value;
 
 use crate::{
@@ -68,7 +68,7 @@ impl LoadedModel {
         let LoadedParts { predictor, reference, mut info } = parts;
         info.coverage = coverage.unwrap_or(info.coverage);
         let row_schema = RowSchema::new(&predictor, reference.as_ref());
-        let keys = ResponseKeys::new(&predictor.model().file().target, predictor.explained(), &info.version);
+        let keys = ResponseKeys::new(&predictor.model().file().target, predictor.explained_columns(), &info.version);
         let layout = reference.as_ref().map(Layout::new);
         let drift = layout.map(|layout| {
             let window = Window::new(&layout, window);
@@ -109,7 +109,7 @@ impl LoadedModel {
         let mut errors = Vec::new();
         let cells = self.row_schema.validate(&values, &self.predictor, ErrorDetail::Whole, &mut errors);
         ensure!(errors.is_empty(), "a typical row is invalid: {}", errors[0].text());
-        let mut scratch = Workbench::default();
+        let mut scratch = Scratch::default();
         let prediction = self.predictor.predict_row(&cells, self.info.coverage, &mut scratch)?;
         ensure!(prediction.value.is_finite(), "a typical row is predicted as {}", prediction.value);
         if let Ok(explainer) = &self.explainer {
@@ -131,7 +131,7 @@ impl LoadedModel {
     ///
     /// # Errors
     /// If the model does not know a level of the row, or has no finite prediction for it.
-    pub fn predict_row(&self, cells: &[Cell], scratch: &mut Workbench) -> Result<RowPrediction, Vec<FieldError>> {
+    pub fn predict_row(&self, cells: &[CellValue], scratch: &mut Scratch) -> Result<RowPrediction, Vec<FieldError>> {
         let coverage = self.info.coverage;
         let predicted = match &self.explainer {
             Ok(explainer) => {
@@ -151,8 +151,8 @@ impl LoadedModel {
 
     /// Predicts many rows of validated cells, with their intervals if `intervals`. A row with a level that the model does not know has the
     /// value NaN.
-    pub fn predict_many(&self, rows: &[Vec<Cell>], intervals: bool) -> Vec<Prediction> {
-        let mut scratch = Workbench::default();
+    pub fn predict_many(&self, rows: &[Vec<CellValue>], intervals: bool) -> Vec<Prediction> {
+        let mut scratch = Scratch::default();
         let width = self.predictor.model().file().features.len();
         let mut columns = vec![Vec::with_capacity(rows.len()); width];
         let mut rejected = vec![false; rows.len()];
@@ -180,7 +180,7 @@ impl LoadedModel {
     }
 
     /// Adds a row and its prediction to the window of drift.
-    pub fn count(&self, cells: &[Cell], prediction: f64) {
+    pub fn count(&self, cells: &[CellValue], prediction: f64) {
         let Some((layout, window)) = &self.drift else { return };
         let mut bins = Vec::with_capacity(cells.len() + 1);
         self.row_schema.bins(cells, layout, &mut bins);
@@ -189,7 +189,7 @@ impl LoadedModel {
     }
 
     /// Adds rows and their predictions to the window of drift.
-    pub fn count_many<'a>(&self, rows: impl Iterator<Item = (&'a [Cell<'a>], f64)>) {
+    pub fn count_many<'a>(&self, rows: impl Iterator<Item = (&'a [CellValue<'a>], f64)>) {
         let Some((layout, window)) = &self.drift else { return };
         let (mut bins, mut ends) = (Vec::new(), Vec::new());
         for (cells, prediction) in rows {

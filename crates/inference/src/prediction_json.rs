@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use predictor::Prediction;
-use schema::CellValue as Cell;
+use schema::CellValue;
 use serde_json::{Value, json};
 
 use crate::loaded_model::{LoadedModel, RowPrediction};
@@ -60,7 +60,7 @@ pub fn render_prediction(model: &LoadedModel, row: &RowPrediction, context: Cont
 /// Renders the explanation of a row: values and contributions of its columns and of the model's `features`.
 pub fn render_explanation(
     model: &LoadedModel,
-    cells: &[Cell],
+    cells: &[CellValue],
     row: &RowPrediction,
     features: &[f64],
     context: Context,
@@ -68,7 +68,7 @@ pub fn render_explanation(
     let file = model.predictor.model().file();
     let value = |name: &str| model.row_schema.place(name).map_or(Value::Null, |place| cell_json(&cells[place]));
     let columns: Vec<Value> = row.contributions.as_ref().map_or(Vec::new(), |contributions| {
-        let names = model.predictor.explained().iter().zip(&contributions.parts);
+        let names = model.predictor.explained_columns().iter().zip(&contributions.parts);
         names.map(|(name, part)| json!({"column": name, "value": value(name), "contribution": part})).collect()
     });
     let parts = model.explainer.as_ref().ok().map(|explainer| explainer.explain(model.predictor.model(), features).1);
@@ -96,7 +96,7 @@ pub fn render_explanation(
 }
 
 /// Appends a prediction of a list with its interval and warnings, as JSON.
-pub fn push_details(out: &mut Vec<u8>, model: &LoadedModel, prediction: &Prediction, cells: &[Cell]) {
+pub fn push_details(out: &mut Vec<u8>, model: &LoadedModel, prediction: &Prediction, cells: &[CellValue]) {
     out.extend_from_slice(model.keys.prediction.as_bytes());
     push_number(out, prediction.value);
     out.extend_from_slice(b",\"confidence_interval\":");
@@ -107,11 +107,11 @@ pub fn push_details(out: &mut Vec<u8>, model: &LoadedModel, prediction: &Predict
 }
 
 /// The value of a cell as JSON.
-pub fn cell_json(cell: &Cell) -> Value {
+pub fn cell_json(cell: &CellValue) -> Value {
     match cell {
-        Cell::Missing => Value::Null,
-        Cell::Number(value) => json!(value),
-        Cell::Level(level) => json!(level),
+        CellValue::Missing => Value::Null,
+        CellValue::Number(value) => json!(value),
+        CellValue::Level(level) => json!(level),
     }
 }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use drift::{Distribution, Layout, Reference};
 use predictor::Predictor;
 use rustc_hash::{FxHashMap, FxHashSet};
-use schema::CellValue as Cell;
+use schema::CellValue;
 use schema::{Column, ColumnType, Rule, UnknownCategory, closest_match, iso_date};
 use serde_json::{Value, json};
 
@@ -129,7 +129,7 @@ impl RowSchema {
     pub fn check_actual(&self, field: &str, y_true: f64) -> Result<(), Box<FieldError>> {
         let values = RawValue::Number(y_true);
         match self.target.validate(&values, self.rules(ErrorDetail::Whole)) {
-            Ok(Cell::Missing) => {
+            Ok(CellValue::Missing) => {
                 let message = format!("{y_true} stands for a missing value in the column {}", self.target.name());
                 Err(Box::new(FieldError::new(field, FieldErrorKind::Missing, message, values.to_json())))
             }
@@ -149,7 +149,7 @@ impl RowSchema {
         predictor: &Predictor,
         detail: ErrorDetail,
         faults: &mut Vec<FieldError>,
-    ) -> Vec<Cell<'a>> {
+    ) -> Vec<CellValue<'a>> {
         let (before, rules) = (faults.len(), self.rules(detail));
         let mut cells = Vec::with_capacity(self.fields.len());
         for (field, values) in self.fields.iter().zip(values) {
@@ -157,7 +157,7 @@ impl RowSchema {
                 Ok(cell) => cell,
                 Err(fault) => {
                     faults.push(*fault);
-                    Cell::Missing
+                    CellValue::Missing
                 }
             });
         }
@@ -179,12 +179,12 @@ impl RowSchema {
     }
 
     /// What should be known of a row that keeps to the schema.
-    pub fn warnings(&self, cells: &[Cell]) -> Vec<FieldWarning> {
+    pub fn warnings(&self, cells: &[CellValue]) -> Vec<FieldWarning> {
         self.fields.iter().zip(cells).filter_map(|(field, cell)| field.warning(cell)).collect()
     }
 
     /// The bins of a row in the reference.
-    pub fn bins(&self, cells: &[Cell], layout: &Layout, bins: &mut Vec<u32>) {
+    pub fn bins(&self, cells: &[CellValue], layout: &Layout, bins: &mut Vec<u32>) {
         for (field, cell) in self.fields.iter().zip(cells) {
             let Some(place) = field.reference else { continue };
             bins.push(layout.bin(place, cell));
@@ -241,17 +241,17 @@ impl FieldSchema {
     }
 
     #[inline]
-    fn validate<'a>(&'a self, values: &'a RawValue<'a>, rules: Rules) -> Result<Cell<'a>, Box<FieldError>> {
+    fn validate<'a>(&'a self, values: &'a RawValue<'a>, rules: Rules) -> Result<CellValue<'a>, Box<FieldError>> {
         // what nearly all values are
         match (values, self.column.spec.kind) {
             (RawValue::Number(value), ColumnType::Float | ColumnType::Integer)
                 if !self.column.has_numeric_missing() && self.column.accepts(*value) =>
             {
-                return Ok(Cell::Number(*value));
+                return Ok(CellValue::Number(*value));
             }
             (RawValue::Text(text), ColumnType::Category) => {
                 if let Some(level) = self.column.listed_level(text) {
-                    return Ok(Cell::Level(Cow::Borrowed(level)));
+                    return Ok(CellValue::Level(Cow::Borrowed(level)));
                 }
             }
             _ => {}
@@ -259,7 +259,7 @@ impl FieldSchema {
         self.validate_any(values, rules)
     }
 
-    fn validate_any<'a>(&'a self, values: &'a RawValue<'a>, rules: Rules) -> Result<Cell<'a>, Box<FieldError>> {
+    fn validate_any<'a>(&'a self, values: &'a RawValue<'a>, rules: Rules) -> Result<CellValue<'a>, Box<FieldError>> {
         match values {
             // what is wrong with a long text is said of its ends
             RawValue::Text(text) if text.len() > MAX_EXCERPT_BYTES && text.len() <= MAX_TEXT_BYTES => {
@@ -277,11 +277,12 @@ impl FieldSchema {
         }
     }
 
-    fn validate_value<'a>(&'a self, values: &'a RawValue<'a>, rules: Rules) -> Result<Cell<'a>, Box<FieldError>> {
+    fn validate_value<'a>(&'a self, values: &'a RawValue<'a>, rules: Rules) -> Result<CellValue<'a>, Box<FieldError>> {
         let column = &self.column;
         let fault = |kind, reason: String| self.fault(kind, reason, values, rules.detail);
-        let missing =
-            || column.check_missing().map(|()| Cell::Missing).map_err(|found| fault(FieldErrorKind::Missing, found.reason));
+        let missing = || {
+            column.check_missing().map(|()| CellValue::Missing).map_err(|found| fault(FieldErrorKind::Missing, found.reason))
+        };
         let wrong = |what: &str| {
             let wanted = match column.spec.kind {
                 ColumnType::Category => "text".to_owned(),
@@ -296,7 +297,7 @@ impl FieldSchema {
             (RawValue::Other(what), _) => wrong(what),
             (RawValue::Number(value), ColumnType::Float | ColumnType::Integer) if !column.has_numeric_missing() => {
                 match column.check_number(*value) {
-                    Ok(value) => Ok(Cell::Number(value)),
+                    Ok(value) => Ok(CellValue::Number(value)),
                     Err(found) => Err(fault(self.number_fault(*value), found.reason)),
                 }
             }
@@ -312,9 +313,9 @@ impl FieldSchema {
         &self,
         text: &str,
         fault: impl Fn(FieldErrorKind, String) -> Box<FieldError>,
-    ) -> Result<Cell<'a>, Box<FieldError>> {
+    ) -> Result<CellValue<'a>, Box<FieldError>> {
         match self.column.number(text) {
-            Ok(value) => Ok(value.map_or(Cell::Missing, Cell::Number)),
+            Ok(value) => Ok(value.map_or(CellValue::Missing, CellValue::Number)),
             Err(found) => match text.trim().parse::<f64>() {
                 Ok(value) if value.is_finite() && self.column.spec.kind != ColumnType::Date => {
                     Err(fault(self.number_fault(value), found.reason))
@@ -330,11 +331,11 @@ impl FieldSchema {
         text: &'a str,
         rules: Rules,
         fault: impl Fn(FieldErrorKind, String) -> Box<FieldError>,
-    ) -> Result<Cell<'a>, Box<FieldError>> {
+    ) -> Result<CellValue<'a>, Box<FieldError>> {
         match self.column.check_text(text) {
-            Ok(level) => Ok(level.map_or(Cell::Missing, Cell::Level)),
+            Ok(level) => Ok(level.map_or(CellValue::Missing, CellValue::Level)),
             Err(Rule::Required) => Err(fault(FieldErrorKind::Missing, "is missing, and the column is required".into())),
-            Err(_) if rules.bucket => Ok(Cell::Level(Cow::Borrowed(text.trim()))),
+            Err(_) if rules.bucket => Ok(CellValue::Level(Cow::Borrowed(text.trim()))),
             Err(_) if rules.detail == ErrorDetail::Count => Err(fault(FieldErrorKind::UnknownLevel, String::new())),
             Err(_) => {
                 let reason = self.column.text(text).err().map_or_else(String::new, |found| found.reason);
@@ -370,12 +371,12 @@ impl FieldSchema {
         Box::new(FieldError { allowed, ..FieldError::new(self.name(), kind, reason, values.to_json()) })
     }
 
-    fn warning(&self, cell: &Cell) -> Option<FieldWarning> {
+    fn warning(&self, cell: &CellValue) -> Option<FieldWarning> {
         let (kind, message) = match cell {
-            Cell::Missing => {
+            CellValue::Missing => {
                 (FieldWarningKind::Imputed, "is missing: what is usual in training rows takes its place".to_owned())
             }
-            Cell::Number(value) => {
+            CellValue::Number(value) => {
                 let (low, high) = self.range.filter(|(low, high)| value < low || value > high)?;
                 let show = |value: f64| match self.column.spec.kind {
                     ColumnType::Date => iso_date(value),
@@ -389,7 +390,7 @@ impl FieldSchema {
                 );
                 (FieldWarningKind::OutsideTraining, message)
             }
-            Cell::Level(level) => {
+            CellValue::Level(level) => {
                 self.levels.as_ref().filter(|levels| !levels.contains(level.as_ref()))?;
                 (FieldWarningKind::UnseenLevel, format!("\"{level}\" did not occur in training rows"))
             }
@@ -398,10 +399,10 @@ impl FieldSchema {
     }
 }
 
-fn owned<'a>(cell: Cell<'_>) -> Cell<'a> {
+fn owned<'a>(cell: CellValue<'_>) -> CellValue<'a> {
     match cell {
-        Cell::Missing => Cell::Missing,
-        Cell::Number(value) => Cell::Number(value),
-        Cell::Level(level) => Cell::Level(Cow::Owned(level.into_owned())),
+        CellValue::Missing => CellValue::Missing,
+        CellValue::Number(value) => CellValue::Number(value),
+        CellValue::Level(level) => CellValue::Level(Cow::Owned(level.into_owned())),
     }
 }

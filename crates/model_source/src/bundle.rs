@@ -1,4 +1,4 @@
-//! Loads a model from a bundle, a folder or a `.tar.gz`.
+//! Loads a model from a bundle: a folder or a `.tar.gz`.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ pub fn read(path: &Path) -> anyhow::Result<BundleFiles> {
     })
 }
 
-/// Checks files that were read: each is the listed one, and model and preprocessor belong together.
+/// Opens the files of a bundle, which must match their digests and belong together.
 ///
 /// # Errors
 /// [`Refused`] if the bundle is invalid.
@@ -30,9 +30,9 @@ pub fn open(path: &Path, files: &BundleFiles) -> anyhow::Result<(BundleManifest,
     Ok(open_bundle(files).map_err(|fault| invalid(path, &fault))?)
 }
 
-/// The refusal of an invalid bundle.
+/// The error of an invalid bundle.
 pub fn invalid(path: &Path, fault: &str) -> Refused {
-    Refused(format!("{}: is not a sound bundle: {fault}", path.display()))
+    Refused(format!("{}: is not a valid bundle: {fault}", path.display()))
 }
 
 /// Loads the model of a bundle.
@@ -40,7 +40,7 @@ pub fn invalid(path: &Path, fault: &str) -> Refused {
 /// # Errors
 /// If it cannot be read; [`Refused`] if it is invalid.
 pub fn load(path: &Path) -> anyhow::Result<LoadedParts> {
-    // before the files: a bundle that is replaced meanwhile then has another fingerprint. Reading names what is wrong with it
+    // computed before the files are read, so that a bundle that is replaced meanwhile gets another fingerprint; reading reports the errors
     let fingerprint = bundle_digest(path).ok();
     let files = read(path)?;
     let (manifest, predictor) = open(path, &files)?;
@@ -60,7 +60,7 @@ pub fn load(path: &Path) -> anyhow::Result<LoadedParts> {
     Ok(LoadedParts { predictor, reference, info })
 }
 
-/// The coverage of intervals that the model was trained for.
+/// The coverage of prediction intervals in the configuration of the model.
 fn coverage(files: &BundleFiles) -> f64 {
     let text = files.get("model_config.yaml").map(|bytes| String::from_utf8_lossy(bytes));
     let config = text.and_then(|text| ModelConfig::parse(&text).ok());

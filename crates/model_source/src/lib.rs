@@ -1,4 +1,4 @@
-//! Loads a model: from the folder or archive of a bundle, or from a registry by a `models:/…` URI. It reads disks and talks to servers.
+//! Loads a model from a bundle (a folder or archive), or from a registry by a `models:/…` URI. It uses files and the network.
 
 pub mod bundle;
 pub mod registered;
@@ -6,5 +6,5 @@ mod source;
 
 pub use source::Source;
 
-/// The share of targets that intervals hold, where the model does not state one.
+/// The expected coverage of prediction intervals, if the model does not state one.
 const DEFAULT_COVERAGE: f64 = 0.9;

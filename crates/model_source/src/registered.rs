@@ -14,19 +14,19 @@ use crate::DEFAULT_COVERAGE;
 
 const TRACKING_URI_VARIABLE: &str = "MLFLOW_TRACKING_URI";
 
-/// The registry's location: the one of the flag, else of `MLFLOW_TRACKING_URI`, else beside the working directory.
+/// The location of the registry: that of the flag, of `MLFLOW_TRACKING_URI`, or the default beside the working directory.
 ///
 /// # Errors
-/// If no models can be registered there.
+/// If the location cannot hold registered models.
 pub fn location(tracking_uri: Option<&str>) -> Result<Location, TrackingError> {
     let uri = tracking_uri.map(str::to_owned).or_else(|| cli::variable(TRACKING_URI_VARIABLE));
     uri.map_or_else(|| Ok(Location::default()), |uri| Location::parse(&uri))
 }
 
-/// The registry, and the version in it that `uri` names now.
+/// Finds the registry, and the version that `uri` names now.
 ///
 /// # Errors
-/// [`ModelUriError`] if there is no such version, or the registry does not answer.
+/// [`ModelUriError`] if there is no such version, or the registry does not respond.
 pub fn find(uri: &ModelUri, location: &Location) -> Result<(Box<dyn Registry>, ModelVersion), ModelUriError> {
     let tracking = Tracking::new(location.clone(), Path::new("models"), &cli::variable).map_err(ModelUriError::Registry)?;
     let registry = tracking.registry().map_err(ModelUriError::Registry)?;
@@ -49,11 +49,11 @@ pub fn load_predictor(registry: &dyn Registry, version: &ModelVersion) -> anyhow
     }
     let read = |name: &str| read_bounded(&at(name), bundle_file_limit(name).unwrap_or(0));
     let (model, preprocessor) = (read(MODEL_FILE)?, read(PREPROCESSOR_FILE)?);
-    let predictor = Predictor::of_bytes((Path::new(MODEL_FILE), &model), (Path::new(PREPROCESSOR_FILE), &preprocessor));
+    let predictor = Predictor::from_bytes((Path::new(MODEL_FILE), &model), (Path::new(PREPROCESSOR_FILE), &preprocessor));
     predictor.context(title)
 }
 
-/// Loads the model of a version; `source` is the URI that it was found by.
+/// Loads the model of a version; `source` is its URI.
 ///
 /// # Errors
 /// If it cannot be fetched; [`Refused`] if it is invalid.

@@ -12,7 +12,7 @@ use tracking::{Location, ModelUri, ModelUriError, ModelVersion, Registry};
 
 use crate::{bundle, registered};
 
-/// The source that a user names.
+/// The source of a model.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Source {
     /// The folder or archive of a bundle.
@@ -68,7 +68,7 @@ impl Source {
         }
     }
 
-    /// A text that changes when another model is at the source. It costs little.
+    /// A text that changes when another model is at the source. It is cheap to compute.
     ///
     /// # Errors
     /// If there is no model.
@@ -80,7 +80,7 @@ impl Source {
     }
 }
 
-/// The version that `uri` names; [`Refused`] if there is none.
+/// Finds the version that `uri` names; [`Refused`] if there is none.
 fn find(uri: &ModelUri, location: &Location) -> anyhow::Result<(Box<dyn Registry>, ModelVersion)> {
     registered::find(uri, location).map_err(|error| match error {
         ModelUriError::Absent(message) => Refused(message).into(),

@@ -1,4 +1,4 @@
-//! The arguments as typed.
+//! The command-line arguments.
 
 use std::path::PathBuf;
 
@@ -7,23 +7,23 @@ use cli::GlobalArgs;
 
 use crate::gates::gate_name::GateName;
 
-/// Pack a trained model with its preprocessor, schema, configuration, figures and model card into one bundle, if its lineage is
-/// unbroken, it passes the gates, and a server started on it answers every test row as it was measured
+/// Package a trained model with its preprocessor, schema, configuration, metrics and model card as one bundle. The lineage must be
+/// complete, the gates must pass, and a server must serve the evaluated prediction of every test row
 #[derive(Debug, Parser)]
 #[command(name = "package", version, subcommand_negates_reqs = true)]
 pub struct Args {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 
-    /// The folder of models, with what `train` wrote in <DIR>/trained
+    /// The folder of models; the outputs of `train` are in <DIR>/trained
     #[arg(long, value_name = "DIR", required = true)]
     pub(crate) models_dir: Option<PathBuf>,
 
-    /// The folder to write bundles to: <DIR>/<name>-<content id>/ and the same as .tar.gz
+    /// Write bundles to this folder: <DIR>/<name>-<content id>/ and the same as .tar.gz
     #[arg(long, value_name = "DIR", required = true)]
     pub(crate) output: Option<PathBuf>,
 
-    /// The table's schema and the stages' settings; its package section decides
+    /// Read the table's schema and the stages' settings, among them the section package, from this file
     #[arg(long, value_name = "FILE", default_value = "configs/pipeline.yaml")]
     pub(crate) pipeline_config: PathBuf,
 
@@ -34,28 +34,28 @@ pub struct Args {
     pub(crate) global: GlobalArgs,
 }
 
-/// What a model must stand before it is packaged.
+/// The gates of the stage.
 #[derive(ClapArgs, Debug)]
 #[command(next_help_heading = "Gates")]
 pub(crate) struct GateArgs {
-    /// The model in use, to be compared with on the same test rows: a bundle's folder or .tar.gz, models:/NAME@ALIAS or
-    /// models:/NAME/VERSION of a registry. A registry that has none yet is no obstacle
+    /// Compare with this model, the one in use, on the same test rows: a bundle's folder or .tar.gz, models:/NAME@ALIAS or
+    /// models:/NAME/VERSION of a registry. A registry without such a version is accepted
     #[arg(long, value_name = "MODEL")]
     pub(crate) champion: Option<String>,
 
-    /// The registry of models:/…: http://HOST:PORT or sqlite:///FILE.db. By default $MLFLOW_TRACKING_URI, or sqlite:///mlflow.db
+    /// Use this registry for models:/…: http://HOST:PORT or sqlite:///FILE.db. By default $MLFLOW_TRACKING_URI, or sqlite:///mlflow.db
     #[arg(long, value_name = "URI")]
     pub(crate) mlflow_tracking_uri: Option<String>,
 
-    /// The `serve` that must answer every test row as it was measured. By default the one beside this program, or on the PATH
+    /// Replay the test rows with this `serve`. By default the one beside this program, or on the PATH
     #[arg(long, value_name = "FILE")]
     pub(crate) serve: Option<PathBuf>,
 
-    /// Let a gate be missed; may be given several times. The reason goes into the bundle. The replay cannot be missed
+    /// Accept a failed gate; may be given several times. The reason is stored in the bundle. The replay must always pass
     #[arg(long, value_name = "GATE", value_enum, requires = "reason")]
     pub(crate) allow: Vec<GateName>,
 
-    /// Why that is to be borne
+    /// Why the failed gate is acceptable (required with --allow; stored in the bundle)
     #[arg(long, value_name = "TEXT", requires = "allow")]
     pub(crate) reason: Option<String>,
 }
@@ -69,18 +69,18 @@ impl Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Check a bundle or an image: every digest, that model and preprocessor belong together, that both can be used, and with a key the
-    /// signature (exit 1 if not)
+    /// Verify a bundle or an image: all digests, that model and preprocessor belong together and are valid, and with a key the signature
+    /// (exit 1 if invalid)
     Verify {
-        /// The bundle, its folder or its .tar.gz; or the folder of an image
+        /// The folder or .tar.gz of a bundle, or the folder of an image
         #[arg(value_name = "PATH")]
-        what: PathBuf,
+        path: PathBuf,
 
-        /// The public key that it must be signed with: a PEM file, or env:VARIABLE. A bundle is signed as .tar.gz
+        /// Verify the signature with this public key: a PEM file, or env:VARIABLE. A bundle is signed as .tar.gz
         #[arg(long, value_name = "KEY")]
         key: Option<String>,
     },
-    /// Make a container image of a bundle and `serve`, without a container engine; its bill of materials and its provenance lie beside it
+    /// Build a container image of a bundle and `serve`, without a container engine. Its bill of materials and provenance are written beside it
     Image(ImageArgs),
     /// Sign a file or an image, so that `package verify --key` and cosign can verify it
     Sign(SignArgs),
@@ -90,7 +90,7 @@ pub(crate) enum Command {
         #[arg(value_name = "PATH")]
         image: PathBuf,
 
-        /// Where to; as --push of `image`
+        /// The destination, as in --push of `image`
         #[arg(value_name = "REGISTRY/NAME:TAG")]
         to: String,
     },
@@ -98,48 +98,48 @@ pub(crate) enum Command {
 
 #[derive(ClapArgs, Debug)]
 pub(crate) struct ImageArgs {
-    /// The bundle: its folder or its .tar.gz
+    /// The folder or .tar.gz of the bundle
     #[arg(value_name = "BUNDLE")]
     pub(crate) bundle: PathBuf,
 
-    /// The folder to write the image to, as an OCI layout; <DIR>.sbom.cdx.json and <DIR>.provenance.json stand beside it
+    /// Write the image to this folder, as an OCI layout; <DIR>.sbom.cdx.json and <DIR>.provenance.json are written beside it
     #[arg(long, value_name = "DIR")]
     pub(crate) output: PathBuf,
 
-    /// A static `serve` for Linux on amd64 or arm64; given twice, once for each, the image is for both
+    /// Put this static `serve` for Linux on amd64 or arm64 into the image; give one of each for an image of both
     #[arg(long, value_name = "FILE", required = true)]
     pub(crate) serve: Vec<PathBuf>,
 
-    /// The image's name in its layout: `oci:DIR:NAME` for skopeo and podman. By default the tag of --push, or the bundle's content id
+    /// Name the image in its layout: `oci:DIR:NAME` for skopeo and podman. By default the tag of --push, or the bundle's content id
     #[arg(long, value_name = "NAME")]
     pub(crate) tag: Option<String>,
 
-    /// Push it, byte for byte. The login is $REGISTRY_USER and $REGISTRY_PASSWORD, or what `docker login` left in its file; a registry on
-    /// this machine is asked without TLS
+    /// Push the image, byte for byte. The login is $REGISTRY_USER and $REGISTRY_PASSWORD, or that of `docker login`; a registry on this
+    /// machine is used without TLS
     #[arg(long, value_name = "REGISTRY/NAME:TAG")]
     pub(crate) push: Option<String>,
 
-    /// The Cargo.lock that `serve` was built with; by default that of this program
+    /// Read the dependencies of `serve` from this Cargo.lock; by default from that of this program
     #[arg(long, value_name = "FILE")]
     pub(crate) lock: Option<PathBuf>,
 
-    /// Who builds, for the provenance
+    /// Name the builder in the provenance
     #[arg(long, value_name = "URI")]
     pub(crate) builder_id: Option<String>,
 }
 
 #[derive(ClapArgs, Debug)]
 pub(crate) struct SignArgs {
-    /// A file (its signature goes to <PATH>.sigstore.json and, in the older form, to <PATH>.sig) or the folder of an image (into it)
+    /// A file (its signatures are <PATH>.sigstore.json and, in the older form, <PATH>.sig) or the folder of an image (stored in it)
     #[arg(value_name = "PATH")]
-    pub(crate) what: PathBuf,
+    pub(crate) path: PathBuf,
 
-    /// The private key: ECDSA P-256 in a PEM file, as openssl (PKCS#8) or cosign writes it, or env:VARIABLE. The password of cosign's is
-    /// $COSIGN_PASSWORD
+    /// Sign with this private key: ECDSA P-256 in a PEM file of openssl (PKCS#8) or cosign, or env:VARIABLE. The password of a cosign
+    /// key is $COSIGN_PASSWORD
     #[arg(long, value_name = "KEY")]
     pub(crate) key: String,
 
-    /// Push image and signature
+    /// Push the image and its signature
     #[arg(long, value_name = "REGISTRY/NAME:TAG")]
     pub(crate) push: Option<String>,
 }

@@ -1,4 +1,5 @@
-//! The bundle: what is assembled, and the lineage of its inputs.
+//! The bundle, and the lineage of its inputs.
 
 pub(crate) mod assemble;
 pub(crate) mod lineage;
+pub(crate) mod trained_model;

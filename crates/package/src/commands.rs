@@ -1,3 +1,3 @@
-//! The subcommands beside the stage.
+//! The subcommands besides the stage.
 
 pub(crate) mod verify;

@@ -1,4 +1,4 @@
-//! The arguments and the configuration file, checked.
+//! The validated configuration of the stage.
 
 use std::path::{Path, PathBuf};
 
@@ -12,12 +12,12 @@ use model_source::registered;
 
 use crate::{args::Args, gates::gate_name::GateName};
 
-/// Everything `package` needs to know.
+/// The configuration of the stage.
 #[derive(Debug)]
 pub struct Config {
     pub(crate) trained: PathBuf,
     pub(crate) output: PathBuf,
-    /// What is read, to be compared with the names of what is written once they are known.
+    /// The input paths. The output paths are compared with them once they are known.
     pub(crate) paths: RunPaths,
     pub(crate) pipeline: PipelineConfig,
     pub(crate) schema: Schema,
@@ -25,7 +25,7 @@ pub struct Config {
     pub(crate) pipeline_text: String,
     pub(crate) champion: Option<String>,
     pub(crate) tracking_uri: Option<String>,
-    /// The server that is asked.
+    /// The `serve` program for the replay.
     pub(crate) serve: PathBuf,
     pub(crate) allow: Vec<GateName>,
     pub(crate) reason: Option<String>,
@@ -33,11 +33,18 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads and checks.
+    /// The run record of `train`.
+    pub(crate) fn metrics_path(&self) -> PathBuf {
+        self.trained.join("metrics.json")
+    }
+}
+
+impl Config {
+    /// Reads and validates the configuration.
     ///
     /// # Errors
-    /// If the configuration cannot be used; settings are named by file, line and key.
-    pub fn check(args: &Args) -> anyhow::Result<Self> {
+    /// If the configuration is invalid; messages name file, line and key.
+    pub fn try_from_args(args: &Args) -> anyhow::Result<Self> {
         let (Some(models_dir), Some(output)) = (&args.models_dir, &args.output) else {
             bail!("--models-dir and --output are required")
         };
@@ -60,10 +67,10 @@ impl Config {
         let pipeline = PipelineConfig::parse(&text).map_err(at)?;
         let schema = Schema::from_section(&pipeline.table).map_err(|error| at(error.locate(&text)))?;
         for (metric, GateBound { min, max }) in pipeline.package.gate.iter() {
-            let fault = |message: &str| Err(at(ConfigError::at(&text, &["package", "gate", metric], message)));
+            let invalid_bound = |message: &str| Err(at(ConfigError::at(&text, &["package", "gate", metric], message)));
             match (min, max) {
-                (None, None) => return fault("needs min or max"),
-                (Some(min), Some(max)) if min > max => return fault(&format!("min {min} is above max {max}")),
+                (None, None) => return invalid_bound("needs min or max"),
+                (Some(min), Some(max)) if min > max => return invalid_bound(&format!("min {min} is above max {max}")),
                 _ => {}
             }
         }
@@ -77,17 +84,17 @@ impl Config {
             ("leakage", "max_copied_rows", section.leakage.max_copied_rows),
         ] {
             if !(0.0..=1.0).contains(&value) {
-                let message = format!("{value} is not a share; write 0 to 1");
+                let message = format!("{value} is not a share from 0 to 1");
                 return Err(at(ConfigError::at(&text, &["package", part, key], message)));
             }
         }
         let gates = &args.gates;
         let reason = gates.reason.as_deref().map(str::trim).map(str::to_owned);
-        ensure!(reason.as_deref() != Some(""), "--reason: say why; it goes into the bundle");
+        ensure!(reason.as_deref() != Some(""), "--reason: must not be empty; it is stored in the bundle");
         let serve = match &gates.serve {
             Some(serve) => serve.clone(),
             None => cli::program("serve").context(
-                "there is no `serve` beside this program or on the PATH, and nothing is packaged that a server was not seen to serve. \
+                "cannot find `serve` beside this program or on the PATH; it must serve the bundle before it is packaged. \
                  Build it, or name one with --serve",
             )?,
         };

@@ -1,4 +1,4 @@
-//! The gates on the way into a bundle, each with the figures that it is decided by.
+//! The gates of a bundle, each with the values that decide it.
 
 pub(crate) mod champion;
 pub(crate) mod gate_name;
@@ -14,144 +14,145 @@ use predictor::Predictor;
 use schema::{CoverageSection, LeakageSection, decimals};
 
 use crate::{
-    bundle::lineage::Lineage,
+    bundle::{lineage::Lineage, trained_model::TrainedModel},
     config::Config,
-    gates::{champion::Champion, gate_name::GateName, schema_compatibility::changes},
+    gates::{champion::Champion, gate_name::GateName, schema_compatibility::compare_schemas},
 };
 
-/// What the gates found.
+/// The results of all gates.
 #[derive(Debug)]
-pub(crate) struct Judgement {
+pub(crate) struct GateReport {
     pub(crate) gates: Vec<Gate>,
-    /// The model against the champion, if there is one.
+    /// The comparison with the champion, if there is one.
     pub(crate) comparison: Option<Comparison>,
 }
 
-/// What one gate found, before anyone lets it pass.
-struct Finding {
+/// The result of one gate, before `--allow` is applied.
+struct GateResult {
     name: GateName,
     answer: GateOutcome,
     figure: String,
 }
 
-impl Judgement {
-    /// What is said of the gates that were missed; nothing if none was.
-    pub(crate) fn refusals(&self) -> Vec<String> {
-        let refused = self.gates.iter().filter(|gate| gate.answer == GateOutcome::Failed);
-        refused.map(|gate| format!("{}: {}", gate.gate, gate.figure)).collect()
+impl GateReport {
+    /// A message for each failed gate.
+    pub(crate) fn failures(&self) -> Vec<String> {
+        let failed = self.gates.iter().filter(|gate| gate.answer == GateOutcome::Failed);
+        failed.map(|gate| format!("{}: {}", gate.gate, gate.figure)).collect()
     }
 
     /// A line for each gate.
     pub(crate) fn lines(&self) -> String {
-        self.gates.iter().map(|gate| format!("\n          {:<10} {}", gate.gate, outcome(gate))).collect()
+        self.gates.iter().map(|gate| format!("\n          {:<10} {}", gate.gate, describe_gate(gate))).collect()
     }
 }
 
-/// What came of a gate, in words.
-pub(crate) fn outcome(gate: &Gate) -> String {
+/// The result of a gate as text.
+pub(crate) fn describe_gate(gate: &Gate) -> String {
     let Gate { answer, figure, reason, .. } = gate;
     let reason = reason.as_deref().unwrap_or_default();
     match answer {
         GateOutcome::Passed => format!("passed: {figure}"),
         GateOutcome::NotApplicable => format!("not applicable: {figure}"),
-        GateOutcome::Waived => format!("missed and allowed ({reason}): {figure}"),
-        GateOutcome::Failed => format!("missed: {figure}"),
+        GateOutcome::Waived => format!("failed but allowed ({reason}): {figure}"),
+        GateOutcome::Failed => format!("failed: {figure}"),
     }
 }
 
-/// Holds the model against every gate.
-pub(crate) fn judge(
+/// Evaluates every gate for the model.
+pub(crate) fn evaluate_gates(
     config: &Config,
     lineage: &Lineage,
-    record: &RunRecord,
-    predictor: &Predictor,
+    trained: &TrainedModel,
     champion: &Champion,
     progress: &Progress,
-) -> anyhow::Result<Judgement> {
+) -> anyhow::Result<GateReport> {
+    let TrainedModel { predictor, record, .. } = trained;
     let section = &config.pipeline.package;
     let decisions = check_thresholds(&section.gate, &record.finals())
         .map_err(|message| anyhow::anyhow!("{}: {message}", config.pipeline_path.display()))?;
-    let (beside_champion, comparison) = match champion {
-        Champion::None(why) => ((GateOutcome::NotApplicable, why.clone()), None),
-        Champion::Found { name, predictor: held } => {
+    let ((answer, figure), comparison) = match champion {
+        Champion::None(reason) => ((GateOutcome::NotApplicable, reason.clone()), None),
+        Champion::Model { name, predictor: champion } => {
             let rows = |predictor: &Predictor| predict_test_rows(predictor, &lineage.cleaned, progress);
-            let compared = compare(&section.champion, &rows(predictor)?, &rows(held)?, &format!("the champion {name}"))?;
-            compared.warning().into_iter().for_each(|warning| progress.warn(warning));
-            let figure = if compared.passed { compared.text.clone() } else { compared.failed_text() };
-            ((passed(compared.passed), figure), Some(compared))
+            let comparison =
+                compare(&section.champion, &rows(predictor)?, &rows(champion)?, &format!("the champion {name}"))?;
+            comparison.warning().into_iter().for_each(|warning| progress.warn(warning));
+            let figure = if comparison.passed { comparison.text.clone() } else { comparison.failed_text() };
+            ((pass_or_fail(comparison.passed), figure), Some(comparison))
         }
     };
-    let findings = [
+    let results = [
         thresholds(&decisions),
-        Finding { name: GateName::Champion, answer: beside_champion.0, figure: beside_champion.1 },
+        GateResult { name: GateName::Champion, answer, figure },
         coverage(&section.coverage, record),
         leakage(&section.leakage, record),
         schema(predictor, champion),
     ];
-    let gates = findings
+    let gates = results
         .into_iter()
-        .map(|Finding { name, answer, figure }| {
-            let missed = answer == GateOutcome::Failed;
-            let reason = config.reason.clone().filter(|_| missed && config.allow.contains(&name));
+        .map(|GateResult { name, answer, figure }| {
+            let is_failed = answer == GateOutcome::Failed;
+            let reason = config.reason.clone().filter(|_| is_failed && config.allow.contains(&name));
             let answer = if reason.is_some() { GateOutcome::Waived } else { answer };
             Gate { gate: name.text().to_owned(), answer, figure, reason }
         })
         .collect();
-    Ok(Judgement { gates, comparison })
+    Ok(GateReport { gates, comparison })
 }
 
-fn passed(passed: bool) -> GateOutcome {
+fn pass_or_fail(passed: bool) -> GateOutcome {
     if passed { GateOutcome::Passed } else { GateOutcome::Failed }
 }
 
-fn thresholds(decisions: &[ThresholdResult]) -> Finding {
+fn thresholds(decisions: &[ThresholdResult]) -> GateResult {
     let (answer, figure) = if decisions.is_empty() {
-        (GateOutcome::NotApplicable, "package.gate sets none".to_owned())
+        (GateOutcome::NotApplicable, "package.gate sets no thresholds".to_owned())
     } else {
-        let refusals: Vec<String> =
-            decisions.iter().filter(|found| !found.passed).map(ThresholdResult::failed_text).collect();
+        let failures: Vec<String> =
+            decisions.iter().filter(|decision| !decision.passed).map(ThresholdResult::failed_text).collect();
         let kept = decisions.iter().map(ThresholdResult::passed_text).collect::<Vec<_>>().join(", ");
-        (passed(refusals.is_empty()), if refusals.is_empty() { kept } else { refusals.join("; ") })
+        (pass_or_fail(failures.is_empty()), if failures.is_empty() { kept } else { failures.join("; ") })
     };
-    Finding { name: GateName::Thresholds, answer, figure }
+    GateResult { name: GateName::Thresholds, answer, figure }
 }
 
-fn coverage(section: &CoverageSection, record: &RunRecord) -> Finding {
+fn coverage(section: &CoverageSection, record: &RunRecord) -> GateResult {
     let rows = record.rows(schema::TEST);
-    let asked = record.parameters.get("interval_coverage_asked").and_then(serde_json::Value::as_f64);
-    let (answer, figure) = match (record.metric("interval_coverage"), asked) {
-        (Some(held), Some(asked)) if rows > 0 => {
+    let target = record.parameters.get("interval_coverage_asked").and_then(serde_json::Value::as_f64);
+    let (answer, figure) = match (record.metric("interval_coverage"), target) {
+        (Some(held), Some(target)) if rows > 0 => {
             let (low, high) = share_interval(held, rows as f64);
-            let is_short = |held: f64, high: f64| held < asked - section.max_shortfall && high < asked;
+            let is_short = |held: f64, high: f64| held < target - section.max_shortfall && high < target;
             let short = is_short(held, high);
             let percent = |share: f64| share * 100.0;
-            // what is shown is short if what was measured is
+            // the rounded values must give the same answer as the exact ones
             let shown = decimals(1, |round| {
                 let rounded = |share: f64| round(percent(share)) / 100.0;
                 is_short(rounded(held), rounded(high)) == short
             });
             let figure = format!(
-                "intervals for {} % hold {:.shown$} % of {rows} test rows (95 % interval {:.shown$} to {:.shown$} %)",
-                plain(percent(asked)),
+                "{} % intervals contain {:.shown$} % of {rows} test rows (95 % confidence interval {:.shown$} to {:.shown$} %)",
+                plain(percent(target)),
                 percent(held),
                 percent(low),
                 percent(high)
             );
-            let bound = format!("{figure}: short by more than package.coverage.max_shortfall ({})", section.max_shortfall);
-            (passed(!short), if short { bound } else { figure })
+            let bound = format!("{figure}: too low by more than package.coverage.max_shortfall ({})", section.max_shortfall);
+            (pass_or_fail(!short), if short { bound } else { figure })
         }
         _ => (GateOutcome::NotApplicable, "the model has no intervals".to_owned()),
     };
-    Finding { name: GateName::Coverage, answer, figure }
+    GateResult { name: GateName::Coverage, answer, figure }
 }
 
-/// A number with the decimals that it has, at most six.
+/// Formats a number with the decimals that it needs, at most six.
 fn plain(number: f64) -> String {
     let text = format!("{number:.6}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// Wilson's 95 % interval of a share that was seen in `rows` rows (Wilson, 1927).
+/// Wilson's 95 % interval of a share of `rows` rows (Wilson, 1927).
 fn share_interval(share: f64, rows: f64) -> (f64, f64) {
     const Z: f64 = 1.959_963_984_540_054;
     let centre = share + Z * Z / (2.0 * rows);
@@ -160,44 +161,44 @@ fn share_interval(share: f64, rows: f64) -> (f64, f64) {
     ((centre - reach) / scale, (centre + reach) / scale)
 }
 
-fn leakage(section: &LeakageSection, record: &RunRecord) -> Finding {
+fn leakage(section: &LeakageSection, record: &RunRecord) -> GateResult {
     let over = |subject: &str, figure: f64| {
         if subject == DUPLICATE_ROWS { figure > section.max_copied_rows } else { figure > section.max_r2_alone }
     };
-    let found: Vec<&str> = record
+    let leaks: Vec<&str> = record
         .suspicions
         .iter()
         .filter(|suspicion| over(&suspicion.subject, suspicion.value))
         .map(|suspicion| suspicion.text.as_str())
         .collect();
-    let borne: BTreeMap<&str, f64> =
+    let accepted: BTreeMap<&str, f64> =
         record.suspicions.iter().map(|suspicion| (suspicion.subject.as_str(), suspicion.value)).collect();
-    let figure = if !found.is_empty() {
-        found.join("; ")
-    } else if borne.is_empty() {
-        "no feature predicts the target alone, no test row copies training rows".to_owned()
+    let figure = if !leaks.is_empty() {
+        leaks.join("; ")
+    } else if accepted.is_empty() {
+        "no single feature predicts the target, and no test row duplicates a training row".to_owned()
     } else {
-        let borne: Vec<String> = borne.iter().map(|(subject, figure)| format!("{subject} {figure:.3}")).collect();
-        format!("within package.leakage: {}", borne.join(", "))
+        let accepted: Vec<String> = accepted.iter().map(|(subject, figure)| format!("{subject} {figure:.3}")).collect();
+        format!("within package.leakage: {}", accepted.join(", "))
     };
-    Finding { name: GateName::Leakage, answer: passed(found.is_empty()), figure }
+    GateResult { name: GateName::Leakage, answer: pass_or_fail(leaks.is_empty()), figure }
 }
 
-fn schema(predictor: &Predictor, champion: &Champion) -> Finding {
+fn schema(predictor: &Predictor, champion: &Champion) -> GateResult {
     let (answer, figure) = match champion {
-        Champion::None(why) => (GateOutcome::NotApplicable, why.clone()),
-        Champion::Found { name, predictor: held } => {
-            let found = changes(held.preprocessor(), predictor.preprocessor());
-            let all: Vec<String> = found.breaking.iter().chain(&found.harmless).cloned().collect();
+        Champion::None(reason) => (GateOutcome::NotApplicable, reason.clone()),
+        Champion::Model { name, predictor: champion } => {
+            let changes = compare_schemas(champion.preprocessor(), predictor.preprocessor());
+            let all: Vec<String> = changes.breaking.iter().chain(&changes.harmless).cloned().collect();
             let figure = if all.is_empty() {
-                format!("takes what the champion {name} takes")
+                format!("accepts the same columns as the champion {name}")
             } else {
-                format!("against the champion {name}: {}", all.join("; "))
+                format!("compared with the champion {name}: {}", all.join("; "))
             };
-            (passed(found.breaking.is_empty()), figure)
+            (pass_or_fail(changes.breaking.is_empty()), figure)
         }
     };
-    Finding { name: GateName::Schema, answer, figure }
+    GateResult { name: GateName::Schema, answer, figure }
 }
 
 #[cfg(test)]
@@ -221,27 +222,27 @@ mod tests {
     fn a_shortfall_of_coverage_must_be_no_accident() {
         let gate = |held, rows| coverage(&CoverageSection::default(), &record(held, rows));
         assert_eq!(gate(0.88, 400).answer, GateOutcome::Passed);
-        // 16 of 20 is what luck does to 90 %
+        // 16 of 20 is within chance of 90 %
         assert_eq!(gate(0.8, 20).answer, GateOutcome::Passed);
         let short = gate(0.8, 400);
         assert_eq!(short.answer, GateOutcome::Failed);
         assert_eq!(
             short.figure,
-            "intervals for 90 % hold 80.0 % of 400 test rows (95 % interval 75.8 to 83.6 %): short by more than \
+            "90 % intervals contain 80.0 % of 400 test rows (95 % confidence interval 75.8 to 83.6 %): too low by more than \
              package.coverage.max_shortfall (0.05)"
         );
-        // 84.98 % of 4,000 rows are short by more than 5 %, 85.0 % would not be
+        // 84.98 % of 4,000 rows are more than 5 % below 90 %, 85.0 % would not be
         let close = gate(0.8498, 4000);
         assert_eq!(close.answer, GateOutcome::Failed);
         assert!(
-            close.figure.starts_with("intervals for 90 % hold 84.98 % of 4000 test rows (95 % interval "),
+            close.figure.starts_with("90 % intervals contain 84.98 % of 4000 test rows (95 % confidence interval "),
             "{}",
             close.figure
         );
-        let mut asked = record(0.9949, 10_000_000);
-        asked.parameters.insert("interval_coverage_asked".into(), serde_json::json!(0.995));
-        let figure = coverage(&CoverageSection { max_shortfall: 0.0 }, &asked).figure;
-        assert!(figure.starts_with("intervals for 99.5 % hold 99.49 % of 10000000 test rows"), "{figure}");
+        let mut target = record(0.9949, 10_000_000);
+        target.parameters.insert("interval_coverage_asked".into(), serde_json::json!(0.995));
+        let figure = coverage(&CoverageSection { max_shortfall: 0.0 }, &target).figure;
+        assert!(figure.starts_with("99.5 % intervals contain 99.49 % of 10000000 test rows"), "{figure}");
         assert_eq!(coverage(&CoverageSection::default(), &RunRecord::default()).answer, GateOutcome::NotApplicable);
     }
 
@@ -258,12 +259,12 @@ mod tests {
             |subject: &str, figure| LeakageRecord { subject: subject.into(), value: figure, text: format!("{subject}!") };
         let gate = |suspicions| leakage(&LeakageSection::default(), &RunRecord { suspicions, ..RunRecord::default() });
         assert_eq!(gate(vec![]).answer, GateOutcome::Passed);
-        let borne = gate(vec![suspicion(DUPLICATE_ROWS, 0.04)]);
+        let accepted = gate(vec![suspicion(DUPLICATE_ROWS, 0.04)]);
         assert_eq!(
-            (borne.answer, borne.figure.as_str()),
+            (accepted.answer, accepted.figure.as_str()),
             (GateOutcome::Passed, "within package.leakage: copied rows 0.040")
         );
-        let found = gate(vec![suspicion("a", 0.995), suspicion(DUPLICATE_ROWS, 0.2)]);
-        assert_eq!((found.answer, found.figure.as_str()), (GateOutcome::Failed, "a!; copied rows!"));
+        let rejected = gate(vec![suspicion("a", 0.995), suspicion(DUPLICATE_ROWS, 0.2)]);
+        assert_eq!((rejected.answer, rejected.figure.as_str()), (GateOutcome::Failed, "a!; copied rows!"));
     }
 }

@@ -1,4 +1,4 @@
-//! `package image`: a bundle and a static `serve` as a container image, without a container engine.
+//! Builds a container image of a bundle and a static `serve`, without a container engine (`package image`).
 
 pub(crate) mod build;
 pub(crate) mod elf;
@@ -22,14 +22,14 @@ use serde::Serialize;
 use crate::{
     args::ImageArgs,
     image::{
-        build::{digest_of, platform},
-        layout::{KIND, Layout, NAME, index_of},
+        build::{build_platform, manifest_digest},
+        layout::{KIND_ANNOTATION, Layout, NAME_ANNOTATION, index_of},
         provenance::Material,
-        push::send,
+        push::push_image,
     },
 };
 
-/// A server has 13 MB.
+/// Maximum bytes of a program; `serve` has 13 MB.
 const MAX_PROGRAM_BYTES: u64 = 1 << 30;
 
 #[derive(Serialize)]
@@ -40,29 +40,29 @@ struct Summary<'a> {
     platforms: Vec<String>,
     name: &'a str,
     content_id: &'a str,
-    /// Bytes of the compressed layers of the first platform: programs, model.
+    /// Bytes of the compressed layers of the first platform: program, model.
     layers: Vec<u64>,
     sbom: &'a Path,
     provenance: &'a Path,
     pushed: Option<&'a str>,
 }
 
-/// Writes the image, and pushes it where that is asked for.
+/// Writes the image, and pushes it if requested.
 ///
 /// # Errors
-/// If the bundle is not sound, a program is none that runs in an empty image, or something cannot be written or pushed.
+/// If the bundle is invalid, a program cannot run in an empty image, or something cannot be written or pushed.
 pub(crate) fn image(args: &ImageArgs, progress: &Progress) -> anyhow::Result<Outcome> {
-    let push = args.push.as_deref().map(oci_registry::parse).transpose()?;
+    let push = args.push.as_deref().map(oci_registry::parse_reference).transpose()?;
     let (sbom_path, provenance_path) = check_paths(args)?;
     layout::clear_abandoned(&args.output);
     let files = model_source::bundle::read(&args.bundle)?;
     let (bundle, _) = model_source::bundle::open(&args.bundle, &files)?;
     let lock = match &args.lock {
         Some(path) => cli::read_text(path, "--lock")?,
-        None => sbom::LOCK.to_owned(),
+        None => sbom::OWN_LOCK_FILE.to_owned(),
     };
     let mut materials = vec![
-        Material { name: format!("bundle {}", bundle.folder()), digest: digest_of(&files) },
+        Material { name: format!("bundle {}", bundle.folder()), digest: manifest_digest(&files) },
         Material { name: "Cargo.lock".into(), digest: Digest::of_bytes(lock.as_bytes()) },
     ];
     let mut programs: BTreeMap<String, (Arch, Vec<u8>)> = BTreeMap::new();
@@ -71,37 +71,38 @@ pub(crate) fn image(args: &ImageArgs, progress: &Progress) -> anyhow::Result<Out
         let arch = elf::architecture(&bytes).with_context(|| format!("--serve {}", path.display()))?;
         materials.push(Material { name: format!("serve for {arch}"), digest: Digest::of_bytes(&bytes) });
         let before = programs.insert(arch.to_string(), (arch, bytes));
-        ensure!(before.is_none(), "--serve {}: there is another one for the same processor", path.display());
+        ensure!(before.is_none(), "--serve {}: another program is for the same processor", path.display());
     }
 
     let mut layout = Layout::default();
     let mut manifests = Vec::new();
     for (arch, program) in programs.values() {
-        manifests.push(platform(&mut layout, arch, program, &bundle, &files)?);
+        manifests.push(build_platform(&mut layout, arch, program, &bundle, &files)?);
     }
     let platforms: Vec<String> = programs.keys().map(|arch| format!("linux/{arch}")).collect();
     let tag = args.tag.clone().or_else(|| push.as_ref().and_then(|push| push.tag().map(str::to_owned)));
     let tag = tag.unwrap_or_else(|| bundle.content_id.clone());
-    let (top, kind) = if let [one] = manifests.as_slice() {
+    let (image, kind) = if let [one] = manifests.as_slice() {
         (one.clone(), "dev.cosignproject.cosign/image")
     } else {
-        (layout.put_json(MediaType::ImageIndex, &index_of(manifests)?)?, "dev.cosignproject.cosign/imageIndex")
+        (layout.add_json(MediaType::ImageIndex, &index_of(manifests)?)?, "dev.cosignproject.cosign/imageIndex")
     };
-    layout.name(top.clone(), &[(NAME, &tag), (KIND, kind)]);
-    let digest = top.digest().to_string();
+    layout.add_entry(image.clone(), &[(NAME_ANNOTATION, &tag), (KIND_ANNOTATION, kind)]);
+    let digest = image.digest().to_string();
     let name = push.as_ref().map_or(bundle.name.clone(), |push| format!("{}/{}", push.registry(), push.repository()));
-    let bill = sbom::draw_up(&lock, (&name, &digest), &bundle, &files)?;
+    let bill = sbom::cyclonedx(&lock, (&name, &digest), &bundle, &files)?;
     let commit = cli::commit();
-    let stated = provenance::state((&name, &digest), &bundle, &materials, args.builder_id.as_deref(), commit.as_deref());
-    // an image that stands there is replaced once nothing can be refused any more
+    let statement =
+        provenance::slsa_statement((&name, &digest), &bundle, &materials, args.builder_id.as_deref(), commit.as_deref());
+    // an existing image is replaced when nothing can fail any more, except writing
     layout.write(&args.output)?;
     write_json(&sbom_path, &bill)?;
-    write_json(&provenance_path, &stated)?;
+    write_json(&provenance_path, &statement)?;
 
     let pushed = match push {
         Some(reference) => {
             progress.detail(format!("pushing to {reference}"));
-            Some(send(reference, &layout)?)
+            Some(push_image(reference, &layout)?)
         }
         None => None,
     };
@@ -129,12 +130,12 @@ pub(crate) fn image(args: &ImageArgs, progress: &Progress) -> anyhow::Result<Out
     Ok(Outcome::done(&summary, human))
 }
 
-const BILL: OutputKind = OutputKind { name: "a CycloneDX bill of materials", mark: Mark::Json("bomFormat") };
-const PROVENANCE: OutputKind = OutputKind { name: "an in-toto statement", mark: Mark::Json("_type") };
+const BILL_KIND: OutputKind = OutputKind { name: "a CycloneDX bill of materials", mark: Mark::Json("bomFormat") };
+const PROVENANCE_KIND: OutputKind = OutputKind { name: "an in-toto statement", mark: Mark::Json("_type") };
 
-/// That nothing which is read is written; returns where the bill of materials and the provenance go.
+/// Checks that no input would be overwritten; returns the paths of the bill of materials and the provenance.
 fn check_paths(args: &ImageArgs) -> anyhow::Result<(PathBuf, PathBuf)> {
-    // `image/` and `image` are one folder; what lies beside it does not lie in it
+    // `image/` and `image` are one folder; the other files are beside it, not in it
     let output: PathBuf = args.output.components().collect();
     let beside = |suffix: &str| {
         let mut path = output.clone().into_os_string();
@@ -147,8 +148,8 @@ fn check_paths(args: &ImageArgs) -> anyhow::Result<(PathBuf, PathBuf)> {
     let paths = args.lock.iter().fold(paths, |paths, lock| paths.input("--lock", lock));
     paths
         .output_folder("--output", &args.output)
-        .output_of_kind("the bill of materials of --output", &sbom, BILL)
-        .output_of_kind("the provenance of --output", &provenance, PROVENANCE)
+        .output_of_kind("the bill of materials of --output", &sbom, BILL_KIND)
+        .output_of_kind("the provenance of --output", &provenance, PROVENANCE_KIND)
         .check()?;
     Ok((sbom, provenance))
 }

@@ -1,5 +1,5 @@
-//! Model to bundle: walks the manifests back to the raw table, applies the gate, and packs everything that a prediction needs into a
-//! folder and an archive whose bytes depend on their content alone.
+//! Packages a model: verifies its lineage back to the raw table, applies the gates, and writes everything that a prediction needs to a
+//! folder and an archive. Their bytes depend on their content only.
 
 mod args;
 mod bundle;
@@ -8,6 +8,7 @@ mod commands;
 mod config;
 mod gates;
 mod image;
+mod outputs;
 mod replay;
 mod signature;
 mod stage;
@@ -21,14 +22,14 @@ use cli::{Outcome, Progress};
 
 use args::Command;
 
-/// The program after its arguments are parsed.
+/// Runs the program with parsed arguments.
 ///
 /// # Errors
-/// If the stage could not run, or its answer is no ([`cli::Refused`]).
+/// If the stage cannot run, or a check fails ([`cli::Refused`]).
 pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
-    let Some(command) = &args.command else { return run(&Config::check(args)?, progress) };
+    let Some(command) = &args.command else { return run(&Config::try_from_args(args)?, progress) };
     match command {
-        Command::Verify { what, key } => verify(what, key.as_deref()),
+        Command::Verify { path, key } => verify(path, key.as_deref()),
         Command::Image(args) => image::image(args, progress),
         Command::Sign(args) => signature::sign(args),
         Command::Push { image, to } => image::push::push(image, to),

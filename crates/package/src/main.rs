@@ -1,4 +1,4 @@
-//! `package`: model to bundle.
+//! The program `package`.
 
 fn main() -> std::process::ExitCode {
     cli::run(package::Args::global, package::main)

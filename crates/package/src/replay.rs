@@ -1,4 +1,4 @@
-//! The served replay: the real server answers every test row over HTTP, and each answer must be the prediction that was measured.
+//! Replays the test rows: a real server predicts each of them over HTTP, and every prediction must equal the evaluated one.
 
 pub(crate) mod server_process;
 pub(crate) mod test_rows;
@@ -16,46 +16,46 @@ use serde_json::Value;
 use crate::{
     bundle::lineage::Lineage,
     replay::{
-        server_process::{Server, shortened},
-        test_rows::{Measured, as_json},
+        server_process::{ServerProcess, shorten},
+        test_rows::{TestPredictions, rows_to_json},
     },
 };
 
-/// Rows that are asked for one by one, for the time that it takes; all are asked for in lists, too.
-const SINGLE: usize = 1000;
-/// Rows of a list.
-const LIST: usize = 1000;
+/// Rows that are also sent one by one, to measure the latency.
+const SINGLE_ROW_REQUESTS: usize = 1000;
+/// Rows per list.
+const ROWS_PER_LIST: usize = 1000;
 
-/// What the server did.
+/// The measurements of a replay.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Replay {
-    /// Test rows that were answered as they were measured.
+    /// Test rows with the evaluated prediction.
     pub(crate) rows: usize,
-    /// Of them asked for one by one.
+    /// Rows that were also sent one by one.
     pub(crate) single: usize,
-    /// Milliseconds of a single row's request: the median.
+    /// Median latency of a single row in milliseconds.
     pub(crate) p50_ms: f64,
-    /// Its 99 % quantile.
+    /// 99 % quantile of that latency.
     pub(crate) p99_ms: f64,
-    /// Rows a second in lists.
+    /// Rows per second in lists.
     pub(crate) rows_per_second: f64,
-    /// Milliseconds from its start until it was ready.
+    /// Milliseconds from start to readiness.
     pub(crate) startup_ms: f64,
-    /// The most memory that it held, in bytes, where the system tells.
+    /// Peak memory in bytes, where the system reports it.
     pub(crate) memory_bytes: Option<u64>,
 }
 
-/// A served prediction that is not the measured one.
+/// A served prediction that differs from the evaluated one.
 struct Difference {
-    measured: f64,
+    evaluated: f64,
     served: f64,
     content: String,
 }
 
-/// Starts `program` on the bundle, sends it the test rows of the cleaned table, and compares.
+/// Starts `program` on the bundle, sends it the test rows of the cleaned table, and compares the predictions.
 ///
 /// # Errors
-/// If the server cannot be started; or ([`Refused`]) if it does not serve what was measured: nothing may be packaged then.
+/// If the server cannot be started; [`Refused`] if it does not serve the evaluated predictions.
 pub(crate) fn replay(
     program: &Path,
     bundle: &Path,
@@ -63,15 +63,15 @@ pub(crate) fn replay(
     record: &RunRecord,
     progress: &Progress,
 ) -> anyhow::Result<Replay> {
-    let running = Server::start(program, bundle).map_err(|fault| match fault {
-        server_process::Fault::NotStarted(error) => error,
-        server_process::Fault::Refused(message) => refused(format!("the server does not take the bundle: {message}")),
+    let server = ServerProcess::start(program, bundle).map_err(|fault| match fault {
+        server_process::StartError::NotStarted(error) => error,
+        server_process::StartError::Rejected(message) => replay_failed(format!("the server rejects the bundle: {message}")),
     })?;
     let schema = &lineage.schema;
-    let mut rehearsal = Rehearsal {
-        server: &running,
+    let mut comparison = ReplayComparison {
+        server: &server,
         key: format!("predicted_{}", schema.target().name),
-        measured: Measured::read(&lineage.predictions)?,
+        evaluated: TestPredictions::read(&lineage.predictions)?,
         served: Vec::new(),
         differences: BTreeMap::new(),
         times: Vec::new(),
@@ -82,14 +82,14 @@ pub(crate) fn replay(
         schema,
         progress,
         "replaying",
-        |table, _| Ok(as_json(&table, schema)),
-        |block| block.chunks(LIST).try_for_each(|list| rehearsal.take(list)),
+        |table, _| Ok(rows_to_json(&table, schema)),
+        |block| block.chunks(ROWS_PER_LIST).try_for_each(|list| comparison.send(list)),
     )?;
-    rehearsal.judge(lineage, record)?;
-    let Rehearsal { served, mut times, seconds, .. } = rehearsal;
-    let (startup_ms, memory_bytes) = (running.startup_ms, running.memory());
-    let ended = running.stop()?;
-    ensure!(ended.success(), "the server did not end well: {ended}");
+    comparison.verify(lineage, record)?;
+    let ReplayComparison { served, mut times, seconds, .. } = comparison;
+    let (startup_ms, memory_bytes) = (server.startup_ms, server.memory());
+    let status = server.stop()?;
+    ensure!(status.success(), "the server did not exit cleanly: {status}");
     times.sort_unstable_by(f64::total_cmp);
     let quantile = |share: f64| times[((times.len() - 1) as f64 * share).round() as usize];
     Ok(Replay {
@@ -103,45 +103,49 @@ pub(crate) fn replay(
     })
 }
 
-/// The answer is no.
-fn refused(fault: String) -> anyhow::Error {
-    Refused(format!("replay: {fault}. Nothing was packaged")).into()
+/// The error of a replay that does not match.
+fn replay_failed(problem: String) -> anyhow::Error {
+    Refused(format!("replay: {problem}. Nothing was packaged")).into()
 }
 
-/// A replay under way.
-struct Rehearsal<'a> {
-    server: &'a Server,
-    /// The field of an answer that holds the prediction.
+/// A replay in progress.
+struct ReplayComparison<'a> {
+    server: &'a ServerProcess,
+    /// The key of the prediction in a response.
     key: String,
-    measured: Measured,
-    /// What lists were answered with, in the order of the rows.
+    evaluated: TestPredictions,
+    /// The served predictions, in the order of the rows.
     served: Vec<f64>,
     /// By row.
     differences: BTreeMap<usize, Difference>,
     /// Milliseconds of each single request.
     times: Vec<f64>,
-    /// What lists took together.
+    /// Seconds of all list requests.
     seconds: f64,
 }
 
-impl Rehearsal<'_> {
-    /// Asks for the next rows: the first ones one by one, and all of them as a list.
-    fn take(&mut self, list: &[Value]) -> anyhow::Result<()> {
+impl ReplayComparison<'_> {
+    /// Sends the next rows: the first ones one by one, and all of them as a list.
+    fn send(&mut self, list: &[Value]) -> anyhow::Result<()> {
         let from = self.served.len();
-        for (row, content) in list.iter().enumerate().take(SINGLE.saturating_sub(from)) {
-            let begun = Instant::now();
-            let answer = self.server.post("/predict", content)?;
-            self.times.push(begun.elapsed().as_secs_f64() * 1000.0);
-            let served = answer.body[&self.key].as_f64().filter(|_| answer.status == 200);
-            self.compare(from + row, content, served.ok_or_else(|| refused(answer.of_row(from + row, content)))?);
+        for (row, content) in list.iter().enumerate().take(SINGLE_ROW_REQUESTS.saturating_sub(from)) {
+            let started = Instant::now();
+            let response = self.server.post("/predict", content)?;
+            self.times.push(started.elapsed().as_secs_f64() * 1000.0);
+            let served = response.body[&self.key].as_f64().filter(|_| response.status == 200);
+            self.compare(
+                from + row,
+                content,
+                served.ok_or_else(|| replay_failed(response.describe_row(from + row, content)))?,
+            );
         }
-        let begun = Instant::now();
-        let answer = self.server.post("/batch-predict", &Value::from(list))?;
-        self.seconds += begun.elapsed().as_secs_f64();
-        let numbers = answer.body.as_array().filter(|_| answer.status == 200);
-        let numbers: Option<Vec<f64>> = numbers.and_then(|found| found.iter().map(Value::as_f64).collect());
+        let started = Instant::now();
+        let response = self.server.post("/batch-predict", &Value::from(list))?;
+        self.seconds += started.elapsed().as_secs_f64();
+        let numbers = response.body.as_array().filter(|_| response.status == 200);
+        let numbers: Option<Vec<f64>> = numbers.and_then(|values| values.iter().map(Value::as_f64).collect());
         let numbers = numbers.filter(|numbers| numbers.len() == list.len());
-        let numbers = numbers.ok_or_else(|| refused(answer.of_list(from)))?;
+        let numbers = numbers.ok_or_else(|| replay_failed(response.describe_list(from)))?;
         for (row, (content, served)) in list.iter().zip(&numbers).enumerate() {
             self.compare(from + row, content, *served);
         }
@@ -150,34 +154,36 @@ impl Rehearsal<'_> {
     }
 
     fn compare(&mut self, row: usize, content: &Value, served: f64) {
-        // that there are as many is looked at when all are there
-        let Some(measured) = self.measured.y_pred.get(row).copied() else { return };
-        if served.to_bits() != measured.to_bits() {
-            let content = || Difference { measured, served, content: shortened(content) };
+        // the number of rows is compared at the end
+        let Some(evaluated) = self.evaluated.y_pred.get(row).copied() else { return };
+        if served.to_bits() != evaluated.to_bits() {
+            let content = || Difference { evaluated, served, content: shorten(content) };
             self.differences.entry(row).or_insert_with(content);
         }
     }
 
-    /// Whether all rows came, every prediction is the measured one, and the figures are those of the run.
-    fn judge(&self, lineage: &Lineage, record: &RunRecord) -> anyhow::Result<()> {
-        let (rows, measured) = (self.served.len(), self.measured.y_pred.len());
-        if rows != measured {
+    /// Checks that all rows were served, with the evaluated predictions and the metrics of the run.
+    fn verify(&self, lineage: &Lineage, record: &RunRecord) -> anyhow::Result<()> {
+        let (rows, evaluated) = (self.served.len(), self.evaluated.y_pred.len());
+        if rows != evaluated {
             let cleaned = lineage.cleaned.display();
-            return Err(refused(format!("{cleaned} has {rows} test rows, and {measured} were measured")));
+            return Err(replay_failed(format!("{cleaned} has {rows} test rows, but {evaluated} were evaluated")));
         }
-        if let Some((row, Difference { content, served, measured })) = self.differences.first_key_value() {
-            return Err(refused(format!(
-                "{} of {rows} test rows are served otherwise than they were measured; the first is row {} ({content}): {} {served} is \
-                 served, {measured} was measured",
+        if let Some((row, Difference { content, served, evaluated })) = self.differences.first_key_value() {
+            return Err(replay_failed(format!(
+                "{} of {rows} served predictions differ from the evaluated ones; the first is test row {} ({content}): {} is served as \
+                 {served}, but was evaluated as {evaluated}",
                 self.differences.len(),
                 row + 1,
                 lineage.schema.target().name
             )));
         }
-        for (name, value) in Metrics::compute(&self.measured.y_true, &self.served).named() {
+        for (name, value) in Metrics::compute(&self.evaluated.y_true, &self.served).named() {
             let recorded = record.metric(name).with_context(|| format!("metrics.json has no {name}"))?;
             if recorded.to_bits() != value.to_bits() {
-                return Err(refused(format!("the {name} of what is served is {value}; the run has {recorded}")));
+                return Err(replay_failed(format!(
+                    "the {name} of the served predictions is {value}, but the run recorded {recorded}"
+                )));
             }
         }
         Ok(())

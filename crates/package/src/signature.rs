@@ -1,5 +1,5 @@
-//! `package sign`: signatures that cosign verifies, too, in two forms. One is the Sigstore bundle: `<file>.sigstore.json` beside a file, an artifact
-//! that refers to an image. The other, older one is `<file>.sig`, and for an image the tag where cosign looks for it.
+//! Signs files and images (`package sign`) in two forms that cosign verifies, too. The Sigstore bundle is `<file>.sigstore.json`, or an
+//! artifact that refers to an image. The older form is `<file>.sig`, or an image's signature tag.
 
 pub(crate) mod cosign_key;
 pub(crate) mod key;
@@ -18,23 +18,25 @@ use crate::{
     image::{
         layout::{Layout, clear_abandoned, is_layout},
         oci_registry,
-        push::send,
+        push::push_image,
     },
     signature::{
-        key::{PrivateKey, given},
-        simple_signing::{LEGACY, MAX_SIGNED_BYTES, SIGSTORE_BUNDLE, attach, attach_bundle, beside, payload},
+        key::{PrivateKey, read_key},
+        simple_signing::{
+            LEGACY_SUFFIX, MAX_SIGNED_BYTES, SIGSTORE_BUNDLE_SUFFIX, attach, attach_bundle, payload, with_suffix,
+        },
     },
 };
 
-/// The variable that holds the password of an encrypted key, as cosign has it.
-const PASSWORD: &str = "COSIGN_PASSWORD";
+/// The variable with the password of an encrypted key, the same as cosign's.
+const PASSWORD_VARIABLE: &str = "COSIGN_PASSWORD";
 
 #[derive(Serialize)]
 struct Summary<'a> {
     status: &'static str,
     signed: &'a Path,
     signature: Option<&'a Path>,
-    /// The Sigstore bundle beside a file.
+    /// The Sigstore bundle of a file.
     sigstore_bundle: Option<&'a Path>,
     digest: Option<String>,
     pushed: Option<&'a str>,
@@ -45,29 +47,29 @@ struct Summary<'a> {
 /// # Errors
 /// If the key cannot be used, or something cannot be read, written or pushed.
 pub(crate) fn sign(args: &SignArgs) -> anyhow::Result<Outcome> {
-    let path = args.what.as_path();
+    let path = args.path.as_path();
     check_paths(args)?;
-    let password = cli::variable(PASSWORD);
-    let key = PrivateKey::read(&given(&args.key)?, password.as_deref()).with_context(|| format!("--key {}", args.key))?;
+    let password = cli::variable(PASSWORD_VARIABLE);
+    let key = PrivateKey::read(&read_key(&args.key)?, password.as_deref()).with_context(|| format!("--key {}", args.key))?;
     if !is_layout(path) {
-        ensure!(args.push.is_none(), "--push is for images; {} is none", path.display());
+        ensure!(args.push.is_none(), "--push: only images can be pushed; {} is no image", path.display());
         ensure!(path.is_file(), "{}: is neither a file nor an image layout", path.display());
         let bytes = read_bounded(path, MAX_SIGNED_BYTES)?;
         let signature = key.sign(&bytes)?;
-        let (bundle, beside) = (beside(path, SIGSTORE_BUNDLE), beside(path, LEGACY));
-        write_atomically(&bundle, format!("{}\n", sigstore::of_file(&bytes, &signature, &key.public())).as_bytes())?;
-        write_atomically(&beside, format!("{signature}\n").as_bytes())?;
+        let (bundle, with_suffix) = (with_suffix(path, SIGSTORE_BUNDLE_SUFFIX), with_suffix(path, LEGACY_SUFFIX));
+        write_atomically(&bundle, format!("{}\n", sigstore::bundle_for_file(&bytes, &signature, &key.public())).as_bytes())?;
+        write_atomically(&with_suffix, format!("{signature}\n").as_bytes())?;
         let summary = Summary {
             status: "signed",
             signed: path,
-            signature: Some(&beside),
+            signature: Some(&with_suffix),
             sigstore_bundle: Some(&bundle),
             digest: None,
             pushed: None,
         };
-        return Ok(Outcome::done(&summary, format!("sign      done: {} and {LEGACY}", bundle.display())));
+        return Ok(Outcome::done(&summary, format!("sign      done: {} and {LEGACY_SUFFIX}", bundle.display())));
     }
-    let push = args.push.as_deref().map(oci_registry::parse).transpose()?;
+    let push = args.push.as_deref().map(oci_registry::parse_reference).transpose()?;
     clear_abandoned(path);
     let mut layout = Layout::read(path)?;
     layout.keep_image_alone()?;
@@ -78,9 +80,9 @@ pub(crate) fn sign(args: &SignArgs) -> anyhow::Result<Outcome> {
     let payload = payload(&name, &digest);
     let signature = key.sign(&payload)?;
     attach(&mut layout, &image, payload, &signature)?;
-    attach_bundle(&mut layout, &image, &sigstore::of_image(image.digest().digest(), &key)?)?;
+    attach_bundle(&mut layout, &image, &sigstore::bundle_for_image(image.digest().digest(), &key)?)?;
     layout.write(path)?;
-    let pushed = push.map(|reference| send(reference, &layout)).transpose()?;
+    let pushed = push.map(|reference| push_image(reference, &layout)).transpose()?;
     let human = format!(
         "sign      done: {digest} in {}{}",
         path.display(),
@@ -97,19 +99,19 @@ pub(crate) fn sign(args: &SignArgs) -> anyhow::Result<Outcome> {
     Ok(Outcome::done(&summary, human))
 }
 
-const BUNDLE: OutputKind = OutputKind { name: "a Sigstore bundle", mark: Mark::Json("mediaType") };
-const SIGNATURE_FILE: OutputKind = OutputKind { name: "a signature of this program", mark: Mark::Base64 };
+const SIGSTORE_KIND: OutputKind = OutputKind { name: "a Sigstore bundle", mark: Mark::Json("mediaType") };
+const SIGNATURE_KIND: OutputKind = OutputKind { name: "a signature of this program", mark: Mark::Base64 };
 
-/// That the key is not written over: by the signature of a file, or as a file in the folder of an image, which is replaced.
+/// Checks that the key is not overwritten: by the signature of a file, or in the folder of an image, which is replaced.
 fn check_paths(args: &SignArgs) -> anyhow::Result<()> {
     let paths = key::file(&args.key).into_iter().fold(RunPaths::default(), |paths, key| paths.input("--key", key));
-    let paths = if is_layout(&args.what) {
-        paths.output_folder("PATH", &args.what)
+    let paths = if is_layout(&args.path) {
+        paths.output_folder("PATH", &args.path)
     } else {
-        let beside = |end| beside(&args.what, end);
-        let paths = paths.input("PATH", &args.what);
-        let paths = paths.output_of_kind("the Sigstore bundle of PATH", &beside(SIGSTORE_BUNDLE), BUNDLE);
-        paths.output_of_kind("the signature of PATH", &beside(LEGACY), SIGNATURE_FILE)
+        let with_suffix = |end| with_suffix(&args.path, end);
+        let paths = paths.input("PATH", &args.path);
+        let paths = paths.output_of_kind("the Sigstore bundle of PATH", &with_suffix(SIGSTORE_BUNDLE_SUFFIX), SIGSTORE_KIND);
+        paths.output_of_kind("the signature of PATH", &with_suffix(LEGACY_SUFFIX), SIGNATURE_KIND)
     };
     Ok(paths.check()?)
 }

@@ -1,12 +1,11 @@
-//! The stage as a whole: lineage, gates, bundle, replay.
+//! The stage: verifies the lineage, checks the gates, replays the test rows, and writes the bundle.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
 use artifact::{
-    ArtifactError, Digest, FileEntry, Gate, MANIFEST_VERSION, Manifest, Mark, OutputKind, RunRecord, TemporaryFolder,
-    clear_abandoned_bundles, clear_temporary_folders, lock_to_read, read_bundle, write_atomically, write_bundle_archive,
-    write_bundle_folder,
+    Digest, FileEntry, Gate, MANIFEST_VERSION, Manifest, RunRecord, TemporaryFolder, clear_abandoned_bundles,
+    clear_temporary_folders, lock_to_read, write_bundle_folder,
 };
 use cli::{Clock, Outcome, Progress};
 use evaluation::Comparison;
@@ -14,19 +13,16 @@ use serde::Serialize;
 
 use crate::{
     bundle::{
-        assemble::{Loaded, Packed, assemble, load},
-        lineage::{Lineage, walk},
+        assemble::{BundleDraft, assemble},
+        lineage::{Lineage, verify_lineage},
+        trained_model::TrainedModel,
     },
-    card::model_card::{self, Facts},
+    card::model_card::{self, CardInputs},
     config::Config,
-    gates::{Judgement, champion::Champion, judge},
+    gates::{GateReport, champion::Champion, evaluate_gates},
+    outputs::{OutputPaths, STAGE, STAGE_VERSION},
     replay::{Replay, replay},
 };
-
-const STAGE: &str = "package";
-const VERSION: &str = env!("CARGO_PKG_VERSION");
-const ARCHIVE: OutputKind = OutputKind { name: "the archive of a bundle", mark: Mark::Bytes(&[0x1f, 0x8b]) };
-const CARD: OutputKind = OutputKind { name: "the card of a model", mark: Mark::Text("# ", "\n\nPredicts ") };
 
 #[derive(Serialize)]
 struct Summary<'a> {
@@ -42,150 +38,125 @@ struct Summary<'a> {
     warnings: &'a [String],
 }
 
-/// What is written below `--output`.
-struct OutputPaths {
-    folder: PathBuf,
-    archive: PathBuf,
-    card_page: PathBuf,
-    card_text: PathBuf,
-}
-
-impl OutputPaths {
-    /// Those of the bundle called `name`.
-    fn of(config: &Config, name: &str) -> Self {
-        let at = |suffix: &str| config.output.join(format!("{name}{suffix}"));
-        Self { folder: at(""), archive: at(".tar.gz"), card_page: at(".card.html"), card_text: at(".card.md") }
-    }
-
-    /// That none of them is a file that is read; a folder that is there with the same content is not written.
-    fn check(&self, config: &Config, is_folder_there: bool) -> Result<(), ArtifactError> {
-        let mut paths = config.paths.clone();
-        if !is_folder_there {
-            paths = paths.output_folder("the bundle in --output", &self.folder);
+impl<'a> Summary<'a> {
+    /// The summary of a model that was not packaged.
+    fn new(report: &'a GateReport, record: &'a RunRecord) -> Self {
+        Self {
+            stage: STAGE,
+            status: "refused",
+            bundle: None,
+            archive: None,
+            card: None,
+            content_id: None,
+            gates: &report.gates,
+            comparison: report.comparison.as_ref(),
+            replay: None,
+            warnings: &record.warnings,
         }
-        paths
-            .stage_output("the archive in --output", &self.archive, ARCHIVE)
-            .stage_output("the card in --output", &self.card_page, OutputKind::PAGE)
-            .stage_output("the card in --output", &self.card_text, CARD)
-            .check()
     }
 }
 
 /// Runs the stage.
 ///
 /// # Errors
-/// If the lineage is broken, a file cannot be read or written, or ([`cli::Refused`]) the server does not serve what was measured; a model that
-/// misses a gate is an outcome, refused.
+/// If the lineage is broken, a file cannot be read or written, or ([`cli::Refused`]) the server does not serve the evaluated predictions. A
+/// failed gate is an outcome, with exit code 1.
 pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     let clock = Clock::start();
     clear_abandoned_bundles(&config.output);
     clear_temporary_folders();
-    // a file that is being written would be taken for one that was changed
+    // a file that is being written would look like a changed one
     let _locks = lock_to_read(&config.trained.join("model.bin"), &|folder| progress.waiting(folder));
-    let lineage = walk(config)?;
-    progress.detail(format!(
-        "lineage unbroken: {}",
-        lineage.links.iter().map(|link| link.stage.as_str()).collect::<Vec<_>>().join(" ← ")
-    ));
-    let metrics_path = config.trained.join("metrics.json");
-    let record = RunRecord::parse(&cli::read_text(&metrics_path, "--models-dir")?)
-        .map_err(|reason| anyhow::anyhow!("{}: {reason}", metrics_path.display()))?;
-    let Loaded { files, predictor, reference } = load(config, &lineage)?;
-    let champion = Champion::open(config)?;
-    let judgement = judge(config, &lineage, &record, &predictor, &champion, progress)?;
-    let mut summary = Summary {
-        stage: STAGE,
-        status: "refused",
-        bundle: None,
-        archive: None,
-        card: None,
-        content_id: None,
-        gates: &judgement.gates,
-        comparison: judgement.comparison.as_ref(),
-        replay: None,
-        warnings: &record.warnings,
-    };
-    let missed = judgement.refusals();
-    if !missed.is_empty() {
-        let human =
-            format!("package   refused: {} of {} gates missed{}", missed.len(), judgement.gates.len(), judgement.lines());
-        let hint = "Nothing was packaged; --allow GATE --reason TEXT lets a gate be missed";
-        return Ok(Outcome::done(&summary, human).refused(format!("{}. {hint}", missed.join("; "))));
+    let lineage = verify_lineage(config)?;
+    progress.detail(format!("lineage verified: {}", lineage.stages().join(" ← ")));
+    let trained = TrainedModel::read(config, &lineage)?;
+    let champion = Champion::load(config)?;
+    let report = evaluate_gates(config, &lineage, &trained, &champion, progress)?;
+    let mut summary = Summary::new(&report, &trained.record);
+    let failures = report.failures();
+    if !failures.is_empty() {
+        return Ok(rejection(&summary, &report, &failures));
     }
 
-    let facts = Facts {
-        predictor: &predictor,
-        record: &record,
-        reference: &reference,
-        lineage: &lineage.links,
-        gates: &judgement.gates,
-        split: split(config),
-    };
-    let packed = assemble(config, &lineage, files, &facts)?;
-    let name = packed.manifest.folder();
-    let outputs = OutputPaths::of(config, &name);
-    let OutputPaths { folder, archive, card_page, card_text } = &outputs;
-    summary.bundle = Some(folder);
-    summary.archive = Some(archive);
-    summary.card = Some(card_page);
-    summary.content_id = Some(&packed.manifest.content_id);
-    let inputs = input_files(config, &lineage, metrics_path)?;
-    let settings = Digest::of_json(&config.pipeline.package);
-    let there = folder.exists() && read_bundle(folder).is_ok_and(|found| found == packed.files);
-    let replayed = Manifest::read_beside(archive).unwrap_or(None).is_some_and(|manifest| {
-        manifest.is_current(STAGE, VERSION, &settings, &inputs, &[archive.clone(), card_page.clone(), card_text.clone()])
-    });
-    if there && replayed && !config.force {
+    let card_inputs = card_inputs(config, &lineage, &trained, &report);
+    let draft = assemble(config, &lineage, trained.files.clone(), &card_inputs)?;
+    let outputs = OutputPaths::new(config, &draft.manifest.folder());
+    summary.bundle = Some(&outputs.folder);
+    summary.archive = Some(&outputs.archive);
+    summary.card = Some(&outputs.card_page);
+    summary.content_id = Some(&draft.manifest.content_id);
+    let (settings, inputs) = (Digest::of_json(&config.pipeline.package), input_files(config, &lineage)?);
+    let has_folder = outputs.has_folder(&draft);
+    if has_folder && outputs.are_current(&settings, &inputs) && !config.force {
         summary.status = "unchanged";
-        return Ok(Outcome::done(&summary, told("unchanged", folder, &judgement, &record)));
+        return Ok(Outcome::done(&summary, summary_text("unchanged", &outputs.folder, &report, &trained.record)));
     }
 
-    outputs.check(config, there)?;
-    let found = rehearse(config, &lineage, &record, &packed, progress)?;
-    if !there {
-        write_bundle_folder(folder, &packed.files)?;
-    }
-    let card = model_card::as_served(&facts, &found, &cli::machine());
-    let written = vec![
-        write_bundle_archive(archive, &name, &packed.files)?,
-        write_atomically(card_page, card.page().as_bytes())?,
-        write_atomically(card_text, card.markdown().as_bytes())?,
-    ];
+    outputs.validate(config, has_folder)?;
+    let replay = replay_in_temporary_folder(config, &lineage, &trained.record, &draft, progress)?;
+    let card = model_card::render_served_card(&card_inputs, &replay, &cli::machine());
+    let files = outputs.write(&draft, has_folder, &card)?;
     Manifest {
         format_version: MANIFEST_VERSION,
         stage: STAGE.into(),
-        version: VERSION.into(),
+        version: STAGE_VERSION.into(),
         commit: cli::commit(),
-        schema: packed.manifest.schema.clone(),
+        schema: draft.manifest.schema.clone(),
         settings,
         configs: vec![FileEntry::from_file(&config.pipeline_path)?],
         inputs,
-        outputs: written,
+        outputs: files,
         rows: lineage.train.rows.clone(),
         started_at_ms: clock.started_at_ms,
         duration_ms: clock.elapsed_ms(),
     }
     .write_beside_outputs()?;
     summary.status = "done";
-    summary.replay = Some(&found);
-    Ok(Outcome::done(&summary, told("done", folder, &judgement, &record)))
+    summary.replay = Some(&replay);
+    Ok(Outcome::done(&summary, summary_text("done", &outputs.folder, &report, &trained.record)))
 }
 
-fn told(status: &str, folder: &Path, judgement: &Judgement, record: &RunRecord) -> String {
+/// The outcome of a model with failed gates.
+fn rejection(summary: &Summary, report: &GateReport, failures: &[String]) -> Outcome {
+    let human = format!("package   rejected: {} of {} gates failed{}", failures.len(), report.gates.len(), report.lines());
+    let hint = "Nothing was packaged. Use --allow GATE --reason TEXT to accept a failed gate";
+    Outcome::done(summary, human).refused(format!("{}. {hint}", failures.join("; ")))
+}
+
+fn summary_text(status: &str, folder: &Path, report: &GateReport, record: &RunRecord) -> String {
     let rows = record.rows(schema::TEST);
     format!(
-        "package   {status}: lineage unbroken back to the raw table, {rows} test rows served as they were measured{}\n          → {}/, \
-         .tar.gz and .card.html",
-        judgement.lines(),
+        "package   {status}: lineage verified back to the raw table, {rows} test rows served with the evaluated predictions{}\n          \
+         → {}/, .tar.gz and .card.html",
+        report.lines(),
         folder.display()
     )
 }
 
-/// The files that a bundle is made of and the server that is asked, as they are now.
-fn input_files(config: &Config, lineage: &Lineage, metrics: PathBuf) -> anyhow::Result<Vec<FileEntry>> {
+fn card_inputs<'a>(
+    config: &Config,
+    lineage: &'a Lineage,
+    trained: &'a TrainedModel,
+    report: &'a GateReport,
+) -> CardInputs<'a> {
+    let split = &config.pipeline.process.split;
+    let mut settings = vec![("test".to_owned(), split.test.to_string()), ("seed".to_owned(), split.seed.to_string())];
+    settings.extend(split.key.iter().map(|key| ("key".to_owned(), key.clone())));
+    CardInputs {
+        predictor: &trained.predictor,
+        record: &trained.record,
+        reference: &trained.reference,
+        lineage: &lineage.steps,
+        gates: &report.gates,
+        split: settings,
+    }
+}
+
+/// The files of the bundle and the server program, as they are now.
+fn input_files(config: &Config, lineage: &Lineage) -> anyhow::Result<Vec<FileEntry>> {
     let files = [
         config.trained.join("model.bin"),
-        metrics,
+        config.metrics_path(),
         lineage.preprocessor.clone(),
         lineage.model_config.clone(),
         lineage.predictions.clone(),
@@ -195,23 +166,16 @@ fn input_files(config: &Config, lineage: &Lineage, metrics: PathBuf) -> anyhow::
     Ok(files.iter().map(|path| FileEntry::from_file(path)).collect::<Result<_, _>>()?)
 }
 
-/// Serves the bundle from a folder that is gone afterwards: nothing is written where bundles are kept before it was seen to be served.
-fn rehearse(
+/// Replays the bundle from a temporary folder, so that nothing is written to `--output` before.
+fn replay_in_temporary_folder(
     config: &Config,
     lineage: &Lineage,
     record: &RunRecord,
-    packed: &Packed,
+    draft: &BundleDraft,
     progress: &Progress,
 ) -> anyhow::Result<Replay> {
-    let stage = TemporaryFolder::new().context("replay")?;
-    let bundle = stage.path().join(packed.manifest.folder());
-    write_bundle_folder(&bundle, &packed.files)?;
+    let temporary = TemporaryFolder::new().context("replay")?;
+    let bundle = temporary.path().join(draft.manifest.folder());
+    write_bundle_folder(&bundle, &draft.files)?;
     replay(&config.serve, &bundle, lineage, record, progress)
-}
-
-fn split(config: &Config) -> Vec<(String, String)> {
-    let split = &config.pipeline.process.split;
-    let mut found = vec![("test".to_owned(), split.test.to_string()), ("seed".to_owned(), split.seed.to_string())];
-    found.extend(split.key.iter().map(|key| ("key".to_owned(), key.clone())));
-    found
 }

@@ -1,4 +1,4 @@
-//! What predicts among the files of a bundle.
+//! Opens the predictor of a bundle.
 
 use std::path::Path;
 
@@ -6,11 +6,11 @@ use artifact::{BundleFiles, BundleManifest};
 
 use crate::{MODEL_FILE, PREPROCESSOR_FILE, Predictor};
 
-/// The manifest of a bundle, and what predicts. Every file is the listed one, model and preprocessor belong together, and name and schema in
-/// the manifest are those in the model.
+/// Opens the manifest and the predictor of a bundle. All files must match their digests, model and preprocessor must belong together, and
+/// the manifest must have the name and schema of the model.
 ///
 /// # Errors
-/// Names what is wrong.
+/// Names the problem.
 pub fn open_bundle(files: &BundleFiles) -> Result<(BundleManifest, Predictor), String> {
     let manifest = BundleManifest::from_files(files)?;
     let predictor = open_files(files)?;
@@ -23,13 +23,13 @@ pub fn open_bundle(files: &BundleFiles) -> Result<(BundleManifest, Predictor), S
     Ok((manifest, predictor))
 }
 
-/// The model and the preprocessor among `files`, if both can be used and belong together.
+/// Opens the model and the preprocessor among `files`, which must be valid and belong together.
 ///
 /// # Errors
-/// Names what is wrong.
+/// Names the problem.
 pub fn open_files(files: &BundleFiles) -> Result<Predictor, String> {
     let file = |name: &'static str| {
         files.get(name).map(|bytes| (Path::new(name), bytes.as_slice())).ok_or_else(|| format!("{name} is missing"))
     };
-    Predictor::of_bytes(file(MODEL_FILE)?, file(PREPROCESSOR_FILE)?).map_err(|error| error.to_string())
+    Predictor::from_bytes(file(MODEL_FILE)?, file(PREPROCESSOR_FILE)?).map_err(|error| error.to_string())
 }

@@ -1,6 +1,6 @@
-//! A model with the preprocessor that it was trained with: raw rows in; predictions, intervals and contributions out.
+//! A model with its preprocessor: it turns raw rows into predictions, prediction intervals and contributions.
 //!
-//! Whoever predicts (a file, a test row, a request) does it here, so that what is measured is what is served.
+//! Every prediction (of a file, a test row, a request) is made by this crate, so that served predictions equal the evaluated ones.
 
 mod bundle;
 mod error;
@@ -17,79 +17,79 @@ use schema::Table;
 pub use bundle::{open_bundle, open_files};
 pub use error::PredictorError;
 pub use model_info::{LoadedParts, ModelInfo};
-pub use row::{Prediction, Workbench};
+pub use row::{Prediction, Scratch};
 
-/// The model's file, in a bundle and elsewhere.
+/// The file name of the model.
 pub const MODEL_FILE: &str = "model.bin";
-/// The preprocessor's file.
+/// The file name of the preprocessor.
 pub const PREPROCESSOR_FILE: &str = "preprocessor.bin";
 
-/// The file that says what training rows looked like.
+/// The file name of the reference distribution of training rows.
 pub const REFERENCE_FILE: &str = "reference.json";
 
-/// A checked model and a checked preprocessor that belong together.
+/// A valid model and its valid preprocessor.
 #[derive(Clone, Debug)]
 pub struct Predictor {
     model: Model,
     preprocessor: Preprocessor,
-    /// Places of the model's features among the preprocessor's.
+    /// Positions of the model's features among the preprocessor's.
     selected: Vec<usize>,
-    /// The raw columns that the model goes by.
-    explained: Vec<String>,
-    /// Per feature of the model the places of the columns that it is made of among `explained`.
-    made_of: Vec<Vec<usize>>,
+    /// The raw columns that the model uses.
+    explained_columns: Vec<String>,
+    /// For each feature of the model, the positions of its raw columns in `explained_columns`.
+    source_columns: Vec<Vec<usize>>,
 }
 
 impl Predictor {
-    /// Takes the two together. Whether they were trained together is for whoever has the files to say.
+    /// Combines a model and a preprocessor. The caller is responsible for them being trained together.
     ///
     /// # Errors
-    /// Names a feature that the preprocessor does not make.
+    /// Names a feature that the preprocessor does not create.
     pub fn new(model: Model, preprocessor: Preprocessor) -> Result<Self, PredictorError> {
-        let made = preprocessor.feature_names();
-        let place = |feature: &String| {
-            let place = made.iter().position(|name| name == feature);
-            place.ok_or_else(|| PredictorError::NoFeature { feature: feature.clone() })
+        let features = preprocessor.feature_names();
+        let position = |feature: &String| {
+            let position = features.iter().position(|name| name == feature);
+            position.ok_or_else(|| PredictorError::MissingFeature { feature: feature.clone() })
         };
-        let selected = model.file().features.iter().map(place).collect::<Result<Vec<usize>, _>>()?;
+        let selected = model.file().features.iter().map(position).collect::<Result<Vec<usize>, _>>()?;
         let used: Vec<Vec<&str>> = model.file().features.iter().map(|feature| preprocessor.raw_columns(feature)).collect();
         let columns = preprocessor.columns().map(|column| column.name.clone());
-        let explained: Vec<String> = columns.filter(|name| used.iter().flatten().any(|used| used == name)).collect();
-        let place = |name: &&str| explained.iter().position(|explained| explained == name);
-        let made_of = used.iter().map(|names| names.iter().filter_map(place).collect()).collect();
-        Ok(Self { model, preprocessor, selected, explained, made_of })
+        let explained_columns: Vec<String> = columns.filter(|name| used.iter().flatten().any(|used| used == name)).collect();
+        let position = |name: &&str| explained_columns.iter().position(|column| column == name);
+        let source_columns = used.iter().map(|names| names.iter().filter_map(position).collect()).collect();
+        Ok(Self { model, preprocessor, selected, explained_columns, source_columns })
     }
 
-    /// Opens the two files and makes sure that they belong together. Their names are for messages.
+    /// Opens the contents of the two files, and checks that they belong together. Their names are for messages.
     ///
     /// # Errors
-    /// If one is damaged, does not hold together, or is not the other's.
-    pub fn of_bytes(
+    /// If a file is corrupt or inconsistent, or the preprocessor is not the one that the model was trained with.
+    pub fn from_bytes(
         (model_name, model): (&Path, &[u8]),
         (preprocessor_name, preprocessor): (&Path, &[u8]),
     ) -> Result<Self, PredictorError> {
         let file: ModelFile = read_envelope_bytes_or_older::<_, ModelFileV1>(model, model_name, MODEL.into())?;
-        let unsound = |path: &Path, reason: String| PredictorError::Unsound { path: path.to_owned(), reason };
-        let checked = Model::from_file(file).map_err(|fault| unsound(model_name, fault.to_string()))?;
+        let invalid = |path: &Path, reason: String| PredictorError::Invalid { path: path.to_owned(), reason };
+        let model = Model::from_file(file).map_err(|fault| invalid(model_name, fault.to_string()))?;
         let file: PreprocessorFile = read_envelope_bytes(preprocessor, preprocessor_name, PREPROCESSOR.into())?;
-        let found = Digest::of_bytes(preprocessor);
-        if found.hex() != checked.file().preprocessor {
+        let digest = Digest::of_bytes(preprocessor);
+        if digest.hex() != model.file().preprocessor {
             let short = |hex: &str| hex.get(..12).unwrap_or(hex).to_owned();
-            return Err(PredictorError::Stranger {
+            return Err(PredictorError::PreprocessorMismatch {
                 preprocessor: preprocessor_name.to_owned(),
                 model: model_name.to_owned(),
-                found: short(found.hex()),
-                named: short(&checked.file().preprocessor),
+                found: short(digest.hex()),
+                named: short(&model.file().preprocessor),
             });
         }
-        let preprocessor = Preprocessor::from_file(file).map_err(|fault| unsound(preprocessor_name, fault.to_string()))?;
-        Self::new(checked, preprocessor)
+        let preprocessor = Preprocessor::from_file(file).map_err(|fault| invalid(preprocessor_name, fault.to_string()))?;
+        Self::new(model, preprocessor)
     }
 
-    /// Reads the two files and makes sure that they belong together.
+    /// Reads the two files, and checks that they belong together.
     ///
     /// # Errors
-    /// If one is absent, and as [`of_bytes`](Self::of_bytes).
+    /// If one is absent, and those of [`from_bytes`](Self::from_bytes).
     pub fn read(model: &Path, preprocessor: &Path) -> Result<Self, PredictorError> {
         let read = |path: &Path, name: &str, stage: &str| {
             if !path.exists() {
@@ -100,7 +100,7 @@ impl Predictor {
         };
         let model_bytes = read(model, MODEL_FILE, "train")?;
         let preprocessor_bytes = read(preprocessor, PREPROCESSOR_FILE, "engineer")?;
-        Self::of_bytes((model, &model_bytes), (preprocessor, &preprocessor_bytes))
+        Self::from_bytes((model, &model_bytes), (preprocessor, &preprocessor_bytes))
     }
 
     /// The model.
@@ -116,35 +116,36 @@ impl Predictor {
     /// The model's features of every row of a raw table.
     ///
     /// # Errors
-    /// With the first row that has a level unknown to schema and training, where that is refused.
+    /// The first row with a level that is unknown to schema and training, if those are rejected.
     pub fn features(&self, table: &Table) -> Result<Matrix, RowError> {
-        let mut made = self.preprocessor.transform(table)?;
-        Ok(Matrix::new(self.selected.iter().map(|place| std::mem::take(&mut made[*place])).collect()))
+        let mut features = self.preprocessor.transform(table)?;
+        Ok(Matrix::new(self.selected.iter().map(|position| std::mem::take(&mut features[*position])).collect()))
     }
 
     /// The predictions for every row of a raw table, in the target's unit.
     ///
     /// # Errors
-    /// As [`features`](Self::features).
+    /// Those of [`features`](Self::features).
     pub fn predict(&self, table: &Table) -> Result<Vec<f64>, RowError> {
         Ok(self.model.predict(&self.features(table)?))
     }
 
-    /// The raw columns that the model goes by, in the order of the schema.
-    pub fn explained(&self) -> &[String] {
-        &self.explained
+    /// The raw columns that the model uses, in the order of the schema.
+    pub fn explained_columns(&self) -> &[String] {
+        &self.explained_columns
     }
 
-    /// The parts of features as parts of [`explained`](Self::explained): one made of two columns is shared evenly.
+    /// Converts contributions of features to contributions of [`explained_columns`](Self::explained_columns). A feature of two columns is
+    /// shared evenly between them.
     #[must_use]
-    pub fn of_columns(&self, parts: &Contributions) -> Contributions {
-        parts.grouped(self.explained.len(), &self.made_of)
+    pub fn contributions_by_column(&self, parts: &Contributions) -> Contributions {
+        parts.grouped(self.explained_columns.len(), &self.source_columns)
     }
 
-    /// What takes predictions of this model apart.
+    /// The explainer of this model.
     ///
     /// # Errors
-    /// Says what the model does not know.
+    /// The reason why the model cannot be explained.
     pub fn explainer(&self) -> Result<Explainer, String> {
         Explainer::new(&self.model)
     }

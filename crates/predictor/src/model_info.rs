@@ -10,7 +10,7 @@ use crate::Predictor;
 pub struct LoadedParts {
     /// The model with its preprocessor.
     pub predictor: Predictor,
-    /// The distribution of the training rows. Versions of older programs have none.
+    /// The distribution of the training rows. Models of older versions have none.
     pub reference: Option<Reference>,
     /// The description.
     pub info: ModelInfo,
@@ -23,7 +23,7 @@ pub struct ModelInfo {
     pub version: String,
     /// The path or URI that it was loaded from.
     pub source: String,
-    /// Changes when another model is at the source.
+    /// A text that changes when another model is at the source.
     pub fingerprint: String,
     /// The model card, in Markdown.
     pub card: String,
@@ -31,8 +31,8 @@ pub struct ModelInfo {
     pub metrics: Value,
     /// The lineage of a bundle, or the run of a registered version.
     pub lineage: Value,
-    /// The share of targets that intervals are to hold, between 0 and 1.
+    /// The expected coverage of prediction intervals, between 0 and 1.
     pub coverage: f64,
-    /// Whether it is a bundle of version 0.1.0, whose content id covers its files but not its name, schema, lineage and gates.
+    /// Whether it is a bundle of version 0.1.0. Its content id covers its files, but not its name, schema, lineage and gates.
     pub is_older_bundle: bool,
 }

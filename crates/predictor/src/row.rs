@@ -1,73 +1,73 @@
-//! One row at a time.
+//! Predicts one row at a time.
 
 use features::{RowBuffers, RowError};
 use model::{Contributions, Explainer};
-use schema::CellValue as Cell;
+use schema::CellValue;
 
 use crate::Predictor;
 
-/// What is used again from row to row.
+/// Buffers that are reused from row to row.
 #[derive(Clone, Debug, Default)]
-pub struct Workbench {
+pub struct Scratch {
     buffers: RowBuffers,
-    made: Vec<f64>,
+    all_features: Vec<f64>,
     features: Vec<f64>,
 }
 
-impl Workbench {
-    /// The model's features of the row that was predicted last, in the model's order.
+impl Scratch {
+    /// The model's features of the last predicted row, in the model's order.
     pub fn features(&self) -> &[f64] {
         &self.features
     }
 }
 
-/// What is said of one row.
+/// The prediction of one row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Prediction {
     /// The prediction, in the target's unit.
     pub value: f64,
-    /// The interval around it, if the model has any.
+    /// The prediction interval, if the model has one.
     pub interval: Option<(f64, f64)>,
 }
 
 impl Predictor {
-    /// Makes the model's features of one row: [`Workbench::features`]. `cells` are those of the preprocessor's columns, in their order.
+    /// Computes the model's features of one row: [`Scratch::features`]. `cells` are those of the preprocessor's columns, in their order.
     ///
     /// # Errors
-    /// With the first cell that has a level unknown to schema and training, where that is refused.
-    pub fn features_of_row(&self, cells: &[Cell], bench: &mut Workbench) -> Result<(), RowError> {
-        self.preprocessor.transform_row(cells, &mut bench.buffers, &mut bench.made)?;
-        bench.features.clear();
-        bench.features.extend(self.selected.iter().map(|place| bench.made[*place]));
+    /// The first cell with a level that is unknown to schema and training, if those are rejected.
+    pub fn features_of_row(&self, cells: &[CellValue], scratch: &mut Scratch) -> Result<(), RowError> {
+        self.preprocessor.transform_row(cells, &mut scratch.buffers, &mut scratch.all_features)?;
+        scratch.features.clear();
+        scratch.features.extend(self.selected.iter().map(|place| scratch.all_features[*place]));
         Ok(())
     }
 
-    /// Predicts one row: the same bits as those of [`predict`](Self::predict). The interval is to hold this share of targets.
+    /// Predicts one row, bit for bit like [`predict`](Self::predict), with an interval for `coverage`, a share between 0 and 1.
     ///
     /// # Errors
-    /// As [`features_of_row`](Self::features_of_row).
-    pub fn predict_row(&self, cells: &[Cell], coverage: f64, bench: &mut Workbench) -> Result<Prediction, RowError> {
-        self.features_of_row(cells, bench)?;
-        let value = self.model.predict_row(&bench.features);
+    /// Those of [`features_of_row`](Self::features_of_row).
+    pub fn predict_row(&self, cells: &[CellValue], coverage: f64, scratch: &mut Scratch) -> Result<Prediction, RowError> {
+        self.features_of_row(cells, scratch)?;
+        let value = self.model.predict_row(&scratch.features);
         let interval =
-            self.model.file().interval.as_ref().map(|interval| interval.bounds_row(&bench.features, value, coverage));
+            self.model.file().interval.as_ref().map(|interval| interval.bounds_row(&scratch.features, value, coverage));
         Ok(Prediction { value, interval })
     }
 
-    /// Predicts one row, the same bits as those of [`predict_row`](Self::predict_row), and takes the prediction apart by raw columns.
+    /// Predicts one row, bit for bit like [`predict_row`](Self::predict_row), with the contributions of raw columns.
     ///
     /// # Errors
-    /// As [`features_of_row`](Self::features_of_row).
+    /// Those of [`features_of_row`](Self::features_of_row).
     pub fn explain_row(
         &self,
         explainer: &Explainer,
-        cells: &[Cell],
+        cells: &[CellValue],
         coverage: f64,
-        bench: &mut Workbench,
+        scratch: &mut Scratch,
     ) -> Result<(Prediction, Contributions), RowError> {
-        self.features_of_row(cells, bench)?;
-        let (value, parts) = explainer.explain(&self.model, &bench.features);
-        let interval = explainer.bounds(&self.model, &bench.features, value, coverage);
-        Ok((Prediction { value, interval }, self.of_columns(&parts)))
+        self.features_of_row(cells, scratch)?;
+        let (value, parts) = explainer.explain(&self.model, &scratch.features);
+        let interval = explainer.bounds(&self.model, &scratch.features, value, coverage);
+        Ok((Prediction { value, interval }, self.contributions_by_column(&parts)))
     }
 }

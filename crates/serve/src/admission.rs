@@ -1,4 +1,4 @@
-//! Who is let in, and how much of everything is taken on.
+//! Access control, limits and memory budgets of requests.
 
 pub(crate) mod address;
 pub(crate) mod auth;

@@ -1,4 +1,4 @@
-//! The handlers of the API.
+//! The handlers of the API, and the OpenAPI document.
 
 pub(crate) mod batch;
 pub(crate) mod feedback;
@@ -8,6 +8,7 @@ pub(crate) mod model;
 pub(crate) mod open_inference;
 pub(crate) mod openapi;
 pub(crate) mod predict;
+pub(crate) mod seed;
 pub(crate) mod stream;
 pub(crate) mod tensor_column;
 pub(crate) mod tensors;

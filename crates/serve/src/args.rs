@@ -1,22 +1,22 @@
-//! The arguments as typed.
+//! The command-line arguments.
 
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use cli::GlobalArgs;
 
-/// Answer requests for predictions by a packaged model: an API, a page, metrics
+/// Serve predictions of a packaged model over HTTP: an API, a page, and metrics
 #[derive(Debug, Parser)]
 #[command(name = "serve", version, subcommand_negates_reqs = true)]
 pub struct Args {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 
-    /// The model: a bundle's folder or .tar.gz, models:/NAME@ALIAS or models:/NAME/VERSION of a registry
+    /// Serve this model: a bundle's folder or .tar.gz, models:/NAME@ALIAS or models:/NAME/VERSION of a registry
     #[arg(long, value_name = "MODEL", required = true)]
     pub(crate) model: Option<String>,
 
-    /// The registry of models:/…: http://HOST:PORT or sqlite:///FILE.db. By default $MLFLOW_TRACKING_URI, or sqlite:///mlflow.db
+    /// Use this registry for models:/…: http://HOST:PORT or sqlite:///FILE.db. By default $MLFLOW_TRACKING_URI, or sqlite:///mlflow.db
     #[arg(long, value_name = "URI")]
     pub(crate) mlflow_tracking_uri: Option<String>,
 
@@ -48,23 +48,23 @@ impl Args {
 
 #[derive(ClapArgs, Debug)]
 pub(crate) struct ListenArgs {
-    /// Where the API and the page are; port 0 takes a free one, which the log names
+    /// Serve the API and the page on this address; port 0 selects a free port, which is logged
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8000")]
     pub(crate) listen: SocketAddr,
 
-    /// Where metrics are on their own, without a key, with the probes; `none` for nowhere
+    /// Serve metrics and probes without an API key on this address, or `none`
     #[arg(long, value_name = "ADDRESS|none", default_value = "127.0.0.1:8001")]
     pub(crate) metrics_listen: String,
 
-    /// Threads that serve connections and single rows. By default one a processor but for one, which is left to batches and the log
+    /// Use this many threads for connections and single rows. By default one less than there are processors
     #[arg(long, value_name = "N")]
     pub(crate) workers: Option<usize>,
 
-    /// Seconds that requests under way are waited for after SIGTERM or SIGINT
+    /// Wait at most this long for requests under way after SIGTERM or SIGINT
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
     pub(crate) grace: f64,
 
-    /// Stop, as by SIGTERM, when standard input ends. A program that starts a server passes a pipe
+    /// Stop like on SIGTERM when standard input ends. A program that starts a server passes a pipe
     #[arg(long)]
     pub(crate) stop_with_stdin: bool,
 }
@@ -72,24 +72,24 @@ pub(crate) struct ListenArgs {
 #[derive(ClapArgs, Debug)]
 #[command(next_help_heading = "Models")]
 pub(crate) struct ModelArgs {
-    /// The share of true values that an interval is to hold. By default what the bundle's model_config.yaml says, or 0.9
+    /// Set the coverage of prediction intervals. By default that in the bundle's model_config.yaml, or 0.9
     #[arg(long, value_name = "SHARE")]
     pub(crate) coverage: Option<f64>,
 
-    /// Look for another model every so many seconds: a moved alias, another bundle at the same path. SIGHUP looks at once
+    /// Check for a new model at this interval: a moved alias, another bundle at the same path. SIGHUP checks at once
     #[arg(long, value_name = "SECONDS")]
     pub(crate) poll: Option<f64>,
 
-    /// A second model beside the first, to be compared with it
+    /// Deploy a second model beside the first, for comparison
     #[arg(long, value_name = "MODEL")]
     pub(crate) challenger: Option<String>,
 
-    /// The share of requests that the challenger answers, 0 to 1. At 0 it answers none (but those with the header `x-model:
-    /// challenger`): it predicts every row of /predict in the background, and the differences are in the metrics
+    /// Let the challenger serve this share of requests, 0 to 1. At 0 it serves only requests with the header `x-model: challenger`. It
+    /// then predicts every row of /predict in the background, and the metrics contain the differences
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, requires = "challenger")]
     pub(crate) challenger_share: f64,
 
-    /// The header by whose value callers are divided, so that one always gets the same model; by default each request by its id
+    /// Route by the value of this header, so that a client always gets the same model. By default by the request id
     #[arg(long, value_name = "HEADER", requires = "challenger")]
     pub(crate) challenger_key: Option<String>,
 }
@@ -97,40 +97,40 @@ pub(crate) struct ModelArgs {
 #[derive(ClapArgs, Debug)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct LimitArgs {
-    /// Bytes of a body at most (413); lists of rows are read whole
+    /// Reject larger bodies (413); lists of rows are read completely
     #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
     pub(crate) max_body: usize,
 
-    /// Bytes of a streamed body at most: CSV, NDJSON, Arrow
+    /// Reject larger streamed bodies: CSV, NDJSON, Arrow
     #[arg(long, value_name = "BYTES", default_value_t = 4 << 30)]
     pub(crate) max_stream: u64,
 
-    /// Rows of a list at most (413)
+    /// Reject lists of more rows (413)
     #[arg(long, value_name = "N", default_value_t = 500_000)]
     pub(crate) max_rows: usize,
 
-    /// Requests under way at most (503): from the last byte of the body to the last byte of the answer
+    /// Limit the requests under way, from the last byte of the body to the last byte of the response (503)
     #[arg(long, value_name = "N", default_value_t = 1024)]
     pub(crate) max_in_flight: usize,
 
-    /// Requests at most whose body has not come whole. Of more, the oldest of the address with most is refused (408)
+    /// Limit the requests with an incomplete body. Above the limit, the oldest of the address with the most is rejected (408)
     #[arg(long, value_name = "N", default_value_t = 1024)]
     pub(crate) max_unfinished: usize,
 
-    /// Connections at most, or as many as the limit of open files allows; for another, the longest idle one is closed
+    /// Limit the connections, also to what the limit of open files allows. A new one closes the one that was idle longest
     #[arg(long, value_name = "N", default_value_t = 4096)]
     pub(crate) max_connections: usize,
 
-    /// Batches under way at most (503). By default two a processor
+    /// Limit the concurrent batches (503). By default two per processor
     #[arg(long, value_name = "N")]
     pub(crate) max_batches: Option<usize>,
 
-    /// Seconds that a request may take to come, and a batch to be answered. A client that takes no byte of its answer for as long is
-    /// disconnected. Streams may go on while rows flow
+    /// Limit the time for a request to arrive, and for a batch to be processed. A client that reads no byte of its response for this
+    /// long is disconnected. Streams may take longer while rows arrive
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
     pub(crate) timeout: f64,
 
-    /// Requests a second that one caller (one name of keys, or one address) may make (429)
+    /// Limit the requests per second of a caller, which is a name of keys or an address (429)
     #[arg(long, value_name = "N")]
     pub(crate) rate_limit: Option<f64>,
 }
@@ -138,16 +138,16 @@ pub(crate) struct LimitArgs {
 #[derive(ClapArgs, Debug)]
 #[command(next_help_heading = "Access")]
 pub(crate) struct AccessArgs {
-    /// A file with keys, one a line, each with its caller's name before it or alone: requests need one in `x-api-key` or `authorization:
-    /// Bearer`. By default $SERVE_API_KEY; without either nobody is asked
+    /// Read API keys from this file: one KEY or NAME KEY per line. Requests need one in `x-api-key` or `authorization: Bearer`. By
+    /// default $SERVE_API_KEY; without either no key is needed
     #[arg(long, value_name = "FILE")]
     pub(crate) api_keys: Option<PathBuf>,
 
-    /// A proxy, or a network of them, whose `x-forwarded-for` says which address asks; may be given several times
+    /// Trust `x-forwarded-for` of this proxy or network to name the client's address; may be given several times
     #[arg(long, value_name = "CIDR")]
     pub(crate) trusted_proxy: Vec<String>,
 
-    /// A page elsewhere that may call the API from a browser, such as https://houses.example; may be given several times
+    /// Allow pages of this origin to call the API, such as https://houses.example; may be given several times
     #[arg(long, value_name = "ORIGIN")]
     pub(crate) allow_origin: Vec<String>,
 }
@@ -155,32 +155,32 @@ pub(crate) struct AccessArgs {
 #[derive(ClapArgs, Debug)]
 #[command(next_help_heading = "Records")]
 pub(crate) struct RecordArgs {
-    /// Which requests are in the log
+    /// Log these requests
     #[arg(long, value_enum, default_value_t, value_name = "WHICH")]
     pub(crate) log_requests: LogRequests,
 
-    /// Keep predictions and true values in this folder, as NDJSON
+    /// Write predictions and actual values to this folder, as NDJSON
     #[arg(long, value_name = "DIR")]
     pub(crate) log_predictions: Option<PathBuf>,
 
-    /// Closed files of predictions (64 MiB each) that stay
+    /// Keep this many closed files of predictions (64 MiB each)
     #[arg(long, value_name = "N", default_value_t = 20, requires = "log_predictions")]
     pub(crate) keep_predictions: usize,
 
-    /// Rows that drift is measured on: the last ones
+    /// Compute drift on this many last rows
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub(crate) drift_window: u64,
 }
 
-/// Which requests are in the log.
+/// The requests that are logged.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 pub(crate) enum LogRequests {
-    /// Every one
+    /// All requests
     #[default]
     All,
-    /// Those answered with a status of 400 and above
+    /// Requests with a status of 400 or above
     Failed,
-    /// None
+    /// No requests
     None,
 }
 
@@ -188,9 +188,9 @@ pub(crate) enum LogRequests {
 pub(crate) enum Command {
     /// Predict the rows of a CSV file, by the same code
     Predict(PredictArgs),
-    /// Load a model as the server would, predict a typical row by it, and end (exit 1 if there is none, or it is not sound)
+    /// Load a model like the server, predict a typical row, and exit (exit 1 if it is absent or invalid)
     Check(CheckArgs),
-    /// Ask a server on this machine whether it is ready (exit 1 if not): what a container's health check runs
+    /// Request the readiness of a local server (exit 1 if not ready), for the health check of a container
     Healthcheck(HealthcheckArgs),
 }
 
@@ -207,11 +207,11 @@ pub(crate) struct CheckArgs {
 
 #[derive(ClapArgs, Debug)]
 pub(crate) struct HealthcheckArgs {
-    /// Where it listens
+    /// The address of the server
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8000")]
     pub(crate) address: SocketAddr,
 
-    /// Seconds that it may take to answer
+    /// Wait at most this long for the response
     #[arg(long, value_name = "SECONDS", default_value_t = 3.0)]
     pub(crate) timeout: f64,
 }

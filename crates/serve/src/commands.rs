@@ -1,4 +1,4 @@
-//! The subcommands beside the server.
+//! The subcommands besides the server.
 
 pub(crate) mod check;
 pub(crate) mod healthcheck;

@@ -1,4 +1,4 @@
-//! The arguments, checked.
+//! The validated configuration of the server.
 
 use std::{net::SocketAddr, path::PathBuf, thread::available_parallelism, time::Duration};
 
@@ -14,13 +14,13 @@ use crate::{
     },
     args::{Args, LogRequests},
     models::deployed::TrafficSplit,
-    server::reload::Sources,
+    server::reload::ModelSources,
     telemetry::prediction_log,
 };
 
-/// Everything that the server needs to know.
+/// The configuration of the server.
 pub struct Config {
-    pub(crate) sources: Sources,
+    pub(crate) sources: ModelSources,
     pub(crate) traffic_split: TrafficSplit,
     pub(crate) poll: Option<Duration>,
     pub(crate) listen: SocketAddr,
@@ -33,15 +33,15 @@ pub struct Config {
     pub(crate) access: Access,
     pub(crate) proxies: Proxies,
     pub(crate) log_requests: LogRequests,
-    pub(crate) journal: Option<(PathBuf, usize)>,
+    pub(crate) prediction_log: Option<(PathBuf, usize)>,
 }
 
 impl Config {
-    /// Reads and checks.
+    /// Validates the arguments, and reads the file of API keys.
     ///
     /// # Errors
-    /// If a flag's value cannot be used, or a file of keys cannot be read.
-    pub fn check(args: &Args) -> anyhow::Result<Self> {
+    /// If the value of a flag is invalid, or the file of API keys cannot be read.
+    pub fn try_from_args(args: &Args) -> anyhow::Result<Self> {
         let Some(model) = &args.model else { bail!("--model is required") };
         let uri = args.mlflow_tracking_uri.as_deref();
         let (models, limits, records) = (&args.models, &args.limits, &args.records);
@@ -57,7 +57,7 @@ impl Config {
             text => Some(text.parse().with_context(|| format!("--metrics-listen {text}: write HOST:PORT or none"))?),
         };
         let million = 1_000_000;
-        for (flag, number, most) in [
+        for (flag, number, max) in [
             ("--max-body", limits.max_body, usize::MAX),
             ("--max-rows", limits.max_rows, usize::MAX),
             ("--max-in-flight", limits.max_in_flight, million),
@@ -66,15 +66,11 @@ impl Config {
             ("--max-batches", limits.max_batches.unwrap_or(1), 1000),
             ("--workers", args.listen.workers.unwrap_or(1), 1000),
         ] {
-            ensure!(number > 0, "{flag} 0: nothing could be answered");
-            ensure!(number <= most, "{flag} {number}: is more than {most}; take less");
+            ensure!(number > 0, "{flag} 0: must be at least 1");
+            ensure!(number <= max, "{flag} {number}: must be at most {max}");
         }
-        ensure!(limits.max_body <= 1 << 30, "--max-body {}: is more than a GiB; send a stream", limits.max_body);
-        ensure!(
-            records.drift_window >= 100,
-            "--drift-window {}: is too few rows to say anything; take 100 or more",
-            records.drift_window
-        );
+        ensure!(limits.max_body <= 1 << 30, "--max-body {}: must be at most 1 GiB; stream larger bodies", limits.max_body);
+        ensure!(records.drift_window >= 100, "--drift-window {}: must be at least 100 rows", records.drift_window);
         let rate_limit = match limits.rate_limit {
             Some(rate) if !rate.is_finite() || rate <= 0.0 => bail!("--rate-limit {rate}: is not a number above 0"),
             rate => rate.map(RateLimit::new),
@@ -83,13 +79,13 @@ impl Config {
         let challenger = models.challenger.as_ref().map(|model| Source::parse(model, uri)).transpose()?;
         if let Some(folder) = &records.log_predictions {
             let keys = args.access.api_keys.as_deref();
-            let named = [("--model", champion.bundle()), ("--challenger", challenger.as_ref().and_then(Source::bundle))];
-            let read = named.into_iter().chain([("--api-keys", keys)]).filter_map(|(flag, path)| Some((flag, path?)));
-            prediction_log::check_folder(folder, read)?;
+            let sources = [("--model", champion.bundle()), ("--challenger", challenger.as_ref().and_then(Source::bundle))];
+            let inputs = sources.into_iter().chain([("--api-keys", keys)]).filter_map(|(flag, path)| Some((flag, path?)));
+            prediction_log::check_folder(folder, inputs)?;
         }
         let processors = available_parallelism().map_or(1, usize::from);
         Ok(Self {
-            sources: Sources { champion, challenger, window: records.drift_window, coverage: models.coverage },
+            sources: ModelSources { champion, challenger, window: records.drift_window, coverage: models.coverage },
             traffic_split: TrafficSplit { share, key: models.challenger_key.as_ref().map(|key| key.to_ascii_lowercase()) },
             poll: models.poll.map(|period| seconds("--poll", period)).transpose()?,
             listen: args.listen.listen,
@@ -108,15 +104,15 @@ impl Config {
                 time: seconds("--timeout", limits.timeout)?,
             },
             rate_limit,
-            access: Access::check(&args.access)?,
-            proxies: Proxies::check(&args.access.trusted_proxy)?,
+            access: Access::try_from_args(&args.access)?,
+            proxies: Proxies::parse(&args.access.trusted_proxy)?,
             log_requests: if args.global.quiet { LogRequests::None } else { records.log_requests },
-            journal: records.log_predictions.clone().map(|folder| (folder, records.keep_predictions)),
+            prediction_log: records.log_predictions.clone().map(|folder| (folder, records.keep_predictions)),
         })
     }
 }
 
-/// That a coverage is one.
+/// Checks a coverage.
 ///
 /// # Errors
 /// If it is not above 0 and below 1.
@@ -130,6 +126,6 @@ pub(crate) fn check_coverage(coverage: Option<f64>) -> anyhow::Result<()> {
 }
 
 fn seconds(flag: &str, number: f64) -> anyhow::Result<Duration> {
-    let found = Duration::try_from_secs_f64(number).ok().filter(|found| !found.is_zero() && number <= 86_400.0);
-    found.with_context(|| format!("{flag} {number}: write seconds, more than 0 and a day at most"))
+    let duration = Duration::try_from_secs_f64(number).ok().filter(|duration| !duration.is_zero() && number <= 86_400.0);
+    duration.with_context(|| format!("{flag} {number}: must be a number of seconds above 0 and at most 86400"))
 }

@@ -1,4 +1,4 @@
-//! What all requests and answers have: heads, bodies, errors.
+//! Heads, bodies and errors of requests and responses.
 
 pub(crate) mod body;
 pub(crate) mod body_buffer;

@@ -1,7 +1,7 @@
-//! A packaged model behind an API, a page and their metrics; and a file at a time.
+//! Serves predictions of a packaged model over HTTP, and predicts files.
 //!
-//! A request passes the middleware (id, key, limits). Its row is read, validated and predicted by the crate `inference`. A model is
-//! replaced as a whole, so that a request is answered by one model.
+//! A request passes the middleware (request id, API key, limits). The crate `inference` reads, validates and predicts its rows.
+//! A model is replaced as a whole, so that no request uses two models.
 
 mod admission;
 mod api;
@@ -22,15 +22,15 @@ use cli::{Outcome, Progress};
 
 use crate::commands::{check, healthcheck, predict};
 
-/// The program after its arguments are parsed.
+/// Runs the program with parsed arguments.
 ///
 /// # Errors
-/// If it could not run, or its answer is no ([`cli::Refused`]).
+/// If it cannot run, or a check fails ([`cli::Refused`]).
 pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
     match &args.command {
         Some(args::Command::Predict(args)) => predict::predict(args, progress),
-        Some(args::Command::Check(args)) => check::check(args),
-        Some(args::Command::Healthcheck(args)) => healthcheck::ask(args),
-        None => run(Config::check(args)?),
+        Some(args::Command::Check(args)) => check::check_model(args),
+        Some(args::Command::Healthcheck(args)) => healthcheck::request_readiness(args),
+        None => run(Config::try_from_args(args)?),
     }
 }

@@ -1,4 +1,4 @@
-//! `serve`: a packaged model behind an API.
+//! The program `serve`.
 
 fn main() -> std::process::ExitCode {
     cli::run(serve::Args::global, serve::main)

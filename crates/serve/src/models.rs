@@ -1,4 +1,4 @@
-//! The models that a server has loaded: which one answers a request, how one is loaded, and the challenger in the background.
+//! The models of a server: routing between them, loading, and the challenger in the background.
 
 pub(crate) mod deployed;
 pub(crate) mod load;

@@ -1,4 +1,4 @@
-//! The server as a whole: models, listeners, signals; up, and down again.
+//! Starts the server, waits for a signal, and shuts it down.
 
 pub(crate) mod connection;
 pub(crate) mod file_limit;
@@ -27,110 +27,118 @@ use crate::{
     admission::permits::STREAMS_PER_BATCH_SLOT,
     config::Config,
     http::endpoint::Listener,
+    models::deployed::DeployedModels,
     server::{
-        listener::{serve, stopped},
+        listener::{serve, wait_for_stop},
         parent_watch::ParentWatch,
     },
     state::{AppState, AppStateParts},
     telemetry::{log::Log, metrics::Metrics, prediction_log::PredictionLog},
 };
 
-/// How far the threads of batches step back.
-const BATCHES_NICE: i32 = 10;
+/// Niceness of the threads that process batches.
+const BATCH_NICENESS: i32 = 10;
 
-/// How long probes under way are waited for after the last request.
-const PROBES_GRACE: Duration = Duration::from_millis(500);
-/// Bytes of the stack of a thread: the parser goes 128 levels deep at most.
-const STACK: usize = 1 << 20;
-/// Threads for what blocks beside batches and tables: reading long answers, single rows of slow models.
-const OTHER_THREADS: usize = 16;
+/// Time that probes have to finish after the last request.
+const PROBE_GRACE: Duration = Duration::from_millis(500);
+/// Bytes of a thread's stack. The JSON parser recurses at most 128 levels.
+const THREAD_STACK_BYTES: usize = 1 << 20;
+/// Blocking threads besides those for batches and tables: they read long responses, and predict single rows of slow models.
+const EXTRA_BLOCKING_THREADS: usize = 16;
 
 #[derive(Serialize)]
 struct Summary {
     status: &'static str,
-    /// Whether every request under way was answered.
+    /// Whether every request that was under way got its response.
     drained: bool,
     seconds: f64,
 }
 
-/// Serves until a signal ends it.
+/// Serves until a signal or the end of the parent process.
 ///
 /// # Errors
-/// If the model cannot be used, or an address is taken.
+/// If the model cannot be loaded, or an address is in use.
 pub fn run(config: Config) -> anyhow::Result<Outcome> {
     let clock = Clock::start();
     let parent = if config.stop_with_stdin { Some(ParentWatch::start()?) } else { None };
     clear_temporary_folders();
     let models = config.sources.load(config.access.is_guarded())?;
     let log = Log::new(config.log_requests);
-    reload::warn_of_older(&log, &models);
+    reload::warn_about_old_bundles(&log, &models);
     let config = fit_connections(config, &log);
     let metrics = Metrics::new(&models.champion, clock.started_at_ms);
     metrics.expect_fields(&models.champion);
-    let journal =
-        config.journal.as_ref().map(|(folder, keep)| PredictionLog::open(folder, *keep, &log, &metrics.journal_lost));
-    let journal = journal.transpose()?;
-    // batches are worked on by threads that give way to those that answer
+    let prediction_log = config
+        .prediction_log
+        .as_ref()
+        .map(|(folder, keep)| PredictionLog::open(folder, *keep, &log, &metrics.prediction_log_dropped));
+    let prediction_log = prediction_log.transpose()?;
+    // batch threads have a lower priority than the threads of connections
     let pool = rayon::ThreadPoolBuilder::new().start_handler(|_| {
-        let _ = rustix::process::nice(BATCHES_NICE);
+        let _ = rustix::process::nice(BATCH_NICENESS);
     });
-    pool.build_global().context("starting threads")?;
+    pool.build_global().context("cannot start threads")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.workers)
         .max_blocking_threads(blocking_threads(config.limits.batches))
-        .thread_stack_size(STACK)
+        .thread_stack_size(THREAD_STACK_BYTES)
         .enable_all()
         .build()
-        .context("starting threads")?;
-    let done = runtime.block_on(listen(config, models, journal, metrics, log.clone(), clock, parent));
-    // what hangs on a thread is not waited for
+        .context("cannot start threads")?;
+    let result = runtime.block_on(serve_until_stopped(config, models, prediction_log, metrics, log.clone(), clock, parent));
+    // do not wait for threads that hang
     runtime.shutdown_background();
     log.flush();
-    let drained = done?;
+    let drained = result?;
     let seconds = clock.elapsed().as_secs_f64();
     let outcome = Outcome::done(
         &Summary { status: "stopped", drained, seconds },
         format!(
             "serve     stopped after {seconds:.0} s; {}",
-            if drained { "every request was answered" } else { "some requests were cut off" }
+            if drained { "all requests were completed" } else { "some requests were aborted" }
         ),
     );
-    Ok(if drained { outcome } else { outcome.refused("requests were still under way when --grace was over") })
+    Ok(if drained { outcome } else { outcome.refused("some requests did not complete within --grace") })
 }
 
-/// Lets there be as many connections as the limit of open files allows.
+/// Reduces the number of connections to what the limit of open files allows.
 fn fit_connections(mut config: Config, log: &Log) -> Config {
     let (limit, wanted) = (file_limit::raise(), config.limits.connections);
-    // each batch and each table may have a file for its answer
+    // each batch and each table may store its response in a file
     let fitted = file_limit::fit(wanted, config.limits.batches.saturating_mul(STREAMS_PER_BATCH_SLOT + 1), limit);
     if fitted < wanted {
-        let message = "the limit of open files allows fewer connections than --max-connections; raise it (ulimit -n)";
-        log.warn(message, json!({"max_connections": wanted, "fitted": fitted, "open_files": limit}));
+        let message = "the limit of open files allows fewer connections than --max-connections; raise it with ulimit -n";
+        log.warn(
+            "max_connections_reduced",
+            message,
+            json!({"max_connections": wanted, "fitted": fitted, "open_files": limit}),
+        );
     }
     config.limits.connections = fitted;
     config
 }
 
-/// Threads for what blocks: one for each batch and each table that may be under way, and some for the rest.
+/// Blocking threads: one for each concurrent batch and table, and some for other work.
 fn blocking_threads(batches: usize) -> usize {
-    batches.saturating_mul(STREAMS_PER_BATCH_SLOT + 1).saturating_add(OTHER_THREADS)
+    batches.saturating_mul(STREAMS_PER_BATCH_SLOT + 1).saturating_add(EXTRA_BLOCKING_THREADS)
 }
 
-async fn listen(
+async fn serve_until_stopped(
     config: Config,
-    models: crate::models::deployed::DeployedModels,
-    journal: Option<PredictionLog>,
+    models: DeployedModels,
+    prediction_log: Option<PredictionLog>,
     metrics: Metrics,
     log: Log,
     clock: Clock,
     parent: Option<ParentWatch>,
 ) -> anyhow::Result<bool> {
     let listener = bind(config.listen, "--listen").await?;
-    let alone = match config.metrics_listen {
+    let metrics_listener = match config.metrics_listen {
         Some(address) => Some(bind(address, "--metrics-listen").await?),
         None => None,
     };
-    let (address, alone_address) = (listener.local_addr()?, alone.as_ref().map(TcpListener::local_addr).transpose()?);
+    let (address, metrics_address) =
+        (listener.local_addr()?, metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?);
     let app = AppState::start(AppStateParts {
         models,
         traffic_split: config.traffic_split,
@@ -140,34 +148,35 @@ async fn listen(
         rate_limit: config.rate_limit,
         access: config.access,
         proxies: config.proxies,
-        prediction_log: journal,
+        prediction_log,
     });
     let (stopping, stop) = watch::channel(false);
     let (ending, end) = watch::channel(false);
-    // the signals are heard before it is said that anyone listens
+    // handle signals before the server reports that it is ready
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    // a file that must not grow is an error of the write, not the end of the server
+    // a file size limit is an error of the write, not the end of the server
     let _file_limit = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
     let watching = tokio::spawn(reload::watch(app, config.sources, config.poll, stop.clone()));
     let api = tokio::spawn(serve(listener, app, Listener::Api, routes::router(Listener::Api, app), stop, config.grace));
-    let probes = alone.map(|listener| {
+    let probes = metrics_listener.map(|listener| {
         tokio::spawn(serve(listener, app, Listener::Metrics, routes::router(Listener::Metrics, app), end, config.grace))
     });
     let champion = app.models.load().champion.clone();
     log.info(
         "ready",
+        "ready to serve requests",
         json!({
             "address": format!("http://{address}"),
-            "metrics": alone_address.map(|address| format!("http://{address}/metrics")),
+            "metrics": metrics_address.map(|address| format!("http://{address}/metrics")),
             "model": champion.name(),
             "version": champion.info.version,
             "startup_ms": clock.elapsed().as_secs_f64() * 1000.0,
         }),
     );
-    let mut parent = parent.map(ParentWatch::server_is_up);
+    let mut parent_end = parent.map(ParentWatch::server_is_up);
     let parent_is_gone = async {
-        match &mut parent {
-            Some(gone) => stopped(gone).await,
+        match &mut parent_end {
+            Some(end) => wait_for_stop(end).await,
             None => std::future::pending().await,
         }
     };
@@ -177,21 +186,21 @@ async fn listen(
         _ = interrupt.recv() => {}
         ended = watching => return Err(ended.map_or_else(|error| anyhow!(error), |ended| ended.err().unwrap_or_else(|| anyhow!("stopped")))),
     }
-    log.info("going down", json!({"grace_seconds": config.grace.as_secs_f64()}));
+    log.info("shutting_down", "shutting down", json!({"grace_seconds": config.grace.as_secs_f64()}));
     app.draining.store(true, Ordering::Relaxed);
     let _ = stopping.send(true);
     let drained = api.await.unwrap_or(false);
-    if let Some(journal) = &app.prediction_log {
-        journal.close();
+    if let Some(prediction_log) = &app.prediction_log {
+        prediction_log.close();
     }
-    // probes are answered as long as requests are
+    // serve probes as long as requests
     let _ = ending.send(true);
     if let Some(probes) = probes {
-        let _ = timeout(PROBES_GRACE, probes).await;
+        let _ = timeout(PROBE_GRACE, probes).await;
     }
     Ok(drained)
 }
 
 async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| anyhow!("{flag} {address}: cannot listen there: {error}"))
+    TcpListener::bind(address).await.map_err(|error| anyhow!("{flag} {address}: cannot listen on this address: {error}"))
 }

@@ -6,17 +6,17 @@ use std::sync::{
 };
 
 use arc_swap::ArcSwap;
-use schema::CellValue as Cell;
+use schema::CellValue;
 
 use crate::{
     admission::{
         address::Proxies,
         auth::Access,
         limits::{Limits, RateLimit},
-        memory_budget::Memory,
+        memory_budget::MemoryBudget,
         permits::Permits,
-        unfinished_bodies::Arrivals,
-        work::{StopOnDrop, Turns, Work},
+        unfinished_bodies::UnfinishedBodies,
+        work::{BlockPermits, StopOnDrop, Work},
     },
     models::{
         deployed::{DeployedModels, TrafficSplit},
@@ -26,7 +26,7 @@ use crate::{
     telemetry::{log::Log, metrics::Metrics, prediction_log::PredictionLog, realised_error::RealisedErrors},
 };
 
-/// The state of a server. There is one in a process, and it lives as long: reference counting would cost more than a request.
+/// The state of a server. A process has one, which is never freed: reference counting would cost more than a request.
 pub(crate) struct AppState {
     pub(crate) models: ArcSwap<DeployedModels>,
     pub(crate) traffic_split: TrafficSplit,
@@ -40,20 +40,20 @@ pub(crate) struct AppState {
     pub(crate) realised_errors: RealisedErrors,
     /// Permits and memory for the work of requests.
     pub(crate) permits: Permits,
-    /// Bodies that were not received whole, and the memory of those of batches.
-    pub(crate) arrivals: Arc<Arrivals>,
+    /// Incomplete request bodies, and the memory of all batch bodies.
+    pub(crate) unfinished_bodies: Arc<UnfinishedBodies>,
     /// Connections of the API.
     pub(crate) connections: Arc<Connections>,
-    /// The turns that blocks of rows take.
-    turns: Turns,
-    /// Requests whose body was received, and whose answer is not sent to its last byte.
+    /// Permits for concurrent blocks of rows.
+    block_permits: BlockPermits,
+    /// Requests whose body is complete and whose response is not completely sent.
     pub(crate) in_flight: AtomicI64,
-    /// The server is shutting down: it is not ready, and answers requests of the connections that it has.
+    /// Whether the server is shutting down: it is not ready, and serves only its open connections.
     pub(crate) draining: AtomicBool,
     shadow: Option<ShadowQueue>,
 }
 
-/// The parts that [`AppState::start`] puts together.
+/// The parts from which [`AppState::start`] creates the state.
 pub(crate) struct AppStateParts {
     pub(crate) models: DeployedModels,
     pub(crate) traffic_split: TrafficSplit,
@@ -67,16 +67,17 @@ pub(crate) struct AppStateParts {
 }
 
 impl AppState {
-    /// Puts the parts together, for as long as the process lives.
+    /// Creates the state for the lifetime of the process.
     pub(crate) fn start(parts: AppStateParts) -> &'static Self {
         let AppStateParts { models, traffic_split, metrics, log, limits, rate_limit, access, proxies, prediction_log } =
             parts;
-        let arrivals = Arc::new(Arrivals::new(limits.unfinished, limits.body, metrics.shed_counter("unfinished")));
+        let unfinished_bodies =
+            Arc::new(UnfinishedBodies::new(limits.unfinished, limits.body, metrics.shed_counter("unfinished")));
         let connections = Arc::<Connections>::default();
         let fields = models.roles().iter().map(|(_, model)| model.row_schema.fields.len()).max().unwrap_or_default();
-        let memory = Memory::new(limits.body, limits.rows, fields);
-        let refused = metrics.shed_counter("batches");
-        let permits = Permits::new(limits.batches, memory, arrivals.clone(), connections.clone(), refused);
+        let memory = MemoryBudget::new(limits.body, limits.rows, fields);
+        let rejections = metrics.shed_counter("batches");
+        let permits = Permits::new(limits.batches, memory, unfinished_bodies.clone(), connections.clone(), rejections);
         let has_shadow = models.challenger.is_some() && traffic_split.share <= 0.0;
         let (shadow, rows) = has_shadow.then(shadow::queue).unzip();
         let realised_errors = RealisedErrors::new(metrics.feedback_joined.clone());
@@ -92,9 +93,9 @@ impl AppState {
             prediction_log,
             realised_errors,
             permits,
-            arrivals,
+            unfinished_bodies,
             connections,
-            turns: Turns::default(),
+            block_permits: BlockPermits::default(),
             in_flight: AtomicI64::new(0),
             draining: AtomicBool::new(false),
             shadow,
@@ -105,16 +106,16 @@ impl AppState {
         state
     }
 
-    /// Lets the challenger predict a row of the champion, too, in the background.
-    pub(crate) fn shadow(&self, cells: &[Cell], prediction: f64) {
+    /// Queues a row of the champion for the challenger, which predicts it in the background.
+    pub(crate) fn shadow(&self, cells: &[CellValue], prediction: f64) {
         if let Some(queue) = &self.shadow {
             queue.add(cells, prediction);
         }
     }
 
-    /// The work for a request, and what stops it.
+    /// Starts the work for a request; returns it with the guard that stops it.
     pub(crate) fn start_work(&self) -> (Work, StopOnDrop) {
-        Work::start(&self.turns)
+        Work::start(&self.block_permits)
     }
 
     /// Whether the server is shutting down.

@@ -1,4 +1,4 @@
-//! What is said of the server while it runs: metrics, log, prediction log, realised errors.
+//! Metrics, log, prediction log and realised errors of a server.
 
 pub(crate) mod log;
 pub(crate) mod metrics;

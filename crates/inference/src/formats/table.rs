@@ -2,7 +2,7 @@
 
 use predictor::Prediction;
 use rayon::prelude::*;
-use schema::CellValue as Cell;
+use schema::CellValue;
 use schema::closest_match;
 
 use crate::{
@@ -87,7 +87,7 @@ pub fn output_columns(model: &LoadedModel) -> Vec<String> {
 pub fn predict_rows(model: &LoadedModel, rows: &[Vec<RawValue>]) -> Vec<Result<Prediction, String>> {
     rows.par_chunks(rows_per_task(model.row_schema.fields.len()))
         .flat_map_iter(|rows| {
-            let mut judged: Vec<Vec<Cell>> = Vec::with_capacity(rows.len());
+            let mut judged: Vec<Vec<CellValue>> = Vec::with_capacity(rows.len());
             let mut problems = Vec::with_capacity(rows.len());
             for values in rows {
                 let mut faults = Vec::new();

@@ -1,4 +1,4 @@
-//! Walks the manifests from the model back to the raw table.
+//! Verifies the lineage: follows the manifests from the model back to the raw table.
 
 use std::path::{Path, PathBuf};
 
@@ -9,42 +9,49 @@ use schema::Schema;
 
 use crate::config::Config;
 
-/// The unbroken chain, model first.
+/// A verified lineage, model first.
 #[derive(Debug)]
 pub(crate) struct Lineage {
-    pub(crate) links: Vec<LineageStep>,
+    pub(crate) steps: Vec<LineageStep>,
     /// The manifest of `train`.
     pub(crate) train: Manifest,
     /// The preprocessor that `train` used.
     pub(crate) preprocessor: PathBuf,
     /// The model configuration that `train` used.
     pub(crate) model_config: PathBuf,
-    /// The cleaned table, whose test rows the model was measured on.
+    /// The cleaned table with the test rows.
     pub(crate) cleaned: PathBuf,
-    /// What was measured on them.
+    /// The predictions for the test rows.
     pub(crate) predictions: PathBuf,
-    /// The raw table's schema.
+    /// The schema of the raw table.
     pub(crate) schema: Schema,
 }
 
-/// Follows the chain; every file must be the one that the next stage read.
-pub(crate) fn walk(config: &Config) -> anyhow::Result<Lineage> {
+impl Lineage {
+    /// The names of the stages, the last one first.
+    pub(crate) fn stages(&self) -> Vec<&str> {
+        self.steps.iter().map(|step| step.stage.as_str()).collect()
+    }
+}
+
+/// Verifies the lineage. Every file must be the one that the next stage read.
+pub(crate) fn verify_lineage(config: &Config) -> anyhow::Result<Lineage> {
     let model = config.trained.join("model.bin");
     let (train, _) = check_input(&model, "train")?;
     for output in &train.outputs {
         check_input(&output.path, "train")?;
     }
     let [featured, preprocessor, others @ ..] = train.inputs.as_slice() else {
-        bail!("{}: its manifest does not name what it was trained on", model.display())
+        bail!("{}: its manifest names no training data", model.display())
     };
-    let engineer = step(featured, "train", "engineer")?;
+    let engineer = check_stage_input(featured, "train", "engineer")?;
     for input in [preprocessor].into_iter().chain(others) {
-        step(input, "train", "engineer")?;
+        check_stage_input(input, "train", "engineer")?;
     }
     let cleaned = engineer.inputs.first().context("the manifest of `engineer` names no input")?;
-    let process = step(cleaned, "engineer", "process")?;
+    let process = check_stage_input(cleaned, "engineer", "process")?;
     let raw = process.inputs.first().context("the manifest of `process` names no input")?;
-    same(raw, "process")?;
+    check_unchanged(raw, "process")?;
     let settings = [
         ("process", &process, Digest::of_json(&config.pipeline.process_settings())),
         ("engineer", &engineer, Digest::of_json(&config.pipeline.engineer_settings())),
@@ -57,12 +64,12 @@ pub(crate) fn walk(config: &Config) -> anyhow::Result<Lineage> {
         );
     }
     let model_config = train.configs.first().context("the manifest of `train` names no configuration")?;
-    same(model_config, "train")?;
-    let links = [&train, &engineer, &process].map(|manifest| LineageStep {
+    check_unchanged(model_config, "train")?;
+    let steps = [&train, &engineer, &process].map(|manifest| LineageStep {
         stage: manifest.stage.clone(),
         version: manifest.version.clone(),
         inputs: manifest.inputs.iter().map(NamedDigest::from).collect(),
-        // of what `train` wrote the model alone: the record of the run has times in it
+        // of the outputs of `train` only the model: the run record contains times
         outputs: manifest
             .outputs
             .iter()
@@ -72,7 +79,7 @@ pub(crate) fn walk(config: &Config) -> anyhow::Result<Lineage> {
         rows: manifest.rows.clone(),
     });
     Ok(Lineage {
-        links: links.into(),
+        steps: steps.into(),
         preprocessor: preprocessor.path.clone(),
         model_config: model_config.path.clone(),
         cleaned: cleaned.path.clone(),
@@ -82,22 +89,22 @@ pub(crate) fn walk(config: &Config) -> anyhow::Result<Lineage> {
     })
 }
 
-/// Checks that `file`, which `reader` read, is still what it read and what `writer` wrote; returns the writer's manifest.
-fn step(file: &FileEntry, reader: &str, writer: &'static str) -> anyhow::Result<Manifest> {
+/// Checks that `file` is still as `writer` wrote it and `reader` read it; returns the writer's manifest.
+fn check_stage_input(file: &FileEntry, reader: &str, writer: &'static str) -> anyhow::Result<Manifest> {
     let (manifest, now) = check_input(&file.path, writer)?;
-    differs(file, &now, reader)?;
+    ensure_same_digest(file, &now, reader)?;
     Ok(manifest)
 }
 
-fn same(file: &FileEntry, reader: &'static str) -> anyhow::Result<()> {
+fn check_unchanged(file: &FileEntry, reader: &'static str) -> anyhow::Result<()> {
     if !file.path.exists() {
-        let hint = format!("It is what `{reader}` read: put it back, or run `{reader}` and the stages after it again");
+        let hint = format!("It is an input of `{reader}`: restore it, or run `{reader}` and the stages after it again");
         return Err(ArtifactError::Missing { path: file.path.clone(), hint }.into());
     }
-    differs(file, &FileEntry::from_file(Path::new(&file.path))?, reader)
+    ensure_same_digest(file, &FileEntry::from_file(Path::new(&file.path))?, reader)
 }
 
-fn differs(read: &FileEntry, now: &FileEntry, reader: &str) -> anyhow::Result<()> {
+fn ensure_same_digest(read: &FileEntry, now: &FileEntry, reader: &str) -> anyhow::Result<()> {
     ensure!(
         read.digest == now.digest,
         "{}: is not the file that `{reader}` read (digest {}, it read {}). Run `{reader}` and the stages after it again",

@@ -1,4 +1,4 @@
-//! A document that can be read as Markdown and as a page.
+//! A document that renders as Markdown and as a page.
 
 use std::fmt::Write;
 
@@ -16,10 +16,10 @@ pub(crate) struct Document {
 #[derive(Debug)]
 pub(crate) enum Block {
     Text(String),
-    /// Something not to be overlooked.
+    /// An important note.
     Note(String),
     List(Vec<String>),
-    /// Lines to be typed.
+    /// Commands to type.
     Lines(String),
     /// Headings that begin with `#` are over numbers.
     Table(Vec<&'static str>, Vec<Vec<String>>),
@@ -77,7 +77,7 @@ fn html(block: &Block) -> Html {
     }
 }
 
-/// Text of the table's owner that must not become markup.
+/// Escapes text of the table's owner, so that it does not become markup.
 fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {

@@ -1,4 +1,4 @@
-//! `package verify`: is a bundle or an image what it claims to be?
+//! Verifies a bundle or an image (`package verify`).
 
 use std::{
     io::{self, Read},
@@ -16,19 +16,19 @@ use serde::Serialize;
 
 use crate::{
     image::{
-        build::{MODEL_FOLDER, TITLE, VERSION},
+        build::{MODEL_FOLDER, TITLE_LABEL, VERSION_LABEL},
         layout::{Layout, is_layout},
     },
     signature::{
         key::PublicKey,
-        simple_signing::{Form, check_file, check_layout},
+        simple_signing::{SignatureForm, check_file, check_layout},
     },
 };
 
-/// A layer of an image: the server and what little is beside it, or a bundle.
-const LAYER: PackedLimits = PackedLimits { entries: 100, bytes: 2 << 30 };
-/// What is said of a bundle whose manifest can be edited without its content id changing.
-const OLDER: &str = "of the older kind (version 0.1.0): its content id stands for its files, and not for the name, schema, lineage and gates in \
+/// Limits of an image layer: the server with a few files, or a bundle.
+const LAYER_LIMITS: PackedLimits = PackedLimits { entries: 100, bytes: 2 << 30 };
+/// The note about a bundle whose content id does not cover its manifest.
+const OLD_BUNDLE_NOTE: &str = "old format (version 0.1.0): its content id covers its files, but not the name, schema, lineage and gates in \
                      its manifest";
 
 #[derive(Serialize)]
@@ -38,23 +38,23 @@ struct Summary<'a> {
     name: &'a str,
     content_id: &'a str,
     files: usize,
-    /// Of an image.
+    /// The digest of an image.
     digest: Option<String>,
     platforms: Vec<String>,
-    /// Whether a key's signature was verified.
+    /// Whether the signature was verified with a key.
     signed: bool,
-    /// The forms of signature that were found, and verified.
-    signatures: Vec<Form>,
-    /// The version of the bundle's format.
+    /// The verified forms of signature.
+    signatures: Vec<SignatureForm>,
+    /// The format version of the bundle.
     format_version: u32,
-    /// Whether name, schema, lineage and gates are covered by the content id, too.
+    /// Whether the content id covers name, schema, lineage and gates, too.
     manifest_covered: bool,
 }
 
 /// Checks a bundle (folder or archive) or the layout of an image, and with a key its signature.
 ///
 /// # Errors
-/// If there is none or the key cannot be used; or ([`Refused`]) if it is damaged, altered, not signed by the key, or its parts do not belong
+/// If it is absent or the key cannot be used; [`Refused`] if it is damaged, altered, not signed with the key, or its parts do not belong
 /// together.
 pub fn verify(path: &Path, key: Option<&str>) -> anyhow::Result<Outcome> {
     let key = key.map(PublicKey::open).transpose()?;
@@ -62,54 +62,54 @@ pub fn verify(path: &Path, key: Option<&str>) -> anyhow::Result<Outcome> {
 }
 
 fn verify_bundle(path: &Path, key: Option<&PublicKey>) -> anyhow::Result<Outcome> {
-    let unsound = |fault: String| bundle::invalid(path, &fault);
+    let invalid = |fault: String| bundle::invalid(path, &fault);
     anyhow::ensure!(
         key.is_none() || !path.is_dir(),
         "--key: a bundle is signed as .tar.gz, and {} is a folder",
         path.display()
     );
     let files = bundle::read(path)?;
-    let forms = key.map(|key| check_file(path, key)).transpose().map_err(unsound)?.unwrap_or_default();
+    let forms = key.map(|key| check_file(path, key)).transpose().map_err(invalid)?.unwrap_or_default();
     let (manifest, _) = bundle::open(path, &files)?;
-    check_beside(path).map_err(unsound)?;
+    check_beside(path).map_err(invalid)?;
     let human = format!(
-        "verify    sound: {} {}, {} files, every digest as listed; model and preprocessor belong together{}{}",
+        "verify    valid: {} {}, {} files, all digests match; model and preprocessor belong together{}{}",
         manifest.name,
         manifest.content_id,
         manifest.files.len(),
-        signed(&forms),
-        older(&manifest)
+        signature_note(&forms),
+        old_bundle_note(&manifest)
     );
     Ok(Outcome::done(&summary(path, &manifest, forms, None, Vec::new()), human))
 }
 
 fn verify_image(path: &Path, key: Option<&PublicKey>) -> anyhow::Result<Outcome> {
-    let unsound = |fault: String| Refused(format!("{}: is not a sound image: {fault}", path.display()));
-    let layout = Layout::read(path).map_err(|error| unsound(format!("{error:#}")))?;
-    let (manifest, platforms) = check_image(&layout).map_err(|error| unsound(format!("{error:#}")))?;
-    let forms = key.map(|key| check_layout(&layout, key)).transpose().map_err(unsound)?.unwrap_or_default();
+    let invalid = |fault: String| Refused(format!("{}: is not a valid image: {fault}", path.display()));
+    let layout = Layout::read(path).map_err(|error| invalid(format!("{error:#}")))?;
+    let (manifest, platforms) = check_image(&layout).map_err(|error| invalid(format!("{error:#}")))?;
+    let forms = key.map(|key| check_layout(&layout, key)).transpose().map_err(invalid)?.unwrap_or_default();
     let digest = layout.image()?.digest().to_string();
     let human = format!(
-        "verify    sound: {digest} for {} with {} {}, every digest as listed; model and preprocessor belong together{}{}",
+        "verify    valid: {digest} for {} with {} {}, all digests match; model and preprocessor belong together{}{}",
         platforms.join(" and "),
         manifest.name,
         manifest.content_id,
-        signed(&forms),
-        older(&manifest)
+        signature_note(&forms),
+        old_bundle_note(&manifest)
     );
     Ok(Outcome::done(&summary(path, &manifest, forms, Some(digest), platforms), human))
 }
 
-fn signed(forms: &[Form]) -> String {
+fn signature_note(forms: &[SignatureForm]) -> String {
     let names: Vec<&str> = forms.iter().map(|form| form.name()).collect();
     if names.is_empty() { String::new() } else { format!("; signed by the key ({})", names.join(" and ")) }
 }
 
-fn older(manifest: &BundleManifest) -> String {
-    if manifest.is_older() { format!("\n          {OLDER}") } else { String::new() }
+fn old_bundle_note(manifest: &BundleManifest) -> String {
+    if manifest.is_older() { format!("\n          {OLD_BUNDLE_NOTE}") } else { String::new() }
 }
 
-/// Checks the archive, the second card and whatever else the manifest beside an archive lists, as far as it is there.
+/// Checks the files that the manifest beside an archive lists, as far as they exist.
 fn check_beside(bundle: &Path) -> Result<(), String> {
     let mut archive = bundle.components().collect::<PathBuf>().into_os_string();
     if bundle.is_dir() {
@@ -119,15 +119,15 @@ fn check_beside(bundle: &Path) -> Result<(), String> {
         return Ok(());
     };
     for output in &manifest.outputs {
-        // files of this folder alone: the manifest is as little to be trusted as the bundle
+        // only files of this folder: the manifest is no more trusted than the bundle
         let path = Path::new(&archive).with_file_name(output.path.file_name().unwrap_or_default());
-        if !std::fs::symlink_metadata(&path).is_ok_and(|found| found.is_file()) {
+        if !std::fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_file()) {
             continue;
         }
-        let found = FileEntry::from_file(&path).map_err(|error| error.to_string())?.digest;
-        if found != output.digest {
+        let digest = FileEntry::from_file(&path).map_err(|error| error.to_string())?.digest;
+        if digest != output.digest {
             return Err(format!(
-                "{} beside it is not the file that `package` wrote (digest {found}, it wrote {})",
+                "{} beside it is not the file that `package` wrote (digest {digest}, it wrote {})",
                 path.display(),
                 output.digest
             ));
@@ -139,7 +139,7 @@ fn check_beside(bundle: &Path) -> Result<(), String> {
 fn summary<'a>(
     path: &'a Path,
     manifest: &'a BundleManifest,
-    signatures: Vec<Form>,
+    signatures: Vec<SignatureForm>,
     digest: Option<String>,
     platforms: Vec<String>,
 ) -> Summary<'a> {
@@ -158,9 +158,9 @@ fn summary<'a>(
     }
 }
 
-/// Checks that every platform's image has the layers that it names, and the same sound bundle in them.
+/// Checks that the image of every platform has the layers that it names, with the same valid bundle.
 fn check_image(layout: &Layout) -> anyhow::Result<(BundleManifest, Vec<String>)> {
-    let mut found: Option<BundleManifest> = None;
+    let mut common: Option<BundleManifest> = None;
     let mut platforms = Vec::new();
     for (_, manifest) in layout.manifests()? {
         let config = ImageConfiguration::from_reader(layout.document(manifest.config())?)?;
@@ -172,28 +172,28 @@ fn check_image(layout: &Layout) -> anyhow::Result<(BundleManifest, Vec<String>)>
         }
         let (bundle, _) = open_bundle(&files).map_err(anyhow::Error::msg)?;
         check_labels(&config, &bundle)?;
-        anyhow::ensure!(found.as_ref().is_none_or(|found| *found == bundle), "its platforms have different models");
-        found = Some(bundle);
+        anyhow::ensure!(common.as_ref().is_none_or(|common| *common == bundle), "its platforms have different models");
+        common = Some(bundle);
         platforms.push(format!("{}/{}", config.os(), config.architecture()));
     }
-    found.map(|found| (found, platforms)).ok_or_else(|| anyhow::anyhow!("it is for no platform"))
+    common.map(|bundle| (bundle, platforms)).ok_or_else(|| anyhow::anyhow!("the image index lists no platform"))
 }
 
-/// Checks that an image's labels name the bundle in it.
+/// Checks that the labels of an image name its bundle.
 fn check_labels(config: &ImageConfiguration, bundle: &BundleManifest) -> anyhow::Result<()> {
     let labels = config.config().as_ref().and_then(|config| config.labels().clone()).unwrap_or_default();
-    for (label, expected) in [(TITLE, &bundle.name), (VERSION, &bundle.content_id)] {
-        let found = labels.get(label);
+    for (label, expected) in [(TITLE_LABEL, &bundle.name), (VERSION_LABEL, &bundle.content_id)] {
+        let actual = labels.get(label);
         anyhow::ensure!(
-            found == Some(expected),
+            actual == Some(expected),
             "its label {label} is {}, and the bundle in it has {expected}",
-            found.map_or("missing", String::as_str)
+            actual.map_or("missing", String::as_str)
         );
     }
     Ok(())
 }
 
-/// Unpacks a layer, checks its digest, and takes the files of the bundle out of it.
+/// Unpacks a layer, checks its digest, and collects the files of the bundle.
 fn read_layer(
     layout: &Layout,
     layer: &Descriptor,
@@ -201,24 +201,24 @@ fn read_layer(
     entries: &mut BundleEntries,
     files: &mut BundleFiles,
 ) -> anyhow::Result<()> {
-    let digest = visit_packed(layout.blob(layer)?, LAYER, &mut |entry, content| {
+    let digest = visit_packed(layout.blob(layer)?, LAYER_LIMITS, &mut |entry, content| {
         let mut parts = entry.path.components();
         if parts.next() != Some(Component::Normal(MODEL_FOLDER.as_ref())) || entry.is_folder {
             return Ok(());
         }
         let name = entries.add(parts.as_path(), entry)?;
         let mut bytes = Vec::new();
-        // of what no bundle has the name is enough
+        // for a file that no bundle has, the name is enough
         let limit = bundle_file_limit(&name).unwrap_or(0);
         content.take(limit).read_to_end(&mut bytes)?;
         if limit > 0 && bytes.len() as u64 != entry.bytes {
-            return Err(io::Error::other(format!("{name} is cut off")));
+            return Err(io::Error::other(format!("{name} is truncated")));
         }
         files.insert(name, bytes);
         Ok(())
     });
     let digest = digest.map_err(|error| anyhow::anyhow!("layer {}: {error}", layer.digest()))?.to_string();
-    anyhow::ensure!(digest == id, "layer {} unpacks to {digest}, its configuration says {id}", layer.digest());
+    anyhow::ensure!(digest == id, "layer {} unpacks to {digest}, but its configuration names {id}", layer.digest());
     Ok(())
 }
 
@@ -266,7 +266,7 @@ mod tests {
         }
     }
 
-    /// Opens and uses a sealed preprocessor or model; what comes of it does not matter, as long as nothing panics.
+    /// Opens and uses a sealed preprocessor or model. The result does not matter, but nothing may panic.
     fn use_preprocessor(bytes: &[u8]) -> Result<(), String> {
         let file: PreprocessorFile =
             read_envelope_bytes(bytes, Path::new("p.bin"), PREPROCESSOR.into()).map_err(|error| error.to_string())?;
@@ -297,7 +297,7 @@ mod tests {
             }
             assert!(open(&sealed[..place]).is_err(), "cut at {place} went unnoticed");
         }
-        // an attacker seals the file again: it may be refused or used, but nothing may crash
+        // an attacker seals the file again: it may be rejected or used, but nothing may panic
         let payload = decode_envelope(sealed, Path::new("x"), kind.into()).unwrap().to_vec();
         for place in 0..payload.len() {
             for value in [0, 1, 2, 0x7f, 0xfb, 0xfc, 0xfd, 0xff] {
@@ -320,14 +320,14 @@ mod tests {
         bytes
     }
 
-    /// Files of format version 1, written by version 0.1.0 from 300 generated houses, must be read for ever.
+    /// Files of format version 1, written by version 0.1.0 from 300 generated houses, must stay readable.
     #[test]
     fn files_of_version_1_predict_what_they_did() {
         let here = std::env::var("CARGO_MANIFEST_DIR").unwrap();
         let golden = |name: &str| std::fs::read(Path::new(&here).join("golden").join(name)).unwrap();
         let (model_bytes, preprocessor_bytes) = (golden("model_v1.bin"), golden("preprocessor_v1.bin"));
         let (m, p) = (Path::new("m"), Path::new("p"));
-        let predictor = Predictor::of_bytes((m, &model_bytes), (p, &preprocessor_bytes)).unwrap();
+        let predictor = Predictor::from_bytes((m, &model_bytes), (p, &preprocessor_bytes)).unwrap();
         let open = |bytes: &[u8]| {
             let file = read_envelope_bytes_or_older::<ModelFile, ModelFileV1>(bytes, Path::new("m"), MODEL.into());
             Model::from_file(file.unwrap()).unwrap()
@@ -379,10 +379,10 @@ mod tests {
             config.set_config(Some(inner));
             check_labels(&config, &bundle).map_err(|error| error.to_string())
         };
-        assert_eq!(config(&[(TITLE, "m"), (VERSION, &bundle.content_id)]), Ok(()));
-        let fault = config(&[(TITLE, "other"), (VERSION, &bundle.content_id)]).unwrap_err();
+        assert_eq!(config(&[(TITLE_LABEL, "m"), (VERSION_LABEL, &bundle.content_id)]), Ok(()));
+        let fault = config(&[(TITLE_LABEL, "other"), (VERSION_LABEL, &bundle.content_id)]).unwrap_err();
         assert_eq!(fault, "its label org.opencontainers.image.title is other, and the bundle in it has m");
-        let fault = config(&[(TITLE, "m")]).unwrap_err();
+        let fault = config(&[(TITLE_LABEL, "m")]).unwrap_err();
         assert!(fault.starts_with("its label org.opencontainers.image.version is missing"), "{fault}");
     }
 }

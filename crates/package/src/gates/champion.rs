@@ -1,4 +1,4 @@
-//! The model that is in use, to be compared with.
+//! The champion, with which a model is compared.
 
 use std::path::Path;
 
@@ -11,22 +11,22 @@ use crate::config::Config;
 
 /// The champion, if there is one.
 pub(crate) enum Champion {
-    /// There is none; says why.
+    /// There is none, for this reason.
     None(String),
-    Found {
-        /// What it is called.
+    Model {
+        /// Its name in messages.
         name: String,
         predictor: Box<Predictor>,
     },
 }
 
 impl Champion {
-    /// The one that the arguments name. A registry without a champion has none yet; a bundle that is not there is an error.
-    pub(crate) fn open(config: &Config) -> anyhow::Result<Self> {
-        let Some(named) = &config.champion else { return Ok(Self::None("no --champion was named".into())) };
-        match ModelUri::parse(named) {
+    /// Loads the champion of the arguments. An empty registry has no champion yet; a missing bundle is an error.
+    pub(crate) fn load(config: &Config) -> anyhow::Result<Self> {
+        let Some(champion) = &config.champion else { return Ok(Self::None("no --champion was given".into())) };
+        match ModelUri::parse(champion) {
             Some(uri) => load_registered(&uri.map_err(|message| anyhow::anyhow!("--champion {message}"))?, config),
-            None => load_bundled(Path::new(named)),
+            None => load_bundled(Path::new(champion)),
         }
     }
 }
@@ -39,12 +39,12 @@ fn load_registered(uri: &ModelUri, config: &Config) -> anyhow::Result<Champion> 
         Err(ModelUriError::Registry(error)) => return Err(error).with_context(|| format!("--champion {uri}")),
     };
     let predictor = registered::load_predictor(&*registry, &version)?;
-    Ok(Champion::Found { name: format!("{} version {}", uri.name(), version.version), predictor: Box::new(predictor) })
+    Ok(Champion::Model { name: format!("{} version {}", uri.name(), version.version), predictor: Box::new(predictor) })
 }
 
 fn load_bundled(path: &Path) -> anyhow::Result<Champion> {
     // an invalid champion is an error, not a failed check
     let files = bundle::read(path).map_err(|error| anyhow::anyhow!("--champion: {error}"))?;
     let (manifest, predictor) = bundle::open(path, &files).map_err(|error| anyhow::anyhow!("--champion {error}"))?;
-    Ok(Champion::Found { name: manifest.folder(), predictor: Box::new(predictor) })
+    Ok(Champion::Model { name: manifest.folder(), predictor: Box::new(predictor) })
 }

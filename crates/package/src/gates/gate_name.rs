@@ -2,18 +2,18 @@
 
 use clap::ValueEnum;
 
-/// A gate that may be let pass with a reason.
+/// A gate that may fail with a reason
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum GateName {
-    /// Bounds on test metrics: package.gate
+    /// Bounds of test metrics: package.gate
     Thresholds,
     /// No worse than the champion on the same test rows
     Champion,
-    /// Intervals hold what they promise on test rows
+    /// Coverage of prediction intervals on test rows
     Coverage,
-    /// Nothing that lets the score look better than it is
+    /// No leakage that makes test metrics look better than they are
     Leakage,
-    /// Whatever the champion took is taken
+    /// Accepts everything that the champion accepts
     Schema,
 }
 

@@ -1,94 +1,103 @@
-//! What a client of the champion would notice: columns that are new, gone, or take less than they did.
+//! Compares the raw columns of a model with those of the champion: columns that are added, removed, or accept fewer values.
 
 use std::collections::BTreeSet;
 
 use features::{CategoryEncoder, Encoder, Preprocessor};
 use schema::{Column, ColumnType, UnknownCategory};
 
-/// Levels that a message lists at most.
-const LEVELS: usize = 10;
+/// The maximum number of levels in a message.
+const MAX_LEVELS_LISTED: usize = 10;
 
 /// The changes from one model's raw columns to another's.
 #[derive(Debug, Default, PartialEq)]
-pub(crate) struct Changes {
-    /// What was accepted before may be refused now.
+pub(crate) struct SchemaChanges {
+    /// Changes that may cause rows to be rejected.
     pub(crate) breaking: Vec<String>,
-    /// The rest.
+    /// All other changes.
     pub(crate) harmless: Vec<String>,
 }
 
-/// What changes for those who ask, from `before` to `after`.
-pub(crate) fn changes(before: &Preprocessor, after: &Preprocessor) -> Changes {
-    let mut found = Changes::default();
+/// The changes for clients from `before` to `after`.
+pub(crate) fn compare_schemas(before: &Preprocessor, after: &Preprocessor) -> SchemaChanges {
+    let mut changes = SchemaChanges::default();
     let find = |preprocessor: &Preprocessor, name: &str| -> Option<Column> {
         preprocessor.columns().find(|column| column.name == name).cloned()
     };
     let (was, is) = (&before.schema().target().name, &after.schema().target().name);
     if was != is {
-        found.breaking.push(format!("{is} is predicted instead of {was}"));
+        changes.breaking.push(format!("{is} is predicted instead of {was}"));
     }
     for old in before.columns() {
         match find(after, &old.name) {
-            None => found.breaking.push(format!("{} is removed", old.name)),
-            Some(new) => column(&mut found, (old, before), (&new, after)),
+            None => changes.breaking.push(format!("{} is removed", old.name)),
+            Some(new) => compare_column(&mut changes, (old, before), (&new, after)),
         }
     }
     for new in after.columns().filter(|new| find(before, &new.name).is_none()) {
         if new.spec.required {
-            found.breaking.push(format!("{} is added and must be given", new.name));
+            changes.breaking.push(format!("{} is added and required", new.name));
         } else {
-            found.harmless.push(format!("{} is added and may be missing", new.name));
+            changes.harmless.push(format!("{} is added and optional", new.name));
         }
     }
-    found
+    changes
 }
 
-fn column(found: &mut Changes, (old, before): (&Column, &Preprocessor), (new, after): (&Column, &Preprocessor)) {
+fn compare_column(
+    changes: &mut SchemaChanges,
+    (old, before): (&Column, &Preprocessor),
+    (new, after): (&Column, &Preprocessor),
+) {
     let name = &old.name;
     if old.spec.kind != new.spec.kind {
-        found.breaking.push(format!("{name} is of type {} instead of {}", new.spec.kind.name(), old.spec.kind.name()));
+        changes.breaking.push(format!("{name} is of type {} instead of {}", new.spec.kind.name(), old.spec.kind.name()));
         return;
     }
     match (old.spec.required, new.spec.required) {
-        (false, true) => found.breaking.push(format!("{name} may no longer be missing")),
-        (true, false) => found.harmless.push(format!("{name} may be missing")),
+        (false, true) => changes.breaking.push(format!("{name} may no longer be missing")),
+        (true, false) => changes.harmless.push(format!("{name} may be missing")),
         _ => {}
     }
     if new.spec.min > old.spec.min
         && let Some(min) = new.spec.min
     {
         let was = old.spec.min.map_or("none".to_owned(), |min| min.to_string());
-        found.breaking.push(format!("{name} is narrowed: its minimum is {min}, it was {was}"));
+        changes.breaking.push(format!("{name} is narrowed: its minimum is {min}, it was {was}"));
     }
     if let Some(max) = new.spec.max
         && old.spec.max.is_none_or(|was| max < was)
     {
         let was = old.spec.max.map_or("none".to_owned(), |max| max.to_string());
-        found.breaking.push(format!("{name} is narrowed: its maximum is {max}, it was {was}"));
+        changes.breaking.push(format!("{name} is narrowed: its maximum is {max}, it was {was}"));
     }
     if old.spec.kind == ColumnType::Category {
-        levels(found, name, (accepted(old, before), known(old, before)), accepted(new, after));
+        compare_levels(
+            changes,
+            name,
+            (accepted_levels(old, before), known_levels(old, before)),
+            accepted_levels(new, after),
+        );
     }
 }
 
-/// The texts that a category column takes; `None` if every text.
-fn accepted(column: &Column, preprocessor: &Preprocessor) -> Option<BTreeSet<String>> {
-    (preprocessor.file().unknown == UnknownCategory::Reject).then(|| known(column, preprocessor))
+/// The texts that a category column accepts; `None` if it accepts all.
+fn accepted_levels(column: &Column, preprocessor: &Preprocessor) -> Option<BTreeSet<String>> {
+    (preprocessor.file().unknown == UnknownCategory::Reject).then(|| known_levels(column, preprocessor))
 }
 
-/// The levels of a column, and their other spellings: as the schema says, or as training saw them.
-fn known(column: &Column, preprocessor: &Preprocessor) -> BTreeSet<String> {
+/// The levels of a column with their aliases: those of the schema, or those of training rows.
+fn known_levels(column: &Column, preprocessor: &Preprocessor) -> BTreeSet<String> {
     let mut encoders = preprocessor.file().categories.iter();
     let levels = match encoders.find(|encoder| encoder.column == column.name) {
-        Some(encoder) if column.spec.levels.is_empty() => seen(encoder),
+        Some(encoder) if column.spec.levels.is_empty() => training_levels(encoder),
         _ => column.spec.levels.clone(),
     };
     let aliases = column.spec.aliases.iter().map(|(spelling, _)| spelling.to_owned());
     levels.into_iter().chain(aliases).collect()
 }
 
-/// The levels that training saw, without the bucket for others.
-fn seen(encoder: &CategoryEncoder) -> Vec<String> {
+/// The levels of training rows, without the bucket for others.
+fn training_levels(encoder: &CategoryEncoder) -> Vec<String> {
     let bucket = match encoder.encoder {
         Encoder::OneHot { other } => other,
         Encoder::Ordinal | Encoder::Native => None,
@@ -97,30 +106,30 @@ fn seen(encoder: &CategoryEncoder) -> Vec<String> {
     named.chain(&encoder.rare).cloned().collect()
 }
 
-fn levels(
-    found: &mut Changes,
+fn compare_levels(
+    changes: &mut SchemaChanges,
     name: &str,
     (was, known): (Option<BTreeSet<String>>, BTreeSet<String>),
     is: Option<BTreeSet<String>>,
 ) {
     let Some(is) = is else {
         if was.is_some() {
-            found.harmless.push(format!("{name} takes levels that nobody knows"));
+            changes.harmless.push(format!("{name} accepts unknown levels"));
         }
         return;
     };
     let lost: Vec<&str> = known.difference(&is).map(String::as_str).collect();
     if !lost.is_empty() {
-        let more = lost.len().saturating_sub(LEVELS);
+        let more = lost.len().saturating_sub(MAX_LEVELS_LISTED);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let shown = lost[..lost.len().min(LEVELS)].join(", ");
-        found.breaking.push(format!("{name} is narrowed: it no longer takes {shown}{more}"));
+        let shown = lost[..lost.len().min(MAX_LEVELS_LISTED)].join(", ");
+        changes.breaking.push(format!("{name} is narrowed: it no longer accepts {shown}{more}"));
     } else if was.is_none() {
-        found.breaking.push(format!("{name} is narrowed: it no longer takes levels that nobody knows"));
+        changes.breaking.push(format!("{name} is narrowed: it no longer accepts unknown levels"));
     }
-    let new: Vec<&str> = is.difference(&known).map(String::as_str).take(LEVELS).collect();
+    let new: Vec<&str> = is.difference(&known).map(String::as_str).take(MAX_LEVELS_LISTED).collect();
     if !new.is_empty() {
-        found.harmless.push(format!("{name} also takes {}", new.join(", ")));
+        changes.harmless.push(format!("{name} also accepts {}", new.join(", ")));
     }
 }
 
@@ -154,8 +163,8 @@ mod tests {
     }
 
     fn check(before: &str, after: &str, breaking: &[&str], harmless: &[&str]) {
-        let found = changes(&preprocessor(before, "reject"), &preprocessor(after, "reject"));
-        assert_eq!((found.breaking, found.harmless), (texts(breaking), texts(harmless)), "{before} → {after}");
+        let changes = compare_schemas(&preprocessor(before, "reject"), &preprocessor(after, "reject"));
+        assert_eq!((changes.breaking, changes.harmless), (texts(breaking), texts(harmless)), "{before} → {after}");
     }
 
     fn texts(texts: &[&str]) -> Vec<String> {
@@ -166,13 +175,8 @@ mod tests {
     fn what_was_taken_and_is_refused_is_named() {
         let size = "size: {type: float, min: 0, max: 9}";
         check(size, size, &[], &[]);
-        check(size, "rooms: {type: integer}", &["size is removed"], &["rooms is added and may be missing"]);
-        check(
-            size,
-            &format!("{size}, rooms: {{type: integer, required: true}}"),
-            &["rooms is added and must be given"],
-            &[],
-        );
+        check(size, "rooms: {type: integer}", &["size is removed"], &["rooms is added and optional"]);
+        check(size, &format!("{size}, rooms: {{type: integer, required: true}}"), &["rooms is added and required"], &[]);
         check(size, "size: {type: integer, min: 0, max: 9}", &["size is of type integer instead of float"], &[]);
         check(size, "size: {type: float, required: true, min: 0, max: 9}", &["size may no longer be missing"], &[]);
         check("size: {type: float, required: true, min: 0, max: 9}", size, &[], &["size may be missing"]);
@@ -193,11 +197,11 @@ mod tests {
         let listed = "place: {type: category, levels: [a, b, c], aliases: {A1: a}}";
         check(listed, listed, &[], &[]);
         check(listed, "place: {type: category, levels: [c, b, a], aliases: {A1: a}}", &[], &[]);
-        check(listed, "place: {type: category, levels: [a, b]}", &["place is narrowed: it no longer takes A1, c"], &[]);
-        check("place: {type: category, levels: [a, b]}", listed, &[], &["place also takes A1, c"]);
-        check(listed, open, &["place is narrowed: it no longer takes A1, c"], &[]);
+        check(listed, "place: {type: category, levels: [a, b]}", &["place is narrowed: it no longer accepts A1, c"], &[]);
+        check("place: {type: category, levels: [a, b]}", listed, &[], &["place also accepts A1, c"]);
+        check(listed, open, &["place is narrowed: it no longer accepts A1, c"], &[]);
         let (any, known) = (preprocessor(open, "other"), preprocessor(open, "reject"));
-        assert_eq!(changes(&any, &known).breaking, ["place is narrowed: it no longer takes levels that nobody knows"]);
-        assert_eq!(changes(&known, &any).harmless, ["place takes levels that nobody knows"]);
+        assert_eq!(compare_schemas(&any, &known).breaking, ["place is narrowed: it no longer accepts unknown levels"]);
+        assert_eq!(compare_schemas(&known, &any).harmless, ["place accepts unknown levels"]);
     }
 }

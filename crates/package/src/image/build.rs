@@ -10,50 +10,50 @@ use oci_spec::image::{
 
 use crate::image::layout::{Entry, Layer, Layout};
 
-/// Where the bundle is in the image.
+/// The folder of the bundle in the image.
 pub(crate) const MODEL_FOLDER: &str = "model";
 
-/// Nobody in particular: the user and the group of "nonroot" in distroless images.
-pub(crate) const USER: u32 = 65532;
+/// The user and group id of "nonroot" in distroless images.
+pub(crate) const USER_ID: u32 = 65532;
 
-/// The same bytes must come of the same content, so that an image has no birthday.
-pub(crate) const CREATED: &str = "1970-01-01T00:00:00Z";
+/// A fixed time, because the same content must give the same bytes.
+pub(crate) const CREATION_TIME: &str = "1970-01-01T00:00:00Z";
 
-pub(crate) const PORTS: [&str; 2] = ["8000/tcp", "8001/tcp"];
+pub(crate) const EXPOSED_PORTS: [&str; 2] = ["8000/tcp", "8001/tcp"];
 
-/// The image for one platform: a layer with the program, which stays the same from model to model, and one with the bundle.
-pub(crate) fn platform(
+/// Builds the image for one platform: a layer with the program, which is the same for all models, and one with the bundle.
+pub(crate) fn build_platform(
     layout: &mut Layout,
     arch: &Arch,
     program: &[u8],
     bundle: &BundleManifest,
     files: &BundleFiles,
 ) -> anyhow::Result<Descriptor> {
-    let users = format!("nonroot:x:{USER}:{USER}:nonroot:/:/sbin/nologin\n");
-    let groups = format!("nonroot:x:{USER}:\n");
+    let users = format!("nonroot:x:{USER_ID}:{USER_ID}:nonroot:/:/sbin/nologin\n");
+    let groups = format!("nonroot:x:{USER_ID}:\n");
     let file = |path: &str, mode, content| Entry { path: path.to_owned(), mode, content: Some(content) };
     let folder = |path: &str, mode| Entry { path: path.to_owned(), mode, content: None };
-    let base = layout.put_layer(&[
+    let base = layout.add_layer(&[
         folder("etc/", 0o755),
         file("etc/group", 0o644, groups.as_bytes()),
         file("etc/passwd", 0o644, users.as_bytes()),
         file("serve", 0o755, program),
-        // long answers wait here: mount something that can be written
+        // long responses are stored here: mount a writable folder
         folder("tmp/", 0o1777),
     ])?;
     let mut packed = vec![folder(&format!("{MODEL_FOLDER}/"), 0o755)];
     packed.extend(files.iter().map(|(name, content)| file(&format!("{MODEL_FOLDER}/{name}"), 0o644, content)));
-    let model = layout.put_layer(&packed)?;
+    let model = layout.add_layer(&packed)?;
 
     let labels = [
-        (TITLE, bundle.name.as_str()),
-        (VERSION, bundle.content_id.as_str()),
+        (TITLE_LABEL, bundle.name.as_str()),
+        (VERSION_LABEL, bundle.content_id.as_str()),
         ("org.opencontainers.image.licenses", "MIT OR Apache-2.0"),
     ];
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<String>>();
     let config = ConfigBuilder::default()
-        .user(format!("{USER}:{USER}"))
-        .exposed_ports(words(&PORTS))
+        .user(format!("{USER_ID}:{USER_ID}"))
+        .exposed_ports(words(&EXPOSED_PORTS))
         .env(words(&["PATH=/"]))
         .entrypoint(words(&["/serve"]))
         .cmd(words(&["--model", "/model", "--listen", "0.0.0.0:8000", "--metrics-listen", "0.0.0.0:8001"]))
@@ -61,34 +61,34 @@ pub(crate) fn platform(
         .stop_signal("SIGTERM".to_owned())
         .labels(labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect::<HashMap<_, _>>())
         .build()?;
-    let history = |what: String| HistoryBuilder::default().created(CREATED).created_by(what).build();
+    let history = |what: String| HistoryBuilder::default().created(CREATION_TIME).created_by(what).build();
     let diff_ids = [&base, &model].map(|layer: &Layer| layer.diff_id.clone());
     let image = ImageConfigurationBuilder::default()
-        .created(CREATED)
+        .created(CREATION_TIME)
         .architecture(arch.clone())
         .os(Os::Linux)
         .config(config)
         .rootfs(RootFsBuilder::default().typ("layers").diff_ids(diff_ids.to_vec()).build()?)
         .history(vec![history("serve".into())?, history(format!("model {}", bundle.folder()))?])
         .build()?;
-    let config = layout.put_json(MediaType::ImageConfig, &image)?;
+    let config = layout.add_json(MediaType::ImageConfig, &image)?;
     let manifest = ImageManifestBuilder::default()
         .schema_version(SCHEMA_VERSION)
         .media_type(MediaType::ImageManifest)
         .config(config)
         .layers(vec![base.descriptor, model.descriptor])
         .build()?;
-    let mut descriptor = layout.put_json(MediaType::ImageManifest, &manifest)?;
+    let mut descriptor = layout.add_json(MediaType::ImageManifest, &manifest)?;
     descriptor.set_platform(Some(PlatformBuilder::default().architecture(arch.clone()).os(Os::Linux).build()?));
     Ok(descriptor)
 }
 
-/// What stands for all files of a bundle: its manifest lists the others with their digests.
-pub(crate) fn digest_of(files: &BundleFiles) -> Digest {
+/// The digest of a bundle's manifest, which lists the other files with their digests.
+pub(crate) fn manifest_digest(files: &BundleFiles) -> Digest {
     Digest::of_bytes(files.get(artifact::BUNDLE_MANIFEST).map_or(&[][..], Vec::as_slice))
 }
 
-/// Labels of an image that say what is in it.
-pub(crate) const TITLE: &str = "org.opencontainers.image.title";
+/// The label with the name of the model.
+pub(crate) const TITLE_LABEL: &str = "org.opencontainers.image.title";
 
-pub(crate) const VERSION: &str = "org.opencontainers.image.version";
+pub(crate) const VERSION_LABEL: &str = "org.opencontainers.image.version";

@@ -1,26 +1,26 @@
-//! What a program is for: read from the first bytes of its file.
+//! Reads the processor of a program from the header of its file.
 
 use anyhow::{bail, ensure};
 use oci_spec::image::Arch;
 
-/// A segment of this kind names the loader of a program that is not whole by itself.
+/// The segment that names the loader of a dynamically linked program.
 const PT_INTERP: u32 = 3;
 
-/// The processor that a static Linux program runs on (ELF-64, System V ABI: the header and the program headers).
+/// The processor of a static Linux program (ELF-64, System V ABI: the header and the program headers).
 ///
 /// # Errors
 /// If it is no such program, or needs libraries that an empty image does not have.
 pub(crate) fn architecture(bytes: &[u8]) -> anyhow::Result<Arch> {
     ensure!(bytes.starts_with(b"\x7fELF\x02\x01"), "is not a 64-bit Linux program");
-    let half = |at: usize| bytes.get(at..at + 2).and_then(|found| Some(u16::from_le_bytes(found.try_into().ok()?)));
-    let word = |at: usize| bytes.get(at..at + 4).and_then(|found| Some(u32::from_le_bytes(found.try_into().ok()?)));
-    let long = |at: usize| bytes.get(at..at + 8).and_then(|found| Some(u64::from_le_bytes(found.try_into().ok()?)));
+    let half = |at: usize| bytes.get(at..at + 2).and_then(|part| Some(u16::from_le_bytes(part.try_into().ok()?)));
+    let word = |at: usize| bytes.get(at..at + 4).and_then(|part| Some(u32::from_le_bytes(part.try_into().ok()?)));
+    let long = |at: usize| bytes.get(at..at + 8).and_then(|part| Some(u64::from_le_bytes(part.try_into().ok()?)));
     let arch = match half(18) {
         Some(62) => Arch::Amd64,
         Some(183) => Arch::ARM64,
         _ => bail!("is for a processor that is neither amd64 nor arm64"),
     };
-    let (Some(table), Some(size), Some(count)) = (long(32), half(54), half(56)) else { bail!("is cut off") };
+    let (Some(table), Some(size), Some(count)) = (long(32), half(54), half(56)) else { bail!("is truncated") };
     for entry in 0..usize::from(count) {
         let at = usize::try_from(table)?.checked_add(entry * usize::from(size));
         match at.and_then(word) {
@@ -29,7 +29,7 @@ pub(crate) fn architecture(bytes: &[u8]) -> anyhow::Result<Arch> {
                  target-feature=+crt-static\" and --target (docs/delivery.md)"
             ),
             Some(_) => {}
-            None => bail!("is cut off"),
+            None => bail!("is truncated"),
         }
     }
     Ok(arch)
@@ -59,12 +59,12 @@ mod tests {
         assert_eq!(fault(b"#!/bin/sh\n"), "is not a 64-bit Linux program");
         assert_eq!(fault(&program(243, 1)), "is for a processor that is neither amd64 nor arm64");
         assert!(fault(&program(62, PT_INTERP)).starts_with("needs a loader and libraries"));
-        assert_eq!(fault(&program(62, 1)[..60]), "is cut off");
-        assert_eq!(fault(&program(62, 1)[..20]), "is cut off");
+        assert_eq!(fault(&program(62, 1)[..60]), "is truncated");
+        assert_eq!(fault(&program(62, 1)[..20]), "is truncated");
         let mut far = program(62, 1);
         far[32..40].copy_from_slice(&u64::MAX.to_le_bytes());
-        assert_eq!(fault(&far), "is cut off");
-        // the test itself is a program with a loader
+        assert_eq!(fault(&far), "is truncated");
+        // the test program itself has a loader
         let running = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         assert!(architecture(&running).is_err());
     }

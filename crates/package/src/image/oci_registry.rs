@@ -1,4 +1,4 @@
-//! A layout to a registry, byte for byte, so that its digest stays.
+//! Pushes a layout to a registry byte for byte, so that its digest stays the same.
 
 use std::time::Duration;
 
@@ -15,24 +15,25 @@ use tracking::choose_cryptography;
 
 use crate::image::layout::Layout;
 
-const TYPES: [&str; 2] = ["application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.index.v1+json"];
-/// Who logs in.
-const USER: &str = "REGISTRY_USER";
-const PASSWORD: &str = "REGISTRY_PASSWORD";
+const MANIFEST_MEDIA_TYPES: [&str; 2] =
+    ["application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.index.v1+json"];
+/// The variable with the user name for the registry.
+const USER_VARIABLE: &str = "REGISTRY_USER";
+const PASSWORD_VARIABLE: &str = "REGISTRY_PASSWORD";
 
-/// A repository in a registry that one has logged in to.
+/// A repository in a registry, with a login.
 pub(crate) struct Repository {
     client: Client,
     image: Reference,
 }
 
-/// Understands `REGISTRY/NAME:TAG`.
+/// Parses `REGISTRY/NAME:TAG`.
 ///
 /// # Errors
-/// If it is something else.
-pub(crate) fn parse(text: &str) -> anyhow::Result<Reference> {
+/// If the text has another form.
+pub(crate) fn parse_reference(text: &str) -> anyhow::Result<Reference> {
     let reference: Reference = text.parse().with_context(|| format!("{text}: write REGISTRY/NAME:TAG"))?;
-    ensure!(reference.digest().is_none(), "{text}: a digest comes of the image; write REGISTRY/NAME:TAG");
+    ensure!(reference.digest().is_none(), "{text}: the digest is that of the image; write REGISTRY/NAME:TAG");
     Ok(reference)
 }
 
@@ -40,7 +41,7 @@ impl Repository {
     /// Logs in.
     ///
     /// # Errors
-    /// If the registry cannot be reached, or does not let one in.
+    /// If the registry cannot be reached, or rejects the login.
     pub(crate) async fn open(image: Reference) -> anyhow::Result<Self> {
         choose_cryptography();
         let registry = image.resolve_registry().to_owned();
@@ -52,17 +53,17 @@ impl Repository {
             user_agent: concat!("house-price-predictor/", env!("CARGO_PKG_VERSION")),
             ..ClientConfig::default()
         };
-        let client = Client::try_from(config).context("a client of registries cannot be made")?;
-        // later requests would go on without a login that failed
+        let client = Client::try_from(config).context("cannot create a registry client")?;
+        // later requests would continue without the failed login
         let login = client.auth(&image, &credentials(&registry), RegistryOperation::Push).await;
         login.with_context(|| format!("{image}: cannot log in to {registry}"))?;
         Ok(Self { client, image })
     }
 
-    /// Pushes a manifest, and all that it names, under the tag that was asked for; what is there is not sent again.
+    /// Pushes a manifest and everything that it names under the requested tag. Existing blobs are not sent again.
     ///
     /// # Errors
-    /// If something is not taken, or another content is there afterwards.
+    /// If something is rejected, or the registry has another content afterwards.
     pub(crate) async fn push_image(&self, layout: &Layout) -> anyhow::Result<()> {
         let image = layout.image()?;
         for (descriptor, manifest) in layout.manifests()? {
@@ -77,24 +78,24 @@ impl Repository {
         self.push_manifest(&self.image, image, layout.blob(image)?).await
     }
 
-    /// Pushes a signature under the tag where it is looked for.
+    /// Pushes a signature under its tag.
     ///
     /// # Errors
-    /// If something is not taken.
+    /// If something is rejected.
     pub(crate) async fn push_signature(&self, layout: &Layout, manifest: &Descriptor, tag: &str) -> anyhow::Result<()> {
         let bytes = self.push_parts(layout, manifest).await?;
         self.push_manifest(&self.tagged(tag), manifest, bytes).await
     }
 
-    /// Pushes an artifact that refers to the image. A registry that does not list what refers to an image (it came with version 1.1 of the
-    /// distribution specification) gets the list under a tag, as the specification has it.
+    /// Pushes an artifact that refers to the image. A registry without the referrers API (distribution specification 1.1) gets the list under
+    /// a tag, as the specification requires.
     ///
     /// # Errors
-    /// If something is not taken.
+    /// If something is rejected.
     pub(crate) async fn push_referrer(&self, layout: &Layout, manifest: &Descriptor) -> anyhow::Result<()> {
         let image = layout.image()?;
-        let found = ImageManifest::from_reader(layout.document(manifest)?)?;
-        if found.subject().as_ref().is_none_or(|subject| subject.digest() != image.digest()) {
+        let parsed = ImageManifest::from_reader(layout.document(manifest)?)?;
+        if parsed.subject().as_ref().is_none_or(|subject| subject.digest() != image.digest()) {
             // another image of the layout
             return Ok(());
         }
@@ -103,7 +104,7 @@ impl Repository {
         self.push_manifest(&at, manifest, bytes).await?;
         let subject = self.image.clone_with_digest(image.digest().to_string());
         let listed = self.client.pull_referrers(&subject, None).await;
-        let listed = listed.with_context(|| format!("{subject}: what refers to it cannot be listed"))?;
+        let listed = listed.with_context(|| format!("{subject}: cannot list its referrers"))?;
         if listed.manifests.iter().any(|entry| entry.digest == manifest.digest().to_string()) {
             return Ok(());
         }
@@ -113,16 +114,16 @@ impl Repository {
         entries.push(serde_json::to_value(entry)?);
         let index = json!({"schemaVersion": 2, "mediaType": MediaType::ImageIndex, "manifests": entries});
         let mut list = Layout::default();
-        let index = list.put_json(MediaType::ImageIndex, &index)?;
+        let index = list.add_json(MediaType::ImageIndex, &index)?;
         let tag = format!("sha256-{}", image.digest().digest());
         self.push_manifest(&self.tagged(&tag), &index, list.blob(&index)?).await
     }
 
-    /// Pushes what a manifest names; returns its bytes.
+    /// Pushes the blobs that a manifest names; returns its bytes.
     async fn push_parts<'a>(&self, layout: &'a Layout, manifest: &Descriptor) -> anyhow::Result<&'a [u8]> {
         let bytes = layout.document(manifest)?;
-        let found = ImageManifest::from_reader(bytes)?;
-        for blob in std::iter::once(found.config()).chain(found.layers()) {
+        let parsed = ImageManifest::from_reader(bytes)?;
+        for blob in std::iter::once(parsed.config()).chain(parsed.layers()) {
             self.push_blob(layout, blob).await?;
         }
         Ok(bytes)
@@ -144,12 +145,13 @@ impl Repository {
 
     async fn push_manifest(&self, at: &Reference, manifest: &Descriptor, bytes: &[u8]) -> anyhow::Result<()> {
         let fault = || format!("pushing {at}");
-        let media_type = manifest.media_type().to_string().parse().context("a media type")?;
+        let media_type = manifest.media_type().to_string().parse().context("invalid media type")?;
         self.client.push_manifest_raw(at, bytes.to_vec(), media_type).await.with_context(fault)?;
-        // the login is that of the client
-        let (_, there) = self.client.pull_manifest_raw(at, &RegistryAuth::Anonymous, &TYPES).await.with_context(fault)?;
+        // the client is logged in already
+        let (_, there) =
+            self.client.pull_manifest_raw(at, &RegistryAuth::Anonymous, &MANIFEST_MEDIA_TYPES).await.with_context(fault)?;
         let digest = manifest.digest().to_string();
-        ensure!(there == digest, "{at}: the registry holds {there}, {digest} was sent");
+        ensure!(there == digest, "{at}: the registry has {there}, but {digest} was sent");
         Ok(())
     }
 
@@ -159,15 +161,15 @@ impl Repository {
     }
 }
 
-/// Whether a registry is on this machine, where it is asked without TLS.
+/// Whether a registry is on this machine, where TLS is not used.
 fn is_loopback(registry: &str) -> bool {
     let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
     host == "localhost" || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
 }
 
-/// The login: two variables, or what `docker login` left.
+/// The login: two variables, or the configuration of `docker login`.
 fn credentials(registry: &str) -> RegistryAuth {
-    if let (Some(user), Some(password)) = (cli::variable(USER), cli::variable(PASSWORD)) {
+    if let (Some(user), Some(password)) = (cli::variable(USER_VARIABLE), cli::variable(PASSWORD_VARIABLE)) {
         return RegistryAuth::Basic(user, password);
     }
     let folder = cli::variable("DOCKER_CONFIG").or_else(|| cli::variable("HOME").map(|home| format!("{home}/.docker")));
@@ -177,7 +179,7 @@ fn credentials(registry: &str) -> RegistryAuth {
     docker_login(&text, registry).map_or(RegistryAuth::Anonymous, |(user, password)| RegistryAuth::Basic(user, password))
 }
 
-/// User and password that Docker's configuration holds for a registry. Helpers that keep them elsewhere are not asked.
+/// User and password for a registry in Docker's configuration. Credential helpers are not used.
 fn docker_login(config: &str, registry: &str) -> Option<(String, String)> {
     let config: serde_json::Value = serde_json::from_str(config).ok()?;
     let names = [registry.to_owned(), format!("https://{registry}"), format!("https://{registry}/v1/")];
@@ -188,7 +190,7 @@ fn docker_login(config: &str, registry: &str) -> Option<(String, String)> {
 }
 
 /// The tag under which cosign looks for an image's signature.
-pub(crate) fn tag_of(image: &Descriptor) -> String {
+pub(crate) fn signature_tag(image: &Descriptor) -> String {
     format!("sha256-{}.sig", image.digest().digest())
 }
 
@@ -211,9 +213,9 @@ mod tests {
 
     #[test]
     fn references_are_understood() {
-        assert_eq!(parse("127.0.0.1:5000/a/b:1").unwrap().tag(), Some("1"));
+        assert_eq!(parse_reference("127.0.0.1:5000/a/b:1").unwrap().tag(), Some("1"));
         for text in ["", "a b", "x@sha256:0000000000000000000000000000000000000000000000000000000000000000"] {
-            assert!(parse(text).unwrap_err().to_string().contains("write REGISTRY/NAME:TAG"), "{text}");
+            assert!(parse_reference(text).unwrap_err().to_string().contains("write REGISTRY/NAME:TAG"), "{text}");
         }
     }
 }

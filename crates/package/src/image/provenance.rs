@@ -1,19 +1,19 @@
-//! How an image came about: an in-toto statement with SLSA provenance (in-toto 1, SLSA 1.0), unsigned.
+//! Renders the provenance of an image: an unsigned in-toto statement with SLSA provenance (in-toto 1, SLSA 1.0).
 
 use artifact::{BundleManifest, Digest};
 use serde_json::{Value, json};
 
-/// The kind of build; what its parameters mean is said in docs/delivery.md.
+/// The build type; docs/delivery.md describes its parameters.
 const BUILD_TYPE: &str = "urn:house-price-predictor:image:v1";
 
-/// Something that went in: its name and digest.
+/// An input of the build: its name and digest.
 pub(crate) struct Material {
     pub(crate) name: String,
     pub(crate) digest: Digest,
 }
 
-/// The statement. The same image gives the same one.
-pub(crate) fn state(
+/// Renders the statement. The same image gives the same statement.
+pub(crate) fn slsa_statement(
     (image, digest): (&str, &str),
     bundle: &BundleManifest,
     materials: &[Material],
@@ -22,11 +22,11 @@ pub(crate) fn state(
 ) -> Value {
     let own = format!("urn:house-price-predictor:package:{}", env!("CARGO_PKG_VERSION"));
     let material = |name: &str, digest: &Digest| json!({"name": name, "digest": {"sha256": digest.hex()}});
-    let given = materials.iter().map(|found| material(&found.name, &found.digest));
-    let learned_from = bundle.lineage.iter().flat_map(|link| {
+    let inputs = materials.iter().map(|input| material(&input.name, &input.digest));
+    let training_inputs = bundle.lineage.iter().flat_map(|link| {
         link.inputs.iter().map(move |file| material(&format!("{}: {}", link.stage, file.name), &file.digest))
     });
-    let mut dependencies: Vec<Value> = given.chain(learned_from).collect();
+    let mut dependencies: Vec<Value> = inputs.chain(training_inputs).collect();
     if let Some(commit) = commit {
         dependencies.push(json!({"name": "source", "digest": {"gitCommit": commit}}));
     }

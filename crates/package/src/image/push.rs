@@ -1,4 +1,4 @@
-//! `package push`: sends an image with its signatures to a registry.
+//! Pushes an image with its signatures to a registry (`package push`).
 
 use std::path::Path;
 
@@ -8,13 +8,13 @@ use serde::Serialize;
 use crate::{
     image::{
         layout::Layout,
-        oci_registry::{Repository, tag_of},
+        oci_registry::{Repository, signature_tag},
     },
     signature::simple_signing::is_legacy,
 };
 
 #[derive(Serialize)]
-pub(crate) struct Pushed<'a> {
+pub(crate) struct PushSummary<'a> {
     pub(crate) status: &'static str,
     pub(crate) image: &'a Path,
     pub(crate) digest: String,
@@ -24,21 +24,21 @@ pub(crate) struct Pushed<'a> {
 /// `package push`.
 ///
 /// # Errors
-/// If there is no sound image, or the registry cannot be reached or does not take it.
+/// If there is no valid image, or the registry cannot be reached or rejects it.
 pub(crate) fn push(path: &Path, to: &str) -> anyhow::Result<Outcome> {
-    let reference = crate::image::oci_registry::parse(to)?;
+    let reference = crate::image::oci_registry::parse_reference(to)?;
     let layout = Layout::read(path)?;
     let digest = layout.image()?.digest().to_string();
-    let pushed = send(reference, &layout)?;
-    let summary = Pushed { status: "pushed", image: path, digest, pushed: &pushed };
+    let pushed = push_image(reference, &layout)?;
+    let summary = PushSummary { status: "pushed", image: path, digest, pushed: &pushed };
     Ok(Outcome::done(&summary, format!("push      done: {pushed}")))
 }
 
-/// Pushes an image, and what its layout holds beside it: signatures of both forms; returns `REGISTRY/NAME@DIGEST`.
+/// Pushes an image and the signatures in its layout; returns `REGISTRY/NAME@DIGEST`.
 ///
 /// # Errors
-/// If the registry cannot be reached or does not take it.
-pub(crate) fn send(reference: oci_client::Reference, layout: &Layout) -> anyhow::Result<String> {
+/// If the registry cannot be reached or rejects it.
+pub(crate) fn push_image(reference: oci_client::Reference, layout: &Layout) -> anyhow::Result<String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let repository = Repository::open(reference).await?;
@@ -46,7 +46,7 @@ pub(crate) fn send(reference: oci_client::Reference, layout: &Layout) -> anyhow:
         let image = layout.image()?;
         for entry in layout.entries().iter().skip(1) {
             if is_legacy(entry) {
-                repository.push_signature(layout, entry, &tag_of(image)).await?;
+                repository.push_signature(layout, entry, &signature_tag(image)).await?;
             } else {
                 repository.push_referrer(layout, entry).await?;
             }

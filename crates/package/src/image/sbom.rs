@@ -1,4 +1,4 @@
-//! What is inside an image: a bill of materials in CycloneDX 1.6, from the lock file of the programs.
+//! Renders the bill of materials of an image in CycloneDX 1.6, from the lock file of the programs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,24 +8,24 @@ use cargo_lock::{Lockfile, Package};
 use predictor::MODEL_FILE;
 use serde_json::{Value, json};
 
-/// The program in the image, whose dependencies count.
+/// The program in the image, whose dependencies are listed.
 const PROGRAM: &str = "serve";
 
-/// The lock file that this program was built with; `serve` of the same version was, too.
-pub(crate) const LOCK: &str = include_str!("../../../../Cargo.lock");
+/// The lock file of this program, which is that of `serve` of the same version, too.
+pub(crate) const OWN_LOCK_FILE: &str = include_str!("../../../../Cargo.lock");
 
-/// Draws up the bill of an image. The same image and lock file give the same bill.
+/// Renders the bill of materials of an image. The same image and lock file give the same bill.
 ///
 /// # Errors
 /// If the lock file cannot be read, or `serve` is not in it.
-pub(crate) fn draw_up(
+pub(crate) fn cyclonedx(
     lock: &str,
     (image, digest): (&str, &str),
     bundle: &BundleManifest,
     files: &BundleFiles,
 ) -> anyhow::Result<Value> {
-    let lock: Lockfile = lock.parse().context("the lock file cannot be read")?;
-    let found = closure(&lock)?;
+    let lock: Lockfile = lock.parse().context("cannot read the lock file")?;
+    let packages = dependency_closure(&lock)?;
     let reference = |package: &Package| match package.source {
         Some(_) => format!("pkg:cargo/{}@{}", package.name, package.version),
         None => format!("pkg:cargo/{}@{}?vcs_url=workspace", package.name, package.version),
@@ -45,7 +45,7 @@ pub(crate) fn draw_up(
     };
     let model_digest = files.get(MODEL_FILE).map(|bytes| Digest::of_bytes(bytes).hex().to_owned());
     let model = format!("model:{}", bundle.folder());
-    let mut components: Vec<Value> = found.values().map(component).collect();
+    let mut components: Vec<Value> = packages.values().map(component).collect();
     components.push(json!({
         "type": "machine-learning-model",
         "bom-ref": model,
@@ -53,22 +53,22 @@ pub(crate) fn draw_up(
         "version": bundle.content_id,
         "hashes": [{"alg": "SHA-256", "content": model_digest}],
     }));
-    let mut dependencies: Vec<Value> = found
+    let mut dependencies: Vec<Value> = packages
         .values()
         .map(|package| {
             let on: BTreeSet<String> =
-                package.dependencies.iter().filter_map(|found_by| find(&lock, found_by)).map(reference).collect();
+                package.dependencies.iter().filter_map(|dependency| find(&lock, dependency)).map(reference).collect();
             json!({"ref": reference(package), "dependsOn": on})
         })
         .collect();
     let top = format!("image:{digest}");
-    let program = found.values().find(|package| package.name.as_str() == PROGRAM).map(|package| reference(package));
+    let program = packages.values().find(|package| package.name.as_str() == PROGRAM).map(|package| reference(package));
     dependencies.push(json!({"ref": top, "dependsOn": [program, Some(model)]}));
     let hex = digest.trim_start_matches("sha256:");
     Ok(json!({
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
-        "serialNumber": serial(hex),
+        "serialNumber": serial_number(hex),
         "version": 1,
         "metadata": {
             "tools": {"components": [{"type": "application", "name": "package", "version": env!("CARGO_PKG_VERSION")}]},
@@ -89,24 +89,24 @@ pub(crate) fn draw_up(
     }))
 }
 
-/// A UUID that stands for the image (version 8 of RFC 9562: its bits are ours to choose).
-fn serial(hex: &str) -> String {
+/// A UUID derived from the image's digest (version 8 of RFC 9562, whose bits are free).
+fn serial_number(hex: &str) -> String {
     let at = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
     format!("urn:uuid:{}-{}-8{}-8{}-{}", at(0, 8), at(8, 12), at(13, 16), at(17, 20), at(20, 32))
 }
 
-/// `serve`, and what it needs, by name and version.
-fn closure(lock: &Lockfile) -> anyhow::Result<BTreeMap<(String, String), &Package>> {
-    let mut found = BTreeMap::new();
-    let mut open: Vec<&Package> = lock.packages.iter().filter(|package| package.name.as_str() == PROGRAM).collect();
-    ensure!(!open.is_empty(), "the lock file has no {PROGRAM}: name the one that it was built with by --lock");
-    while let Some(package) = open.pop() {
+/// `serve` and its dependencies, by name and version.
+fn dependency_closure(lock: &Lockfile) -> anyhow::Result<BTreeMap<(String, String), &Package>> {
+    let mut packages = BTreeMap::new();
+    let mut queue: Vec<&Package> = lock.packages.iter().filter(|package| package.name.as_str() == PROGRAM).collect();
+    ensure!(!queue.is_empty(), "the lock file does not contain {PROGRAM}: name the one that it was built with by --lock");
+    while let Some(package) = queue.pop() {
         let key = (package.name.to_string(), package.version.to_string());
-        if found.insert(key, package).is_none() {
-            open.extend(package.dependencies.iter().filter_map(|dependency| find(lock, dependency)));
+        if packages.insert(key, package).is_none() {
+            queue.extend(package.dependencies.iter().filter_map(|dependency| find(lock, dependency)));
         }
     }
-    Ok(found)
+    Ok(packages)
 }
 
 fn find<'a>(lock: &'a Lockfile, dependency: &cargo_lock::Dependency) -> Option<&'a Package> {
@@ -122,7 +122,7 @@ mod tests {
         let files = BundleFiles::from([(MODEL_FILE.to_owned(), b"model".to_vec())]);
         let bundle = BundleManifest::new("m", "s", Vec::new(), Vec::new(), &files);
         let digest = format!("sha256:{}", "ab".repeat(32));
-        let bill = draw_up(LOCK, ("m", &digest), &bundle, &files).unwrap();
+        let bill = cyclonedx(OWN_LOCK_FILE, ("m", &digest), &bundle, &files).unwrap();
         let names: Vec<&str> =
             bill["components"].as_array().unwrap().iter().map(|component| component["name"].as_str().unwrap()).collect();
         for name in ["serve", "axum", "tokio", "boosting", "rustls", "m"] {
@@ -132,7 +132,7 @@ mod tests {
             assert!(!names.contains(&name), "{name} is not in the image");
         }
         assert_eq!(bill["serialNumber"], "urn:uuid:abababab-abab-8bab-8bab-abababababab");
-        // whatever is depended on is listed
+        // every dependency is listed
         let references: BTreeSet<&str> =
             bill["components"].as_array().unwrap().iter().map(|component| component["bom-ref"].as_str().unwrap()).collect();
         for dependency in bill["dependencies"].as_array().unwrap() {
@@ -140,8 +140,8 @@ mod tests {
                 assert!(references.contains(on.as_str().unwrap()), "{on}");
             }
         }
-        let error = draw_up("version = 4\n", ("m", &digest), &bundle, &files).unwrap_err().to_string();
-        assert_eq!(error, "the lock file has no serve: name the one that it was built with by --lock");
-        assert!(draw_up("nonsense", ("m", &digest), &bundle, &files).is_err());
+        let error = cyclonedx("version = 4\n", ("m", &digest), &bundle, &files).unwrap_err().to_string();
+        assert_eq!(error, "the lock file does not contain serve: name the one that it was built with by --lock");
+        assert!(cyclonedx("nonsense", ("m", &digest), &bundle, &files).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! A `serve` of our own on loopback, and a client of it.
+//! A `serve` process on loopback, and its client.
 
 use std::{
     io::{BufRead, BufReader},
@@ -13,35 +13,35 @@ use anyhow::{Context, anyhow, bail};
 use serde_json::Value;
 use tracking::loopback_client;
 
-/// How long it may take to start, and to end.
-const PATIENCE: Duration = Duration::from_mins(1);
-/// Characters of JSON that a message shows at most.
-const LONGEST: usize = 300;
+/// Timeout for the start and the stop of the server.
+const SERVER_TIMEOUT: Duration = Duration::from_mins(1);
+/// Maximum characters of JSON in a message.
+const MAX_JSON_CHARS: usize = 300;
 
-/// A running server; ended when it is dropped.
-pub(crate) struct Server {
+/// A running server; stopped when dropped.
+pub(crate) struct ServerProcess {
     child: Child,
     base: String,
     client: reqwest::blocking::Client,
     pub(crate) startup_ms: f64,
 }
 
-/// Why there is no server.
-pub(crate) enum Fault {
+/// The reason why the server does not run.
+pub(crate) enum StartError {
     /// It could not be run.
     NotStarted(anyhow::Error),
-    /// It ran and would not serve the bundle.
-    Refused(String),
+    /// It rejected the bundle.
+    Rejected(String),
 }
 
-/// What came back.
-pub(crate) struct Answer {
+/// A response of the server.
+pub(crate) struct ServerResponse {
     pub(crate) status: u16,
     pub(crate) body: Value,
 }
 
-impl Server {
-    pub(crate) fn start(program: &Path, bundle: &Path) -> Result<Self, Fault> {
+impl ServerProcess {
+    pub(crate) fn start(program: &Path, bundle: &Path) -> Result<Self, StartError> {
         let mut command = Command::new(program);
         command
             .args([
@@ -57,41 +57,41 @@ impl Server {
             ])
             .arg("--model")
             .arg(bundle)
-            // it is asked by us alone
+            // no other program sends requests
             .env_remove("SERVE_API_KEY")
-            // it is open as long as this program lives
+            // open as long as this program lives
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
-        let begun = Instant::now();
-        let client = loopback_client(PATIENCE).map_err(|error| Fault::NotStarted(error.into()))?;
-        let spawned = command.spawn().with_context(|| format!("--serve {}: cannot be run", program.display()));
-        let mut child = spawned.map_err(Fault::NotStarted)?;
+        let started = Instant::now();
+        let client = loopback_client(SERVER_TIMEOUT).map_err(|error| StartError::NotStarted(error.into()))?;
+        let spawned = command.spawn().with_context(|| format!("--serve {}: cannot run it", program.display()));
+        let mut child = spawned.map_err(StartError::NotStarted)?;
         let lines = read_lines(&mut child);
         let mut server = Self { child, base: String::new(), client, startup_ms: 0.0 };
-        let mut said = Vec::new();
+        let mut output = Vec::new();
         loop {
-            match lines.recv_timeout(PATIENCE.saturating_sub(begun.elapsed())) {
-                Ok(line) => match ready(&line) {
+            match lines.recv_timeout(SERVER_TIMEOUT.saturating_sub(started.elapsed())) {
+                Ok(line) => match ready_address(&line) {
                     Some(base) => {
                         server.base = base;
-                        server.startup_ms = begun.elapsed().as_secs_f64() * 1000.0;
+                        server.startup_ms = started.elapsed().as_secs_f64() * 1000.0;
                         return Ok(server);
                     }
-                    None => said.push(line),
+                    None => output.push(line),
                 },
                 Err(RecvTimeoutError::Disconnected) => {
-                    let status = server.child.wait().map_err(|error| Fault::NotStarted(error.into()))?;
-                    let said = said.join("\n");
-                    let said = said.trim().trim_start_matches("error: ");
+                    let status = server.child.wait().map_err(|error| StartError::NotStarted(error.into()))?;
+                    let output = output.join("\n");
+                    let output = output.trim().trim_start_matches("error: ");
                     return Err(match status.code() {
-                        Some(1) => Fault::Refused(said.to_owned()),
-                        _ => Fault::NotStarted(anyhow!("--serve {}: ended with {status}: {said}", program.display())),
+                        Some(1) => StartError::Rejected(output.to_owned()),
+                        _ => StartError::NotStarted(anyhow!("--serve {}: ended with {status}: {output}", program.display())),
                     });
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    let seconds = PATIENCE.as_secs();
-                    return Err(Fault::NotStarted(anyhow!(
+                    let seconds = SERVER_TIMEOUT.as_secs();
+                    return Err(StartError::NotStarted(anyhow!(
                         "--serve {}: was not ready within {seconds} seconds",
                         program.display()
                     )));
@@ -100,39 +100,42 @@ impl Server {
         }
     }
 
-    pub(crate) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Answer> {
-        let asked = || format!("replay: the server did not answer {path}");
-        let response = self.client.post(format!("{}{path}", self.base)).json(body).send().with_context(asked)?;
+    pub(crate) fn post(&self, path: &str, body: &Value) -> anyhow::Result<ServerResponse> {
+        let context = || format!("replay: the server did not respond to {path}");
+        let response = self.client.post(format!("{}{path}", self.base)).json(body).send().with_context(context)?;
         let status = response.status().as_u16();
-        let text = response.text().with_context(asked)?;
+        let text = response.text().with_context(context)?;
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Ok(Answer { status, body })
+        Ok(ServerResponse { status, body })
     }
 
-    /// The most memory that it held, in bytes.
+    /// The peak memory in bytes.
     pub(crate) fn memory(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
         Some(line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? * 1024)
     }
 
-    /// Ends it as an operator does.
+    /// Stops the server with SIGTERM.
     pub(crate) fn stop(mut self) -> anyhow::Result<ExitStatus> {
         terminate(&mut self.child)?;
-        let begun = Instant::now();
-        while begun.elapsed() < PATIENCE {
+        let started = Instant::now();
+        while started.elapsed() < SERVER_TIMEOUT {
             if let Some(status) = self.child.try_wait()? {
                 return Ok(status);
             }
             thread::sleep(Duration::from_millis(5));
         }
-        bail!("replay: the server did not end within {} seconds", PATIENCE.as_secs())
+        bail!("replay: the server did not stop within {} seconds", SERVER_TIMEOUT.as_secs())
     }
 }
 
 #[cfg(unix)]
 fn terminate(child: &mut Child) -> anyhow::Result<()> {
-    let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw).context("a process has a number")?;
+    let pid = i32::try_from(child.id())
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+        .context("the server's process id is out of range")?;
     Ok(rustix::process::kill_process(pid, rustix::process::Signal::TERM)?)
 }
 
@@ -141,18 +144,18 @@ fn terminate(child: &mut Child) -> anyhow::Result<()> {
     Ok(child.kill()?)
 }
 
-impl Drop for Server {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The lines of its log as they come; the channel closes when it has ended.
+/// The log lines of the server; the channel closes when it has ended.
 fn read_lines(child: &mut Child) -> Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     if let Some(stderr) = child.stderr.take() {
-        // goes on to the end, lest the server wait for a reader
+        // reads to the end, so that the server never waits for a reader
         thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 let _ = sender.send(line);
@@ -162,34 +165,28 @@ fn read_lines(child: &mut Child) -> Receiver<String> {
     receiver
 }
 
-/// The address in the line that says that it is ready.
-fn ready(line: &str) -> Option<String> {
+/// The address in the log line of the event `ready`.
+fn ready_address(line: &str) -> Option<String> {
     let line: Value = serde_json::from_str(line).ok()?;
-    (line["message"] == "ready").then(|| line["address"].as_str().map(str::to_owned)).flatten()
+    (line["event"] == "ready").then(|| line["address"].as_str().map(str::to_owned)).flatten()
 }
 
-impl Answer {
-    /// What is said of a row that has no prediction.
-    pub(crate) fn of_row(&self, row: usize, content: &Value) -> String {
-        format!(
-            "test row {} ({}) is answered with status {}: {}",
-            row + 1,
-            shortened(content),
-            self.status,
-            shortened(&self.body)
-        )
+impl ServerResponse {
+    /// The error of a row without a prediction.
+    pub(crate) fn describe_row(&self, row: usize, content: &Value) -> String {
+        format!("test row {} ({}): response with status {}: {}", row + 1, shorten(content), self.status, shorten(&self.body))
     }
 
-    /// What is said of a list that has no predictions.
-    pub(crate) fn of_list(&self, from: usize) -> String {
-        format!("the list from test row {} on is answered with status {}: {}", from + 1, self.status, shortened(&self.body))
+    /// The error of a list without predictions.
+    pub(crate) fn describe_list(&self, from: usize) -> String {
+        format!("the list from test row {}: response with status {}: {}", from + 1, self.status, shorten(&self.body))
     }
 }
 
-/// JSON for a message.
-pub(crate) fn shortened(value: &Value) -> String {
+/// Shortens JSON for a message.
+pub(crate) fn shorten(value: &Value) -> String {
     let text = value.to_string();
-    match text.char_indices().nth(LONGEST) {
+    match text.char_indices().nth(MAX_JSON_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
     }

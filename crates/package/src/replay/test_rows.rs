@@ -1,4 +1,4 @@
-//! Test rows as a client would send them, and what was measured on them.
+//! The test rows as JSON, and their evaluated predictions.
 
 use std::path::Path;
 
@@ -6,8 +6,8 @@ use anyhow::Context;
 use schema::{ColumnType, MISSING_LEVEL, Schema, Table, Values, iso_date};
 use serde_json::{Map, Value, json};
 
-/// The rows of a table of raw columns.
-pub(crate) fn as_json(table: &Table, schema: &Schema) -> Vec<Value> {
+/// The rows of a table of raw columns, as JSON objects.
+pub(crate) fn rows_to_json(table: &Table, schema: &Schema) -> Vec<Value> {
     let columns: Vec<(&str, ColumnType, &Values)> = schema
         .columns()
         .iter()
@@ -32,25 +32,25 @@ fn cell(kind: ColumnType, values: &Values, row: usize) -> Value {
     }
 }
 
-/// `predictions.csv`: what was measured, in the order of the test rows.
+/// The targets and predictions of `predictions.csv`, in the order of the test rows.
 #[derive(Debug)]
-pub(crate) struct Measured {
+pub(crate) struct TestPredictions {
     pub(crate) y_true: Vec<f64>,
     pub(crate) y_pred: Vec<f64>,
 }
 
-impl Measured {
+impl TestPredictions {
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("{}: cannot read it", path.display()))?;
-        let mut found = Self { y_true: Vec::new(), y_pred: Vec::new() };
+        let text = std::fs::read_to_string(path).with_context(|| format!("{}: cannot read the file", path.display()))?;
+        let mut predictions = Self { y_true: Vec::new(), y_pred: Vec::new() };
         for (line, text) in text.lines().enumerate().skip(1) {
             let mut cells = text.split(',').map(str::parse::<f64>);
             let (Some(Ok(y_true)), Some(Ok(y_pred))) = (cells.next(), cells.next()) else {
                 anyhow::bail!("{}:{}: \"{text}\" is not a target and a prediction", path.display(), line + 1)
             };
-            found.y_true.push(y_true);
-            found.y_pred.push(y_pred);
+            predictions.y_true.push(y_true);
+            predictions.y_pred.push(y_pred);
         }
-        Ok(found)
+        Ok(predictions)
     }
 }

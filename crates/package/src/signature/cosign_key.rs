@@ -1,4 +1,4 @@
-//! The private key that `cosign generate-key-pair` writes: PKCS#8 in a NaCl secretbox whose key comes of the password by scrypt.
+//! Decrypts the private key of `cosign generate-key-pair`: PKCS#8 in a NaCl secretbox, with a key derived from the password by scrypt.
 
 use anyhow::{Context, anyhow, bail, ensure};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -10,11 +10,11 @@ use salsa20::{
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 
-/// Bytes of the tag before the text.
-const TAG: usize = 16;
+/// Bytes of the tag, which precedes the text.
+const TAG_BYTES: usize = 16;
 
 #[derive(Deserialize)]
-struct Sealed {
+struct EncryptedKey {
     kdf: Kdf,
     cipher: Cipher,
     ciphertext: String,
@@ -44,39 +44,39 @@ struct Cipher {
 /// The PKCS#8 bytes in the body of the PEM block.
 ///
 /// # Errors
-/// If it is encrypted otherwise, asks for more work than any cosign does, or the password is another.
+/// If it is encrypted in another way, its scrypt parameters are excessive, or the password is wrong.
 pub(crate) fn decrypt(body: &[u8], password: &[u8]) -> anyhow::Result<Vec<u8>> {
-    let sealed: Sealed = serde_json::from_slice(body).context("has a body that cannot be read")?;
-    let known = sealed.kdf.name == "scrypt" && sealed.cipher.name == "nacl/secretbox";
+    let encrypted: EncryptedKey = serde_json::from_slice(body).context("has an unreadable body")?;
+    let known = encrypted.kdf.name == "scrypt" && encrypted.cipher.name == "nacl/secretbox";
     ensure!(
         known,
         "is encrypted by {} and {}; scrypt and nacl/secretbox were expected",
-        sealed.kdf.name,
-        sealed.cipher.name
+        encrypted.kdf.name,
+        encrypted.cipher.name
     );
-    let Params { n, r, p } = sealed.kdf.params;
-    // cosign writes 65536 (or 32768), 8 and 1: no file may have us take 256 MB
+    let Params { n, r, p } = encrypted.kdf.params;
+    // cosign writes 65536 (or 32768), 8 and 1: a file must not make this program use 256 MB
     if !(n.is_power_of_two() && (2..=1 << 17).contains(&n) && r == 8 && (1..=4).contains(&p)) {
-        bail!("asks for scrypt with N={n}, r={r}, p={p}, which no cosign writes");
+        bail!("has scrypt parameters N={n}, r={r}, p={p}, which cosign never writes");
     }
     let decode = |text: &str| STANDARD.decode(text).context("has a body that is not base64");
     let params = scrypt::Params::new(n.ilog2() as u8, r, p)?;
     let mut key = [0; 32];
-    scrypt::scrypt(password, &decode(&sealed.kdf.salt)?, &params, &mut key)?;
+    scrypt::scrypt(password, &decode(&encrypted.kdf.salt)?, &params, &mut key)?;
     let nonce: [u8; 24] =
-        decode(&sealed.cipher.nonce)?.try_into().map_err(|_| anyhow!("has a nonce that is not 24 bytes"))?;
-    open(key, nonce, &decode(&sealed.ciphertext)?)
+        decode(&encrypted.cipher.nonce)?.try_into().map_err(|_| anyhow!("has a nonce that is not 24 bytes"))?;
+    open(key, nonce, &decode(&encrypted.ciphertext)?)
 }
 
 /// Opens a secretbox: a Poly1305 tag, then the text; the first 32 bytes of the XSalsa20 stream are the tag's key
 /// (Bernstein, "Cryptography in NaCl", 2009).
-fn open(key: [u8; 32], nonce: [u8; 24], sealed: &[u8]) -> anyhow::Result<Vec<u8>> {
-    let (tag, text) = sealed.split_at_checked(TAG).context("has a text that is cut off")?;
+fn open(key: [u8; 32], nonce: [u8; 24], encrypted: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let (tag, text) = encrypted.split_at_checked(TAG_BYTES).context("has a truncated text")?;
     let mut stream = XSalsa20::new(&key.into(), &nonce.into());
     let mut tag_key = [0; 32];
     stream.apply_keystream(&mut tag_key);
-    let found = Poly1305::new(&tag_key.into()).compute_unpadded(text);
-    ensure!(bool::from(found.as_slice().ct_eq(tag)), "has another password than that in COSIGN_PASSWORD");
+    let computed = Poly1305::new(&tag_key.into()).compute_unpadded(text);
+    ensure!(bool::from(computed.as_slice().ct_eq(tag)), "does not match the password in COSIGN_PASSWORD");
     let mut text = text.to_vec();
     stream.apply_keystream(&mut text);
     Ok(text)

@@ -1,4 +1,4 @@
-//! Keys: ECDSA over P-256 with SHA-256, in PEM files as openssl and cosign write them.
+//! Keys: ECDSA over P-256 with SHA-256, in PEM files of openssl and cosign.
 
 use std::{fs::File, io::Read, path::Path};
 
@@ -12,38 +12,38 @@ use ring::{
 
 use crate::signature::cosign_key;
 
-/// How the SubjectPublicKeyInfo of a P-256 key begins, up to the 65 bytes of the point (RFC 5480).
+/// The first bytes of the SubjectPublicKeyInfo of a P-256 key, before the 65 bytes of the point (RFC 5480).
 const SPKI_P256: [u8; 26] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d,
     0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
-/// How a key in a variable is named.
-const VARIABLE: &str = "env:";
-/// Bytes of the text of a key: those that there are have less than a thousand.
+/// The prefix of a key in a variable.
+const VARIABLE_PREFIX: &str = "env:";
+/// Maximum bytes of a key's text; real keys have less than a thousand.
 const MAX_KEY_BYTES: u64 = 1 << 16;
 
-/// The text of the key that is named: a file, or `env:VARIABLE`.
+/// Reads the text of a key from a file, or from a variable for `env:VARIABLE`.
 ///
 /// # Errors
-/// If there is none.
-pub(crate) fn given(named: &str) -> anyhow::Result<String> {
-    if let Some(variable) = named.strip_prefix(VARIABLE) {
+/// If it cannot be read.
+pub(crate) fn read_key(named: &str) -> anyhow::Result<String> {
+    if let Some(variable) = named.strip_prefix(VARIABLE_PREFIX) {
         return cli::variable(variable).with_context(|| format!("--key {named}: the variable is not set"));
     }
-    // a pipe is read, too: a key may come from a program that keeps it
+    // a pipe works, too: another program may provide the key
     let mut text = String::new();
     let read = File::open(named).and_then(|file| file.take(MAX_KEY_BYTES + 1).read_to_string(&mut text));
-    let read = read.with_context(|| format!("--key {named}: cannot be read"))?;
+    let read = read.with_context(|| format!("--key {named}: cannot read it"))?;
     ensure!(read as u64 <= MAX_KEY_BYTES, "--key {named}: has more than {MAX_KEY_BYTES} bytes and is no key");
     Ok(text)
 }
 
-/// The file of the key that is named, if it is one.
+/// The file of the key, if it is one.
 pub(crate) fn file(named: &str) -> Option<&Path> {
-    (!named.starts_with(VARIABLE)).then(|| Path::new(named))
+    (!named.starts_with(VARIABLE_PREFIX)).then(|| Path::new(named))
 }
 
-/// A key that signs.
+/// A key for signing.
 pub(crate) struct PrivateKey {
     pair: EcdsaKeyPair,
     random: SystemRandom,
@@ -63,7 +63,7 @@ impl PrivateKey {
                 cosign_key::decrypt(&body, password.as_bytes())?
             }
             "PUBLIC KEY" => bail!("is the public key; the private one signs"),
-            other => bail!("is of kind \"{other}\"; `openssl pkcs8 -topk8 -nocrypt -in KEY` makes one that can be read"),
+            other => bail!("is of kind \"{other}\"; `openssl pkcs8 -topk8 -nocrypt -in KEY` converts it"),
         };
         let random = SystemRandom::new();
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &pkcs8, &random).map_err(|error| {
@@ -75,7 +75,7 @@ impl PrivateKey {
         Ok(Self { pair, random })
     }
 
-    /// The key that verifies what this one signs.
+    /// The public key that verifies the signatures of this key.
     pub(crate) fn public(&self) -> PublicKey {
         let mut point = [0; 65];
         point.copy_from_slice(self.pair.public_key().as_ref());
@@ -87,22 +87,23 @@ impl PrivateKey {
     /// # Errors
     /// If the system has no random numbers.
     pub(crate) fn sign(&self, message: &[u8]) -> anyhow::Result<String> {
-        let signature = self.pair.sign(&self.random, message).map_err(|_| anyhow!("the system gives no random numbers"))?;
+        let signature =
+            self.pair.sign(&self.random, message).map_err(|_| anyhow!("the system provides no random numbers"))?;
         Ok(STANDARD.encode(signature))
     }
 }
 
-/// A key that verifies: a point on P-256.
+/// A key for verification: a point on P-256.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct PublicKey([u8; 65]);
 
 impl PublicKey {
-    /// Reads the key that is named.
+    /// Reads a key from a file or a variable.
     ///
     /// # Errors
-    /// If there is none, or it is of another kind.
+    /// If it cannot be read, or is of another kind.
     pub(crate) fn open(named: &str) -> anyhow::Result<Self> {
-        Self::read(&given(named)?).with_context(|| format!("--key {named}"))
+        Self::read(&read_key(named)?).with_context(|| format!("--key {named}"))
     }
 
     pub(crate) fn read(text: &str) -> anyhow::Result<Self> {
@@ -112,25 +113,25 @@ impl PublicKey {
         Ok(Self(point.try_into().map_err(|_| anyhow!("is no P-256 key"))?))
     }
 
-    /// What names the key in a Sigstore bundle, as cosign has it: SHA-256 of its SubjectPublicKeyInfo, in base64.
+    /// The hint for the key in a Sigstore bundle, the same as cosign's: SHA-256 of its SubjectPublicKeyInfo, in base64.
     pub(crate) fn hint(&self) -> String {
         STANDARD.encode(digest(&SHA256, &[&SPKI_P256[..], &self.0].concat()))
     }
 
-    /// Whether a signature in base64 is this key's of these bytes.
+    /// Verifies that a signature in base64 is this key's signature of these bytes.
     ///
     /// # Errors
     /// If it is not.
     pub(crate) fn verify(&self, message: &[u8], signature: &str) -> Result<(), String> {
         let signature = STANDARD.decode(signature.trim()).map_err(|_| "its signature is not base64".to_owned())?;
-        // the point is checked to be on the curve
+        // this also checks that the point is on the curve
         UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, self.0)
             .verify(message, &signature)
             .map_err(|_| "its signature is not this key's of this content".to_owned())
     }
 }
 
-/// The label and the body of the first block (RFC 7468).
+/// The label and the body of the first PEM block (RFC 7468).
 fn pem(text: &str) -> anyhow::Result<(&str, Vec<u8>)> {
     let (_, rest) = text.split_once("-----BEGIN ").context("has no PEM block")?;
     let (label, rest) = rest.split_once("-----").context("has a PEM block without an end")?;
@@ -172,7 +173,7 @@ mod tests {
 
     #[test]
     fn keys_that_are_none_are_named() {
-        assert_eq!(fault(PrivateKey::read(COSIGN, Some("Secret"))), "has another password than that in COSIGN_PASSWORD");
+        assert_eq!(fault(PrivateKey::read(COSIGN, Some("Secret"))), "does not match the password in COSIGN_PASSWORD");
         assert_eq!(fault(PrivateKey::read(COSIGN, None)), "is encrypted: set its password in COSIGN_PASSWORD");
         assert_eq!(fault(PrivateKey::read(PUBLIC, None)), "is the public key; the private one signs");
         assert_eq!(fault(PrivateKey::read("hello", None)), "has no PEM block");

@@ -1,7 +1,7 @@
-//! Sigstore bundles of version 0.3: a signature as one JSON document that says what was signed and by which key.
+//! Sigstore bundles of version 0.3: a signature as a JSON document that names the signed content and the key.
 //!
-//! The form is that of protobuf-specs, `sigstore_bundle.proto`. A file has a message signature. An image has a signed statement (DSSE 1.0.2 around
-//! in-toto) that names its digest, under the predicate type that cosign uses for signatures of images.
+//! The format is `sigstore_bundle.proto` of protobuf-specs. A file has a message signature. An image has a signed statement (DSSE 1.0.2
+//! around in-toto) with its digest, under the predicate type that cosign uses for image signatures.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ring::digest::{SHA256, digest};
@@ -11,18 +11,18 @@ use serde_json::{Value, json};
 use crate::signature::key::{PrivateKey, PublicKey};
 
 /// The media type of a bundle.
-pub(crate) const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+pub(crate) const BUNDLE_MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 /// The predicate type of a statement that an image is signed.
-pub(crate) const PREDICATE: &str = "https://sigstore.dev/cosign/sign/v1";
+pub(crate) const SIGNATURE_PREDICATE: &str = "https://sigstore.dev/cosign/sign/v1";
 /// The media type of a statement in an envelope.
-const STATEMENT: &str = "application/vnd.in-toto+json";
-/// The type of a statement, now and in what cosign 2 writes.
+const STATEMENT_MEDIA_TYPE: &str = "application/vnd.in-toto+json";
+/// The type of a statement: the current one, and that of cosign 2.
 const STATEMENT_TYPES: [&str; 2] = ["https://in-toto.io/Statement/v1", "https://in-toto.io/Statement/v0.1"];
 
 /// The bundle of a file whose `signature`, in base64, is that of `key`.
-pub(crate) fn of_file(content: &[u8], signature: &str, key: &PublicKey) -> Value {
+pub(crate) fn bundle_for_file(content: &[u8], signature: &str, key: &PublicKey) -> Value {
     json!({
-        "mediaType": MEDIA_TYPE,
+        "mediaType": BUNDLE_MEDIA_TYPE,
         "verificationMaterial": {"publicKey": {"hint": key.hint()}},
         "messageSignature": {
             "messageDigest": {"algorithm": "SHA2_256", "digest": STANDARD.encode(digest(&SHA256, content))},
@@ -31,41 +31,41 @@ pub(crate) fn of_file(content: &[u8], signature: &str, key: &PublicKey) -> Value
     })
 }
 
-/// The bundle of the image with a digest of these hexadecimal digits.
+/// The bundle of the image with this digest in hexadecimal.
 ///
 /// # Errors
-/// If it cannot be signed.
-pub(crate) fn of_image(hex: &str, key: &PrivateKey) -> anyhow::Result<Value> {
+/// If signing fails.
+pub(crate) fn bundle_for_image(hex: &str, key: &PrivateKey) -> anyhow::Result<Value> {
     let statement = json!({
         "_type": STATEMENT_TYPES[0],
         "subject": [{"digest": {"sha256": hex}}],
-        "predicateType": PREDICATE,
+        "predicateType": SIGNATURE_PREDICATE,
         "predicate": {},
     });
     let statement = statement.to_string().into_bytes();
     Ok(json!({
-        "mediaType": MEDIA_TYPE,
+        "mediaType": BUNDLE_MEDIA_TYPE,
         "verificationMaterial": {"publicKey": {"hint": key.public().hint()}},
         "dsseEnvelope": {
             "payload": STANDARD.encode(&statement),
-            "payloadType": STATEMENT,
-            "signatures": [{"sig": key.sign(&authenticated(STATEMENT, &statement))?}],
+            "payloadType": STATEMENT_MEDIA_TYPE,
+            "signatures": [{"sig": key.sign(&pre_authentication_encoding(STATEMENT_MEDIA_TYPE, &statement))?}],
         },
     }))
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Bundle {
+struct SigstoreBundle {
     media_type: String,
-    verification_material: Material,
+    verification_material: VerificationMaterial,
     message_signature: Option<MessageSignature>,
     dsse_envelope: Option<Envelope>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Material {
+struct VerificationMaterial {
     public_key: Option<Value>,
 }
 
@@ -112,7 +112,7 @@ struct Subject {
 /// Checks the bundle of a file.
 ///
 /// # Errors
-/// Says what is wrong.
+/// Names the problem.
 pub(crate) fn check_file(text: &[u8], content: &[u8], key: &PublicKey) -> Result<(), String> {
     let signed = read(text)?.message_signature.ok_or("it signs no file")?;
     if let Some(MessageDigest { algorithm, digest: stated }) = &signed.message_digest
@@ -123,36 +123,37 @@ pub(crate) fn check_file(text: &[u8], content: &[u8], key: &PublicKey) -> Result
     key.verify(content, &signed.signature)
 }
 
-/// Checks the bundle of an image: `Ok(false)` if it states something else of an image than that it is signed.
+/// Checks the bundle of an image: `Ok(false)` if its statement is not a signature of an image.
 ///
 /// # Errors
-/// Says what is wrong.
+/// Names the problem.
 pub(crate) fn check_image(text: &[u8], hex: &str, key: &PublicKey) -> Result<bool, String> {
     let envelope = read(text)?.dsse_envelope.ok_or("it signs no image")?;
     let payload = STANDARD.decode(&envelope.payload).map_err(|_| "its statement is not base64")?;
-    if envelope.payload_type != STATEMENT {
+    if envelope.payload_type != STATEMENT_MEDIA_TYPE {
         return Err(format!("its statement is of type {:?}", envelope.payload_type));
     }
     let statement: Statement =
         serde_json::from_slice(&payload).map_err(|error| format!("its statement cannot be read: {error}"))?;
-    if statement.predicate_type != PREDICATE {
+    if statement.predicate_type != SIGNATURE_PREDICATE {
         return Ok(false);
     }
     let [EnvelopeSignature { sig }] = envelope.signatures.as_slice() else {
         return Err(format!("its statement has {} signatures", envelope.signatures.len()));
     };
-    key.verify(&authenticated(&envelope.payload_type, &payload), sig)?;
-    let names = |subject: &Subject| subject.digest.get("sha256").is_some_and(|found| found == hex);
+    key.verify(&pre_authentication_encoding(&envelope.payload_type, &payload), sig)?;
+    let names = |subject: &Subject| subject.digest.get("sha256").is_some_and(|digest| digest == hex);
     if !STATEMENT_TYPES.contains(&statement.kind.as_str()) || !statement.subject.iter().any(names) {
         return Err("its signature is that of another image".into());
     }
     Ok(true)
 }
 
-fn read(text: &[u8]) -> Result<Bundle, String> {
-    let bundle: Bundle = serde_json::from_slice(text).map_err(|error| format!("it is no Sigstore bundle: {error}"))?;
-    if bundle.media_type != MEDIA_TYPE {
-        return Err(format!("it is of type {:?}, and {MEDIA_TYPE:?} is read", bundle.media_type));
+fn read(text: &[u8]) -> Result<SigstoreBundle, String> {
+    let bundle: SigstoreBundle =
+        serde_json::from_slice(text).map_err(|error| format!("it is no Sigstore bundle: {error}"))?;
+    if bundle.media_type != BUNDLE_MEDIA_TYPE {
+        return Err(format!("it is of type {:?}, and {BUNDLE_MEDIA_TYPE:?} is read", bundle.media_type));
     }
     if bundle.verification_material.public_key.is_none() {
         return Err("it is not signed by a key".into());
@@ -160,8 +161,8 @@ fn read(text: &[u8]) -> Result<Bundle, String> {
     Ok(bundle)
 }
 
-/// What is signed of an envelope: its "pre-authentication encoding".
-fn authenticated(kind: &str, payload: &[u8]) -> Vec<u8> {
+/// The signed bytes of an envelope (DSSE pre-authentication encoding).
+fn pre_authentication_encoding(kind: &str, payload: &[u8]) -> Vec<u8> {
     let mut bytes = format!("DSSEv1 {} {kind} {} ", kind.len(), payload.len()).into_bytes();
     bytes.extend(payload);
     bytes
@@ -204,9 +205,9 @@ mod tests {
     #[test]
     fn what_is_written_is_read_and_every_change_is_noticed() {
         let (key, public, _) = keys();
-        let file = of_file(b"x", &key.sign(b"x").unwrap(), &public).to_string();
+        let file = bundle_for_file(b"x", &key.sign(b"x").unwrap(), &public).to_string();
         check_file(file.as_bytes(), b"x", &public).unwrap();
-        let image = of_image(DIGEST, &key).unwrap();
+        let image = bundle_for_image(DIGEST, &key).unwrap();
         assert_eq!(check_image(image.to_string().as_bytes(), DIGEST, &public), Ok(true));
 
         let edited = |pointer: &str, value: Value| {
@@ -218,7 +219,7 @@ mod tests {
         assert_eq!(edited("/verificationMaterial", json!({})).unwrap_err(), "it is not signed by a key");
         assert_eq!(edited("/dsseEnvelope/payloadType", "a".into()).unwrap_err(), "its statement is of type \"a\"");
         assert_eq!(edited("/dsseEnvelope/signatures", json!([])).unwrap_err(), "its statement has 0 signatures");
-        let other = json!({"_type": STATEMENT_TYPES[0], "subject": [{"digest": {"sha256": DIGEST}}], "predicateType": PREDICATE, "x": 1});
+        let other = json!({"_type": STATEMENT_TYPES[0], "subject": [{"digest": {"sha256": DIGEST}}], "predicateType": SIGNATURE_PREDICATE, "x": 1});
         let fault = edited("/dsseEnvelope/payload", STANDARD.encode(other.to_string()).into()).unwrap_err();
         assert_eq!(fault, "its signature is not this key's of this content");
         let other = json!({"_type": STATEMENT_TYPES[0], "subject": [], "predicateType": "https://slsa.dev/provenance/v1"});

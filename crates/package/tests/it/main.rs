@@ -1,4 +1,4 @@
-//! What `package` refuses although every digest on the way is as it should be: only a server that is asked finds it out.
+//! Models that `package` rejects although all digests match: only the replay with a server detects the error.
 
 use std::{fs, path::Path};
 
@@ -82,15 +82,15 @@ fn refusal(workspace: &Workspace) -> String {
 fn a_sound_model_is_packaged_and_again_is_not_asked_for() {
     let workspace = trained(20, |config| config);
     let said = workspace.ok(PACKAGE);
-    assert!(said.contains("test rows served as they were measured"), "{said}");
+    assert!(said.contains("test rows served with the evaluated predictions"), "{said}");
     let again = workspace.ok(PACKAGE);
-    assert!(again.starts_with("package   unchanged: lineage unbroken"), "{again}");
+    assert!(again.starts_with("package   unchanged: lineage verified"), "{again}");
     assert!(workspace.ok(&format!("{PACKAGE} --force")).starts_with("package   done: "));
     let name =
         fs::read_dir(workspace.path("packaged")).unwrap().flatten().map(|entry| entry.file_name().into_string().unwrap());
     let card = name.into_iter().find(|name| name.ends_with(".card.md")).unwrap();
     let card = workspace.read(&format!("packaged/{card}"));
-    for expected in ["## As served here", "| one row, median of requests", "| most memory held |", "| start to ready |"] {
+    for expected in ["## Measured serving", "| one row, median of requests", "| peak memory |", "| start to ready |"] {
         assert!(card.contains(expected), "{expected}\n{card}");
     }
 }
@@ -125,10 +125,10 @@ fn a_preprocessor_of_another_year_is_refused() {
     graft_preprocessor(&workspace, &stranger);
     let said = refusal(&workspace);
     assert!(
-        said.contains("error: replay: ") && said.contains("test rows are served otherwise than they were measured"),
+        said.contains("error: replay: ") && said.contains("served predictions differ from the evaluated ones"),
         "{said}"
     );
-    assert!(said.contains("the first is row 1 ({\"bathrooms\":") && said.contains("Nothing was packaged"), "{said}");
+    assert!(said.contains("the first is test row 1 ({\"bathrooms\":") && said.contains("Nothing was packaged"), "{said}");
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn a_model_that_is_off_by_one_tree_is_refused() {
     let (workspace, other) = (trained(20, |config| config), trained(19, |config| config));
     graft(&workspace, MODEL_FILE, &other.bytes(MODEL_FILE));
     let said = refusal(&workspace);
-    assert!(said.contains("test rows are served otherwise than they were measured"), "{said}");
+    assert!(said.contains("served predictions differ from the evaluated ones"), "{said}");
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn levels_in_another_order_are_refused() {
     workspace.write("configs/pipeline.yaml", config);
     graft_preprocessor(&workspace, &other.bytes(PREPROCESSOR_FILE));
     let said = refusal(&workspace);
-    assert!(said.contains("test rows are served otherwise than they were measured"), "{said}");
+    assert!(said.contains("served predictions differ from the evaluated ones"), "{said}");
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn figures_that_are_not_those_of_the_predictions_are_refused() {
     assert_ne!(better, record);
     graft(&workspace, "models/trained/metrics.json", better.as_bytes());
     let said = refusal(&workspace);
-    assert!(said.contains(&format!("the mae of what is served is {value}; the run has 1234.5")), "{said}");
+    assert!(said.contains(&format!("the mae of the served predictions is {value}, but the run recorded 1234.5")), "{said}");
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn a_server_that_is_none_is_said_to_be_none() {
     assert!(said.contains("--serve nowhere/serve: no such file"), "{said}");
     workspace.write("no_server", "hello");
     let said = workspace.fails(2, &format!("{PACKAGE} --serve no_server"));
-    assert!(said.contains("--serve no_server: cannot be run"), "{said}");
+    assert!(said.contains("--serve no_server: cannot run it"), "{said}");
     let process = testkit::binary("process");
     let said = workspace.fails(2, &format!("{PACKAGE} --serve {}", process.display()));
     assert!(said.contains("ended with exit status: 2"), "{said}");
@@ -187,7 +187,7 @@ fn gates_are_missed_with_a_figure_and_allowed_with_a_reason() {
     let workspace = trained(5, |config| config.replace("r2: {min: 0.5}", "r2: {min: 0.999}"));
     let said = refusal(&workspace);
     assert!(said.contains("error: thresholds: package.gate.r2: 0."), "{said}");
-    assert!(said.contains("is below the minimum 0.999. Nothing was packaged; --allow GATE --reason TEXT"), "{said}");
+    assert!(said.contains("is below the minimum 0.999. Nothing was packaged. Use --allow GATE --reason TEXT"), "{said}");
     let said = workspace.fails(2, &format!("{PACKAGE} --allow thresholds"));
     assert!(said.contains("--reason <TEXT>"), "{said}");
     let said = workspace.fails(2, &format!("{PACKAGE} --allow replay --reason hurry"));
@@ -195,13 +195,13 @@ fn gates_are_missed_with_a_figure_and_allowed_with_a_reason() {
     // another gate's reason does not help
     workspace.fails(1, &format!("{PACKAGE} --allow coverage --reason hurry"));
     let said = workspace.ok(&format!("{PACKAGE} --allow thresholds --reason first-model-ever"));
-    assert!(said.contains("thresholds missed and allowed (first-model-ever): package.gate.r2: 0."), "{said}");
+    assert!(said.contains("thresholds failed but allowed (first-model-ever): package.gate.r2: 0."), "{said}");
     let bundle = fs::read_dir(workspace.path("packaged")).unwrap().flatten().find(|entry| entry.path().is_dir()).unwrap();
     let bundle = format!("packaged/{}", bundle.file_name().into_string().unwrap());
     let manifest = workspace.json(&format!("{bundle}/manifest.json"));
     assert_eq!(manifest["gates"][0]["answer"], "allowed");
     assert_eq!(manifest["gates"][0]["reason"], "first-model-ever");
-    assert!(workspace.read(&format!("{bundle}/MODEL_CARD.md")).contains("missed and allowed (first-model-ever)"));
+    assert!(workspace.read(&format!("{bundle}/MODEL_CARD.md")).contains("failed but allowed (first-model-ever)"));
 }
 
 #[test]
@@ -222,11 +222,12 @@ fn a_model_that_is_worse_than_the_champion_or_takes_less_is_refused() {
     assert!(said.contains("champion: worse than the champion by more than package.champion.margin (0): MAE "), "{said}");
     assert!(said.contains("sqft may no longer be missing; sqft is narrowed: its maximum is 15000, it was 20000"), "{said}");
     let said = workspace.ok(&format!("{line} --allow champion --allow schema --reason smaller"));
-    assert!(said.contains("schema     missed and allowed (smaller): against the champion m-"), "{said}");
+    assert!(said.contains("schema     failed but allowed (smaller): compared with the champion m-"), "{said}");
     // against itself a model is no worse
     let said = champion.ok(&format!("{PACKAGE} --champion {}", archive.display()));
     assert!(
-        said.contains("champion   passed: MAE ") && said.contains("schema     passed: takes what the champion"),
+        said.contains("champion   passed: MAE ")
+            && said.contains("schema     passed: accepts the same columns as the champion"),
         "{said}"
     );
     // no champion yet, and none where one was named

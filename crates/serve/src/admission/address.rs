@@ -1,4 +1,4 @@
-//! Addresses of clients, as limits and shares count them, and the proxies whose `x-forwarded-for` counts.
+//! The addresses of clients that limits are counted by, and the trusted proxies.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -7,16 +7,16 @@ use axum::http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-/// Bits of an IPv6 address that name a client's network: a client usually has a whole /64 to choose from.
+/// Bits of an IPv6 address that identify a client's network: a client usually has a whole /64.
 const IPV6_BITS: u32 = 64;
 
-/// What counts as one client: an IPv4 address, or the first 64 bits of an IPv6 address.
+/// The address of a client: an IPv4 address, or the first 64 bits of an IPv6 address.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Address(Ipv6Addr);
 
 impl Address {
-    /// The client of an address; IPv4 written as IPv6 is IPv4.
-    pub(crate) fn of(address: IpAddr) -> Self {
+    /// The client of an IP address. IPv4 mapped to IPv6 is IPv4.
+    pub(crate) fn from_ip(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self(address.to_ipv6_mapped()),
             IpAddr::V6(address) => Self(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << (128 - IPV6_BITS)))),
@@ -24,16 +24,16 @@ impl Address {
     }
 }
 
-/// The proxies that are trusted to say for whom they ask.
+/// The proxies whose `x-forwarded-for` is trusted.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Proxies(Vec<IpNet>);
 
 impl Proxies {
-    /// The values of `--trusted-proxy`: networks, or single addresses.
+    /// Parses the values of `--trusted-proxy`: networks or single addresses.
     ///
     /// # Errors
-    /// If one is neither, or is an address inside of a network and not the network.
-    pub(crate) fn check(texts: &[String]) -> anyhow::Result<Self> {
+    /// If one is neither, or has bits set after its prefix.
+    pub(crate) fn parse(texts: &[String]) -> anyhow::Result<Self> {
         texts.iter().map(|text| parse_network(text)).collect::<anyhow::Result<_>>().map(Self)
     }
 
@@ -42,31 +42,31 @@ impl Proxies {
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// The client of a request: the peer, or where that is a trusted proxy the last address of `x-forwarded-for` that is none.
-    /// What is not an address there counts as the proxy itself.
+    /// The client of a request: the peer, or behind trusted proxies the last address of `x-forwarded-for` that is not trusted.
+    /// An invalid address there counts as the proxy itself.
     pub(crate) fn client(&self, peer: SocketAddr, headers: &HeaderMap) -> Address {
         let peer = peer.ip();
         if self.0.is_empty() || !self.trusts(peer) {
-            return Address::of(peer);
+            return Address::from_ip(peer);
         }
         let mut client = peer;
         for value in headers.get_all(FORWARDED_FOR).into_iter().rev() {
-            let Ok(list) = value.to_str() else { return Address::of(peer) };
+            let Ok(list) = value.to_str() else { return Address::from_ip(peer) };
             for text in list.rsplit(',') {
-                let Some(address) = parse_address(text.trim()) else { return Address::of(peer) };
+                let Some(address) = parse_address(text.trim()) else { return Address::from_ip(peer) };
                 client = address;
                 if !self.trusts(address) {
-                    return Address::of(client);
+                    return Address::from_ip(client);
                 }
             }
         }
-        Address::of(client)
+        Address::from_ip(client)
     }
 }
 
 fn parse_network(text: &str) -> anyhow::Result<IpNet> {
     let parsed = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-    // the system gives clients of IPv4 in this form, and they are compared as IPv4
+    // the system reports IPv4 clients in this form, and they are compared as IPv4
     let mapped = |network: IpNet| match network.addr() {
         IpAddr::V6(address) if network.prefix_len() >= 96 => {
             address.to_ipv4_mapped().and_then(|address| IpNet::new(address.into(), network.prefix_len() - 96).ok())
@@ -75,12 +75,12 @@ fn parse_network(text: &str) -> anyhow::Result<IpNet> {
     };
     match parsed.map(|network| mapped(network).unwrap_or(network)) {
         Some(network) if network == network.trunc() => Ok(network),
-        Some(network) => bail!("--trusted-proxy {text}: has bits behind its prefix; write {}", network.trunc()),
+        Some(network) => bail!("--trusted-proxy {text}: has bits set after its prefix; write {}", network.trunc()),
         None => bail!("--trusted-proxy {text}: write an address or a network, such as 10.0.0.0/8"),
     }
 }
 
-/// An address of `x-forwarded-for`: with a port or without one.
+/// Parses an address of `x-forwarded-for`, with or without a port.
 fn parse_address(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     bare.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     fn address(text: &str) -> Address {
-        Address::of(text.parse().unwrap())
+        Address::from_ip(text.parse().unwrap())
     }
 
     fn client(proxies: &[&str], peer: &str, forwarded: &[&str]) -> Address {
@@ -100,7 +100,7 @@ mod tests {
         for value in forwarded {
             headers.append(FORWARDED_FOR, value.parse().unwrap());
         }
-        Proxies::check(&texts).unwrap().client(SocketAddr::new(peer.parse().unwrap(), 1234), &headers)
+        Proxies::parse(&texts).unwrap().client(SocketAddr::new(peer.parse().unwrap(), 1234), &headers)
     }
 
     #[test]
@@ -115,11 +115,11 @@ mod tests {
     fn only_a_trusted_proxy_says_for_whom_it_asks() {
         let trusted = ["10.0.0.0/8", "::1"];
         for (peer, forwarded, expected) in [
-            // nobody else is believed
+            // other peers are not trusted
             ("192.0.2.1", vec!["198.51.100.7"], "192.0.2.1"),
             ("10.0.0.1", vec![], "10.0.0.1"),
             ("10.0.0.1", vec!["198.51.100.7"], "198.51.100.7"),
-            // what a client wrote itself stands before what the proxy added
+            // values of the client precede the value of the proxy
             ("10.0.0.1", vec!["203.0.113.9, 198.51.100.7"], "198.51.100.7"),
             ("10.0.0.1", vec!["203.0.113.9", "198.51.100.7"], "198.51.100.7"),
             ("10.0.0.1", vec!["198.51.100.7, 10.2.3.4"], "198.51.100.7"),
@@ -144,9 +144,9 @@ mod tests {
         for (text, message) in [
             ("10.0.0.0/33", "--trusted-proxy 10.0.0.0/33: write an address or a network, such as 10.0.0.0/8"),
             ("proxy", "--trusted-proxy proxy: write an address or a network, such as 10.0.0.0/8"),
-            ("10.1.2.3/8", "--trusted-proxy 10.1.2.3/8: has bits behind its prefix; write 10.0.0.0/8"),
+            ("10.1.2.3/8", "--trusted-proxy 10.1.2.3/8: has bits set after its prefix; write 10.0.0.0/8"),
         ] {
-            assert_eq!(Proxies::check(&[text.to_owned()]).unwrap_err().to_string(), message);
+            assert_eq!(Proxies::parse(&[text.to_owned()]).unwrap_err().to_string(), message);
         }
     }
 }

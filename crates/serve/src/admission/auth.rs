@@ -1,4 +1,4 @@
-//! Who may ask: keys with the names of their callers, and pages of other origins.
+//! API keys with the names of their callers, and the allowed origins.
 
 use std::{fmt, path::Path};
 
@@ -8,57 +8,57 @@ use subtle::{Choice, ConstantTimeEq};
 
 use crate::args::AccessArgs;
 
-/// The variable with the one key of a server without a file of keys; it is the name of that key, too.
-const VARIABLE: &str = "SERVE_API_KEY";
-/// Shorter keys are guessed.
-const SHORTEST: usize = 16;
-/// Longer names are refused.
-const LONGEST_NAME: usize = 32;
-/// What names of keys without a name of their own begin with; their place among the keys of the file follows.
-const NAMELESS: &str = "key-";
+/// The variable with the only key of a server without a key file. It is the name of that caller, too.
+const API_KEY_VARIABLE: &str = "SERVE_API_KEY";
+/// Shorter keys can be guessed.
+const MIN_KEY_LENGTH: usize = 16;
+/// Longer names are rejected.
+const MAX_NAME_LENGTH: usize = 32;
+/// The prefix of the default name of a key; its position among the keys of the file follows.
+const DEFAULT_NAME_PREFIX: &str = "key-";
 
-/// Keys and origins that are let in.
+/// The known API keys and the allowed origins.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Access {
-    keys: Vec<Key>,
+    keys: Vec<ApiKey>,
     origins: Vec<HeaderValue>,
 }
 
-/// A key, and the stable name of the caller who has it. Several keys may share a name.
+/// An API key, and the stable name of its caller. Several keys may share a name.
 #[derive(Clone)]
-struct Key {
+struct ApiKey {
     name: String,
     key: String,
 }
 
-/// Shows the name alone: a key is in no log and no message.
-impl fmt::Debug for Key {
+/// Shows the name only: keys appear in no log and no message.
+impl fmt::Debug for ApiKey {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.debug_struct("Key").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("ApiKey").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-/// Who made a request: the name of the key, or `None` where requests need no key. Handlers find it among a request's extensions.
+/// The caller of a request: the name of its key, or `None` where no key is needed. It is a request extension.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Caller(pub(crate) Option<&'static str>);
 
 impl Access {
-    /// As the flags and the environment say.
+    /// Reads the keys and origins of the arguments and the environment.
     ///
     /// # Errors
-    /// If a key or a name cannot be used, a file has no key or one twice, or an origin is not one. Messages hold no key.
-    pub(crate) fn check(args: &AccessArgs) -> anyhow::Result<Self> {
+    /// If a key, a name or an origin is invalid, or a file has no key or one twice. Messages contain no key.
+    pub(crate) fn try_from_args(args: &AccessArgs) -> anyhow::Result<Self> {
         let keys = if let Some(path) = &args.api_keys {
             let keys = parse_keys(&cli::read_text(path, "--api-keys")?, path)?;
             ensure!(!keys.is_empty(), "{}: has no key; write one a line", path.display());
             keys
-        } else if let Some(key) = cli::variable(VARIABLE) {
-            check_key(&key).context(VARIABLE)?;
-            vec![Key { name: VARIABLE.to_owned(), key }]
+        } else if let Some(key) = cli::variable(API_KEY_VARIABLE) {
+            check_key(&key).context(API_KEY_VARIABLE)?;
+            vec![ApiKey { name: API_KEY_VARIABLE.to_owned(), key }]
         } else {
             ensure!(
-                !cli::is_variable_empty(VARIABLE),
-                "{VARIABLE}: is set and empty; give it a key, or unset it to serve without keys"
+                !cli::is_variable_empty(API_KEY_VARIABLE),
+                "{API_KEY_VARIABLE}: is set but empty; set it to a key, or unset it to serve without keys"
             );
             Vec::new()
         };
@@ -71,8 +71,8 @@ impl Access {
         !self.keys.is_empty()
     }
 
-    /// The name of the key that a request has, if the key is known. Every key is compared, in a time that does not depend on how much of
-    /// it is right.
+    /// The name of the request's key, if the key is known. All keys are compared, in a time that does not depend on the number of matching
+    /// bytes.
     pub(crate) fn caller(&self, headers: &HeaderMap) -> Option<&str> {
         if self.keys.is_empty() {
             return None;
@@ -82,42 +82,42 @@ impl Access {
             let (scheme, key) = value.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| key.trim_start_matches(' '))
         };
-        let given = headers.get("x-api-key").and_then(|value| value.to_str().ok()).or_else(bearer)?;
-        let mut found = None;
-        for Key { name, key } in &self.keys {
-            let same: Choice = key.as_bytes().ct_eq(given.as_bytes());
+        let presented = headers.get("x-api-key").and_then(|value| value.to_str().ok()).or_else(bearer)?;
+        let mut caller = None;
+        for ApiKey { name, key } in &self.keys {
+            let same: Choice = key.as_bytes().ct_eq(presented.as_bytes());
             if bool::from(same) {
-                found = Some(name.as_str());
+                caller = Some(name.as_str());
             }
         }
-        found
+        caller
     }
 
-    /// The origin of a request, if its pages may call.
+    /// The origin of a request, if it is allowed.
     pub(crate) fn origin<'a>(&self, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
         headers.get(header::ORIGIN).filter(|origin| self.origins.contains(origin))
     }
 }
 
-/// The keys of a file: `KEY` or `NAME KEY` a line, blank lines and those that begin with `#` aside. A key without a name is called `key-N`:
-/// the N-th key of the file.
-fn parse_keys(text: &str, path: &Path) -> anyhow::Result<Vec<Key>> {
-    let mut keys: Vec<(usize, Key)> = Vec::new();
+/// Parses a key file: `KEY` or `NAME KEY` per line. Blank lines and lines that begin with `#` are skipped. The N-th key without a name is
+/// called `key-N`.
+fn parse_keys(text: &str, path: &Path) -> anyhow::Result<Vec<ApiKey>> {
+    let mut keys: Vec<(usize, ApiKey)> = Vec::new();
     for (place, line) in text.lines().enumerate().map(|(place, line)| (place + 1, line.trim())) {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
         let parse = || {
             let (name, key) = match line.split_whitespace().collect::<Vec<&str>>().as_slice() {
-                [key] => (format!("{NAMELESS}{}", keys.len() + 1), (*key).to_owned()),
+                [key] => (format!("{DEFAULT_NAME_PREFIX}{}", keys.len() + 1), (*key).to_owned()),
                 [name, key] => (check_name(name)?.to_owned(), (*key).to_owned()),
-                _ => bail!("holds more than a name and a key; write NAME KEY, or the key alone"),
+                _ => bail!("has more than a name and a key; write NAME KEY, or only the key"),
             };
             check_key(&key)?;
             if let Some((first, _)) = keys.iter().find(|(_, known)| known.key == key) {
-                bail!("holds the key of line {first} again; remove one of the two lines");
+                bail!("repeats the key of line {first}; remove one of the two lines");
             }
-            Ok(Key { name, key })
+            Ok(ApiKey { name, key })
         };
         let key = parse().with_context(|| format!("{}:{place}", path.display()))?;
         keys.push((place, key));
@@ -125,23 +125,23 @@ fn parse_keys(text: &str, path: &Path) -> anyhow::Result<Vec<Key>> {
     Ok(keys.into_iter().map(|(_, key)| key).collect())
 }
 
-/// That a name can be one. It is not repeated in messages: where name and key are swapped, it is the key.
+/// Checks a name. Messages do not repeat it: if name and key are swapped, it is the key.
 fn check_name(name: &str) -> anyhow::Result<&str> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     ensure!(
-        name.len() <= LONGEST_NAME && name.bytes().all(allowed),
-        "the name before the key has to be made of 1 to {LONGEST_NAME} ASCII letters, digits, dots, dashes and underscores"
+        name.len() <= MAX_NAME_LENGTH && name.bytes().all(allowed),
+        "the name before the key must consist of 1 to {MAX_NAME_LENGTH} ASCII letters, digits, dots, dashes and underscores"
     );
-    let number = name.strip_prefix(NAMELESS).unwrap_or_default();
+    let number = name.strip_prefix(DEFAULT_NAME_PREFIX).unwrap_or_default();
     let reserved = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    ensure!(!reserved, "names such as {NAMELESS}1 stand for keys without a name; take another");
+    ensure!(!reserved, "names such as {DEFAULT_NAME_PREFIX}1 are reserved for keys without a name; choose another");
     Ok(name)
 }
 
 fn check_key(key: &str) -> anyhow::Result<()> {
     let visible = key.bytes().all(|byte| byte.is_ascii_graphic());
-    ensure!(visible, "a key is made of visible ASCII characters");
-    ensure!(key.len() >= SHORTEST, "a key of {} characters is too short; take {SHORTEST} or more", key.len());
+    ensure!(visible, "a key must consist of visible ASCII characters");
+    ensure!(key.len() >= MIN_KEY_LENGTH, "a key of {} characters is too short; use at least {MIN_KEY_LENGTH}", key.len());
     Ok(())
 }
 
@@ -165,7 +165,7 @@ mod tests {
 
     fn keys(text: &str) -> Result<Vec<(String, String)>, String> {
         let keys = parse_keys(text, Path::new("keys")).map_err(|error| format!("{error:#}"))?;
-        Ok(keys.into_iter().map(|Key { name, key }| (name, key)).collect())
+        Ok(keys.into_iter().map(|ApiKey { name, key }| (name, key)).collect())
     }
 
     #[test]
@@ -197,22 +197,22 @@ mod tests {
         // rotation: a second line is added, then the first is removed
         assert_eq!(keys(&format!("shop {old}\nshop\t{new}\n")), of(&[("shop", old), ("shop", new)]));
         assert_eq!(keys(&format!("shop {new}\r\n{other}")), of(&[("shop", new), ("key-2", other)]));
-        // the key alone keeps its name where it is replaced in its line
+        // a key without a name keeps its name when it is replaced in its line
         assert_eq!(keys(&format!("{old}\n{new}\n")), of(&[("key-1", old), ("key-2", new)]));
         for (text, expected) in [
-            (format!("shop {old} {new}"), "keys:1: holds more than a name and a key; write NAME KEY, or the key alone"),
-            (format!("{old}\nshop {old}"), "keys:2: holds the key of line 1 again; remove one of the two lines"),
-            (format!("\nkey-7 {old}"), "keys:2: names such as key-1 stand for keys without a name; take another"),
+            (format!("shop {old} {new}"), "keys:1: has more than a name and a key; write NAME KEY, or only the key"),
+            (format!("{old}\nshop {old}"), "keys:2: repeats the key of line 1; remove one of the two lines"),
+            (format!("\nkey-7 {old}"), "keys:2: names such as key-1 are reserved for keys without a name; choose another"),
             (
                 format!("sh\u{f6}p {old}"),
-                "keys:1: the name before the key has to be made of 1 to 32 ASCII letters, digits, dots, dashes and underscores",
+                "keys:1: the name before the key must consist of 1 to 32 ASCII letters, digits, dots, dashes and underscores",
             ),
             (
                 format!("{} {old}", "x".repeat(33)),
-                "keys:1: the name before the key has to be made of 1 to 32 ASCII letters, digits, dots, dashes and underscores",
+                "keys:1: the name before the key must consist of 1 to 32 ASCII letters, digits, dots, dashes and underscores",
             ),
-            (format!("{old} shop"), "keys:1: a key of 4 characters is too short; take 16 or more"),
-            (format!("shop {old}\u{e9}"), "keys:1: a key is made of visible ASCII characters"),
+            (format!("{old} shop"), "keys:1: a key of 4 characters is too short; use at least 16"),
+            (format!("shop {old}\u{e9}"), "keys:1: a key must consist of visible ASCII characters"),
         ] {
             assert_eq!(keys(&text), Err(expected.to_owned()));
         }
@@ -226,7 +226,7 @@ mod tests {
             std::fs::write(&file, text).unwrap();
             let args =
                 AccessArgs { api_keys: Some(file.clone()), allow_origin: vec![origin.to_owned()], trusted_proxy: vec![] };
-            Access::check(&args).map_err(|error| format!("{error:#}"))
+            Access::try_from_args(&args).map_err(|error| format!("{error:#}"))
         };
         let good = "# ours\n\n0123456789abcdef\n";
         let access = check(good, "https://a.example:8443").unwrap();
@@ -234,7 +234,7 @@ mod tests {
         assert!(access.origin(&headers("origin", "https://b.example")).is_none());
         assert!(check("# none\n", "https://a.example").unwrap_err().ends_with("has no key; write one a line"));
         let short = check("0123456789abcdef\nshort\n", "https://a.example").unwrap_err();
-        assert!(short.ends_with("keys:2: a key of 5 characters is too short; take 16 or more"), "{short}");
+        assert!(short.ends_with("keys:2: a key of 5 characters is too short; use at least 16"), "{short}");
         for bad in ["*", "https://a.example/", "a.example"] {
             let expected = format!(
                 "--allow-origin {bad}: write a scheme and a host, such as https://houses.example, and nothing after it"

@@ -1,4 +1,4 @@
-//! Whose place is taken away when there are too many: the longest waiting of the address that holds most.
+//! Selects the connections and bodies that are closed when a limit is reached: the longest waiting ones of the address with the most.
 
 use std::{
     collections::HashMap,
@@ -15,17 +15,17 @@ use rustc_hash::FxBuildHasher;
 
 use crate::admission::address::Address;
 
-/// One of those that wait.
+/// A connection or body that may be closed.
 pub(crate) struct Candidate<T> {
     pub(crate) address: Address,
-    /// How much it holds, in whatever unit is short.
+    /// Its amount of the limited resource.
     pub(crate) weight: u64,
-    /// When it last went on.
+    /// When it last made progress.
     pub(crate) since: Instant,
     pub(crate) item: T,
 }
 
-/// Those that have waited longest, `count` at most and the longest first, of the address that holds most.
+/// The candidates that have waited longest, of the address with the largest total weight: at most `count`, the longest first.
 pub(crate) fn choose<T>(candidates: impl Iterator<Item = Candidate<T>>, count: usize) -> Vec<T> {
     let mut candidates: Vec<Candidate<T>> = candidates.collect();
     let mut addresses: HashMap<Address, (u64, Instant), FxBuildHasher> = HashMap::default();
@@ -41,53 +41,53 @@ pub(crate) fn choose<T>(candidates: impl Iterator<Item = Candidate<T>>, count: u
     candidates.into_iter().take(count).map(|candidate| candidate.item).collect()
 }
 
-/// How often the same list is searched in vain: a search looks at all of it.
+/// The pause after a search without result, because a search visits the whole list.
 const SEARCH_PAUSE: Duration = Duration::from_millis(20);
 
-/// When a list was last searched in vain.
+/// The time of the last search without result.
 #[derive(Debug, Default)]
-pub(crate) struct Searches(Mutex<Option<Instant>>);
+pub(crate) struct SearchThrottle(Mutex<Option<Instant>>);
 
-impl Searches {
-    /// Searches by `search`, which returns how many it found, unless the last search just found none.
+impl SearchThrottle {
+    /// Runs `search`, which returns the number of results, unless a recent search had none.
     pub(crate) fn run(&self, search: impl FnOnce() -> usize) -> usize {
         let Ok(mut in_vain) = self.0.try_lock() else { return 0 };
         let now = Instant::now();
         if in_vain.is_some_and(|last| now.duration_since(last) < SEARCH_PAUSE) {
             return 0;
         }
-        let found = search();
-        *in_vain = (found == 0).then_some(now);
-        found
+        let count = search();
+        *in_vain = (count == 0).then_some(now);
+        count
     }
 }
 
-/// A notice to give a place back, which one task waits for.
+/// A notice to close, which one task waits for.
 #[derive(Debug, Default)]
-pub(crate) struct Notice {
-    given: AtomicBool,
+pub(crate) struct EvictionNotice {
+    sent: AtomicBool,
     waker: AtomicWaker,
 }
 
-impl Notice {
-    /// Gives notice.
-    pub(crate) fn give(&self) {
-        self.given.store(true, Ordering::Release);
+impl EvictionNotice {
+    /// Sends the notice.
+    pub(crate) fn send(&self) {
+        self.sent.store(true, Ordering::Release);
         self.waker.wake();
     }
 
-    /// Whether notice was given.
-    pub(crate) fn is_given(&self) -> bool {
-        self.given.load(Ordering::Acquire)
+    /// Whether the notice was sent.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.sent.load(Ordering::Acquire)
     }
 
-    /// Ready when notice was given.
+    /// Ready when the notice is sent.
     pub(crate) fn poll(&self, context: &Context<'_>) -> Poll<()> {
         self.waker.register(context.waker());
-        if self.is_given() { Poll::Ready(()) } else { Poll::Pending }
+        if self.is_sent() { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Waits until notice is given.
+    /// Waits for the notice.
     pub(crate) async fn wait(&self) {
         std::future::poll_fn(|context| self.poll(context)).await;
     }
@@ -101,7 +101,7 @@ mod tests {
     fn the_oldest_of_the_address_with_most_is_chosen() {
         let start = Instant::now();
         let candidate = |address: &str, weight, since, item| Candidate {
-            address: Address::of(address.parse().unwrap()),
+            address: Address::from_ip(address.parse().unwrap()),
             weight,
             since: start + Duration::from_secs(since),
             item,
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_list_is_not_searched_in_vain_again_and_again() {
-        let searches = Searches::default();
+        let searches = SearchThrottle::default();
         assert_eq!((searches.run(|| 1), searches.run(|| 2)), (1, 2));
         assert_eq!((searches.run(|| 0), searches.run(|| 1)), (0, 0));
     }

@@ -1,4 +1,4 @@
-//! How much of everything is taken on.
+//! The limits of the server, and the rate limit of callers.
 
 use std::{
     collections::HashMap,
@@ -6,31 +6,31 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Callers that are told apart at most; more share what is left.
-const CALLERS: usize = 10_000;
+/// The maximum number of callers with a rate of their own; further callers are rejected until one is idle.
+const MAX_CALLERS: usize = 10_000;
 
-/// Bounds of what is taken on.
+/// The limits of the server.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
     /// Bytes of a body in memory.
     pub(crate) body: usize,
-    /// Bytes of a body that is streamed.
+    /// Bytes of a streamed body.
     pub(crate) stream: u64,
     /// Rows of a list.
     pub(crate) rows: usize,
-    /// Requests whose body has come, until their answer is sent.
+    /// Requests whose body is complete, until their response is sent.
     pub(crate) in_flight: usize,
-    /// Requests whose body has not come whole.
+    /// Requests whose body is incomplete.
     pub(crate) unfinished: usize,
     /// Connections.
     pub(crate) connections: usize,
-    /// Batches under way.
+    /// Concurrent batches.
     pub(crate) batches: usize,
-    /// How long a request may take to come and to be answered.
+    /// Time for a body to arrive, and for a batch to be processed.
     pub(crate) time: Duration,
 }
 
-/// Requests a second a caller may make; a second's worth may come at once.
+/// The number of requests per second of a caller. The requests of one second may be sent at once.
 #[derive(Debug)]
 pub(crate) struct RateLimit {
     per_second: f64,
@@ -42,19 +42,19 @@ impl RateLimit {
         Self { per_second, callers: Mutex::default() }
     }
 
-    /// Takes one of a caller's requests.
+    /// Counts a request of a caller.
     ///
     /// # Errors
-    /// With the seconds until there is another.
+    /// With the seconds until the next request is allowed.
     pub(crate) fn take(&self, caller: u64, now: Instant) -> Result<(), u32> {
         let full = self.per_second.max(1.0);
         let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
-        if callers.len() >= CALLERS && !callers.contains_key(&caller) {
-            // who has not asked for a while has all of his requests anyway
+        if callers.len() >= MAX_CALLERS && !callers.contains_key(&caller) {
+            // an idle caller has all requests left, and need not be remembered
             let refilled =
                 |(left, since): &(f64, Instant)| left + now.duration_since(*since).as_secs_f64() * self.per_second < full;
             callers.retain(|_, known| refilled(known));
-            if callers.len() >= CALLERS {
+            if callers.len() >= MAX_CALLERS {
                 return Err(1);
             }
         }
@@ -92,7 +92,7 @@ mod tests {
     fn the_memory_of_callers_is_bounded() {
         let limit = RateLimit::new(1.0);
         let start = Instant::now();
-        for caller in 0..CALLERS as u64 {
+        for caller in 0..MAX_CALLERS as u64 {
             assert_eq!(limit.take(caller, start), Ok(()));
         }
         assert_eq!(limit.take(u64::MAX, start), Err(1));

@@ -1,88 +1,88 @@
-//! The memory that the work for requests may hold together, beside their bodies (those are counted by `arrivals`). It is reserved before the
-//! work begins. It is given back when the answer is sent, or the work has really ended.
+//! The memory that requests may use together, besides their bodies (which `unfinished_bodies` counts). It is reserved before the work
+//! begins, and released when the response is sent or the work has ended.
 
 use std::sync::Arc;
 
 use predictor::Prediction;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes that the work for requests may hold together, or those of the largest request of tensors: 17 tables, or the longest Arrow message and six.
-const BUDGET: u64 = 17 * (TABLE + UNIT);
-/// Bytes of an answer that are kept in memory; the rest of it is on the disk.
-pub(crate) const ANSWER_IN_MEMORY: usize = 4 << 20;
-const UNIT: u64 = 1024;
-/// Bytes of a table under way: blocks of rows, a record of the longest, the answer's first bytes.
-const TABLE: u64 = 12 << 20;
-/// Bytes of one element of a tensor in memory, and of one prediction.
-const ELEMENT: u64 = 9;
-const PREDICTION: u64 = size_of::<Prediction>() as u64;
-/// Bodies of single rows up to this length cost nothing: there are as many as requests may be under way.
-const SMALL_ROW: u64 = 16 << 10;
-/// Copies of an Arrow message that exist at most beside the one that came: as it is read, and aligned.
-const MESSAGE_COPIES: u64 = 2;
-/// Arrow messages up to this length are part of [`TABLE`].
-pub(crate) const SMALL_MESSAGE: u64 = 512 << 10;
+/// Bytes for all requests: 17 tables, or the longest Arrow message and six tables. A larger request of tensors raises it.
+const BUDGET_BYTES: u64 = 17 * (TABLE_BYTES + MEMORY_PERMIT_BYTES);
+/// Bytes of a response that are kept in memory; the rest is stored on disk.
+pub(crate) const RESPONSE_MEMORY_BYTES: usize = 4 << 20;
+const MEMORY_PERMIT_BYTES: u64 = 1024;
+/// Bytes of a table: blocks of rows, the longest record, the first bytes of the response.
+const TABLE_BYTES: u64 = 12 << 20;
+/// Bytes of one tensor element in memory, and of one prediction.
+const ELEMENT_BYTES: u64 = 9;
+const PREDICTION_BYTES: u64 = size_of::<Prediction>() as u64;
+/// Single rows up to this length are not counted: `--max-in-flight` bounds their number.
+const SMALL_ROW_BYTES: u64 = 16 << 10;
+/// The maximum number of copies of an Arrow message besides the received one: as it is read, and aligned.
+const MAX_MESSAGE_COPIES: u64 = 2;
+/// Arrow messages up to this length are included in [`TABLE_BYTES`].
+pub(crate) const SMALL_MESSAGE_BYTES: u64 = 512 << 10;
 
-/// Memory that belongs to a request.
+/// Memory that is reserved for a request.
 pub(crate) type Reservation = OwnedSemaphorePermit;
 
-/// The memory of all requests, in units of [`UNIT`].
+/// The memory of all requests, in permits of [`MEMORY_PERMIT_BYTES`].
 #[derive(Clone, Debug)]
-pub(crate) struct Memory(Arc<Semaphore>);
+pub(crate) struct MemoryBudget(Arc<Semaphore>);
 
-impl Memory {
-    /// Memory for requests whose bodies are as long as `longest_body` at most, and whose tensors have so many rows of so many fields at most.
+impl MemoryBudget {
+    /// The budget for bodies of at most `longest_body` bytes, whose tensors have at most `rows` rows of `fields` fields.
     pub(crate) fn new(longest_body: usize, rows: usize, fields: usize) -> Self {
-        let largest = BUDGET.max(tensors_cost(longest_body as u64, rows, fields));
-        Self(Arc::new(Semaphore::new(units(largest) as usize)))
+        let largest = BUDGET_BYTES.max(tensors_cost(longest_body as u64, rows, fields));
+        Self(Arc::new(Semaphore::new(permits(largest) as usize)))
     }
 
-    /// Reserves memory, if there is enough left.
+    /// Reserves memory, if enough is free.
     pub(crate) fn reserve(&self, bytes: u64) -> Option<Reservation> {
-        self.0.clone().try_acquire_many_owned(units(bytes)).ok()
+        self.0.clone().try_acquire_many_owned(permits(bytes)).ok()
     }
 
-    /// Reserves memory once there is enough left.
-    pub(crate) async fn wait(&self, bytes: u64) -> Option<Reservation> {
-        self.0.clone().acquire_many_owned(units(bytes)).await.ok()
+    /// Reserves memory when enough is free.
+    pub(crate) async fn reserve_when_free(&self, bytes: u64) -> Option<Reservation> {
+        self.0.clone().acquire_many_owned(permits(bytes)).await.ok()
     }
 }
 
-/// What is left of a reservation when the work is done: that of the answer.
-pub(crate) fn of_answer(mut whole: Reservation) -> Reservation {
-    let kept = (units(ANSWER_IN_MEMORY as u64) as usize).min(whole.num_permits());
-    whole.split(kept).unwrap_or(whole)
+/// Reduces a reservation to the share of the response, when the work is done.
+pub(crate) fn keep_response_share(mut reservation: Reservation) -> Reservation {
+    let share = (permits(RESPONSE_MEMORY_BYTES as u64) as usize).min(reservation.num_permits());
+    reservation.split(share).unwrap_or(reservation)
 }
 
-/// Bytes for the answer to a list of rows: its beginning. The rows are read a block at a time.
+/// Bytes for the response to a list of rows. The rows are read in blocks.
 pub(crate) fn list_cost() -> u64 {
-    ANSWER_IN_MEMORY as u64
+    RESPONSE_MEMORY_BYTES as u64
 }
 
-/// Bytes for the columns of a body of tensors with so many rows of so many fields at most, for their predictions, and for the answer's
-/// beginning. Texts take the length of the body. An element takes at least two bytes of the body.
+/// Bytes for a request of tensors with at most `rows` rows of `fields` fields: its columns, predictions and the response. Texts take the
+/// length of the body. An element takes at least two bytes of the body.
 pub(crate) fn tensors_cost(body: u64, rows: usize, fields: usize) -> u64 {
     let most = |count: usize| (count as u64).min(body / 2);
-    body + most(rows.saturating_mul(fields)) * ELEMENT + most(rows) * PREDICTION + ANSWER_IN_MEMORY as u64
+    body + most(rows.saturating_mul(fields)) * ELEMENT_BYTES + most(rows) * PREDICTION_BYTES + RESPONSE_MEMORY_BYTES as u64
 }
 
-/// Bytes for a table that comes as a stream, of which decoding takes `decoder_memory`.
+/// Bytes for a streamed table, with the memory of its decoder.
 pub(crate) fn table_cost(decoder_memory: usize) -> u64 {
-    TABLE + decoder_memory as u64
+    TABLE_BYTES + decoder_memory as u64
 }
 
-/// Bytes of the body of a single row, where they count.
+/// Bytes of the body of a single row, if they count.
 pub(crate) fn row_cost(body: u64) -> Option<u64> {
-    (body > SMALL_ROW).then_some(body)
+    (body > SMALL_ROW_BYTES).then_some(body)
 }
 
-/// Bytes for what is made of an Arrow message of this length.
+/// Bytes for the copies of an Arrow message of this length.
 pub(crate) fn message_cost(length: u64) -> u64 {
-    MESSAGE_COPIES * length
+    MAX_MESSAGE_COPIES * length
 }
 
-fn units(bytes: u64) -> u32 {
-    u32::try_from(bytes / UNIT + 1).unwrap_or(u32::MAX)
+fn permits(bytes: u64) -> u32 {
+    u32::try_from(bytes / MEMORY_PERMIT_BYTES + 1).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -95,25 +95,25 @@ mod tests {
 
     #[test]
     fn what_a_request_costs_is_reserved_and_given_back() {
-        let memory = Memory::new(1 << 20, 500_000, 6);
-        assert_eq!(memory.0.available_permits() as u64 * UNIT, BUDGET + UNIT);
+        let memory = MemoryBudget::new(1 << 20, 500_000, 6);
+        assert_eq!(memory.0.available_permits() as u64 * MEMORY_PERMIT_BYTES, BUDGET_BYTES + MEMORY_PERMIT_BYTES);
         let cost = tensors_cost(40 * MIB, 1_000_000, 6);
-        assert_eq!(cost, 40 * MIB + 9 * 6_000_000 + 32 * 1_000_000 + ANSWER_IN_MEMORY as u64);
-        assert_eq!(tensors_cost(40 * MIB, usize::MAX, 6), 40 * MIB + 20 * MIB * (9 + 32) + ANSWER_IN_MEMORY as u64);
+        assert_eq!(cost, 40 * MIB + 9 * 6_000_000 + 32 * 1_000_000 + RESPONSE_MEMORY_BYTES as u64);
+        assert_eq!(tensors_cost(40 * MIB, usize::MAX, 6), 40 * MIB + 20 * MIB * (9 + 32) + RESPONSE_MEMORY_BYTES as u64);
         let cost = 110 * MIB;
         let held = memory.reserve(cost).unwrap();
         assert!(memory.reserve(cost).is_none());
-        let answer = of_answer(held);
-        assert!(memory.reserve(BUDGET - 2 * ANSWER_IN_MEMORY as u64).is_some());
-        assert!(memory.reserve(BUDGET).is_none());
+        let answer = keep_response_share(held);
+        assert!(memory.reserve(BUDGET_BYTES - 2 * RESPONSE_MEMORY_BYTES as u64).is_some());
+        assert!(memory.reserve(BUDGET_BYTES).is_none());
         drop(answer);
-        assert!(memory.reserve(BUDGET).is_some());
+        assert!(memory.reserve(BUDGET_BYTES).is_some());
     }
 
     #[test]
     fn the_largest_request_fits_whatever_the_limits_are() {
         for longest in [1, 1_usize << 30] {
-            let memory = Memory::new(longest, usize::MAX, 6);
+            let memory = MemoryBudget::new(longest, usize::MAX, 6);
             assert!(memory.reserve(tensors_cost(longest as u64, usize::MAX, 6)).is_some());
             let table = memory.reserve(table_cost(0));
             assert!(table.is_some() && memory.reserve(message_cost(MAX_MESSAGE_BYTES)).is_some());

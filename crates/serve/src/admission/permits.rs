@@ -1,4 +1,4 @@
-//! Permits and memory for the work of requests: batches, streams and rows wait for them for a moment, and are refused then.
+//! Permits and memory for batches, streams and rows. A request waits for them briefly, and is rejected otherwise.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,61 +12,62 @@ use tokio::{
 use crate::{
     admission::{
         address::Address,
-        memory_budget::{self, Memory, Reservation},
-        unfinished_bodies::Arrivals,
+        memory_budget::{self, MemoryBudget, Reservation},
+        unfinished_bodies::UnfinishedBodies,
     },
     http::error::ApiError,
     server::connection::Connections,
 };
 
-/// Streams that may be received at a time, for each batch that may be worked on.
+/// Streams that may be received at a time, per batch slot.
 pub(crate) const STREAMS_PER_BATCH_SLOT: usize = 8;
 /// How long a batch waits for a slot.
 const BATCH_SLOT_TIMEOUT: Duration = Duration::from_millis(500);
-/// How long an Arrow message that was received waits for memory, while those before it are worked on.
+/// How long a received Arrow message waits for memory while its predecessors are processed.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(5);
-/// A client that received no byte of its answer for this long loses its connection to other requests.
-pub(crate) const STALLED: Duration = Duration::from_secs(1);
+/// A client that has read nothing of its response for this long may lose its connection to other requests.
+pub(crate) const STALL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The permits and the memory of all requests.
 pub(crate) struct Permits {
     batches: Arc<Semaphore>,
-    /// Streams are received as slowly as their clients send, so that they do not share the slots of batches.
+    /// Streams are received as slowly as their clients send, so that they do not use the slots of batches.
     streams: Arc<Semaphore>,
-    memory: Memory,
-    arrivals: Arc<Arrivals>,
+    memory: MemoryBudget,
+    unfinished_bodies: Arc<UnfinishedBodies>,
     connections: Arc<Connections>,
-    /// Requests that were refused.
-    refused: Counter,
+    /// Rejected requests.
+    rejections: Counter,
 }
 
 impl Permits {
-    /// Permits for `batches` batches at a time.
+    /// Permits for `batches` concurrent batches.
     pub(crate) fn new(
         batches: usize,
-        memory: Memory,
-        arrivals: Arc<Arrivals>,
+        memory: MemoryBudget,
+        unfinished_bodies: Arc<UnfinishedBodies>,
         connections: Arc<Connections>,
-        refused: Counter,
+        rejections: Counter,
     ) -> Self {
         let streams = Arc::new(Semaphore::new(STREAMS_PER_BATCH_SLOT * batches));
-        Self { batches: Arc::new(Semaphore::new(batches)), streams, memory, arrivals, connections, refused }
+        Self { batches: Arc::new(Semaphore::new(batches)), streams, memory, unfinished_bodies, connections, rejections }
     }
 
-    /// Acquires the slot of a batch, to be held until the answer is sent. A client that does not receive its own answer gives way.
+    /// Acquires a batch slot, which is held until the response is sent. It may close a client that does not read its response.
     ///
     /// # Errors
     /// If all slots stay in use.
     pub(crate) async fn acquire_batch_slot(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        self.acquire(&self.batches, || self.connections.close_stalled(STALLED, true)).await
+        self.acquire(&self.batches, || self.connections.close_stalled(STALL_TIMEOUT, true)).await
     }
 
-    /// Acquires the slot of a stream of `address`, to be held until the answer is sent. A stream that stands still gives way.
+    /// Acquires a stream slot for `address`, which is held until the response is sent. It may close a stalled stream.
     ///
     /// # Errors
     /// If all slots stay in use.
     pub(crate) async fn acquire_stream_slot(&self, address: Address) -> Result<OwnedSemaphorePermit, ApiError> {
-        let give_way = || self.arrivals.close_stream(address) || self.connections.close_stalled(STALLED, true);
+        let give_way =
+            || self.unfinished_bodies.close_stream(address) || self.connections.close_stalled(STALL_TIMEOUT, true);
         self.acquire(&self.streams, give_way).await
     }
 
@@ -85,7 +86,7 @@ impl Permits {
         }
     }
 
-    /// Reserves `bytes` of memory for a request of `address`. A stream or an answer that waits for its client gives way.
+    /// Reserves `bytes` of memory for a request of `address`. It may close a stalled stream, or a client that does not read its response.
     ///
     /// # Errors
     /// If other requests keep the memory.
@@ -93,7 +94,7 @@ impl Permits {
         self.reserve_within(BATCH_SLOT_TIMEOUT, bytes, address).await
     }
 
-    /// Reserves `bytes` of memory for what is made of an Arrow message.
+    /// Reserves `bytes` of memory for the copies of an Arrow message.
     ///
     /// # Errors
     /// If other requests keep the memory.
@@ -101,7 +102,7 @@ impl Permits {
         self.reserve_within(MESSAGE_TIMEOUT, bytes, address).await
     }
 
-    /// Reserves memory for the body of a single row, of `body` bytes, where it is large enough to count.
+    /// Reserves memory for the body of a single row of `body` bytes, if it is large enough to count.
     ///
     /// # Errors
     /// If other requests hold the memory.
@@ -114,16 +115,16 @@ impl Permits {
         if let Some(reservation) = self.memory.reserve(bytes) {
             return Ok(reservation);
         }
-        let _ = self.arrivals.close_stream(address) || self.connections.close_stalled(STALLED, true);
-        match timeout(time, self.memory.wait(bytes)).await {
+        let _ = self.unfinished_bodies.close_stream(address) || self.connections.close_stalled(STALL_TIMEOUT, true);
+        match timeout(time, self.memory.reserve_when_free(bytes)).await {
             Ok(Some(reservation)) => Ok(reservation),
             _ => Err(self.overloaded()),
         }
     }
 
-    /// The refusal where other requests use all that there is.
+    /// The error where other requests use all permits or memory.
     pub(crate) fn overloaded(&self) -> ApiError {
-        self.refused.inc();
+        self.rejections.inc();
         ApiError::busy(StatusCode::SERVICE_UNAVAILABLE, "too many concurrent batches; retry after 1 s", 1)
     }
 }

@@ -1,7 +1,7 @@
-//! Bodies that have not come whole: how many there may be, how much memory they take, and who gives way to whom.
+//! Incomplete request bodies: their number, their memory, and which of them is closed in favour of another.
 //!
-//! A row that comes together with its head is not among them. A new body is always let in: where there are too many, the oldest of the
-//! address with most gives way. A body of a batch displaces others that still come only if its address holds less than theirs.
+//! A row that arrives together with its head is not bytes_at_progress. A new body is always accepted. Above the limit the oldest body of the address
+//! with the most is closed. A batch body closes other incomplete ones only if its address uses less memory than theirs.
 
 use std::{
     collections::HashMap,
@@ -16,320 +16,330 @@ use rustc_hash::FxBuildHasher;
 use crate::{
     admission::{
         address::Address,
-        eviction::{Candidate, Notice, choose},
+        eviction::{Candidate, EvictionNotice, choose},
     },
     http::error::ApiError,
 };
 
-/// Bytes of unfinished bodies of single rows at most.
-const ROW_BYTES: u64 = 32 << 20;
-/// Bytes of bodies of batches at most, from their first byte until they are dropped; or two of the largest.
-const BATCH_BYTES: u64 = 128 << 20;
-/// A body of which nothing came for this long waits for its client.
-const WAITING: Duration = Duration::from_secs(1);
-/// Bytes after which a body counts as going on: fewer do not put off its turn to give way.
-const PROGRESS: u64 = 64 << 10;
-/// One of so many gives way at a time, so that the list is not searched for every new body.
-const SHARE: usize = 64;
+/// Maximum bytes of incomplete single rows.
+const ROW_MEMORY_BYTES: u64 = 32 << 20;
+/// Maximum bytes of batch bodies, from their first byte until they are dropped. It is raised to twice the largest body.
+const BATCH_MEMORY_BYTES: u64 = 128 << 20;
+/// A body of which nothing arrived for this long waits for its client.
+const IDLE_BODY_TIMEOUT: Duration = Duration::from_secs(1);
+/// Bytes that count as progress. Fewer bytes do not protect a body from being closed.
+const PROGRESS_BYTES: u64 = 64 << 10;
+/// The part (one of this many) of all bodies that is closed at a time, so that not every new body searches the list.
+const EVICTION_SHARE: usize = 64;
 
-/// What a body is for.
+/// The use of a body.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Kind {
-    /// A row, or a true value.
+pub(crate) enum BodyKind {
+    /// A row, or an actual value.
     Row,
-    /// A list of rows, read whole.
+    /// A list of rows, read completely.
     Batch,
-    /// A table that is worked on while it comes. Its long messages take the memory of lists.
+    /// A table that is processed while it arrives. Its long messages use the memory of lists.
     Stream,
-    /// Nothing: it is only read so that its sender hears the refusal.
-    Refused,
+    /// A rejected body. It is read so that its sender gets the response.
+    Rejected,
 }
 
-/// Who sends a request. Handlers find it among the request's extensions.
+/// The client of a request. It is a request extension.
 #[derive(Clone)]
-pub(crate) struct Sender {
+pub(crate) struct RequestClient {
     pub(crate) address: Address,
-    /// The place among the bodies that come, of a table that is worked on while it comes.
-    pub(crate) table: Option<Arc<Arrival>>,
-    /// Bytes of memory that decoding the table takes.
+    /// The body of the request, if it is a table that is processed while it arrives.
+    pub(crate) table: Option<IncomingTable>,
+}
+
+/// The body of a table that is processed while it arrives.
+#[derive(Clone)]
+pub(crate) struct IncomingTable {
+    pub(crate) body: Arc<UnfinishedBody>,
+    /// Bytes of memory that decoding takes.
     pub(crate) decoder_memory: usize,
 }
 
-/// A body that comes.
+/// The state of a body.
 #[derive(Debug)]
-struct Body {
-    kind: Kind,
+struct BodyState {
+    kind: BodyKind,
     address: Address,
-    /// When it began, or last went on; time of work on what has come is left out.
+    /// When it began or last made progress, without the time of processing.
     since: Instant,
-    /// Since when it is worked on; none where it waits for its client.
-    works_since: Option<Instant>,
-    /// Bytes that came.
+    /// Since when received bytes are processed; none while it waits for its client.
+    processing_since: Option<Instant>,
+    /// Bytes received.
     bytes: u64,
-    /// Bytes when it last went on.
-    counted: u64,
-    /// Bytes of memory that it takes.
-    held: u64,
-    whole: bool,
-    notice: Arc<Notice>,
+    /// Bytes at its last progress.
+    bytes_at_progress: u64,
+    /// Bytes of memory.
+    memory: u64,
+    is_complete: bool,
+    notice: Arc<EvictionNotice>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    bodies: HashMap<u64, Body, FxBuildHasher>,
+struct BodyTable {
+    bodies: HashMap<u64, BodyState, FxBuildHasher>,
     next: u64,
     unfinished: usize,
-    /// Bytes of memory that single rows take, and all others.
+    /// Bytes of memory of single rows, and of all other bodies.
     row_bytes: u64,
     batch_bytes: u64,
 }
 
-/// All bodies that come.
+/// All bodies that arrive.
 #[derive(Debug)]
-pub(crate) struct Arrivals {
-    /// Unfinished ones at most.
+pub(crate) struct UnfinishedBodies {
+    /// The maximum number of incomplete bodies.
     limit: usize,
     batch_bytes: u64,
-    /// Those that gave way.
-    displaced: Counter,
-    state: Mutex<State>,
+    /// The number of bodies closed in favour of others.
+    evictions: Counter,
+    state: Mutex<BodyTable>,
 }
 
-/// A place among the bodies that come, and the memory of one, until it is dropped.
-pub(crate) struct Arrival {
-    arrivals: Arc<Arrivals>,
+/// A body in the list, and its memory, until it is dropped.
+pub(crate) struct UnfinishedBody {
+    unfinished_bodies: Arc<UnfinishedBodies>,
     id: u64,
-    notice: Arc<Notice>,
+    notice: Arc<EvictionNotice>,
 }
 
-impl Body {
-    /// Whether nothing came for this long.
+impl BodyState {
+    /// Whether it waits for its client and nothing arrived for `time`.
     fn waits_since(&self, now: Instant, time: Duration) -> bool {
-        self.works_since.is_none() && now.duration_since(self.since) >= time
+        self.processing_since.is_none() && now.duration_since(self.since) >= time
     }
 }
 
-impl State {
-    /// Bytes of memory that single rows take, or all others.
-    fn held(&mut self, is_row: bool) -> &mut u64 {
+impl BodyTable {
+    /// Bytes of memory of single rows, or of all other bodies.
+    fn memory_of(&mut self, is_row: bool) -> &mut u64 {
         if is_row { &mut self.row_bytes } else { &mut self.batch_bytes }
     }
 
-    fn remove(&mut self, id: u64) -> Option<Body> {
+    fn remove(&mut self, id: u64) -> Option<BodyState> {
         let body = self.bodies.remove(&id)?;
-        self.unfinished -= usize::from(!body.whole);
-        *self.held(body.kind == Kind::Row) -= body.held;
+        self.unfinished -= usize::from(!body.is_complete);
+        *self.memory_of(body.kind == BodyKind::Row) -= body.memory;
         Some(body)
     }
 
-    /// Lets unfinished bodies give way that wait for their clients: the oldest of the address with most of those that have a weight. What is
-    /// worked on would not stop at once. Returns how many.
-    fn give_way(&mut self, count: usize, weight: impl Fn(u64, &Body) -> Option<u64>) -> usize {
-        let unfinished = self.bodies.iter().filter(|(_, body)| !body.whole && body.works_since.is_none());
+    /// Closes incomplete bodies that wait for their clients: the oldest ones with a weight, of the address with the most. Bodies that are
+    /// processed would not stop at once. Returns the number closed.
+    fn evict(&mut self, count: usize, weight: impl Fn(u64, &BodyState) -> Option<u64>) -> usize {
+        let unfinished = self.bodies.iter().filter(|(_, body)| !body.is_complete && body.processing_since.is_none());
         let candidates = unfinished.filter_map(|(id, body)| {
             Some(Candidate { address: body.address, weight: weight(*id, body)?, since: body.since, item: *id })
         });
         let chosen = choose(candidates, count);
         for id in &chosen {
             if let Some(body) = self.remove(*id) {
-                body.notice.give();
+                body.notice.send();
             }
         }
         chosen.len()
     }
 
-    /// The memory of unfinished bodies by their addresses.
-    fn by_address(&self, is_row: bool) -> HashMap<Address, u64, FxBuildHasher> {
-        let mut held = HashMap::default();
-        for body in self.bodies.values().filter(|body| (body.kind == Kind::Row) == is_row && !body.whole) {
-            *held.entry(body.address).or_default() += body.held;
+    /// The memory of incomplete bodies by address.
+    fn memory_by_address(&self, is_row: bool) -> HashMap<Address, u64, FxBuildHasher> {
+        let mut usage = HashMap::default();
+        for body in self.bodies.values().filter(|body| (body.kind == BodyKind::Row) == is_row && !body.is_complete) {
+            *usage.entry(body.address).or_default() += body.memory;
         }
-        held
+        usage
     }
 
-    /// Frees memory for the bytes of a body; false if those of others stay.
-    fn free(&mut self, id: u64, is_row: bool, address: Address, limit: u64, displaced: &Counter) -> bool {
-        while *self.held(is_row) > limit {
+    /// Frees memory for a body by closing others; false if not enough can be closed.
+    fn free_memory(&mut self, id: u64, is_row: bool, address: Address, limit: u64, evictions: &Counter) -> bool {
+        while *self.memory_of(is_row) > limit {
             let now = Instant::now();
-            let held = self.by_address(is_row);
-            let of = |address: &Address| held.get(address).copied().unwrap_or_default();
-            let mine = of(&address);
-            let weight = |other: u64, body: &Body| {
-                let waits = body.waits_since(now, WAITING) && of(&body.address) >= mine;
-                let gives = is_row || waits || of(&body.address) > mine;
-                let is_other = other != id && (body.kind == Kind::Row) == is_row;
-                (is_other && body.held > 0 && gives).then_some(body.held)
+            let by_address = self.memory_by_address(is_row);
+            let usage = |address: &Address| by_address.get(address).copied().unwrap_or_default();
+            let own = usage(&address);
+            let weight = |other: u64, body: &BodyState| {
+                let waits = body.waits_since(now, IDLE_BODY_TIMEOUT) && usage(&body.address) >= own;
+                let may_close = is_row || waits || usage(&body.address) > own;
+                let is_other = other != id && (body.kind == BodyKind::Row) == is_row;
+                (is_other && body.memory > 0 && may_close).then_some(body.memory)
             };
-            if self.give_way(1, weight) == 0 {
+            if self.evict(1, weight) == 0 {
                 return false;
             }
-            displaced.inc();
+            evictions.inc();
         }
         true
     }
 }
 
-impl Arrivals {
-    /// For so many unfinished bodies, the largest of so many bytes; `displaced` counts those that give way.
-    pub(crate) fn new(limit: usize, largest: usize, displaced: Counter) -> Self {
-        Self { limit, batch_bytes: BATCH_BYTES.max(2 * largest as u64), displaced, state: Mutex::default() }
+impl UnfinishedBodies {
+    /// A list of at most `limit` incomplete bodies, of at most `largest` bytes each; `evictions` counts the bodies closed.
+    pub(crate) fn new(limit: usize, largest: usize, evictions: Counter) -> Self {
+        Self { limit, batch_bytes: BATCH_MEMORY_BYTES.max(2 * largest as u64), evictions, state: Mutex::default() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, BodyTable> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many there are that have not come whole.
+    /// The number of incomplete bodies.
     pub(crate) fn unfinished(&self) -> usize {
         self.state().unfinished
     }
 
-    /// A body begins to come, which may make others give way.
-    pub(crate) fn begin(self: &Arc<Self>, kind: Kind, address: Address) -> Arrival {
-        let notice = Arc::new(Notice::default());
+    /// Adds a body, which may close others.
+    pub(crate) fn begin(self: &Arc<Self>, kind: BodyKind, address: Address) -> UnfinishedBody {
+        let notice = Arc::new(EvictionNotice::default());
         let mut state = self.state();
         if state.unfinished >= self.limit {
-            let count = state.unfinished - self.limit + 1 + self.limit / SHARE;
-            self.displaced.inc_by(state.give_way(count, |_, _| Some(1)) as u64);
+            let count = state.unfinished - self.limit + 1 + self.limit / EVICTION_SHARE;
+            self.evictions.inc_by(state.evict(count, |_, _| Some(1)) as u64);
         }
         let id = state.next;
         state.next += 1;
         state.unfinished += 1;
         let since = Instant::now();
-        let body = Body {
+        let body = BodyState {
             kind,
             address,
             since,
-            works_since: None,
+            processing_since: None,
             bytes: 0,
-            counted: 0,
-            held: 0,
-            whole: false,
+            bytes_at_progress: 0,
+            memory: 0,
+            is_complete: false,
             notice: notice.clone(),
         };
         state.bodies.insert(id, body);
         drop(state);
-        Arrival { arrivals: self.clone(), id, notice }
+        UnfinishedBody { unfinished_bodies: self.clone(), id, notice }
     }
 
-    /// Lets a stream give way to a request of `address`: one that waits for its client, or one of an address that has more of them; false if
-    /// there is none.
+    /// Closes one stream for a request of `address`: one that waits for its client, or one of an address with more streams. False if there is
+    /// none.
     pub(crate) fn close_stream(&self, address: Address) -> bool {
         let now = Instant::now();
         let mut state = self.state();
         let mut streams: HashMap<Address, usize, FxBuildHasher> = HashMap::default();
-        for body in state.bodies.values().filter(|body| body.kind == Kind::Stream && !body.whole) {
+        for body in state.bodies.values().filter(|body| body.kind == BodyKind::Stream && !body.is_complete) {
             *streams.entry(body.address).or_default() += 1;
         }
-        let of = |address: &Address| streams.get(address).copied().unwrap_or_default();
-        let mine = of(&address).max(1);
-        let gives = |body: &Body| body.kind == Kind::Stream && (body.waits_since(now, WAITING) || of(&body.address) > mine);
-        let found = state.give_way(1, |_, body| gives(body).then_some(1));
+        let usage = |address: &Address| streams.get(address).copied().unwrap_or_default();
+        let own = usage(&address).max(1);
+        let may_close = |body: &BodyState| {
+            body.kind == BodyKind::Stream && (body.waits_since(now, IDLE_BODY_TIMEOUT) || usage(&body.address) > own)
+        };
+        let count = state.evict(1, |_, body| may_close(body).then_some(1));
         drop(state);
-        self.displaced.inc_by(found as u64);
-        found > 0
+        self.evictions.inc_by(count as u64);
+        count > 0
     }
 
-    /// Lets all bodies give way of which nothing came for this long.
+    /// Closes all bodies of which nothing arrived for `time`.
     pub(crate) fn close_waiting(&self, time: Duration) {
         let now = Instant::now();
         let mut state = self.state();
-        while state.give_way(usize::MAX, |_, body| body.waits_since(now, time).then_some(1)) > 0 {}
+        while state.evict(usize::MAX, |_, body| body.waits_since(now, time).then_some(1)) > 0 {}
     }
 
-    /// Lets the oldest body of the address with most give way; false if there is none.
+    /// Closes the oldest body of the address with the most; false if there is none.
     pub(crate) fn close_oldest(&self) -> bool {
-        let found = self.state().give_way(1, |_, _| Some(1));
-        self.displaced.inc_by(found as u64);
-        found > 0
+        let count = self.state().evict(1, |_, _| Some(1));
+        self.evictions.inc_by(count as u64);
+        count > 0
     }
 }
 
-impl Arrival {
-    /// Bytes came. Those of rows and lists take memory.
+impl UnfinishedBody {
+    /// Adds received bytes. Those of rows and lists take memory.
     ///
     /// # Errors
-    /// If it has to give way, or there is no memory for more.
+    /// If it was closed, or there is no memory for more.
     pub(crate) fn add(&self, bytes: usize) -> Result<(), ApiError> {
-        let mut state = self.arrivals.state();
-        let Some(body) = state.bodies.get_mut(&self.id) else { return Err(gave_way()) };
+        let mut state = self.unfinished_bodies.state();
+        let Some(body) = state.bodies.get_mut(&self.id) else { return Err(eviction_error()) };
         body.bytes += bytes as u64;
-        if body.bytes - body.counted >= PROGRESS {
-            (body.since, body.counted) = (Instant::now(), body.bytes);
+        if body.bytes - body.bytes_at_progress >= PROGRESS_BYTES {
+            (body.since, body.bytes_at_progress) = (Instant::now(), body.bytes);
         }
-        let takes_memory = matches!(body.kind, Kind::Row | Kind::Batch);
+        let takes_memory = matches!(body.kind, BodyKind::Row | BodyKind::Batch);
         drop(state);
         if takes_memory { self.hold(bytes) } else { Ok(()) }
     }
 
-    /// Takes memory for bytes that came.
+    /// Takes memory for received bytes.
     ///
     /// # Errors
-    /// If it has to give way, or there is no memory for more.
+    /// If it was closed, or there is no memory for more.
     pub(crate) fn hold(&self, bytes: usize) -> Result<(), ApiError> {
-        let mut state = self.arrivals.state();
-        let Some(body) = state.bodies.get_mut(&self.id) else { return Err(gave_way()) };
-        body.held += bytes as u64;
-        let (is_row, address) = (body.kind == Kind::Row, body.address);
-        let limit = if is_row { ROW_BYTES } else { self.arrivals.batch_bytes };
-        *state.held(is_row) += bytes as u64;
-        if *state.held(is_row) > limit && !state.free(self.id, is_row, address, limit, &self.arrivals.displaced) {
+        let mut state = self.unfinished_bodies.state();
+        let Some(body) = state.bodies.get_mut(&self.id) else { return Err(eviction_error()) };
+        body.memory += bytes as u64;
+        let (is_row, address) = (body.kind == BodyKind::Row, body.address);
+        let limit = if is_row { ROW_MEMORY_BYTES } else { self.unfinished_bodies.batch_bytes };
+        *state.memory_of(is_row) += bytes as u64;
+        if *state.memory_of(is_row) > limit
+            && !state.free_memory(self.id, is_row, address, limit, &self.unfinished_bodies.evictions)
+        {
             state.remove(self.id);
-            return Err(ApiError::busy(StatusCode::SERVICE_UNAVAILABLE, "as many batches as can be are under way", 1));
+            return Err(ApiError::busy(StatusCode::SERVICE_UNAVAILABLE, "too many concurrent batches; retry after 1 s", 1));
         }
         Ok(())
     }
 
-    /// Gives the memory back that was taken.
+    /// Releases the memory.
     pub(crate) fn release(&self) {
-        let mut state = self.arrivals.state();
+        let mut state = self.unfinished_bodies.state();
         let Some(body) = state.bodies.get_mut(&self.id) else { return };
-        let (held, is_row) = (std::mem::take(&mut body.held), body.kind == Kind::Row);
-        *state.held(is_row) -= held;
+        let (memory, is_row) = (std::mem::take(&mut body.memory), body.kind == BodyKind::Row);
+        *state.memory_of(is_row) -= memory;
     }
 
-    /// Notes whether the body waits for its client, and not for work on what has come.
+    /// Sets whether the body waits for its client, and not for processing.
     pub(crate) fn wait(&self, waits: bool) {
-        let mut state = self.arrivals.state();
+        let mut state = self.unfinished_bodies.state();
         let Some(body) = state.bodies.get_mut(&self.id) else { return };
         let now = Instant::now();
         if !waits {
-            body.works_since.get_or_insert(now);
-        } else if let Some(begun) = body.works_since.take() {
+            body.processing_since.get_or_insert(now);
+        } else if let Some(begun) = body.processing_since.take() {
             body.since = (body.since + now.duration_since(begun)).min(now);
         }
     }
 
-    /// All of it has come: it gives way no more, and holds its memory.
+    /// Marks the body as complete. It keeps its memory, and is not closed any more.
     ///
     /// # Errors
-    /// If it had to give way just before.
+    /// If it was closed just before.
     pub(crate) fn complete(&self) -> Result<(), ApiError> {
-        let mut guard = self.arrivals.state();
+        let mut guard = self.unfinished_bodies.state();
         let state = &mut *guard;
-        let Some(body) = state.bodies.get_mut(&self.id) else { return Err(gave_way()) };
-        if !body.whole {
-            body.whole = true;
+        let Some(body) = state.bodies.get_mut(&self.id) else { return Err(eviction_error()) };
+        if !body.is_complete {
+            body.is_complete = true;
             state.unfinished -= 1;
         }
         Ok(())
     }
 
-    /// The notice that it has to give way.
-    pub(crate) fn notice(&self) -> &Arc<Notice> {
+    /// The notice that it is closed.
+    pub(crate) fn notice(&self) -> &Arc<EvictionNotice> {
         &self.notice
     }
 }
 
-impl Drop for Arrival {
+impl Drop for UnfinishedBody {
     fn drop(&mut self) {
-        self.arrivals.state().remove(self.id);
+        self.unfinished_bodies.state().remove(self.id);
     }
 }
 
-/// The refusal of a body that had to give way.
-pub(crate) fn gave_way() -> ApiError {
-    let message = "the body did not come before others needed its place; send head and body together";
+/// The error of a body that was closed in favour of others.
+pub(crate) fn eviction_error() -> ApiError {
+    let message = "the body did not arrive before it was closed in favour of other requests; send head and body together";
     ApiError::busy(StatusCode::REQUEST_TIMEOUT, message, 1)
 }
 

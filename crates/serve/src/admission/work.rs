@@ -1,4 +1,4 @@
-//! The work of a batch. It stops at the next block of rows once its request has ended. Few blocks are worked on at a time.
+//! The work for a batch. It stops at the next block of rows once its request has ended. Few blocks are processed at a time.
 
 use std::{
     io,
@@ -14,16 +14,16 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 
-/// Blocks of rows that are worked on at a time, of all requests together. Every thread takes part in every block, so that a second block
-/// only fills the pauses of the first.
-const BLOCKS: usize = 2;
-/// The turns that blocks of rows take.
+/// Blocks of rows that are processed at a time, of all requests together. Every thread works on every block, so that a second block only
+/// fills the pauses of the first.
+const MAX_CONCURRENT_BLOCKS: usize = 2;
+/// The permits for blocks of rows.
 #[derive(Clone, Debug)]
-pub(crate) struct Turns(Arc<Semaphore>);
+pub(crate) struct BlockPermits(Arc<Semaphore>);
 
-impl Default for Turns {
+impl Default for BlockPermits {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(BLOCKS)))
+        Self(Arc::new(Semaphore::new(MAX_CONCURRENT_BLOCKS)))
     }
 }
 
@@ -31,10 +31,10 @@ impl Default for Turns {
 #[derive(Clone, Debug)]
 pub(crate) struct Work {
     stopped: Arc<AtomicBool>,
-    turns: Turns,
+    block_permits: BlockPermits,
 }
 
-/// Stops the work when it is dropped. The future of the request holds it, and is dropped when the client leaves or the time is over.
+/// Stops the work when it is dropped. The request's future holds it, and is dropped when the client leaves or the time is over.
 #[derive(Debug)]
 pub(crate) struct StopOnDrop(Arc<AtomicBool>);
 
@@ -44,29 +44,29 @@ impl Drop for StopOnDrop {
     }
 }
 
-/// The work was stopped.
+/// The request has ended, so that its work is not needed.
 #[derive(Debug)]
-pub(crate) struct Stopped;
+pub(crate) struct RequestEnded;
 
-impl From<Stopped> for io::Error {
-    fn from(_: Stopped) -> Self {
+impl From<RequestEnded> for io::Error {
+    fn from(_: RequestEnded) -> Self {
         Self::new(io::ErrorKind::ConnectionAborted, "the request has ended")
     }
 }
 
 impl Work {
-    /// Work for a request, and what stops it.
-    pub(crate) fn start(turns: &Turns) -> (Self, StopOnDrop) {
+    /// Starts work for a request; returns the work, and the guard that stops it.
+    pub(crate) fn start(block_permits: &BlockPermits) -> (Self, StopOnDrop) {
         let stopped = Arc::new(AtomicBool::new(false));
-        (Self { stopped: stopped.clone(), turns: turns.clone() }, StopOnDrop(stopped))
+        (Self { stopped: stopped.clone(), block_permits: block_permits.clone() }, StopOnDrop(stopped))
     }
 
     /// Checks that the request has not ended.
     ///
     /// # Errors
     /// If it has.
-    pub(crate) fn check(&self) -> Result<(), Stopped> {
-        if self.stopped.load(Ordering::Relaxed) { Err(Stopped) } else { Ok(()) }
+    pub(crate) fn ensure_running(&self) -> Result<(), RequestEnded> {
+        if self.stopped.load(Ordering::Relaxed) { Err(RequestEnded) } else { Ok(()) }
     }
 }
 
@@ -74,14 +74,14 @@ impl BlockGate for Work {
     type Permit = OwnedSemaphorePermit;
 
     fn begin_block(&self) -> io::Result<OwnedSemaphorePermit> {
-        self.check()?;
-        let Turns(turns) = &self.turns;
-        let turn = match turns.clone().try_acquire_owned() {
-            Ok(turn) => turn,
-            Err(_) => Handle::current().block_on(turns.clone().acquire_owned()).map_err(|_| Stopped)?,
+        self.ensure_running()?;
+        let BlockPermits(block_permits) = &self.block_permits;
+        let permit = match block_permits.clone().try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => Handle::current().block_on(block_permits.clone().acquire_owned()).map_err(|_| RequestEnded)?,
         };
-        self.check()?;
-        Ok(turn)
+        self.ensure_running()?;
+        Ok(permit)
     }
 }
 
@@ -91,14 +91,14 @@ mod tests {
 
     #[test]
     fn work_stops_with_the_request_and_blocks_take_turns() {
-        let turns = Turns::default();
-        let (work, request) = Work::start(&turns);
-        let blocks: Vec<_> = (0..BLOCKS).map(|_| work.begin_block().unwrap()).collect();
-        assert_eq!((blocks.len(), turns.0.available_permits()), (BLOCKS, 0));
+        let block_permits = BlockPermits::default();
+        let (work, request) = Work::start(&block_permits);
+        let blocks: Vec<_> = (0..MAX_CONCURRENT_BLOCKS).map(|_| work.begin_block().unwrap()).collect();
+        assert_eq!((blocks.len(), block_permits.0.available_permits()), (MAX_CONCURRENT_BLOCKS, 0));
         drop(blocks);
-        assert_eq!(turns.0.available_permits(), BLOCKS);
+        assert_eq!(block_permits.0.available_permits(), MAX_CONCURRENT_BLOCKS);
         drop(request);
-        assert!(work.check().is_err() && work.begin_block().is_err());
-        assert_eq!(turns.0.available_permits(), BLOCKS);
+        assert!(work.ensure_running().is_err() && work.begin_block().is_err());
+        assert_eq!(block_permits.0.available_permits(), MAX_CONCURRENT_BLOCKS);
     }
 }

@@ -13,29 +13,29 @@ use inference::{
     prediction_json::{Context, cell_json, render_explanation, render_prediction},
     validation::{ErrorDetail, FieldError, FieldErrorKind},
 };
-use predictor::Workbench;
-use schema::CellValue as Cell;
+use predictor::Scratch;
+use schema::CellValue;
 use serde_json::{Value, json};
 
 use crate::{
     admission::auth::Caller,
     http::{
         body,
-        clock::with_now,
+        clock::with_timestamp,
         error::{ApiError, json_response},
     },
     models::{load::DeployedModel, role::Role},
     state::AppState,
 };
 
-/// Bytes of the body of one row at most.
-pub(crate) const ROW_BODY: usize = 256 << 10;
+/// Maximum bytes of the body of one row.
+pub(crate) const MAX_ROW_BODY_BYTES: usize = 256 << 10;
 
 thread_local! {
-    static SCRATCH: RefCell<Workbench> = RefCell::default();
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// The kind of answer to a row.
+/// The kind of response to a row.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum ResponseKind {
     /// `POST /predict`.
@@ -44,7 +44,7 @@ pub(crate) enum ResponseKind {
     Explanation,
 }
 
-/// A request of a caller, and the model that answers it.
+/// A request of a caller, and its model.
 struct RequestContext<'a> {
     app: &'static AppState,
     model: &'a DeployedModel,
@@ -53,7 +53,7 @@ struct RequestContext<'a> {
     request_id: &'a str,
 }
 
-/// Answers a request for one row. The middleware calls it directly and not by the router, because these requests are the most frequent.
+/// Serves a request for one row. The middleware calls it directly, without the router, because these requests are the most frequent.
 ///
 /// # Errors
 /// If the row cannot be read, or is invalid.
@@ -67,7 +67,7 @@ pub(crate) async fn row(
 ) -> Result<Response, ApiError> {
     let _memory = app.permits.reserve_row(body.len())?;
     body::check_json(headers, "")?;
-    // a quick model answers on the thread of the connection, a slow one on a thread of its own
+    // a fast model runs on the thread of the connection, a slow one on a separate thread
     let (role, model) = {
         let models = app.models.load();
         let (role, model) = models.route(&app.traffic_split, headers, request_id)?;
@@ -88,28 +88,28 @@ pub(crate) fn unreadable(reason: Unreadable) -> ApiError {
     match reason {
         Unreadable::Syntax(message) => ApiError::bad_request(format!("the body is not JSON: {message}")),
         Unreadable::Form(message) => {
-            ApiError::faults(vec![FieldError::new("", FieldErrorKind::Malformed, message, Value::Null)])
+            ApiError::invalid_rows(vec![FieldError::new("", FieldErrorKind::Malformed, message, Value::Null)])
         }
     }
 }
 
 impl RequestContext<'_> {
-    /// Predicts the row; returns the body of the answer.
+    /// Predicts the row; returns the body of the response.
     fn answer(&self, kind: ResponseKind, body: &[u8]) -> Result<Vec<u8>, ApiError> {
         let Self { app, model, role, request_id, .. } = *self;
         let row = read_row(&model.row_schema, body).map_err(unreadable)?;
         let mut errors = row.faults;
         let cells = model.row_schema.validate(&row.values, &model.predictor, ErrorDetail::Whole, &mut errors);
         if !errors.is_empty() {
-            app.metrics.faults(model, &errors);
-            return Err(ApiError::faults(errors));
+            app.metrics.record_field_errors(model, &errors);
+            return Err(ApiError::invalid_rows(errors));
         }
         SCRATCH.with_borrow_mut(|scratch| {
             let started = Instant::now();
-            let prediction = model.predict_row(&cells, scratch).map_err(ApiError::faults)?;
-            app.metrics.predicted(role, 1, started.elapsed());
+            let prediction = model.predict_row(&cells, scratch).map_err(ApiError::invalid_rows)?;
+            app.metrics.record_predictions(role, 1, started.elapsed());
             self.record_prediction(&cells, &prediction);
-            Ok(with_now(|now| {
+            Ok(with_timestamp(|now| {
                 let context = Context { role: role.name(), request_id, now };
                 match kind {
                     ResponseKind::Prediction => render_prediction(model, &prediction, context),
@@ -119,13 +119,13 @@ impl RequestContext<'_> {
         })
     }
 
-    /// Records a prediction: drift, metrics, prediction log, feedback, the challenger in the background.
-    fn record_prediction(&self, cells: &[Cell], row: &RowPrediction) {
+    /// Records a prediction in drift, metrics, prediction log and feedback, and queues it for the challenger.
+    fn record_prediction(&self, cells: &[CellValue], row: &RowPrediction) {
         let Self { app, model, role, caller, request_id } = *self;
         let prediction = &row.prediction;
         model.count(cells, prediction.value);
-        app.metrics.values.observe(prediction.value);
-        app.metrics.warnings(&row.warnings);
+        app.metrics.prediction_values.observe(prediction.value);
+        app.metrics.record_warnings(&row.warnings);
         app.realised_errors.remember(caller, request_id, *prediction);
         if role == Role::Champion {
             app.shadow(cells, prediction.value);
@@ -135,14 +135,14 @@ impl RequestContext<'_> {
         }
     }
 
-    /// A line of the prediction log.
-    fn log_line(&self, cells: &[Cell], row: &RowPrediction) -> Vec<u8> {
+    /// The line of the prediction log.
+    fn log_line(&self, cells: &[CellValue], row: &RowPrediction) -> Vec<u8> {
         let Self { model, role, caller, request_id, .. } = *self;
         let names = model.row_schema.fields.iter().map(|field| field.name().to_owned());
         let values: serde_json::Map<String, Value> = names.zip(cells.iter().map(cell_json)).collect();
         let warnings: Vec<Value> = row.warnings.iter().map(|warning| json!([warning.field, warning.kind])).collect();
         json!({
-            "time": with_now(str::to_owned),
+            "time": with_timestamp(str::to_owned),
             "caller": caller.0,
             "request_id": request_id,
             "model": model.name(),

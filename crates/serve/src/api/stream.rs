@@ -1,8 +1,8 @@
-//! Tables of any length: CSV, NDJSON, Arrow. A few thousand rows of them are in memory at a time; answers that are long wait on the disk.
+//! Streamed tables of any length: CSV, NDJSON, Arrow. A few thousand rows are in memory at a time; long responses are stored on disk.
 //!
-//! The answer begins when the last row has come. Most clients read nothing before they have sent all, so that an answer in between would wait
-//! for them, and they for it; and a fault in the middle of a table can be answered as one. A row that breaks the schema stays in its place,
-//! without a prediction and with what is wrong with it.
+//! The response begins after the last row has arrived. Most clients read nothing before they have sent everything, so that both sides would
+//! wait for each other. An error in the middle of a table can also be reported with its status. An invalid row keeps its position, without a
+//! prediction and with its error.
 
 use std::{
     io::{self, BufReader, BufWriter, Read, Write},
@@ -32,17 +32,17 @@ use crate::{
     http::{
         body,
         error::ApiError,
-        spooled_body::{self, Spool},
+        spooled_body::{self, SpooledBody},
     },
     models::{load::DeployedModel, role::Role},
-    server::connection::Held,
+    server::connection::RequestResources,
     state::AppState,
 };
 
-/// What is read and written at a time.
-const CHUNK: usize = 1 << 16;
+/// Bytes read and written at a time.
+const CHUNK_BYTES: usize = 1 << 16;
 
-/// How rows are written.
+/// The format of a table.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Format {
     Csv,
@@ -52,7 +52,7 @@ pub(crate) enum Format {
 
 impl Format {
     /// The format of a media type.
-    pub(crate) fn of(media_type: &str) -> Option<Self> {
+    pub(crate) fn from_media_type(media_type: &str) -> Option<Self> {
         Some(match media_type {
             "text/csv" => Self::Csv,
             "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Self::Ndjson,
@@ -71,83 +71,84 @@ impl Format {
 
     fn score(
         self,
-        engine: &LoadedModel,
+        model: &LoadedModel,
         input: impl io::BufRead,
         output: impl Write,
         work: &Work,
         memory: MessageMemory,
     ) -> io::Result<ScoringSummary> {
         match self {
-            Self::Csv => csv::score(engine, input, output, work),
-            Self::Ndjson => ndjson::score(engine, input, output, work),
-            Self::Arrow => arrow::score(engine, input, output, work, memory),
+            Self::Csv => csv::score(model, input, output, work),
+            Self::Ndjson => ndjson::score(model, input, output, work),
+            Self::Arrow => arrow::score(model, input, output, work, memory),
         }
     }
 }
 
-/// Answers a table.
+/// Predicts a table.
 ///
 /// # Errors
-/// If it is too long, comes too slowly, or cannot be read.
-pub(crate) async fn answer(
+/// If it is too long, too slow, or cannot be read.
+pub(crate) async fn predict_table(
     app: &'static AppState,
-    (role, engine): (Role, Arc<DeployedModel>),
+    (role, model): (Role, Arc<DeployedModel>),
     format: Format,
     headers: &HeaderMap,
     body: Body,
     messages: MessageMemory,
-    (place, memory): (OwnedSemaphorePermit, Reservation),
+    (slot, memory): (OwnedSemaphorePermit, Reservation),
 ) -> Result<Response, ApiError> {
     let limit = app.limits.stream;
     let too_long = || ApiError::too_large(usize::try_from(limit).unwrap_or(usize::MAX));
-    if body::declared(headers).is_some_and(|length| length > limit) {
+    if body::declared_length(headers).is_some_and(|length| length > limit) {
         return Err(too_long());
     }
-    let bytes = Box::pin(impatient(body.into_data_stream().map_err(io::Error::other), app.limits.time));
+    let bytes = Box::pin(with_idle_timeout(body.into_data_stream().map_err(io::Error::other), app.limits.time));
     let input = SyncIoBridge::new(StreamReader::new(bytes));
     let (work, _stop) = app.start_work();
     let task = tokio::task::spawn_blocking(move || {
-        let input = BufReader::with_capacity(CHUNK, Bounded { input, left: limit });
-        let mut output = BufWriter::with_capacity(CHUNK, Spool::new(limit));
-        let scored = format.score(&engine, input, &mut output, &work, messages)?;
+        let input = BufReader::with_capacity(CHUNK_BYTES, LimitedReader { input, left: limit });
+        let mut output = BufWriter::with_capacity(CHUNK_BYTES, SpooledBody::new(limit));
+        let summary = format.score(&model, input, &mut output, &work, messages)?;
         let output = output.into_inner().map_err(io::IntoInnerError::into_error)?;
-        Ok::<_, io::Error>((scored, output, (place, memory_budget::of_answer(memory))))
+        Ok::<_, io::Error>((summary, output, (slot, memory_budget::keep_response_share(memory))))
     });
-    // a reader that broke down was given what it could not read
-    let done = task.await.unwrap_or_else(|_| Err(io::Error::other("the rows could not be read")));
-    let (scored, output, held) = done.map_err(|error| match error.kind() {
-        // of the table; from the system it is said of the file that the answer waits in
+    // a reader that panicked could not read its input
+    let result = task.await.unwrap_or_else(|_| Err(io::Error::other("cannot read the rows")));
+    let (summary, output, resources) = result.map_err(|error| match error.kind() {
+        // this error is about the table; with a system error code it is about the file of the response
         io::ErrorKind::FileTooLarge if error.raw_os_error().is_none() => too_long(),
         io::ErrorKind::ResourceBusy => app.permits.overloaded(),
-        _ if spooled_body::cannot_be_kept(&error) => spooled_body::refuse(app, &error),
+        _ if spooled_body::is_storage_error(&error) => spooled_body::storage_error(app, &error),
         _ => ApiError::bad_request(error.to_string()),
     })?;
-    app.metrics.predicted(role, scored.rows, Duration::ZERO);
-    let mut response = output.into_response(format.media_type()).map_err(|error| spooled_body::refuse(app, &error))?;
-    Held::attach(&mut response, held);
+    app.metrics.record_predictions(role, summary.rows, Duration::ZERO);
+    let mut response =
+        output.into_response(format.media_type()).map_err(|error| spooled_body::storage_error(app, &error))?;
+    RequestResources::attach(&mut response, resources);
     Ok(response)
 }
 
-/// The stream, which ends in an error when nothing comes for a while.
-fn impatient(
+/// A stream that ends in an error when nothing arrives for `idle_timeout`.
+fn with_idle_timeout(
     bytes: impl Stream<Item = io::Result<Bytes>> + Send,
-    patience: Duration,
+    idle_timeout: Duration,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send {
     stream::unfold(Box::pin(bytes), move |mut bytes| async move {
-        match tokio::time::timeout(patience, bytes.next()).await {
+        match tokio::time::timeout(idle_timeout, bytes.next()).await {
             Ok(next) => next.map(|next| (next, bytes)),
-            Err(_) => Some((Err(io::Error::new(io::ErrorKind::TimedOut, "no more rows came")), bytes)),
+            Err(_) => Some((Err(io::Error::new(io::ErrorKind::TimedOut, "no more rows arrived in time")), bytes)),
         }
     })
 }
 
-/// Reads so many bytes and no more.
-struct Bounded<R> {
+/// Reads at most `left` bytes.
+struct LimitedReader<R> {
     input: R,
     left: u64,
 }
 
-impl<R: Read> Read for Bounded<R> {
+impl<R: Read> Read for LimitedReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.input.read(buffer)?;
         let left = self.left.checked_sub(read as u64);

@@ -1,21 +1,21 @@
-//! A column of a tensor in little memory: nine bytes a value, and its texts one behind the other.
+//! A column of a tensor in little memory: nine bytes per value, and its texts concatenated.
 
 use std::{borrow::Cow, fmt};
 
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use inference::row_schema::{LONG_TEXT, MAX_TEXT_BYTES, RawValue};
 
-/// Values in one piece of memory; pieces do not move when others come.
-const VALUES: usize = 4096;
-/// Bytes of texts in one piece of memory at most.
-const TEXTS: usize = 1 << 20;
-/// Bits of the place of a text in its piece, and of its length.
-const PLACE_BITS: u32 = 20;
+/// Values in one piece of memory; a piece is not moved when others are added.
+const VALUES_PER_PIECE: usize = 4096;
+/// Maximum bytes of texts in one piece of memory.
+const MAX_TEXT_PIECE_BYTES: usize = 1 << 20;
+/// Bits of the position of a text in its piece, and of its length.
+const POSITION_BITS: u32 = 20;
 
-/// What a value is.
+/// The kind of a value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Kind {
+enum ValueKind {
     Null,
     Number,
     Text,
@@ -26,49 +26,49 @@ enum Kind {
     Object,
 }
 
-/// Values of a column, in the order of rows.
+/// The values of a column, in the order of rows.
 #[derive(Debug, Default)]
-pub(crate) struct Column {
+pub(crate) struct TensorColumn {
     pieces: Vec<Piece>,
     texts: Vec<String>,
 }
 
-/// [`VALUES`] values; fewer in the last piece.
+/// [`VALUES_PER_PIECE`] values; fewer in the last piece.
 #[derive(Debug, Default)]
 struct Piece {
-    kinds: Vec<Kind>,
-    /// The bits of a number; the piece, place and length of a text.
+    kinds: Vec<ValueKind>,
+    /// The bits of a number; or the piece, position and length of a text.
     bits: Vec<u64>,
 }
 
-impl Column {
-    /// How many values there are.
+impl TensorColumn {
+    /// The number of values.
     pub(crate) fn len(&self) -> usize {
-        self.pieces.last().map_or(0, |last| (self.pieces.len() - 1) * VALUES + last.kinds.len())
+        self.pieces.last().map_or(0, |last| (self.pieces.len() - 1) * VALUES_PER_PIECE + last.kinds.len())
     }
 
     /// The value of a row.
-    pub(crate) fn given(&self, row: usize) -> RawValue<'_> {
-        let (piece, place) = (&self.pieces[row / VALUES], row % VALUES);
+    pub(crate) fn value(&self, row: usize) -> RawValue<'_> {
+        let (piece, place) = (&self.pieces[row / VALUES_PER_PIECE], row % VALUES_PER_PIECE);
         let bits = piece.bits[place];
         match piece.kinds[place] {
-            Kind::Null => RawValue::Null,
-            Kind::Number => RawValue::Number(f64::from_bits(bits)),
-            Kind::Text => {
-                let part = |shift: u32| (bits >> shift) as usize & ((1 << PLACE_BITS) - 1);
-                let (start, length) = (part(PLACE_BITS), part(0));
-                RawValue::Text(Cow::Borrowed(&self.texts[(bits >> (2 * PLACE_BITS)) as usize][start..start + length]))
+            ValueKind::Null => RawValue::Null,
+            ValueKind::Number => RawValue::Number(f64::from_bits(bits)),
+            ValueKind::Text => {
+                let part = |shift: u32| (bits >> shift) as usize & ((1 << POSITION_BITS) - 1);
+                let (start, length) = (part(POSITION_BITS), part(0));
+                RawValue::Text(Cow::Borrowed(&self.texts[(bits >> (2 * POSITION_BITS)) as usize][start..start + length]))
             }
-            Kind::LongText => RawValue::Other(LONG_TEXT),
-            Kind::True => RawValue::Other("true"),
-            Kind::False => RawValue::Other("false"),
-            Kind::List => RawValue::Other("a list"),
-            Kind::Object => RawValue::Other("an object"),
+            ValueKind::LongText => RawValue::Other(LONG_TEXT),
+            ValueKind::True => RawValue::Other("true"),
+            ValueKind::False => RawValue::Other("false"),
+            ValueKind::List => RawValue::Other("a list"),
+            ValueKind::Object => RawValue::Other("an object"),
         }
     }
 
-    fn push(&mut self, kind: Kind, bits: u64) {
-        if self.pieces.last().is_none_or(|last| last.kinds.len() == VALUES) {
+    fn push(&mut self, kind: ValueKind, bits: u64) {
+        if self.pieces.last().is_none_or(|last| last.kinds.len() == VALUES_PER_PIECE) {
             self.pieces.push(Piece::default());
         }
         if let Some(last) = self.pieces.last_mut() {
@@ -79,30 +79,25 @@ impl Column {
 
     fn push_text(&mut self, text: &str) {
         if text.len() > MAX_TEXT_BYTES {
-            return self.push(Kind::LongText, 0);
+            return self.push(ValueKind::LongText, 0);
         }
-        if self.texts.last().is_none_or(|last| last.len() + text.len() >= TEXTS) {
+        if self.texts.last().is_none_or(|last| last.len() + text.len() >= MAX_TEXT_PIECE_BYTES) {
             self.texts.push(String::new());
         }
         let piece = self.texts.len() - 1;
         let start = self.texts[piece].len();
         self.texts[piece].push_str(text);
-        self.push(Kind::Text, ((piece as u64) << (2 * PLACE_BITS)) | ((start as u64) << PLACE_BITS) | text.len() as u64);
+        self.push(
+            ValueKind::Text,
+            ((piece as u64) << (2 * POSITION_BITS)) | ((start as u64) << POSITION_BITS) | text.len() as u64,
+        );
     }
 }
 
-/// Reads a value to the end of a column.
-pub(crate) struct ValueSeed<'c>(pub(crate) &'c mut Column);
+/// Appends a value to a column.
+pub(crate) struct ValueVisitor<'c>(pub(crate) &'c mut TensorColumn);
 
-impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
-        json.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for ValueSeed<'_> {
+impl<'de> Visitor<'de> for ValueVisitor<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
@@ -110,7 +105,7 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
-        self.0.push(Kind::Number, value.to_bits());
+        self.0.push(ValueKind::Number, value.to_bits());
         Ok(())
     }
 
@@ -128,31 +123,34 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
     }
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {
-        self.0.push(Kind::Null, 0);
+        self.0.push(ValueKind::Null, 0);
         Ok(())
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
-        self.0.push(if value { Kind::True } else { Kind::False }, 0);
+        self.0.push(if value { ValueKind::True } else { ValueKind::False }, 0);
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         while list.next_element::<IgnoredAny>()?.is_some() {}
-        self.0.push(Kind::List, 0);
+        self.0.push(ValueKind::List, 0);
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        self.0.push(Kind::Object, 0);
+        self.0.push(ValueKind::Object, 0);
         Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde::de::DeserializeSeed;
+
     use super::*;
+    use crate::api::seed::AnySeed;
 
     #[test]
     fn values_are_what_they_were() {
@@ -166,15 +164,15 @@ mod tests {
             long.clone().into(),
             format!("{long}x").into(),
         ]);
-        let mut column = Column::default();
+        let mut column = TensorColumn::default();
         for row in &rows {
-            ValueSeed(&mut column).deserialize(row).unwrap();
+            AnySeed(ValueVisitor(&mut column)).deserialize(row).unwrap();
         }
         assert_eq!(column.len(), rows.len());
         for (row, text) in texts.iter().enumerate() {
-            assert_eq!(column.given(row), RawValue::Text(Cow::Borrowed(text)));
+            assert_eq!(column.value(row), RawValue::Text(Cow::Borrowed(text)));
         }
-        let rest: Vec<RawValue> = (9000..rows.len()).map(|row| column.given(row)).collect();
+        let rest: Vec<RawValue> = (9000..rows.len()).map(|row| column.value(row)).collect();
         let number = RawValue::Number;
         let other = RawValue::Other;
         assert_eq!(
@@ -192,6 +190,6 @@ mod tests {
                 other(LONG_TEXT)
             ]
         );
-        assert!(column.texts.len() > 2 && column.texts.iter().all(|texts| texts.len() < TEXTS));
+        assert!(column.texts.len() > 2 && column.texts.iter().all(|texts| texts.len() < MAX_TEXT_PIECE_BYTES));
     }
 }

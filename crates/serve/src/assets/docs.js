@@ -1,4 +1,4 @@
-// The API's documentation, drawn from openapi.json; every operation can be tried.
+// The documentation of the API, rendered from openapi.json. Every operation can be tried.
 "use strict";
 
 function make(name, attributes = {}, ...children) {
@@ -21,8 +21,8 @@ function resolve(api, schema) {
 }
 
 function drawFields(api, schema) {
-  const given = resolve(api, schema);
-  const shape = given?.items ? resolve(api, given.items) : given;
+  const resolved = resolve(api, schema);
+  const shape = resolved?.items ? resolve(api, resolved.items) : resolved;
   if (!shape?.properties) return [];
   const rows = Object.entries(shape.properties).map(([name, property]) => {
     const type = [property.type].flat().filter((type) => type !== "null").join(" or ");
@@ -42,8 +42,8 @@ function drawOperation(api, path, method, operation) {
   const example = content?.example;
   if (content) inside.append(make("h3", {}, "Body"), ...drawFields(api, content.schema));
   const others = Object.keys(operation.requestBody?.content || {}).filter((type) => type !== "application/json");
-  if (others.length) inside.append(make("p", {}, "Also taken, as a stream: ", make("code", {}, others.join(", "))));
-  inside.append(make("h3", {}, "Answers"));
+  if (others.length) inside.append(make("p", {}, "Also accepted, as a stream: ", make("code", {}, others.join(", "))));
+  inside.append(make("h3", {}, "Responses"));
   const answers = Object.entries(operation.responses).map(([status, answer]) => make("tr", {}, make("th", { scope: "row" }, status), make("td", {}, answer.description)));
   inside.append(make("table", {}, make("tbody", {}, ...answers)));
   const url = location.origin + path;
@@ -60,10 +60,10 @@ function drawOperation(api, path, method, operation) {
         const response = await fetch(path.slice(1) || "./", body ? { ...options, body: body.value } : options);
         const text = await response.text();
         let shown = text;
-        try { shown = pretty(JSON.parse(text)); } catch { /* as it came */ }
+        try { shown = pretty(JSON.parse(text)); } catch { /* not JSON: shown as it is */ }
         result.textContent = `${response.status} ${response.statusText}\n\n${shown.slice(0, 20000)}`;
       } catch (error) {
-        result.textContent = `The API does not answer: ${error.message}`;
+        result.textContent = `The API does not respond: ${error.message}`;
       }
     });
     inside.append(make("h3", {}, "Try it"), ...(body ? [body] : []), make("p", {}, button), result);
@@ -77,8 +77,8 @@ async function load() {
   try {
     const response = await fetch("openapi.json", { headers: headersWithKey({}) });
     if (!response.ok) {
-      const told = await response.text();
-      main.replaceChildren(make("p", { class: "fault" }, `${response.status} ${told}. `, make("a", { href: "./" }, "Give the key on the page")));
+      const message = await response.text();
+      main.replaceChildren(make("p", { class: "fault" }, `${response.status} ${message}. `, make("a", { href: "./" }, "Enter the key on the page")));
       return;
     }
     const api = await response.json();
@@ -89,7 +89,7 @@ async function load() {
       Object.entries(methods).filter(([method]) => method !== "parameters").map(([method, operation]) => drawOperation(api, path, method, operation)));
     main.replaceChildren(make("p", {}, api.info.description), ...operations);
   } catch (error) {
-    main.replaceChildren(make("p", { class: "fault" }, `The API does not answer: ${error.message}`));
+    main.replaceChildren(make("p", { class: "fault" }, `The API does not respond: ${error.message}`));
   }
 }
 

@@ -1,4 +1,4 @@
-// The page: a form made from the model's schema, the prediction with its interval and its parts, a table at once.
+// The page: a form made from the model's schema, the prediction with its interval and contributions, and the prediction of tables.
 "use strict";
 
 const $ = (id) => document.getElementById(id);
@@ -31,12 +31,12 @@ async function ask(path, options = {}) {
   return fetch(path, { ...options, headers });
 }
 
-/** What went wrong, as the server says it. */
+/** The error in a response. */
 async function faultOf(response) {
   const text = await response.text();
   try {
-    const told = JSON.parse(text);
-    return { status: response.status, message: told.error || text, detail: told.detail || [] };
+    const body = JSON.parse(text);
+    return { status: response.status, message: body.error || text, detail: body.detail || [] };
   } catch {
     return { status: response.status, message: text || response.statusText, detail: [] };
   }
@@ -56,12 +56,12 @@ async function load() {
   try {
     response = await ask("model");
   } catch (error) {
-    fill("subtitle", make("span", { class: "fault", role: "alert" }, `The API does not answer: ${error.message}`));
+    fill("subtitle", make("span", { class: "fault", role: "alert" }, `The API does not respond: ${error.message}`));
     setTimeout(load, 3000);
     return;
   }
   if (response.status === 401) {
-    showKeyForm(state.key ? "This key is not known." : "");
+    showKeyForm(state.key ? "This API key is invalid." : "");
     return;
   }
   if (!response.ok) {
@@ -105,7 +105,7 @@ function drawField(column, place) {
   if (column.enum) {
     const options = column.enum.filter((level) => level !== null);
     const select = make("select", common);
-    if (!column.required) select.append(make("option", { value: "" }, "not known"));
+    if (!column.required) select.append(make("option", { value: "" }, "unknown"));
     for (const level of options) select.append(make("option", { value: level, selected: level === column.typical }, level));
     field.append(select);
   } else if (column.format === "date") {
@@ -124,7 +124,7 @@ function drawField(column, place) {
       field.append(input);
     }
     const allowed = low !== undefined && high !== undefined ? `${number(low)} to ${number(high)}` : "any number";
-    hint = seen ? `allowed ${allowed}; training saw ${number(seen[0])} to ${number(seen[1])}` : `allowed ${allowed}`;
+    hint = seen ? `allowed ${allowed}; in training ${number(seen[0])} to ${number(seen[1])}` : `allowed ${allowed}`;
     if (column.name.includes("year")) hint = hint.replaceAll(",", "");
   } else {
     field.append(make("input", { ...common, type: "text", value: column.typical ?? "" }));
@@ -164,13 +164,13 @@ async function predict() {
   try {
     response = await ask("predict", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(rowOf()) });
   } catch (error) {
-    if (turn === state.asked) showFaults({ status: "", message: `The API does not answer: ${error.message}`, detail: [] });
+    if (turn === state.asked) showFaults({ status: "", message: `The API does not respond: ${error.message}`, detail: [] });
     return;
   }
   const took = performance.now() - started;
-  if (response.status === 401) return showKeyForm("This key is not known.");
+  if (response.status === 401) return showKeyForm("This API key is invalid.");
   const body = response.ok ? await response.json() : await faultOf(response);
-  // an older answer must not take the place of a newer one
+  // an older response must not replace a newer one
   if (turn !== state.asked) return;
   clearFaults();
   if (response.ok) showPrediction(body, took);
@@ -207,25 +207,25 @@ function showFaults(fault) {
   fill("faults", ...list);
 }
 
-function showPrediction(told, took) {
+function showPrediction(result, took) {
   const key = `predicted_${state.model.target}`;
-  const shown = [make("p", { class: "price" }, number(told[key], 0))];
-  if (told.confidence_interval) {
-    const [low, high] = told.confidence_interval;
-    shown.push(make("p", {}, `${number(low, 0)} to ${number(high, 0)} with ${number(told.interval_coverage * 100, 1)} % coverage`));
+  const shown = [make("p", { class: "price" }, number(result[key], 0))];
+  if (result.confidence_interval) {
+    const [low, high] = result.confidence_interval;
+    shown.push(make("p", {}, `${number(low, 0)} to ${number(high, 0)} with ${number(result.interval_coverage * 100, 1)} % coverage`));
   } else {
     shown.push(make("p", { class: "quiet" }, "This model has no intervals."));
   }
-  for (const warning of told.warnings) shown.push(make("p", { class: "note" }, `${words(warning.field)}: ${warning.msg}`));
-  shown.push(make("p", { class: "quiet" }, `answered in ${number(took, 1)} ms by version ${told.model_version} · request ${told.request_id}`));
+  for (const warning of result.warnings) shown.push(make("p", { class: "note" }, `${words(warning.field)}: ${warning.msg}`));
+  shown.push(make("p", { class: "quiet" }, `predicted in ${number(took, 1)} ms by version ${result.model_version} · request ${result.request_id}`));
   fill("result", ...shown);
-  drawParts(told);
+  drawParts(result);
 }
 
-function drawParts(told) {
-  const parts = Object.entries(told.features_importance).sort((a, b) => Math.abs(b[1]) - Math.abs(a[1]));
+function drawParts(result) {
+  const parts = Object.entries(result.features_importance).sort((a, b) => Math.abs(b[1]) - Math.abs(a[1]));
   if (parts.length === 0) {
-    fill("parts", make("p", { class: "quiet" }, "Predictions of this model cannot be taken apart."));
+    fill("parts", make("p", { class: "quiet" }, "This model has no contributions."));
     return;
   }
   const widest = Math.max(...parts.map(([, part]) => Math.abs(part)), 1e-9);
@@ -238,8 +238,8 @@ function drawParts(told) {
     return make("tr", {}, make("th", { scope: "row" }, words(name)), make("td", { class: "bar" }, bar),
       make("td", { class: `number ${part < 0 ? "down-text" : "up-text"}` }, sign + number(part, 0)));
   });
-  fill("parts", make("h3", {}, "What adds to it"),
-    make("p", { class: "quiet" }, `Where nothing is known the model says ${number(told.base_value, 0)}; these add up from there.`),
+  fill("parts", make("h3", {}, "Contributions"),
+    make("p", { class: "quiet" }, `The base value ${number(result.base_value, 0)} and these contributions add up to the prediction.`),
     make("table", {}, make("tbody", {}, ...rows)));
 }
 
@@ -247,14 +247,14 @@ function drawDrift() {
   const drift = state.model.drift;
   $("drift-section").hidden = !drift;
   if (!drift) return;
-  const word = (psi) => (psi === null ? "too few rows to say" : psi > 0.25 ? "far" : psi > 0.1 ? "somewhat" : "near");
+  const word = (psi) => (psi === null ? "too few rows" : psi > 0.25 ? "large" : psi > 0.1 ? "moderate" : "small");
   const rows = [...Object.entries(drift.columns), ["prediction", drift.prediction]]
-    // what the model's reference does not know stays unknown, however many rows there are
+    // columns without a reference stay unknown, however many rows there are
     .filter(([, psi]) => psi !== null || drift.rows < drift.rows_needed)
     .map(([name, psi]) => make("tr", {}, make("th", { scope: "row" }, words(name)),
       make("td", { class: "number" }, psi === null ? "–" : psi.toFixed(3)), make("td", {}, word(psi))));
-  fill("drift", make("p", { class: "quiet" }, `Population stability index of the last ${number(drift.rows)} rows: above 0.1 is a shift, above 0.25 a large one.`),
-    make("table", {}, make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "column"), make("th", { scope: "col", class: "number" }, "index"), make("th", { scope: "col" }, "how far"))), make("tbody", {}, ...rows)));
+  fill("drift", make("p", { class: "quiet" }, `Population stability index of the last ${number(drift.rows)} rows: above 0.1 is a moderate drift, above 0.25 a large one.`),
+    make("table", {}, make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "column"), make("th", { scope: "col", class: "number" }, "index"), make("th", { scope: "col" }, "drift"))), make("tbody", {}, ...rows)));
 }
 
 async function refreshDrift() {
@@ -266,7 +266,7 @@ async function refreshDrift() {
       drawDrift();
     }
   } catch {
-    // the next time may do better; a prediction would say so
+    // the next attempt may succeed; a prediction would show the error
   }
 }
 
@@ -287,16 +287,16 @@ async function sendFile() {
     const took = (performance.now() - started) / 1000;
     const { rows, problems } = countRows(await blob.text());
     const link = make("a", { href: URL.createObjectURL(blob), download: file.name.replace(/(\.csv)?$/i, ".predicted.csv") }, "Download the predictions");
-    const refused = problems ? `, ${number(problems)} without a prediction: the column “problem” says why` : "";
-    fill("batch-result", make("p", {}, `${number(rows)} rows in ${number(took, 2)} s${refused}.`), make("p", {}, link));
+    const rejected = problems ? `, ${number(problems)} without a prediction: the column “problem” states the reason` : "";
+    fill("batch-result", make("p", {}, `${number(rows)} rows in ${number(took, 2)} s${rejected}.`), make("p", {}, link));
   } catch (error) {
-    fill("batch-result", make("p", { class: "fault" }, `The table was not answered whole: ${error.message}`));
+    fill("batch-result", make("p", { class: "fault" }, `The table was not predicted completely: ${error.message}`));
   } finally {
     $("send").disabled = false;
   }
 }
 
-/** Rows of a CSV text, and those whose last cell says something. */
+/** The number of rows of a CSV text, and of those whose last cell is not empty. */
 function countRows(text) {
   let rows = -1, problems = 0, quoted = false, last = "";
   for (const character of text) {
@@ -310,7 +310,7 @@ function countRows(text) {
   return { rows, problems };
 }
 
-/** Headings, tables, lists and paragraphs of Markdown as elements. */
+/** Converts headings, tables, lists and paragraphs of Markdown to elements. */
 function markdown(text) {
   const out = [], lines = text.split("\n");
   const plain = (part) => part.replaceAll("**", "").replaceAll("\\|", "|").replaceAll("&lt;", "<");

@@ -1,4 +1,4 @@
-//! `serve check`: whether a model could be served, before a server is started that would be started again and again without one.
+//! Checks that a model can be served, without starting a server (`serve check`).
 
 use cli::Outcome;
 use model_source::Source;
@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::{args::CheckArgs, models::load::DeployedModel};
 
-/// Rows that drift would be measured on; there are none.
-const WINDOW: u64 = 1000;
+/// Rows of the drift window, which stays empty.
+const DRIFT_WINDOW: u64 = 1000;
 
 #[derive(Serialize)]
 struct Summary<'a> {
@@ -20,11 +20,11 @@ struct Summary<'a> {
 /// Loads the model, which predicts a typical row.
 ///
 /// # Errors
-/// If it is not there or the registry cannot be asked; or ([`cli::Refused`]) if it is not sound.
-pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<Outcome> {
+/// If the model is absent or the registry cannot be reached; [`cli::Refused`] if it is invalid.
+pub(crate) fn check_model(args: &CheckArgs) -> anyhow::Result<Outcome> {
     let source = Source::parse(&args.model, args.mlflow_tracking_uri.as_deref())?;
-    let engine = DeployedModel::load(&source, WINDOW, None)?;
-    let (model, version, source) = (engine.name(), engine.info.version.as_str(), engine.info.source.as_str());
+    let model = DeployedModel::load(&source, DRIFT_WINDOW, None)?;
+    let (model, version, source) = (model.name(), model.info.version.as_str(), model.info.source.as_str());
     let summary = Summary { status: "sound", model, version, source };
-    Ok(Outcome::done(&summary, format!("check     sound: {model} {version} of {source} can be served")))
+    Ok(Outcome::done(&summary, format!("check     valid: {model} {version} of {source} can be served")))
 }

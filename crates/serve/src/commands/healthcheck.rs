@@ -1,4 +1,4 @@
-//! `serve healthcheck`: whether a server on this machine is ready, for containers that hold no other program to ask with.
+//! Requests the readiness of a local server (`serve healthcheck`), for containers without any other HTTP client.
 
 use std::time::Duration;
 
@@ -15,25 +15,25 @@ struct Summary {
     address: String,
 }
 
-/// Asks once.
+/// Sends one request.
 ///
 /// # Errors
-/// [`Refused`] if it does not answer, or says that it is not ready.
-pub(crate) fn ask(args: &HealthcheckArgs) -> anyhow::Result<Outcome> {
-    let time =
-        Duration::try_from_secs_f64(args.timeout).map_err(|_| anyhow!("--timeout {}: is not a time", args.timeout))?;
+/// [`Refused`] if the server does not respond or is not ready.
+pub(crate) fn request_readiness(args: &HealthcheckArgs) -> anyhow::Result<Outcome> {
+    let time = Duration::try_from_secs_f64(args.timeout)
+        .map_err(|_| anyhow!("--timeout {}: must be a number of seconds", args.timeout))?;
     let address = format!("http://{}/health/ready", args.address);
-    let answer = loopback_client(time)?.get(&address).send();
-    let response = answer.map_err(|error| Refused(format!("{address}: does not answer: {}", cause(&error))))?;
+    let response = loopback_client(time)?.get(&address).send();
+    let response = response.map_err(|error| Refused(format!("{address}: does not respond: {}", cause(&error))))?;
     let status = response.status();
     if !status.is_success() {
-        let said = response.text().unwrap_or_default();
-        return Err(Refused(format!("{address}: is not ready: {status} {}", said.trim())).into());
+        let body = response.text().unwrap_or_default();
+        return Err(Refused(format!("{address}: is not ready: {status} {}", body.trim())).into());
     }
     Ok(Outcome::done(&Summary { status: "ready", address: address.clone() }, format!("healthcheck ready: {address}")))
 }
 
-/// What is behind an error: the last of those that caused it.
+/// The root cause of an error.
 fn cause(error: &dyn std::error::Error) -> String {
     let mut last = error;
     while let Some(source) = last.source() {

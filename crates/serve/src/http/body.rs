@@ -1,4 +1,4 @@
-//! Reads bodies, within limits.
+//! Reads request bodies within limits.
 
 use std::{
     future::poll_fn,
@@ -20,19 +20,19 @@ use tokio::time::sleep;
 use crate::{
     admission::{
         address::Address,
-        unfinished_bodies::{Arrival, Kind, gave_way},
+        unfinished_bodies::{BodyKind, UnfinishedBody, eviction_error},
     },
     http::{
         body_buffer::BodyBuffer,
         error::ApiError,
-        gzip::{AHEAD, DECODER, GzipBody},
-        head::Coding,
+        gzip::{DECODER_BYTES, GzipBody, READ_AHEAD_BYTES},
+        head::ContentCoding,
     },
     state::AppState,
 };
 
-/// How long a body is read that nobody looks at.
-const DRAIN_TIME: Duration = Duration::from_secs(5);
+/// Time for which an unused body is read.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The body of a request, decoded.
 pub(crate) enum RequestBody {
@@ -41,18 +41,18 @@ pub(crate) enum RequestBody {
 }
 
 impl RequestBody {
-    pub(crate) fn new(body: Incoming, coding: Coding) -> Self {
+    pub(crate) fn new(body: Incoming, coding: ContentCoding) -> Self {
         match coding {
-            Coding::Plain => Self::Plain(body),
-            Coding::Gzip => Self::Gzip(Box::new(GzipBody::new(body))),
+            ContentCoding::Plain => Self::Plain(body),
+            ContentCoding::Gzip => Self::Gzip(Box::new(GzipBody::new(body))),
         }
     }
 
-    /// Bytes of memory that it takes beside those that came.
+    /// Bytes of memory besides those received.
     fn memory(&self) -> usize {
         match self {
             Self::Plain(_) => 0,
-            Self::Gzip(_) => DECODER,
+            Self::Gzip(_) => DECODER_BYTES,
         }
     }
 }
@@ -69,84 +69,84 @@ impl HttpBody for RequestBody {
     }
 }
 
-/// What is known of a body before it is read.
+/// The limits of a body, known before it is read.
 pub(crate) struct BodyLimits {
-    pub(crate) kind: Kind,
+    pub(crate) kind: BodyKind,
     pub(crate) address: Address,
-    /// Bytes at most.
+    /// Maximum bytes.
     pub(crate) limit: usize,
-    /// Its length as the head says.
+    /// Its length according to the head.
     pub(crate) declared: Option<u64>,
 }
 
-/// Reads a body whole. The bytes of a batch count until the last copy of them is dropped, whatever became of its request. A row that comes
-/// together with its head takes no place among the bodies that come slowly.
+/// Reads a complete body. The bytes of a batch count until their last copy is dropped, even if the request has ended. A row that arrives
+/// together with its head does not count as incomplete.
 ///
 /// # Errors
-/// If it is too large, comes too slowly, is cut off, or has to give way to others.
+/// If it is too large or too slow, is cut off, or was closed in favour of others.
 pub(crate) async fn receive(app: &'static AppState, body: &mut RequestBody, limits: &BodyLimits) -> Result<Bytes, ApiError> {
     let BodyLimits { kind, address, limit, declared } = *limits;
-    // what says that it is too large is not read
+    // a body that declares an excessive length is not read
     if declared.is_some_and(|length| length > limit as u64) {
         return Err(ApiError::too_large(limit));
     }
     let time = app.limits.time;
     let mut received = BodyBuffer::new(limit, declared);
-    let mut arrival = None;
-    if kind == Kind::Batch {
-        let begun = app.arrivals.begin(kind, address);
+    let mut unfinished = None;
+    if kind == BodyKind::Batch {
+        let begun = app.unfinished_bodies.begin(kind, address);
         begun.add(body.memory())?;
-        arrival = Some(begun);
+        unfinished = Some(begun);
     }
     let mut end = None;
     loop {
         let frame = match poll_fn(|context| Poll::Ready(Pin::new(&mut *body).poll_frame(context))).await {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
-                if arrival.is_none() {
-                    let begun = app.arrivals.begin(kind, address);
+                if unfinished.is_none() {
+                    let begun = app.unfinished_bodies.begin(kind, address);
                     begun.add(body.memory() + received.len())?;
-                    arrival = Some(begun);
+                    unfinished = Some(begun);
                 }
                 let end = end.get_or_insert_with(|| Box::pin(sleep(time)));
                 tokio::select! {
                     biased;
-                    () = notice(arrival.as_ref()) => return Err(gave_way()),
+                    () = notice(unfinished.as_ref()) => return Err(eviction_error()),
                     frame = body.frame() => frame,
                     () = end => {
-                        let message = format!("the body did not come within {} seconds", time.as_secs_f64());
+                        let message = format!("the body did not arrive within {} seconds", time.as_secs_f64());
                         return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, message));
                     }
                 }
             }
         };
         let Some(frame) = frame else { break };
-        let frame = frame.map_err(|error| ApiError::bad_request(format!("the body could not be read: {error}")))?;
+        let frame = frame.map_err(|error| ApiError::bad_request(format!("cannot read the body: {error}")))?;
         let Ok(part) = frame.into_data() else { continue };
         if part.len() > limit - received.len() {
             return Err(ApiError::too_large(limit));
         }
-        if let Some(arrival) = &arrival {
-            arrival.add(part.len())?;
+        if let Some(unfinished) = &unfinished {
+            unfinished.add(part.len())?;
         }
         received
             .add(part)
-            .map_err(|_| ApiError::busy(StatusCode::SERVICE_UNAVAILABLE, "there is no memory for the body", 1))?;
+            .map_err(|_| ApiError::busy(StatusCode::SERVICE_UNAVAILABLE, "not enough memory for the body", 1))?;
     }
-    if let Some(arrival) = &arrival {
-        arrival.complete()?;
+    if let Some(unfinished) = &unfinished {
+        unfinished.complete()?;
     }
     let bytes = received.finish();
-    Ok(match arrival {
-        Some(arrival) if kind == Kind::Batch => Bytes::from_owner(BodyBytes { bytes, _arrival: arrival }),
+    Ok(match unfinished {
+        Some(unfinished) if kind == BodyKind::Batch => Bytes::from_owner(BodyBytes { bytes, _arrival: unfinished }),
         _ => bytes,
     })
 }
 
-/// The bytes of a body that count while they are held.
+/// The bytes of a body, which count as long as they are held.
 struct BodyBytes {
     bytes: Bytes,
-    _arrival: Arrival,
+    _arrival: UnfinishedBody,
 }
 
 impl AsRef<[u8]> for BodyBytes {
@@ -155,40 +155,39 @@ impl AsRef<[u8]> for BodyBytes {
     }
 }
 
-async fn notice(arrival: Option<&Arrival>) {
-    match arrival {
-        Some(arrival) => arrival.notice().wait().await,
+async fn notice(unfinished: Option<&UnfinishedBody>) {
+    match unfinished {
+        Some(unfinished) => unfinished.notice().wait().await,
         None => std::future::pending().await,
     }
 }
 
-/// The body of a request that was received whole before.
+/// The bytes of a body that is already in memory.
 ///
 /// # Errors
-/// If it was not.
-pub(crate) async fn whole(body: Body) -> Result<Bytes, ApiError> {
-    let body =
-        body.collect().await.map_err(|error| ApiError::bad_request(format!("the body could not be read: {error}")))?;
+/// If it is incomplete.
+pub(crate) async fn collect(body: Body) -> Result<Bytes, ApiError> {
+    let body = body.collect().await.map_err(|error| ApiError::bad_request(format!("cannot read the body: {error}")))?;
     Ok(body.to_bytes())
 }
 
-/// A body that is worked on while it comes. It ends in an error where it has to give way.
+/// A body that is processed while it arrives. It ends in an error if it is closed in favour of others.
 pub(crate) struct StreamBody {
     body: RequestBody,
-    arrival: Arc<Arrival>,
+    unfinished: Arc<UnfinishedBody>,
 }
 
 impl StreamBody {
-    pub(crate) fn new(mut body: RequestBody, arrival: Arc<Arrival>) -> Self {
+    pub(crate) fn new(mut body: RequestBody, unfinished: Arc<UnfinishedBody>) -> Self {
         if let RequestBody::Gzip(body) = &mut body {
             body.read_ahead();
         }
-        Self { body, arrival }
+        Self { body, unfinished }
     }
 
     /// Bytes of memory that decoding takes.
     pub(crate) fn decoder_memory(&self) -> usize {
-        if matches!(self.body, RequestBody::Gzip(_)) { DECODER + AHEAD } else { 0 }
+        if matches!(self.body, RequestBody::Gzip(_)) { DECODER_BYTES + READ_AHEAD_BYTES } else { 0 }
     }
 }
 
@@ -197,27 +196,27 @@ impl HttpBody for StreamBody {
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let gave_way = || Poll::Ready(Some(Err("the body had to give way to others".into())));
+        let eviction_error = || Poll::Ready(Some(Err("the body was closed in favour of other requests".into())));
         let frame = Pin::new(&mut self.body).poll_frame(context);
-        self.arrival.wait(frame.is_pending());
+        self.unfinished.wait(frame.is_pending());
         match &frame {
-            Poll::Pending if self.arrival.notice().poll(context).is_ready() => return gave_way(),
+            Poll::Pending if self.unfinished.notice().poll(context).is_ready() => return eviction_error(),
             Poll::Ready(Some(Ok(frame))) => {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
-                if self.arrival.add(bytes).is_err() {
-                    return gave_way();
+                if self.unfinished.add(bytes).is_err() {
+                    return eviction_error();
                 }
             }
-            Poll::Ready(None) if self.arrival.complete().is_err() => return gave_way(),
+            Poll::Ready(None) if self.unfinished.complete().is_err() => return eviction_error(),
             _ => {}
         }
         frame
     }
 }
 
-/// Reads a body that nobody looks at, from a client that is refused: who is still sending does not hear it. False if it was not read to its
-/// end.
-pub(crate) async fn drain_refused(
+/// Reads and discards the body of a rejected client, which does not read the response while it sends. False if the body was not read to
+/// its end.
+pub(crate) async fn drain_rejected(
     app: &'static AppState,
     body: RequestBody,
     declared: Option<u64>,
@@ -227,25 +226,25 @@ pub(crate) async fn drain_refused(
     if !is_drained(declared, limit) {
         return false;
     }
-    let arrival = app.arrivals.begin(Kind::Refused, address);
+    let unfinished = app.unfinished_bodies.begin(BodyKind::Rejected, address);
     tokio::select! {
         biased;
         read = drain(body, declared, limit) => read,
-        () = arrival.notice().wait() => false,
+        () = unfinished.notice().wait() => false,
     }
 }
 
-/// Whether a refused body is read to its end: it says how long it is, and that is not too long.
+/// Whether a rejected body is read to its end: its length is declared and within the limit.
 fn is_drained(declared: Option<u64>, limit: usize) -> bool {
     declared.is_some_and(|length| length <= limit as u64)
 }
 
 /// Whether a request has a body.
-pub(crate) fn is_there(headers: &HeaderMap) -> bool {
-    declared(headers).is_some_and(|length| length > 0) || headers.contains_key(header::TRANSFER_ENCODING)
+pub(crate) fn has_body(headers: &HeaderMap) -> bool {
+    declared_length(headers).is_some_and(|length| length > 0) || headers.contains_key(header::TRANSFER_ENCODING)
 }
 
-/// Reads a body that nobody looks at: who is still sending does not hear a refusal. False if it was not read to its end.
+/// Reads and discards a body, because a client that still sends does not read the response. False if it was not read to its end.
 pub(crate) async fn drain<B>(mut body: B, declared: Option<u64>, limit: usize) -> bool
 where
     B: HttpBody<Data = Bytes> + Unpin,
@@ -261,28 +260,28 @@ where
         }
         true
     };
-    tokio::time::timeout(DRAIN_TIME, rest).await.unwrap_or(false)
+    tokio::time::timeout(DRAIN_TIMEOUT, rest).await.unwrap_or(false)
 }
 
-/// The length that a request says its body has.
-pub(crate) fn declared(headers: &HeaderMap) -> Option<u64> {
+/// The length of the body that a request declares.
+pub(crate) fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// The media type that a request says its body is of, in lower case and without parameters.
+/// The media type that a request declares, in lower case and without parameters.
 pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
     let text = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     Some(text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
-/// That a body is JSON, as far as its head says.
+/// Checks that a body is declared to be JSON.
 ///
 /// # Errors
-/// If it says that it is something else.
+/// If another media type is declared.
 pub(crate) fn check_json(headers: &HeaderMap, others: &str) -> Result<(), ApiError> {
     match media_type(headers) {
         None => Ok(()),
-        // what `curl -d` says when nothing is said to it
+        // the default of `curl -d`
         Some(named)
             if named == "application/json" || named == "application/x-www-form-urlencoded" || named.ends_with("+json") =>
         {
@@ -290,7 +289,7 @@ pub(crate) fn check_json(headers: &HeaderMap, others: &str) -> Result<(), ApiErr
         }
         Some(named) => Err(ApiError::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            format!("content-type: \"{named}\" is not taken here; send application/json{others}"),
+            format!("content-type: \"{named}\" is not supported here; send application/json{others}"),
         )),
     }
 }
@@ -300,18 +299,18 @@ mod tests {
     use prometheus_client::metrics::counter::Counter;
 
     use super::*;
-    use crate::admission::unfinished_bodies::Arrivals;
+    use crate::admission::unfinished_bodies::UnfinishedBodies;
 
     #[tokio::test]
     async fn a_batch_counts_until_the_last_copy_of_it_is_dropped() {
-        let arrivals = Arc::new(Arrivals::new(9, 1, Counter::default()));
-        let begin = || arrivals.begin(Kind::Batch, Address::of([10, 0, 0, 1].into()));
-        let arrival = begin();
-        arrival.add(100 << 20).unwrap();
-        arrival.complete().unwrap();
-        let bytes = Bytes::from_owner(BodyBytes { bytes: Bytes::from_static(b"[]"), _arrival: arrival });
-        // as it goes through the router to the thread that works on it
-        let held = whole(Body::from(bytes)).await.unwrap();
+        let unfinished_bodies = Arc::new(UnfinishedBodies::new(9, 1, Counter::default()));
+        let begin = || unfinished_bodies.begin(BodyKind::Batch, Address::from_ip([10, 0, 0, 1].into()));
+        let unfinished = begin();
+        unfinished.add(100 << 20).unwrap();
+        unfinished.complete().unwrap();
+        let bytes = Bytes::from_owner(BodyBytes { bytes: Bytes::from_static(b"[]"), _arrival: unfinished });
+        // as it passes through the router to the thread that processes it
+        let held = collect(Body::from(bytes)).await.unwrap();
         assert_eq!(held, "[]");
         assert!(begin().add(60 << 20).is_err());
         drop(held);

@@ -1,37 +1,37 @@
-//! What has come of a body, in one buffer. Its pieces are not kept: many small ones would take many times their length.
+//! Collects a body in one buffer. Its pieces are not kept, because many small ones would take many times their length.
 
 use std::collections::TryReserveError;
 
 use axum::body::Bytes;
 
-/// Bytes of the first buffer of a body that comes in pieces.
-const FIRST: usize = 1 << 14;
+/// Bytes of the first buffer of a body that arrives in pieces.
+const MIN_BUFFER_BYTES: usize = 1 << 14;
 
-/// What has come of a body.
+/// The received part of a body.
 pub(crate) struct BodyBuffer {
-    /// The first piece: most bodies come in one, which need not be copied.
+    /// The first piece. Most bodies arrive in one, which need not be copied.
     first: Bytes,
     buffer: Vec<u8>,
-    /// Bytes at most, or as many as the head of the request says.
+    /// The maximum length, or the declared length if that is shorter.
     expected: usize,
 }
 
 impl BodyBuffer {
-    /// Nothing yet of a body of so many bytes at most; `declared` is its length as the head says.
+    /// An empty buffer for a body of at most `limit` bytes; `declared` is its length according to the head.
     pub(crate) fn new(limit: usize, declared: Option<u64>) -> Self {
         let declared = declared.and_then(|length| usize::try_from(length).ok()).unwrap_or(limit);
         Self { first: Bytes::new(), buffer: Vec::new(), expected: declared.min(limit) }
     }
 
-    /// Bytes that have come.
+    /// Bytes received.
     pub(crate) fn len(&self) -> usize {
         self.first.len() + self.buffer.len()
     }
 
-    /// Adds a piece. The buffer grows by half, and not beyond what is expected: a head that promises much takes no memory for it.
+    /// Adds a piece. The buffer grows by half, up to the expected length. A large declared length alone takes no memory.
     ///
     /// # Errors
-    /// If there is no memory for it.
+    /// If memory cannot be allocated.
     pub(crate) fn add(&mut self, piece: Bytes) -> Result<(), TryReserveError> {
         if self.len() == 0 {
             self.first = piece;
@@ -39,7 +39,7 @@ impl BodyBuffer {
         }
         let needed = self.len() + piece.len();
         if needed > self.buffer.capacity() {
-            let capacity = (needed + needed / 2).max(FIRST).min(self.expected).max(needed);
+            let capacity = (needed + needed / 2).max(MIN_BUFFER_BYTES).min(self.expected).max(needed);
             self.buffer.try_reserve_exact(capacity - self.buffer.len())?;
         }
         self.buffer.extend_from_slice(&std::mem::take(&mut self.first));
@@ -47,7 +47,7 @@ impl BodyBuffer {
         Ok(())
     }
 
-    /// The body.
+    /// The complete body.
     pub(crate) fn finish(self) -> Bytes {
         if self.buffer.is_empty() { self.first } else { Bytes::from(self.buffer) }
     }
@@ -65,7 +65,7 @@ mod tests {
                 let mut received = BodyBuffer::new(1 << 20, declared);
                 for piece in text.chunks(size) {
                     received.add(Bytes::copy_from_slice(piece)).unwrap();
-                    assert!(received.buffer.capacity() <= (2 * received.len()).max(FIRST));
+                    assert!(received.buffer.capacity() <= (2 * received.len()).max(MIN_BUFFER_BYTES));
                 }
                 assert!(received.finish() == text, "{size} {declared:?}");
             }

@@ -1,4 +1,4 @@
-//! What can be asked for: a closed set, so that metrics and limits go by it.
+//! The endpoints and the listeners: closed sets, by which metrics and limits are kept.
 
 /// An endpoint.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -39,7 +39,7 @@ impl Endpoint {
         Self::Other,
     ];
 
-    /// Its name in metrics and logs.
+    /// The name in metrics and logs.
     pub(crate) fn path(self) -> &'static str {
         match self {
             Self::Predict => "/predict",
@@ -60,28 +60,28 @@ impl Endpoint {
         }
     }
 
-    /// Whether it makes the model work: what may be refused when there is too much of it.
+    /// Whether it uses the model, so that it may be rejected under load.
     pub(crate) fn is_work(self) -> bool {
         matches!(self, Self::Predict | Self::Batch | Self::Explain | Self::Feedback | Self::Infer)
     }
 
-    /// Whether it is asked whether the server is well: what is answered however much there is to do.
+    /// Whether it is a health probe, which is served under any load.
     pub(crate) fn is_probe(self) -> bool {
         matches!(self, Self::Health | Self::Live | Self::Ready)
     }
 
-    /// Whether it asks for the key, where there is one: all but what tells nothing of the model.
+    /// Whether it needs an API key if the server has keys. Endpoints that disclose nothing of the model do not.
     pub(crate) fn needs_key(self) -> bool {
         !matches!(self, Self::Health | Self::Live | Self::Ready | Self::Page | Self::Docs | Self::Other)
     }
 }
 
-/// Where a request comes in.
+/// The listener of a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Listener {
     /// The API and the page.
     Api,
-    /// Metrics and probes and nothing else: who reaches it needs no key.
+    /// Metrics and probes only. It needs no key.
     Metrics,
 }
 

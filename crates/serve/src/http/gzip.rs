@@ -1,4 +1,4 @@
-//! Bodies that come in gzip, decoded as they come.
+//! Decodes gzip bodies while they arrive.
 
 use std::{
     io::{self, Write},
@@ -14,26 +14,26 @@ use bytes::{Buf, BytesMut};
 use flate2::write::MultiGzDecoder;
 use hyper::body::Frame;
 
-/// Parts that are decoded before others have a turn; the decoder makes up to 32 KiB of each, which takes it some 30 microseconds.
-const PARTS: u32 = 1;
+/// Parts that are decoded before yielding. The decoder makes up to 32 KiB of each, in about 30 microseconds.
+const MAX_PARTS_PER_TURN: u32 = 1;
 
 /// Bytes of memory that decoding takes: the window, the tables and a part.
-pub(crate) const DECODER: usize = 80 << 10;
-/// Bytes that are read ahead of the decoder: the end of the body, or of the connection, is seen before a thousand times as many were decoded.
-pub(crate) const AHEAD: usize = 4 << 20;
+pub(crate) const DECODER_BYTES: usize = 80 << 10;
+/// Bytes read ahead of the decoder, so that the end of the body or connection is noticed before a thousand times as many are decoded.
+pub(crate) const READ_AHEAD_BYTES: usize = 4 << 20;
 
-/// The decoded body of a body. It holds one part of each: who reads it bounds the whole.
+/// The decoded form of a body. It holds one part of each, so that its reader bounds the whole.
 pub(crate) struct GzipBody<B> {
     body: B,
     decoder: MultiGzDecoder<Vec<u8>>,
-    /// What came and is not decoded.
+    /// Received bytes that are not decoded.
     input: BytesMut,
-    /// More is read where there are fewer bytes of input.
+    /// More is read while the input has fewer bytes.
     wanted: usize,
-    /// Whether all has come, and all is decoded.
+    /// Whether the body has ended, and whether all is decoded.
     ended: bool,
     finished: bool,
-    /// Parts since others had a turn.
+    /// Parts since the last yield.
     parts: u32,
 }
 
@@ -43,12 +43,12 @@ impl<B> GzipBody<B> {
         Self { body, decoder, input, wanted: 1, ended: false, finished: false, parts: 0 }
     }
 
-    /// Reads [`AHEAD`] of the decoder, so that a client is missed soon: little that came may be decoded to very much.
+    /// Reads [`READ_AHEAD_BYTES`] ahead, so that a disconnected client is noticed early: few bytes may decode to very many.
     pub(crate) fn read_ahead(&mut self) {
-        self.wanted = AHEAD;
+        self.wanted = READ_AHEAD_BYTES;
     }
 
-    /// Decodes until there is something, or nothing left to decode.
+    /// Decodes until there is output, or no input.
     fn decode(&mut self) -> io::Result<Bytes> {
         while !self.input.is_empty() && self.decoder.get_ref().is_empty() {
             match self.decoder.write(&self.input)? {
@@ -70,7 +70,7 @@ where
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
-        let broken = |error: io::Error| -> BoxError { format!("it is not whole gzip: {error}").into() };
+        let broken = |error: io::Error| -> BoxError { format!("invalid or truncated gzip: {error}").into() };
         loop {
             while !this.ended && this.input.len() < this.wanted {
                 match Pin::new(&mut this.body).poll_frame(context) {
@@ -81,7 +81,7 @@ where
                     Poll::Pending => break,
                 }
             }
-            if this.parts >= PARTS {
+            if this.parts >= MAX_PARTS_PER_TURN {
                 this.parts = 0;
                 context.waker().wake_by_ref();
                 return Poll::Pending;
@@ -163,7 +163,7 @@ mod tests {
         for text in [&b""[..], b"{}", &long] {
             assert_eq!(decoded(coded(text)).unwrap(), text);
         }
-        // members one behind the other are one body
+        // concatenated members are one body
         assert_eq!(decoded([coded(b"one "), coded(b"two")].concat()).unwrap(), b"one two");
     }
 
@@ -175,7 +175,7 @@ mod tests {
         changed[last] ^= 1;
         for bytes in [vec![], b"plain".to_vec(), whole[..whole.len() - 1].to_vec(), whole[..12].to_vec(), changed] {
             let error = decoded(bytes.clone()).unwrap_err();
-            assert!(error.starts_with("it is not whole gzip: "), "{bytes:?}: {error}");
+            assert!(error.starts_with("invalid or truncated gzip: "), "{bytes:?}: {error}");
         }
         assert!(decoded([whole, b"rest".to_vec()].concat()).is_err());
     }

@@ -1,28 +1,28 @@
-//! The id of a request: the one that came, or a new one.
+//! The id of a request: that of the client, or a new one.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-/// The header that carries a request's id.
+/// The header of the request id.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Longer ids are replaced.
-pub(crate) const LONGEST_ID: usize = 128;
+/// Maximum bytes of an id; a longer one is replaced.
+pub(crate) const MAX_REQUEST_ID_BYTES: usize = 128;
 
-/// The id that came, if it is sound, or a new one.
+/// The client's id, if it is valid, or a new one.
 pub(crate) fn request_id(headers: &HeaderMap) -> HeaderValue {
-    let sound = |value: &&HeaderValue| {
+    let is_valid = |value: &&HeaderValue| {
         let bytes = value.as_bytes();
         let visible = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte);
-        !bytes.is_empty() && bytes.len() <= LONGEST_ID && bytes.iter().all(visible)
+        !bytes.is_empty() && bytes.len() <= MAX_REQUEST_ID_BYTES && bytes.iter().all(visible)
     };
     let new = || {
         let text = format!("{:032x}", fastrand::u128(..));
         HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("none"))
     };
-    headers.get(REQUEST_ID).filter(sound).cloned().unwrap_or_else(new)
+    headers.get(REQUEST_ID).filter(is_valid).cloned().unwrap_or_else(new)
 }
 
-/// The id that the edge gave a request.
-pub(crate) fn id_of(headers: &HeaderMap) -> &str {
+/// The id that the middleware set.
+pub(crate) fn current_request_id(headers: &HeaderMap) -> &str {
     headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }

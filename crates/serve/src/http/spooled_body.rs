@@ -1,4 +1,4 @@
-//! A long answer: its first bytes wait in memory, all of it on the disk when it is longer.
+//! Stores a long response before it is sent: in memory first, and on disk when it grows.
 
 use std::{
     fs::File,
@@ -16,33 +16,33 @@ use futures_util::{
 };
 use serde_json::json;
 
-use crate::{admission::memory_budget::ANSWER_IN_MEMORY, http::error::ApiError, state::AppState};
+use crate::{admission::memory_budget::RESPONSE_MEMORY_BYTES, http::error::ApiError, state::AppState};
 
-/// Bytes that are written and sent at a time.
-const CHUNK: usize = 1 << 17;
-/// An answer is at most so many times as long as the longest stream.
-const ANSWER_PER_STREAM: u64 = 4;
+/// Bytes written and sent at a time.
+const CHUNK_BYTES: usize = 1 << 17;
+/// The maximum length of a response, as a multiple of the maximum length of a stream.
+const RESPONSE_TO_STREAM_RATIO: u64 = 4;
 
-/// An answer that is written before it is sent.
+/// A response body that is written before it is sent.
 #[derive(Debug)]
-pub(crate) struct Spool {
+pub(crate) struct SpooledBody {
     chunks: Vec<Vec<u8>>,
     file: Option<BufWriter<File>>,
     length: u64,
-    longest: u64,
+    max_length: u64,
 }
 
-impl Spool {
-    /// An answer to a request, where streams are as long as `longest_stream` at most.
-    pub(crate) fn new(longest_stream: u64) -> Self {
-        let longest = longest_stream.saturating_mul(ANSWER_PER_STREAM).max(ANSWER_IN_MEMORY as u64);
-        Self { chunks: Vec::new(), file: None, length: 0, longest }
+impl SpooledBody {
+    /// An empty body. It may grow to a multiple of `max_stream`, the maximum bytes of a stream.
+    pub(crate) fn new(max_stream: u64) -> Self {
+        let max_length = max_stream.saturating_mul(RESPONSE_TO_STREAM_RATIO).max(RESPONSE_MEMORY_BYTES as u64);
+        Self { chunks: Vec::new(), file: None, length: 0, max_length }
     }
 
-    /// Adds a text without copying it, as long as it stays in memory.
+    /// Appends a text, without copying it while it stays in memory.
     ///
     /// # Errors
-    /// If the disk does not take it, or the answer is longer than it may be.
+    /// If the disk cannot be written, or the response exceeds its maximum length.
     pub(crate) fn push(&mut self, text: Vec<u8>) -> io::Result<()> {
         self.grow(text.len())?;
         if let Some(file) = &mut self.file {
@@ -52,15 +52,15 @@ impl Spool {
         Ok(())
     }
 
-    /// Makes ready for so many bytes more.
+    /// Reserves `bytes` more bytes.
     fn grow(&mut self, bytes: usize) -> io::Result<()> {
         self.length += bytes as u64;
-        if self.length > self.longest {
-            let message = format!("the answer is longer than {} bytes", self.longest);
+        if self.length > self.max_length {
+            let message = format!("the response is longer than {} bytes", self.max_length);
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, message));
         }
-        if self.file.is_none() && self.length > ANSWER_IN_MEMORY as u64 {
-            let mut file = BufWriter::with_capacity(CHUNK, tempfile::tempfile()?);
+        if self.file.is_none() && self.length > RESPONSE_MEMORY_BYTES as u64 {
+            let mut file = BufWriter::with_capacity(CHUNK_BYTES, tempfile::tempfile()?);
             for chunk in std::mem::take(&mut self.chunks) {
                 file.write_all(&chunk)?;
             }
@@ -69,10 +69,10 @@ impl Spool {
         Ok(())
     }
 
-    /// The answer.
+    /// The response.
     ///
     /// # Errors
-    /// If the disk does not give back what was written.
+    /// If the disk cannot be read.
     pub(crate) fn into_response(self, media_type: &'static str) -> io::Result<Response> {
         let length = self.length;
         let body = match self.file {
@@ -90,7 +90,7 @@ impl Spool {
     }
 }
 
-impl Write for Spool {
+impl Write for SpooledBody {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
         self.grow(text.len())?;
         if let Some(file) = &mut self.file {
@@ -98,7 +98,7 @@ impl Write for Spool {
         } else if let Some(last) = self.chunks.last_mut().filter(|last| last.capacity() - last.len() >= text.len()) {
             last.extend_from_slice(text);
         } else {
-            let mut chunk = Vec::with_capacity(CHUNK.max(text.len()));
+            let mut chunk = Vec::with_capacity(CHUNK_BYTES.max(text.len()));
             chunk.extend_from_slice(text);
             self.chunks.push(chunk);
         }
@@ -114,13 +114,13 @@ fn in_memory(chunks: Vec<Vec<u8>>) -> impl Stream<Item = io::Result<Bytes>> + Se
     iter(chunks.into_iter().map(|chunk| Ok(Bytes::from(chunk))))
 }
 
-/// A file in chunks. No thread waits for the client: one reads the next chunk when it is asked for.
+/// A file in chunks. No thread waits for the client: each chunk is read when it is needed.
 fn on_disk(file: File) -> impl Stream<Item = io::Result<Bytes>> + Send {
     unfold(Some(file), |file| async move {
         let mut file = file?;
         let read = tokio::task::spawn_blocking(move || {
-            let mut chunk = Vec::with_capacity(CHUNK);
-            Read::take(&mut file, CHUNK as u64).read_to_end(&mut chunk)?;
+            let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+            Read::take(&mut file, CHUNK_BYTES as u64).read_to_end(&mut chunk)?;
             Ok::<_, io::Error>((file, chunk))
         });
         match read.await.unwrap_or_else(|error| Err(io::Error::other(error))) {
@@ -131,8 +131,8 @@ fn on_disk(file: File) -> impl Stream<Item = io::Result<Bytes>> + Send {
     })
 }
 
-/// Whether an error says that the answer cannot be kept. A client's rows are in no file: it is ours that cannot be written.
-pub(crate) fn cannot_be_kept(error: &io::Error) -> bool {
+/// Whether an error means that the response cannot be stored. Client rows are in no file, so the error is about the response's file.
+pub(crate) fn is_storage_error(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull
@@ -144,10 +144,10 @@ pub(crate) fn cannot_be_kept(error: &io::Error) -> bool {
     )
 }
 
-/// The refusal where an answer cannot be kept.
-pub(crate) fn refuse(app: &AppState, error: &io::Error) -> ApiError {
-    app.log.warn("an answer cannot be kept on the disk", json!({"error": error.to_string()}));
-    let message = "the answer is longer than what can be kept here; send fewer rows at a time";
+/// The error where a response cannot be stored.
+pub(crate) fn storage_error(app: &AppState, error: &io::Error) -> ApiError {
+    app.log.warn("response_not_stored", "cannot store a response on disk", json!({"error": error.to_string()}));
+    let message = "the response is too long to store; send fewer rows at a time";
     ApiError::new(StatusCode::INSUFFICIENT_STORAGE, message)
 }
 
@@ -157,7 +157,7 @@ mod tests {
 
     use super::*;
 
-    async fn sent(spool: Spool) -> Vec<u8> {
+    async fn sent(spool: SpooledBody) -> Vec<u8> {
         let response = spool.into_response("text/csv").unwrap();
         let length: usize = response.headers()[header::CONTENT_LENGTH].to_str().unwrap().parse().unwrap();
         let body = response.into_body().collect().await.unwrap().to_bytes();
@@ -168,22 +168,22 @@ mod tests {
     #[tokio::test]
     async fn an_answer_is_the_same_in_memory_and_on_the_disk() {
         for pieces in [0_usize, 1, 100, 40_000] {
-            let mut spool = Spool::new(1 << 30);
+            let mut spool = SpooledBody::new(1 << 30);
             let mut expected = Vec::new();
             for piece in 0..pieces {
                 let text = format!("{piece},{}\n", "x".repeat(piece % 300)).into_bytes();
                 expected.extend_from_slice(&text);
                 if piece % 3 == 0 { spool.push(text).unwrap() } else { spool.write_all(&text).unwrap() }
             }
-            assert_eq!(spool.file.is_some(), expected.len() > ANSWER_IN_MEMORY);
+            assert_eq!(spool.file.is_some(), expected.len() > RESPONSE_MEMORY_BYTES);
             assert!(sent(spool).await == expected);
         }
     }
 
     #[test]
     fn an_answer_has_an_end() {
-        let mut spool = Spool::new(2 << 20);
+        let mut spool = SpooledBody::new(2 << 20);
         let error = (0..100).find_map(|_| spool.push(vec![0; 1 << 20]).err()).unwrap();
-        assert!(cannot_be_kept(&error) && error.to_string() == "the answer is longer than 8388608 bytes");
+        assert!(is_storage_error(&error) && error.to_string() == "the response is longer than 8388608 bytes");
     }
 }

@@ -1,4 +1,4 @@
-//! The deployed models, and how requests are split between them.
+//! The deployed models, and the split of requests between them.
 
 use std::{hash::BuildHasher, sync::Arc};
 
@@ -10,24 +10,24 @@ use crate::{
     models::{load::DeployedModel, role::Role},
 };
 
-/// The header by which a caller asks for one of the models.
+/// The header that selects one of the models.
 const MODEL_HEADER: &str = "x-model";
 
-/// The models that answer.
+/// The models that serve requests.
 #[derive(Debug)]
 pub(crate) struct DeployedModels {
     pub(crate) champion: Arc<DeployedModel>,
     pub(crate) challenger: Option<Arc<DeployedModel>>,
-    /// The description of the API.
+    /// The OpenAPI document.
     pub(crate) openapi: String,
 }
 
-/// How requests are split between the models.
+/// The split of requests between the models.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TrafficSplit {
-    /// The share of requests that the challenger answers, from 0 to 1.
+    /// The share of requests that the challenger serves, from 0 to 1.
     pub(crate) share: f64,
-    /// The header whose value decides; without one, the id of the request decides.
+    /// The header whose value selects the model; without one, the request id does.
     pub(crate) key: Option<String>,
 }
 
@@ -38,7 +38,7 @@ impl DeployedModels {
         [(Role::Champion.name(), &*self.champion)].into_iter().chain(challenger).collect()
     }
 
-    /// The model that answers a request.
+    /// The model that serves a request.
     ///
     /// # Errors
     /// If the request asks for a model that is not deployed.
@@ -49,15 +49,15 @@ impl DeployedModels {
         request_id: &str,
     ) -> Result<(Role, &'a Arc<DeployedModel>), ApiError> {
         let champion = || Ok((Role::Champion, &self.champion));
-        let wanted = headers.get(MODEL_HEADER).map(|value| value.to_str().unwrap_or_default());
+        let requested = headers.get(MODEL_HEADER).map(|value| value.to_str().unwrap_or_default());
         let Some(challenger) = &self.challenger else {
-            return match wanted {
+            return match requested {
                 None | Some("champion") => champion(),
-                Some("challenger") => Err(ApiError::bad_request("there is no challenger here")),
+                Some("challenger") => Err(ApiError::bad_request("x-model: this server has no challenger")),
                 Some(other) => Err(unknown_model(other)),
             };
         };
-        match wanted {
+        match requested {
             Some("champion") => return champion(),
             Some("challenger") => return Ok((Role::Challenger, challenger)),
             Some(other) => return Err(unknown_model(other)),

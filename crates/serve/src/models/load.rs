@@ -1,4 +1,4 @@
-//! Loads a model for a server, and measures whether it predicts a row quickly enough to answer on the threads of connections.
+//! Loads a model for a server, and measures whether it is fast enough for the threads of connections.
 
 use std::{
     ops::Deref,
@@ -9,7 +9,7 @@ use anyhow::Context;
 use inference::loaded_model::LoadedModel;
 use model_source::Source;
 
-/// A model that takes longer for a row does not answer on the threads that serve connections.
+/// A model that takes longer for a row does not run on the threads of connections.
 const INLINE_LATENCY_LIMIT: Duration = Duration::from_micros(500);
 
 /// A model that a server has loaded.
@@ -31,13 +31,13 @@ impl Deref for DeployedModel {
 }
 
 impl DeployedModel {
-    /// Loads a model, and lets it predict a typical row. `window` and `coverage` are those of [`LoadedModel::new`].
+    /// Loads a model, and predicts a typical row. `window` and `coverage` are those of [`LoadedModel::new`].
     ///
     /// # Errors
-    /// If it is absent, invalid, or does not predict the row.
+    /// If it is absent or invalid, or does not predict the row.
     pub(crate) fn load(source: &Source, window: u64, coverage: Option<f64>) -> anyhow::Result<Self> {
         let model = LoadedModel::new(source.load()?, window, coverage).with_context(|| source.to_string())?;
-        // the row was predicted once before, so that caches are warm
+        // the row was predicted before, so that caches are warm
         let started = Instant::now();
         model.predict_typical_row().with_context(|| source.to_string())?;
         let is_quick = started.elapsed() < INLINE_LATENCY_LIMIT;

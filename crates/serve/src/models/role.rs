@@ -1,16 +1,16 @@
-//! The role of a model among those that a server has loaded.
+//! The role of a model in a server.
 
 /// The role of a model.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Role {
     Champion,
     Challenger,
-    /// The challenger, where it predicts in the background.
+    /// The challenger that predicts in the background.
     Shadow,
 }
 
 impl Role {
-    /// The role as metrics, logs and answers name it.
+    /// The name in metrics, logs and responses.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Champion => "champion",

@@ -1,4 +1,4 @@
-//! The challenger in the background: it predicts the champion's rows, and no request waits for it.
+//! Lets the challenger predict the champion's rows in the background, so that no request waits for it.
 
 use std::{
     sync::mpsc::{Receiver, SyncSender, sync_channel},
@@ -7,66 +7,66 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use predictor::Workbench;
-use schema::CellValue as Cell;
+use predictor::Scratch;
+use schema::CellValue;
 
 use crate::{
     models::{deployed::DeployedModels, role::Role},
     telemetry::metrics::Metrics,
 };
 
-/// Rows that wait for the challenger at most; later ones are not compared.
-const QUEUE_ROWS: usize = 1000;
+/// The maximum number of rows that wait for the challenger; further rows are not compared.
+const MAX_QUEUED_ROWS: usize = 1000;
 
-/// A row that the champion predicted, and that the challenger is to predict, too.
+/// A row that the champion predicted, and the prediction.
 struct ShadowRequest {
-    cells: Vec<Cell<'static>>,
+    cells: Vec<CellValue<'static>>,
     prediction: f64,
 }
 
 /// The rows that wait for the challenger.
 pub(crate) struct ShadowQueue(SyncSender<ShadowRequest>);
 
-/// The rows that come out of a queue.
+/// The receiving end of a queue.
 pub(crate) struct ShadowRows(Receiver<ShadowRequest>);
 
 impl ShadowQueue {
     /// Adds a row, unless the queue is full.
-    pub(crate) fn add(&self, cells: &[Cell], prediction: f64) {
+    pub(crate) fn add(&self, cells: &[CellValue], prediction: f64) {
         let _ = self.0.try_send(ShadowRequest { cells: cells.iter().map(to_owned).collect(), prediction });
     }
 }
 
-/// A queue, and the rows that come out of it.
+/// Creates a queue and its receiving end.
 pub(crate) fn queue() -> (ShadowQueue, ShadowRows) {
-    let (queue, rows) = sync_channel(QUEUE_ROWS);
+    let (queue, rows) = sync_channel(MAX_QUEUED_ROWS);
     (ShadowQueue(queue), ShadowRows(rows))
 }
 
 impl ShadowRows {
-    /// Predicts the rows on a thread of their own, as long as the process lives.
+    /// Predicts the rows on a separate thread, for the lifetime of the process.
     pub(crate) fn predict(self, models: &'static ArcSwap<DeployedModels>, metrics: &'static Metrics) {
         thread::spawn(move || predict_rows(models, metrics, &self.0));
     }
 }
 
 fn predict_rows(deployed: &ArcSwap<DeployedModels>, metrics: &Metrics, rows: &Receiver<ShadowRequest>) {
-    let mut scratch = Workbench::default();
+    let mut scratch = Scratch::default();
     while let Ok(row) = rows.recv() {
         let models = deployed.load_full();
         let Some(challenger) = &models.challenger else { continue };
         let started = Instant::now();
         if let Ok(prediction) = challenger.predictor.predict_row(&row.cells, challenger.info.coverage, &mut scratch) {
-            metrics.predicted(Role::Shadow, 1, started.elapsed());
+            metrics.record_predictions(Role::Shadow, 1, started.elapsed());
             metrics.shadow_difference.observe((prediction.value - row.prediction).abs());
         }
     }
 }
 
-fn to_owned(cell: &Cell) -> Cell<'static> {
+fn to_owned(cell: &CellValue) -> CellValue<'static> {
     match cell {
-        Cell::Missing => Cell::Missing,
-        Cell::Number(value) => Cell::Number(*value),
-        Cell::Level(level) => Cell::Level(level.clone().into_owned().into()),
+        CellValue::Missing => CellValue::Missing,
+        CellValue::Number(value) => CellValue::Number(*value),
+        CellValue::Level(level) => CellValue::Level(level.clone().into_owned().into()),
     }
 }

@@ -1,4 +1,4 @@
-//! A connection: the requests under way on it, what they hold until their answers are sent, and the list of all connections.
+//! The connections of a listener, their requests under way, and the resources that those hold until their responses are sent.
 
 use std::{
     any::Any,
@@ -23,15 +23,15 @@ use tokio::{task::yield_now, time::sleep};
 
 use crate::admission::{
     address::Address,
-    eviction::{Candidate, Notice, Searches, choose},
+    eviction::{Candidate, EvictionNotice, SearchThrottle, choose},
 };
 
-/// What a request holds until its answer is sent: permits and memory. It is given back when the last copy is dropped.
+/// Permits and memory that a request holds until its response is sent. They are released when the last copy is dropped.
 #[derive(Clone)]
-pub(crate) struct Held(#[expect(dead_code, reason = "it is dropped, not read")] Arc<dyn Any + Send + Sync>);
+pub(crate) struct RequestResources(#[expect(dead_code, reason = "it is dropped, not read")] Arc<dyn Any + Send + Sync>);
 
-impl Held {
-    /// Ties what is held to an answer.
+impl RequestResources {
+    /// Attaches resources to a response.
     pub(crate) fn attach(answer: &mut Response, held: impl Any + Send + Sync) {
         answer.extensions_mut().insert(Self(Arc::new(held)));
     }
@@ -42,62 +42,62 @@ impl Held {
 pub(crate) struct Connection {
     /// Requests that began on it.
     begun: AtomicU64,
-    /// Requests whose answers are not sent to the last byte.
+    /// Requests whose responses are not completely sent.
     under_way: AtomicU32,
-    /// Answers that were handed over whole, and wait for the bytes before them to be sent.
+    /// Responses that were passed to the connection completely, and whose last bytes are not sent.
     handed_over: AtomicU32,
-    /// Of those, the ones that are counted as under way by the whole server.
+    /// The number of those that the server counts as under way.
     counted: AtomicU32,
-    /// Turns that the connection had among all that are served.
-    turns: AtomicU64,
-    /// The turn in which the last request began.
+    /// How often the connection was polled.
+    block_permits: AtomicU64,
+    /// The poll in which the last request began.
     last: AtomicU64,
-    state: Mutex<State>,
-    /// Given when another connection needs its place.
-    pub(crate) notice: Notice,
+    state: Mutex<ConnectionState>,
+    /// Sent when the connection must close in favour of another.
+    pub(crate) notice: EvictionNotice,
 }
 
 #[derive(Default)]
-struct State {
+struct ConnectionState {
     /// When a request last began or ended; none on a new connection.
     active: Option<Instant>,
-    /// Since when the client takes no byte of what waits for it.
+    /// Since when the client does not read the bytes that wait for it.
     stalled: Option<Instant>,
-    /// What answers hold that were handed over.
-    held: Vec<Held>,
-    /// What a request under way holds, if it is more than its place.
+    /// Resources of responses that were passed to the connection.
+    held: Vec<RequestResources>,
+    /// Whether a request under way holds resources besides its connection.
     holds: bool,
 }
 
 impl Connection {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ConnectionState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether no request ever came.
+    /// Whether no request has begun on it.
     pub(crate) fn is_new(&self) -> bool {
         self.begun.load(Ordering::Relaxed) == 0
     }
 
-    /// Counts the turns of a connection; never ready.
+    /// Counts the polls of a connection; never ready.
     pub(crate) async fn count_turns(&self) {
         poll_fn(|_| {
-            self.turns.fetch_add(1, Ordering::Relaxed);
+            self.block_permits.fetch_add(1, Ordering::Relaxed);
             Poll::<()>::Pending
         })
         .await;
     }
 
-    /// Lets others have their turn before a second request of the same turn: one client may send many at once.
+    /// Yields before a second request in one poll, because one client may send many requests at once.
     pub(crate) async fn take_turn(&self) {
-        let turn = self.turns.load(Ordering::Relaxed);
+        let turn = self.block_permits.load(Ordering::Relaxed);
         if self.last.swap(turn, Ordering::Relaxed) == turn {
             yield_now().await;
-            self.last.store(self.turns.load(Ordering::Relaxed), Ordering::Relaxed);
+            self.last.store(self.block_permits.load(Ordering::Relaxed), Ordering::Relaxed);
         }
     }
 
-    /// Waits until nothing was asked for, and no answer waited to be sent, for as long as this, or twice that.
+    /// Waits until the connection was idle for `time`, or at most twice that: no request began, and no response was unsent.
     pub(crate) async fn idle(&self, time: Duration) {
         let mut seen = self.begun.load(Ordering::Relaxed);
         loop {
@@ -110,12 +110,12 @@ impl Connection {
         }
     }
 
-    /// Notes that the client takes nothing, or that it does again.
+    /// Sets since when the client has not read, or none if it reads.
     pub(crate) fn stall(&self, since: Option<Instant>) {
         self.state().stalled = since;
     }
 
-    /// Everything that was handed over is sent: gives back what was held for it. True if that ends an answer.
+    /// Releases the resources of all passed responses, because their bytes are sent. True if there were any.
     pub(crate) fn sent(&self, in_flight: &'static AtomicI64) -> bool {
         if self.handed_over.load(Ordering::Relaxed) == 0 {
             return false;
@@ -135,12 +135,12 @@ impl Connection {
     }
 }
 
-/// A request under way: until the last byte of its answer is sent, or the connection is gone.
+/// A request under way, until its response is completely sent or the connection is closed.
 pub(crate) struct InFlightGuard {
     in_flight: &'static AtomicI64,
     connection: Arc<Connection>,
     counted: bool,
-    held: Option<Held>,
+    held: Option<RequestResources>,
 }
 
 impl InFlightGuard {
@@ -151,7 +151,7 @@ impl InFlightGuard {
         Self { in_flight, connection, counted: false, held: None }
     }
 
-    /// Counts it among the requests that are worked on, once its body has come; returns how many there are.
+    /// Counts the request as under way, once its body is complete; returns the number of those requests.
     pub(crate) fn count(&mut self) -> i64 {
         if self.counted {
             return self.in_flight.load(Ordering::Relaxed);
@@ -160,13 +160,13 @@ impl InFlightGuard {
         self.in_flight.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Keeps itself and what the answer holds until the answer is sent.
-    pub(crate) fn until_sent(mut self, mut answer: Response) -> Response<Answer> {
-        self.held = answer.extensions_mut().remove::<Held>();
+    /// Keeps itself and the resources of the response until the response is sent.
+    pub(crate) fn until_sent(mut self, mut answer: Response) -> Response<ResponseBody> {
+        self.held = answer.extensions_mut().remove::<RequestResources>();
         if self.held.is_some() {
             self.connection.state().holds = true;
         }
-        answer.map(|body| Answer { body, _under_way: self })
+        answer.map(|body| ResponseBody { body, _under_way: self })
     }
 }
 
@@ -180,13 +180,13 @@ impl Drop for InFlightGuard {
     }
 }
 
-/// The body of an answer. It is dropped when its last part was handed over.
-pub(crate) struct Answer {
+/// The body of a response. It is dropped when its last part was passed to the connection.
+pub(crate) struct ResponseBody {
     body: Body,
     _under_way: InFlightGuard,
 }
 
-impl HttpBody for Answer {
+impl HttpBody for ResponseBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -203,22 +203,22 @@ impl HttpBody for Answer {
     }
 }
 
-/// A connection in the list of all, with its client and when it came.
-type Entry = (Address, Instant, Arc<Connection>);
-/// One of so many connections is closed at a time, so that the list is not searched for every new connection.
-const CLOSED_SHARE: usize = 64;
+/// A connection in the list, with its client's address and the time when it opened.
+type ConnectionEntry = (Address, Instant, Arc<Connection>);
+/// The part (one of this many) of all connections that is closed at a time, so that not every new connection searches the list.
+const EVICTION_SHARE: usize = 64;
 
 /// All connections of a listener.
 #[derive(Default)]
 pub(crate) struct Connections {
-    open: Mutex<HashMap<u64, Entry, FxBuildHasher>>,
+    open: Mutex<HashMap<u64, ConnectionEntry, FxBuildHasher>>,
     next: AtomicU64,
-    idle: Searches,
-    stalled: Searches,
+    idle: SearchThrottle,
+    stalled: SearchThrottle,
 }
 
-/// A place among the connections, until it is dropped.
-pub(crate) struct Place {
+/// An entry in the list of connections, removed when dropped.
+pub(crate) struct ConnectionSlot {
     connections: Arc<Connections>,
     id: u64,
     in_flight: &'static AtomicI64,
@@ -226,40 +226,40 @@ pub(crate) struct Place {
 }
 
 impl Connections {
-    fn open(&self) -> MutexGuard<'_, HashMap<u64, Entry, FxBuildHasher>> {
+    fn open(&self) -> MutexGuard<'_, HashMap<u64, ConnectionEntry, FxBuildHasher>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Enters a connection.
-    pub(crate) fn enter(
+    /// Adds a connection to the list.
+    pub(crate) fn register(
         self: &Arc<Self>,
         in_flight: &'static AtomicI64,
         address: Address,
         connection: Arc<Connection>,
-    ) -> Place {
+    ) -> ConnectionSlot {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         self.open().insert(id, (address, Instant::now(), connection.clone()));
-        Place { connections: self.clone(), id, in_flight, connection }
+        ConnectionSlot { connections: self.clone(), id, in_flight, connection }
     }
 
-    /// Closes connections on which nothing is under way; false if there are none.
+    /// Closes some connections without a request under way; false if there are none.
     pub(crate) fn close_idle(&self) -> bool {
-        let idle = |connection: &Connection, came| {
+        let idle = |connection: &Connection, opened_at| {
             let idle = connection.under_way.load(Ordering::Relaxed) == 0;
-            idle.then(|| connection.state().active.unwrap_or(came))
+            idle.then(|| connection.state().active.unwrap_or(opened_at))
         };
         self.idle.run(|| self.close(idle)) > 0
     }
 
-    /// Closes all connections on which nothing is under way.
+    /// Closes all connections without a request under way.
     pub(crate) fn close_all_idle(&self) {
         let open = self.open();
         let idle = open.values().filter(|(_, _, connection)| connection.under_way.load(Ordering::Relaxed) == 0);
-        idle.for_each(|(_, _, connection)| connection.notice.give());
+        idle.for_each(|(_, _, connection)| connection.notice.send());
     }
 
-    /// Closes connections whose clients have taken nothing of an answer for this long; with `holding`, of those that hold more than
-    /// their place. False if there are none.
+    /// Closes some connections whose clients have read nothing of a response for `time`; false if there are none. With `holding`, only
+    /// connections are closed whose requests hold resources.
     pub(crate) fn close_stalled(&self, time: Duration, holding: bool) -> bool {
         let now = Instant::now();
         let stalled = |connection: &Connection, _| {
@@ -271,21 +271,21 @@ impl Connections {
 
     fn close(&self, waits_since: impl Fn(&Connection, Instant) -> Option<Instant>) -> usize {
         let open = self.open();
-        let candidates = open.values().filter(|(_, _, connection)| !connection.notice.is_given());
-        let candidates = candidates.filter_map(|(address, came, connection)| {
-            let since = waits_since(connection, *came)?;
+        let candidates = open.values().filter(|(_, _, connection)| !connection.notice.is_sent());
+        let candidates = candidates.filter_map(|(address, opened_at, connection)| {
+            let since = waits_since(connection, *opened_at)?;
             Some(Candidate { address: *address, weight: 1, since, item: connection })
         });
-        let chosen = choose(candidates, open.len() / CLOSED_SHARE + 1);
-        chosen.iter().for_each(|connection| connection.notice.give());
+        let chosen = choose(candidates, open.len() / EVICTION_SHARE + 1);
+        chosen.iter().for_each(|connection| connection.notice.send());
         chosen.len()
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.connections.open().remove(&self.id);
-        // whatever was not sent never will be
+        // unsent bytes will never be sent
         self.connection.sent(self.in_flight);
     }
 }

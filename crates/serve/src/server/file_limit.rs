@@ -1,31 +1,31 @@
-//! How many connections the open files of the process allow.
+//! The number of connections that the limit of open files allows.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Connections of the metrics listener at most: probes and scrapers, of which each keeps one.
-pub(crate) const PROBES: usize = 32;
-/// Open files besides connections: the log, listeners, timers, the model that is loaded next, the journal.
-const OTHERS: usize = 64;
+/// The maximum number of connections of the metrics listener: probes and scrapers keep one each.
+pub(crate) const MAX_PROBE_CONNECTIONS: usize = 32;
+/// Open files besides connections: the log, listeners, timers, the next model, the prediction log.
+const OTHER_FILES: usize = 64;
 
-/// Of those, as many as there have to be: what a server has open that does nothing, and some probes.
-const FEWEST: usize = 48;
+/// The minimum of those: what an idle server has open, and some probes.
+const MIN_OTHER_FILES: usize = 48;
 
-/// Raises the limit of open files as far as the process may; returns it, if there is one.
+/// Raises the limit of open files as far as the process may; returns the limit, if there is one.
 pub(crate) fn raise() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
-        // where that is not allowed, the limit stays
+        // the limit stays where raising it is not allowed
         let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     }
     getrlimit(Resource::Nofile).current
 }
 
-/// The connections of the API that leave enough open files to everything else: those wanted, or fewer. `files` are those that answers may
-/// wait in.
+/// The number of API connections, at most `wanted`, that leaves enough open files for everything else. `files` is the number of files
+/// that responses may be stored in.
 pub(crate) fn fit(wanted: usize, files: usize, limit: Option<u64>) -> usize {
     let Some(limit) = limit else { return wanted };
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let others = (OTHERS + PROBES + files).min(limit / 2).max(FEWEST).min(limit);
+    let others = (OTHER_FILES + MAX_PROBE_CONNECTIONS + files).min(limit / 2).max(MIN_OTHER_FILES).min(limit);
     wanted.min(limit - others).max(1)
 }
 

@@ -1,4 +1,4 @@
-//! Takes connections, and lets those that are there end in peace.
+//! Accepts connections, and lets them finish at shutdown.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -12,139 +12,139 @@ use tokio::{
 };
 
 use crate::{
-    admission::{address::Address, permits::STALLED},
+    admission::{address::Address, permits::STALL_TIMEOUT},
     http::{
         endpoint::Listener,
-        head::{HeadBytes, LONGEST_HEAD},
+        head::{HeadBytes, MAX_HEAD_BYTES},
     },
     server::{
         connection::{Connection, Connections},
-        file_limit::PROBES,
+        file_limit::MAX_PROBE_CONNECTIONS,
         middleware::{self, Client},
-        socket::{Socket, turn_away},
+        socket::{Socket, reject_connection},
     },
     state::AppState,
 };
 
-/// How long a connection may take to say what it wants; an idle one is closed after that, or twice that.
-const HEAD_TIME: Duration = Duration::from_secs(15);
-/// After a failure to take a connection (no file descriptors, say).
-const PAUSE: Duration = Duration::from_millis(20);
-/// How long a new connection waits for the place of one that is being closed.
-const CLOSING: Duration = Duration::from_millis(100);
-/// When the server goes down: how long heads may take that have begun, and bodies of which nothing comes.
-const LAST_HEAD: Duration = Duration::from_secs(1);
-const LAST_BODY: Duration = Duration::from_secs(5);
+/// Time for a head to arrive. An idle connection is closed after this time, or at most twice this time.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// Delay after a connection could not be accepted, for example for lack of file descriptors.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(20);
+/// Time that a new connection waits for another to close.
+const SLOT_TIMEOUT: Duration = Duration::from_millis(100);
+/// At shutdown: the time for heads that have begun, and for bodies of which nothing arrives.
+const SHUTDOWN_HEAD_TIMEOUT: Duration = Duration::from_secs(1);
+const SHUTDOWN_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Serves until `stop` says so; then waits for requests under way, `grace` at most. Returns whether all of them were answered.
+/// Serves until `stop`, then waits at most `grace` for requests under way. Returns whether all of them were completed.
 pub(crate) async fn serve(
     listener: TcpListener,
     app: &'static AppState,
-    door: Listener,
+    kind: Listener,
     router: Router,
     mut stop: watch::Receiver<bool>,
     grace: Duration,
 ) -> bool {
-    let (connections, limit) = match door {
+    let (connections, limit) = match kind {
         Listener::Api => (app.connections.clone(), app.limits.connections),
         // probes do not compete with the API for connections
-        Listener::Metrics => (Arc::default(), PROBES),
+        Listener::Metrics => (Arc::default(), MAX_PROBE_CONNECTIONS),
     };
-    let places = Arc::new(Semaphore::new(limit));
+    let slots = Arc::new(Semaphore::new(limit));
     let graceful = GracefulShutdown::new();
     loop {
         let (stream, peer) = tokio::select! {
             accepted = listener.accept() => {
                 let Ok(accepted) = accepted else {
-                    sleep(PAUSE).await;
+                    sleep(ACCEPT_RETRY_DELAY).await;
                     continue;
                 };
                 accepted
             }
-            () = stopped(&mut stop) => break,
+            () = wait_for_stop(&mut stop) => break,
         };
-        if let Some(place) = place(app, door, &connections, &places).await {
-            open(app, door, &connections, router.clone(), &graceful, (stream, peer), place);
+        if let Some(slot) = acquire_slot(app, kind, &connections, &slots).await {
+            serve_connection(app, kind, &connections, router.clone(), &graceful, (stream, peer), slot);
         } else {
-            app.metrics.shed("connections");
-            turn_away(stream);
+            app.metrics.record_shed("connections");
+            reject_connection(stream);
         }
     }
     drop(listener);
-    let ended = async {
+    let completion = async {
         tokio::select! {
             () = graceful.shutdown() => {}
             () = close_waiting(app, &connections) => {}
         }
     };
-    timeout(grace, ended).await.is_ok()
+    timeout(grace, completion).await.is_ok()
 }
 
-/// While the server goes down: closes connections without a request, and lets bodies give way of which nothing comes. Never ends.
+/// At shutdown: closes connections without a request, and bodies of which nothing arrives. Never ends.
 async fn close_waiting(app: &'static AppState, connections: &Connections) {
-    sleep(LAST_HEAD).await;
+    sleep(SHUTDOWN_HEAD_TIMEOUT).await;
     loop {
         connections.close_all_idle();
-        app.arrivals.close_waiting(LAST_BODY);
-        sleep(CLOSING).await;
+        app.unfinished_bodies.close_waiting(SHUTDOWN_BODY_TIMEOUT);
+        sleep(SLOT_TIMEOUT).await;
     }
 }
 
-/// A place for a new connection: a free one, or that of a connection that waits for its client.
-async fn place(
+/// Acquires a slot for a new connection: a free one, or that of a connection that waits for its client.
+async fn acquire_slot(
     app: &'static AppState,
-    door: Listener,
+    kind: Listener,
     connections: &Connections,
-    places: &Arc<Semaphore>,
+    slots: &Arc<Semaphore>,
 ) -> Option<OwnedSemaphorePermit> {
-    if let Ok(place) = places.clone().try_acquire_owned() {
-        return Some(place);
+    if let Ok(slot) = slots.clone().try_acquire_owned() {
+        return Some(slot);
     }
-    let closed = connections.close_idle()
-        || (door == Listener::Api && app.arrivals.close_oldest())
-        || connections.close_stalled(STALLED, false);
-    if !closed {
+    let is_closed = connections.close_idle()
+        || (kind == Listener::Api && app.unfinished_bodies.close_oldest())
+        || connections.close_stalled(STALL_TIMEOUT, false);
+    if !is_closed {
         return None;
     }
-    timeout(CLOSING, places.clone().acquire_owned()).await.ok()?.ok()
+    timeout(SLOT_TIMEOUT, slots.clone().acquire_owned()).await.ok()?.ok()
 }
 
 /// Serves a connection.
-fn open(
+fn serve_connection(
     app: &'static AppState,
-    door: Listener,
+    kind: Listener,
     connections: &Arc<Connections>,
     router: Router,
     graceful: &GracefulShutdown,
     (stream, peer): (TcpStream, SocketAddr),
-    place: OwnedSemaphorePermit,
+    slot: OwnedSemaphorePermit,
 ) {
-    // answers are small: they must not wait for more
+    // responses are small, and must not wait for more data
     let _ = stream.set_nodelay(true);
     let (connection, head) = (Arc::new(Connection::default()), Arc::new(HeadBytes::default()));
-    let entry = connections.enter(&app.in_flight, Address::of(peer.ip()), connection.clone());
+    let entry = connections.register(&app.in_flight, Address::from_ip(peer.ip()), connection.clone());
     let socket = Socket::new(stream, app, connection.clone(), head.clone());
-    let client = Arc::new(Client { door, peer, connection: connection.clone(), head });
-    let service = service_fn(move |request| middleware::answer(app, client.clone(), router.clone(), request));
+    let client = Arc::new(Client { listener: kind, peer, connection: connection.clone(), head });
+    let service = service_fn(move |request| middleware::serve(app, client.clone(), router.clone(), request));
     let mut builder = http1::Builder::new();
-    builder.max_buf_size(LONGEST_HEAD);
-    let served = graceful.watch(builder.serve_connection(TokioIo::new(socket), service));
+    builder.max_buf_size(MAX_HEAD_BYTES);
+    let exchange = graceful.watch(builder.serve_connection(TokioIo::new(socket), service));
     tokio::spawn(async move {
         tokio::select! {
             biased;
             () = connection.count_turns() => {}
-            // a client that goes away is not a fault of ours
-            _ = served => {}
-            () = connection.idle(HEAD_TIME) => {}
-            () = connection.notice.wait() => app.metrics.shed("connections"),
+            // a client that disconnects is not an error of the server
+            _ = exchange => {}
+            () = connection.idle(HEAD_TIMEOUT) => {}
+            () = connection.notice.wait() => app.metrics.record_shed("connections"),
         }
         drop(entry);
-        drop(place);
+        drop(slot);
     });
 }
 
-/// Waits until it is time to stop.
-pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // whoever would say so may be gone
+/// Waits for the signal to stop.
+pub(crate) async fn wait_for_stop(stop: &mut watch::Receiver<bool>) {
+    // the sender may be gone, which is a signal to stop, too
     let _ = stop.wait_for(|stop| *stop).await;
 }

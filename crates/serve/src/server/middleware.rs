@@ -1,4 +1,4 @@
-//! What every request passes, on its way in and out: its id, keys, limits, headers, metrics, the log.
+//! The steps that every request passes, before and after its handler: request id, API key, limits, headers, metrics, log.
 
 use std::{convert::Infallible, hash::BuildHasher, net::SocketAddr, sync::Arc, time::Instant};
 
@@ -16,41 +16,41 @@ use crate::{
     admission::{
         address::Address,
         auth::Caller,
-        permits::STALLED,
-        unfinished_bodies::{Arrival, Kind, Sender, gave_way},
+        permits::STALL_TIMEOUT,
+        unfinished_bodies::{BodyKind, IncomingTable, RequestClient, eviction_error},
     },
     api::{
-        feedback::FEEDBACK_BODY,
-        predict::{self, ROW_BODY},
+        feedback::MAX_FEEDBACK_BODY_BYTES,
+        predict::{self, MAX_ROW_BODY_BYTES},
     },
     http::{
         body::{self, BodyLimits, RequestBody, StreamBody},
         endpoint::{Endpoint, Listener},
         error::ApiError,
-        head::{self, Coding, HeadBytes},
+        head::{self, ContentCoding, HeadBytes},
         request_id::{REQUEST_ID, request_id},
     },
     server::{
-        connection::{Answer, Connection, InFlightGuard},
+        connection::{Connection, InFlightGuard, ResponseBody},
         routes::{self, Handler, Route},
     },
     state::AppState,
     telemetry::log::{self, Trace},
 };
 
-/// What a page of ours may load: what comes from here.
+/// The sources that the pages may load from: this server alone.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// What a connection brings to each of its requests.
+/// The connection of a request, and its addresses.
 pub(crate) struct Client {
-    pub(crate) door: Listener,
+    pub(crate) listener: Listener,
     pub(crate) peer: SocketAddr,
     pub(crate) connection: Arc<Connection>,
     pub(crate) head: Arc<HeadBytes>,
 }
 
-/// A request whose head is read.
+/// A request whose head is parsed.
 struct ParsedRequest<'a> {
     app: &'static AppState,
     client: &'a Client,
@@ -60,203 +60,209 @@ struct ParsedRequest<'a> {
     has_body: bool,
 }
 
-/// What is answered, and whether the body of the request was not read to its end: then the connection cannot be used again.
-type Answered = (Response, bool);
+/// A response, and whether the request's body was not read to its end: then the connection cannot be used again.
+type HandledRequest = (Response, bool);
 
-/// Answers a request.
+/// Serves a request.
 ///
 /// # Errors
-/// Never: whatever goes wrong is an answer.
-pub(crate) async fn answer(
+/// Never: an error is a response.
+pub(crate) async fn serve(
     app: &'static AppState,
     client: Arc<Client>,
     mut router: Router,
     request: Request<Incoming>,
-) -> Result<Response<Answer>, Infallible> {
+) -> Result<Response<ResponseBody>, Infallible> {
     let started = Instant::now();
-    let mut under_way = InFlightGuard::begin(&app.in_flight, client.connection.clone());
+    let mut in_flight_guard = InFlightGuard::begin(&app.in_flight, client.connection.clone());
     client.connection.take_turn().await;
     let (parts, body) = request.into_parts();
-    let route = routes::find(client.door, parts.uri.path());
+    let route = routes::find(client.listener, parts.uri.path());
     let endpoint = route.map_or(Endpoint::Other, |route| route.endpoint);
     let method = parts.method.clone();
     let id = request_id(&parts.headers);
-    let trace = Trace::of(&parts.headers);
-    // pages of other origins call the API, and nothing else
-    let origin = app.access.origin(&parts.headers).filter(|_| client.door == Listener::Api).cloned();
+    let trace = Trace::from_headers(&parts.headers);
+    // pages of other origins may call the API, but not the metrics listener
+    let origin = app.access.origin(&parts.headers).filter(|_| client.listener == Listener::Api).cloned();
     let caller = Caller(app.access.caller(&parts.headers));
-    let has_body = body::is_there(&parts.headers);
+    let has_body = body::has_body(&parts.headers);
 
-    let (mut response, unread) = match head::check(&parts, &client.head, has_body) {
-        Err(refusal) => (refuse_head(refusal), true),
+    let (mut response, unread) = match head::check_head(&parts, &client.head, has_body) {
+        Err(error) => (head_error(error), true),
         Ok(coding) => {
             let body = RequestBody::new(body, coding);
-            let mut asked = ParsedRequest { app, client: &client, parts, id: &id, caller, has_body };
-            if coding != Coding::Plain {
-                // what they say is not true of the decoded body
-                asked.parts.headers.remove(header::CONTENT_ENCODING);
-                asked.parts.headers.remove(header::CONTENT_LENGTH);
+            let mut parsed = ParsedRequest { app, client: &client, parts, id: &id, caller, has_body };
+            if coding != ContentCoding::Plain {
+                // they describe the encoded body, and the handlers see the decoded one
+                parsed.parts.headers.remove(header::CONTENT_ENCODING);
+                parsed.parts.headers.remove(header::CONTENT_LENGTH);
             }
             match route {
-                None => (routes::not_found(client.door).into_response(), has_body),
+                None => (routes::not_found(client.listener).into_response(), has_body),
                 Some(_) if is_preflight(&method, origin.as_ref()) => (StatusCode::NO_CONTENT.into_response(), has_body),
-                Some(route) => asked.answer(route, &mut router, &mut under_way, body).await,
+                Some(route) => parsed.serve(route, &mut router, &mut in_flight_guard, body).await,
             }
         }
     };
-    // a page or a refusal is under way, too, until it is sent
-    under_way.count();
+    // every response is under way until it is sent
+    in_flight_guard.count();
     if unread {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
 
     let status = response.status();
-    let took = started.elapsed();
-    app.metrics.answered(endpoint, &method, status, took);
+    let duration = started.elapsed();
+    app.metrics.record_request(endpoint, &method, status, duration);
     let request_id = id.to_str().unwrap_or_default();
-    app.log.request(&log::Answered { method: &method, endpoint, status, took: took.as_micros(), request_id, trace });
+    app.log.request(&log::RequestEntry {
+        method: &method,
+        endpoint,
+        status,
+        duration: duration.as_micros(),
+        request_id,
+        trace,
+    });
     finish(response.headers_mut(), endpoint, id, origin, &method);
-    Ok(under_way.until_sent(response))
+    Ok(in_flight_guard.until_sent(response))
 }
 
-/// The answer to a head that is not understood.
-fn refuse_head(refusal: ApiError) -> Response {
-    let mut response = refusal.into_response();
+/// The response to an invalid head.
+fn head_error(error: ApiError) -> Response {
+    let mut response = error.into_response();
     if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
         response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, identity"));
     }
     response
 }
 
-/// Whether a browser asks if a page of another origin may call the API: a question that carries no key.
+/// Whether this is a browser's preflight request for a page of another origin. Such a request has no API key.
 fn is_preflight(method: &Method, allowed_origin: Option<&HeaderValue>) -> bool {
     *method == Method::OPTIONS && allowed_origin.is_some()
 }
 
 impl ParsedRequest<'_> {
-    /// Answers a request for a route, if its caller may ask.
-    async fn answer(
+    /// Serves a request for a route, if its caller has access.
+    async fn serve(
         &mut self,
         route: &Route,
         router: &mut Router,
-        under_way: &mut InFlightGuard,
+        in_flight_guard: &mut InFlightGuard,
         mut body: RequestBody,
-    ) -> Answered {
-        if let Err(refusal) = self.admit(route.endpoint) {
+    ) -> HandledRequest {
+        if let Err(error) = self.admit(route.endpoint) {
             let unread = self.has_body && !self.drain(body).await;
-            return (refusal.into_response(), unread);
+            return (error.into_response(), unread);
         }
-        if !route.handler.takes(&self.parts.method) {
-            return (routes::other_method(route), self.has_body);
+        if !route.handler.accepts(&self.parts.method) {
+            return (routes::method_not_allowed(route), self.has_body);
         }
         let Some(kind) = self.kind(route.endpoint) else {
-            // it makes no work, and has no body that is read
-            let probe = self.client.door == Listener::Metrics || route.endpoint.is_probe();
+            // it does not use the model, and its body is not read
+            let probe = self.client.listener == Listener::Metrics || route.endpoint.is_probe();
             if probe {
-                under_way.count();
-            } else if let Err(refusal) = self.count(under_way) {
-                return (refusal.into_response(), self.has_body);
+                in_flight_guard.count();
+            } else if let Err(error) = self.count(in_flight_guard) {
+                return (error.into_response(), self.has_body);
             }
             let has_body = self.has_body;
             let response = self.route(router, Body::new(body), None).await;
             let unread = has_body && !response.status().is_success();
             return (response, unread);
         };
-        if kind == Kind::Stream {
-            return match self.count(under_way) {
+        if kind == BodyKind::Stream {
+            return match self.count(in_flight_guard) {
                 Ok(()) => self.stream(router, body).await,
-                Err(refusal) => (refusal.into_response(), self.has_body && !self.drain(body).await),
+                Err(error) => (error.into_response(), self.has_body && !self.drain(body).await),
             };
         }
         let limit = match route.endpoint {
             Endpoint::Batch | Endpoint::Infer => self.app.limits.body,
-            Endpoint::Feedback => FEEDBACK_BODY,
-            _ => self.app.limits.body.min(ROW_BODY),
+            Endpoint::Feedback => MAX_FEEDBACK_BODY_BYTES,
+            _ => self.app.limits.body.min(MAX_ROW_BODY_BYTES),
         };
-        let declared = body::declared(&self.parts.headers);
+        let declared = body::declared_length(&self.parts.headers);
         let limits = BodyLimits { kind, address: self.address(), limit, declared };
         let received = match body::receive(self.app, &mut body, &limits).await {
             Ok(received) => received,
-            Err(refusal) if refusal.status == StatusCode::SERVICE_UNAVAILABLE => {
-                self.app.metrics.shed("batches");
-                return (refusal.into_response(), !self.drain(body).await);
+            Err(error) if error.status == StatusCode::SERVICE_UNAVAILABLE => {
+                self.app.metrics.record_shed("batches");
+                return (error.into_response(), !self.drain(body).await);
             }
-            Err(refusal) => return (refusal.into_response(), true),
+            Err(error) => return (error.into_response(), true),
         };
-        if let Err(refusal) = self.count(under_way) {
-            return (refusal.into_response(), false);
+        if let Err(error) = self.count(in_flight_guard) {
+            return (error.into_response(), false);
         }
-        if let Handler::Row(form) = route.handler {
+        if let Handler::Row(kind) = route.handler {
             let request_id = self.id.to_str().unwrap_or_default();
-            let answer = predict::row(self.app, form, self.caller, &self.parts.headers, request_id, received).await;
-            return (answer.into_response(), false);
+            let response = predict::row(self.app, kind, self.caller, &self.parts.headers, request_id, received).await;
+            return (response.into_response(), false);
         }
         (self.route(router, Body::from(received), None).await, false)
     }
 
-    /// Whether the caller may ask for an endpoint, and has not asked too often.
+    /// Checks the API key and the rate limit of the caller.
     fn admit(&self, endpoint: Endpoint) -> Result<(), ApiError> {
         let (app, client) = (self.app, self.client);
         let Caller(caller) = self.caller;
-        if client.door == Listener::Api && app.access.is_guarded() && endpoint.needs_key() && caller.is_none() {
-            let message = "a key is needed: send it in x-api-key, or as authorization: Bearer";
+        if client.listener == Listener::Api && app.access.is_guarded() && endpoint.needs_key() && caller.is_none() {
+            let message = "missing or invalid API key: send `x-api-key: KEY` or `Authorization: Bearer KEY`";
             return Err(ApiError::new(StatusCode::UNAUTHORIZED, message));
         }
         if let Some(limit) = app.rate_limit.as_ref().filter(|_| endpoint.is_work()) {
             let address = || FxBuildHasher.hash_one(self.address());
             let caller = caller.map_or_else(address, |name| FxBuildHasher.hash_one(name));
             limit.take(caller, Instant::now()).map_err(|seconds| {
-                app.metrics.shed("rate_limit");
-                ApiError::busy(StatusCode::TOO_MANY_REQUESTS, "more requests than this caller may make", seconds)
+                app.metrics.record_shed("rate_limit");
+                ApiError::busy(StatusCode::TOO_MANY_REQUESTS, "rate limit exceeded", seconds)
             })?;
         }
         Ok(())
     }
 
-    /// What the body of a request for work is for.
-    fn kind(&self, endpoint: Endpoint) -> Option<Kind> {
+    /// The kind of body that an endpoint reads, if it uses the model.
+    fn kind(&self, endpoint: Endpoint) -> Option<BodyKind> {
         match endpoint {
-            Endpoint::Predict | Endpoint::Explain | Endpoint::Feedback => Some(Kind::Row),
-            // a table is read as it comes, and what is neither is refused unread
-            Endpoint::Batch if body::check_json(&self.parts.headers, "").is_err() => Some(Kind::Stream),
-            Endpoint::Batch | Endpoint::Infer => Some(Kind::Batch),
+            Endpoint::Predict | Endpoint::Explain | Endpoint::Feedback => Some(BodyKind::Row),
+            // a table is processed while it arrives, and other media types are rejected unread
+            Endpoint::Batch if body::check_json(&self.parts.headers, "").is_err() => Some(BodyKind::Stream),
+            Endpoint::Batch | Endpoint::Infer => Some(BodyKind::Batch),
             _ => None,
         }
     }
 
-    /// Counts the request as under way, now that its body is there.
-    fn count(&self, under_way: &mut InFlightGuard) -> Result<(), ApiError> {
+    /// Counts the request as under way, because its body is complete.
+    fn count(&self, in_flight_guard: &mut InFlightGuard) -> Result<(), ApiError> {
         let app = self.app;
-        if under_way.count() > app.limits.in_flight as i64 && !app.connections.close_stalled(STALLED, false) {
-            app.metrics.shed("overload");
-            return Err(ApiError::busy(StatusCode::SERVICE_UNAVAILABLE, "too many requests are under way", 1));
+        if in_flight_guard.count() > app.limits.in_flight as i64 && !app.connections.close_stalled(STALL_TIMEOUT, false) {
+            app.metrics.record_shed("overload");
+            return Err(ApiError::busy(StatusCode::SERVICE_UNAVAILABLE, "too many concurrent requests", 1));
         }
         Ok(())
     }
 
-    /// Answers a table that is read as it comes.
-    async fn stream(&mut self, router: &mut Router, body: RequestBody) -> Answered {
-        let arrival = Arc::new(self.app.arrivals.begin(Kind::Stream, self.address()));
+    /// Serves a table that is processed while it arrives.
+    async fn stream(&mut self, router: &mut Router, body: RequestBody) -> HandledRequest {
+        let unfinished = Arc::new(self.app.unfinished_bodies.begin(BodyKind::Stream, self.address()));
         let has_body = self.has_body;
-        let body = StreamBody::new(body, arrival.clone());
-        let table = (arrival.clone(), body.decoder_memory());
+        let body = StreamBody::new(body, unfinished.clone());
+        let table = IncomingTable { body: unfinished.clone(), decoder_memory: body.decoder_memory() };
         let response = self.route(router, Body::new(body), Some(table)).await;
-        let refused = !response.status().is_success();
-        if refused && arrival.notice().is_given() {
-            return (gave_way().into_response(), true);
+        let is_rejected = !response.status().is_success();
+        if is_rejected && unfinished.notice().is_sent() {
+            return (eviction_error().into_response(), true);
         }
-        (response, has_body && refused)
+        (response, has_body && is_rejected)
     }
 
-    /// Answers by the router. `table` is the place of a body that is worked on while it comes, and the memory that decoding it takes.
-    async fn route(&mut self, router: &mut Router, body: Body, table: Option<(Arc<Arrival>, usize)>) -> Response {
-        let (table, decoder_memory) = table.unzip();
-        let sender = Sender { address: self.address(), table, decoder_memory: decoder_memory.unwrap_or_default() };
+    /// Serves a request by the router. `table` is its body if that is processed while it arrives.
+    async fn route(&mut self, router: &mut Router, body: Body, table: Option<IncomingTable>) -> Response {
+        let client = RequestClient { address: self.address(), table };
         self.parts.headers.insert(REQUEST_ID, self.id.clone());
         self.parts.extensions.insert(self.caller);
-        self.parts.extensions.insert(sender);
-        let (nothing, ()) = Request::new(()).into_parts();
-        let parts = std::mem::replace(&mut self.parts, nothing);
+        self.parts.extensions.insert(client);
+        let (empty, ()) = Request::new(()).into_parts();
+        let parts = std::mem::replace(&mut self.parts, empty);
         let Ok(response) = router.call(Request::from_parts(parts, body)).await;
         response
     }
@@ -265,15 +271,16 @@ impl ParsedRequest<'_> {
         self.app.proxies.client(self.client.peer, &self.parts.headers)
     }
 
-    /// Reads the body of a refused request, as far as that may be; false if it was not read to its end.
+    /// Reads the body of a rejected request as far as allowed; false if it was not read to its end.
     async fn drain(&self, body: RequestBody) -> bool {
-        // who waits for a go-ahead hears the refusal instead
-        let waits = self.parts.headers.contains_key(header::EXPECT);
-        !waits && body::drain_refused(self.app, body, body::declared(&self.parts.headers), self.address()).await
+        // a client that sent `expect` gets the rejection instead of the body being read
+        let expects_continue = self.parts.headers.contains_key(header::EXPECT);
+        !expects_continue
+            && body::drain_rejected(self.app, body, body::declared_length(&self.parts.headers), self.address()).await
     }
 }
 
-/// The headers of every answer.
+/// Sets the headers of every response.
 fn finish(headers: &mut HeaderMap, endpoint: Endpoint, id: HeaderValue, origin: Option<HeaderValue>, method: &Method) {
     headers.reserve(8);
     headers.insert(REQUEST_ID, id);
@@ -283,7 +290,7 @@ fn finish(headers: &mut HeaderMap, endpoint: Endpoint, id: HeaderValue, origin: 
         headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     } else {
-        // what is no page loads nothing, and stands in no frame
+        // responses that are no pages load nothing and are not framed
         headers
             .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -1,4 +1,4 @@
-//! Takes another model in while requests are answered: loaded and tried beside the old one, then put in its place at once.
+//! Reloads models while requests are served. A new model is loaded and tried beside the old one, then it replaces the old one at once.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,32 +14,32 @@ use tokio::{
 use crate::{
     api::openapi,
     models::{deployed::DeployedModels, load::DeployedModel},
-    server::listener::stopped,
+    server::listener::wait_for_stop,
     state::AppState,
     telemetry::log::Log,
 };
 
-/// Where models come from, and how they are made ready.
+/// The sources of the models, and the settings for loading them.
 #[derive(Clone, Debug)]
-pub(crate) struct Sources {
+pub(crate) struct ModelSources {
     pub(crate) champion: Source,
     pub(crate) challenger: Option<Source>,
     pub(crate) window: u64,
     pub(crate) coverage: Option<f64>,
 }
 
-impl Sources {
-    fn engine(&self, source: &Source) -> anyhow::Result<Arc<DeployedModel>> {
+impl ModelSources {
+    fn load_model(&self, source: &Source) -> anyhow::Result<Arc<DeployedModel>> {
         Ok(Arc::new(DeployedModel::load(source, self.window, self.coverage)?))
     }
 
     /// Loads all models.
     ///
     /// # Errors
-    /// If one cannot be used, or the two do not predict the same.
+    /// If one cannot be loaded, or the two predict different things.
     pub(crate) fn load(&self, guarded: bool) -> anyhow::Result<DeployedModels> {
-        let champion = self.engine(&self.champion)?;
-        let challenger = self.challenger.as_ref().map(|source| self.engine(source)).transpose()?;
+        let champion = self.load_model(&self.champion)?;
+        let challenger = self.challenger.as_ref().map(|source| self.load_model(source)).transpose()?;
         Self::combine(champion, challenger, guarded)
     }
 
@@ -49,12 +49,12 @@ impl Sources {
         guarded: bool,
     ) -> anyhow::Result<DeployedModels> {
         if let Some(challenger) = &challenger {
-            let columns = |engine: &DeployedModel| {
-                engine.row_schema.fields.iter().map(|field| field.name().to_owned()).collect::<Vec<_>>()
+            let columns = |model: &DeployedModel| {
+                model.row_schema.fields.iter().map(|field| field.name().to_owned()).collect::<Vec<_>>()
             };
             ensure!(
                 columns(&champion) == columns(challenger) && champion.target() == challenger.target(),
-                "{}: takes other columns than {}, or predicts another: the two cannot be compared",
+                "{}: has other columns or another target than {}: the two cannot be compared",
                 challenger.info.source,
                 champion.info.source
             );
@@ -63,52 +63,50 @@ impl Sources {
         Ok(DeployedModels { champion, challenger, openapi })
     }
 
-    /// The models as they should be, where that is another than it was; models that did not change are kept, with the rows they saw.
-    fn look(&self, now: &DeployedModels, guarded: bool) -> anyhow::Result<Option<DeployedModels>> {
-        let changed = |source: &Source, engine: &Arc<DeployedModel>| {
-            Ok::<_, anyhow::Error>(source.fingerprint()? != engine.info.fingerprint)
-        };
-        let mut new = false;
-        let mut current = |source: &Source, engine: &Arc<DeployedModel>| {
-            if !changed(source, engine)? {
-                return Ok::<_, anyhow::Error>(engine.clone());
+    /// Loads the models that changed; none if none did. A model that did not change is kept with its drift window.
+    fn load_changes(&self, current: &DeployedModels, guarded: bool) -> anyhow::Result<Option<DeployedModels>> {
+        let mut is_changed = false;
+        let mut load_if_changed = |source: &Source, model: &Arc<DeployedModel>| {
+            if source.fingerprint()? == model.info.fingerprint {
+                return Ok::<_, anyhow::Error>(model.clone());
             }
-            new = true;
-            self.engine(source)
+            is_changed = true;
+            self.load_model(source)
         };
-        let champion = current(&self.champion, &now.champion)?;
-        let challenger = match (&self.challenger, &now.challenger) {
-            (Some(source), Some(engine)) => Some(current(source, engine)?),
+        let champion = load_if_changed(&self.champion, &current.champion)?;
+        let challenger = match (&self.challenger, &current.challenger) {
+            (Some(source), Some(model)) => Some(load_if_changed(source, model)?),
             _ => None,
         };
         ensure!(
-            champion.target() == now.champion.target(),
-            "{}: predicts {}, and this server {}; start another for it",
+            champion.target() == current.champion.target(),
+            "{}: predicts {}, but this server predicts {}; start another server for it",
             self.champion,
             champion.target(),
-            now.champion.target()
+            current.champion.target()
         );
-        if new { Self::combine(champion, challenger, guarded).map(Some) } else { Ok(None) }
+        if is_changed { Self::combine(champion, challenger, guarded).map(Some) } else { Ok(None) }
     }
 }
 
-/// Warns of bundles whose manifest is not covered by their content id.
-pub(crate) fn warn_of_older(log: &Log, models: &DeployedModels) {
-    for (role, engine) in models.roles() {
-        if engine.info.is_older_bundle {
-            let what = json!({"role": role, "source": engine.info.source, "version": engine.info.version});
+/// Warns about bundles whose content id does not cover their manifest.
+pub(crate) fn warn_about_old_bundles(log: &Log, models: &DeployedModels) {
+    for (role, model) in models.roles() {
+        if model.info.is_older_bundle {
+            let fields = json!({"role": role, "source": model.info.source, "version": model.info.version});
             log.warn(
-                "the bundle is of the older kind: its content id does not stand for its name, schema, lineage and gates",
-                what,
+                "old_bundle_format",
+                "the bundle has an old format: its content id does not cover its name, schema, lineage and gates",
+                fields,
             );
         }
     }
 }
 
-/// Looks for other models when a signal says so, and every so often.
+/// Checks for new models on SIGHUP and after every period.
 pub(crate) async fn watch(
     app: &'static AppState,
-    sources: Sources,
+    sources: ModelSources,
     poll: Option<Duration>,
     mut stop: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
@@ -118,8 +116,8 @@ pub(crate) async fn watch(
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ticks
     });
-    // a registry that is down is spoken of once, not every time
-    let mut told = None;
+    // a repeated error is logged once
+    let mut last_error = None;
     loop {
         let tick = async {
             match &mut ticks {
@@ -132,34 +130,40 @@ pub(crate) async fn watch(
         tokio::select! {
             _ = hangup.recv() => {}
             () = tick => {}
-            () = stopped(&mut stop) => return Ok(()),
+            () = wait_for_stop(&mut stop) => return Ok(()),
         }
         let sources = sources.clone();
-        // a registry may take its time, and so may a large model
-        let fault =
-            tokio::task::spawn_blocking(move || look(app, &sources)).await.unwrap_or_else(|error| Some(error.to_string()));
-        if fault != told
-            && let Some(error) = &fault
+        // a registry may be slow, and a model may be large
+        let error = tokio::task::spawn_blocking(move || check_for_new_models(app, &sources))
+            .await
+            .unwrap_or_else(|error| Some(error.to_string()));
+        if error != last_error
+            && let Some(error) = &error
         {
-            app.metrics.reloaded(false);
-            app.log.warn("the other model is not taken in; the one before goes on", json!({"error": error}));
+            app.metrics.record_reload(false);
+            app.log.warn(
+                "model_reload_failed",
+                "model reload failed; still serving the previous version",
+                json!({"version": app.models.load().champion.info.version, "error": error}),
+            );
         }
-        told = fault;
+        last_error = error;
     }
 }
 
-/// Looks once, and puts what is new in the place of what was; says what stood in the way.
-fn look(app: &'static AppState, sources: &Sources) -> Option<String> {
-    let now = app.models.load_full();
-    match sources.look(&now, app.access.is_guarded()) {
+/// Checks once, and replaces the models if there are new ones; returns the error, if there is one.
+fn check_for_new_models(app: &'static AppState, sources: &ModelSources) -> Option<String> {
+    let current = app.models.load_full();
+    match sources.load_changes(&current, app.access.is_guarded()) {
         Ok(None) => None,
         Ok(Some(models)) => {
-            let (from, to) = (now.champion.info.version.clone(), models.champion.info.version.clone());
+            let info = &models.champion.info;
+            let fields = json!({"from": current.champion.info.version, "to": info.version, "source": info.source});
             app.metrics.expect_fields(&models.champion);
-            warn_of_older(&app.log, &models);
+            warn_about_old_bundles(&app.log, &models);
             app.models.store(Arc::new(models));
-            app.metrics.reloaded(true);
-            app.log.info("another model answers", json!({"from": from, "to": to}));
+            app.metrics.record_reload(true);
+            app.log.info("model_reloaded", "model reloaded", fields);
             None
         }
         Err(error) => Some(format!("{error:#}")),

@@ -1,4 +1,4 @@
-//! One table of what can be asked for: listeners, paths, methods and handlers. Whatever answers a request is found in it.
+//! The routes: one table of paths, methods, listeners and handlers.
 
 use axum::{
     Router,
@@ -17,23 +17,23 @@ use crate::{
     state::AppState,
 };
 
-/// A path with the one method that it takes.
+/// A path, and the one method that it accepts.
 pub(crate) struct Route {
     /// Segments in braces are parameters.
     pub(crate) path: &'static str,
     pub(crate) endpoint: Endpoint,
-    /// Whether the metrics listener answers it, too. The API's listener answers every route.
+    /// Whether the metrics listener serves it, too. The API listener serves every route.
     on_metrics: bool,
     pub(crate) handler: Handler,
 }
 
-/// What answers a route.
+/// The handler of a route.
 pub(crate) enum Handler {
-    /// `POST`: one row, answered without the router, because it is asked for most.
+    /// `POST` of one row. It bypasses the router, because these requests are the most frequent.
     Row(ResponseKind),
-    /// `POST` by the router.
+    /// `POST` through the router.
     Post(fn() -> MethodRouter<&'static AppState>),
-    /// `GET` and `HEAD` by the router.
+    /// `GET` and `HEAD` through the router.
     Get(fn() -> MethodRouter<&'static AppState>),
 }
 
@@ -46,8 +46,8 @@ impl Handler {
         }
     }
 
-    /// Whether it answers this method.
-    pub(crate) fn takes(&self, method: &Method) -> bool {
+    /// Whether the route accepts a method.
+    pub(crate) fn accepts(&self, method: &Method) -> bool {
         match self {
             Self::Row(_) | Self::Post(_) => method == Method::POST,
             Self::Get(_) => method == Method::GET || method == Method::HEAD,
@@ -55,86 +55,92 @@ impl Handler {
     }
 }
 
-const fn row(path: &'static str, endpoint: Endpoint, form: ResponseKind) -> Route {
-    Route { path, endpoint, on_metrics: false, handler: Handler::Row(form) }
+/// A route of the API listener alone.
+const fn api(path: &'static str, endpoint: Endpoint, handler: Handler) -> Route {
+    Route { path, endpoint, on_metrics: false, handler }
 }
 
-const fn api_post(path: &'static str, endpoint: Endpoint, handler: fn() -> MethodRouter<&'static AppState>) -> Route {
-    Route { path, endpoint, on_metrics: false, handler: Handler::Post(handler) }
+/// A route of both listeners.
+const fn both(path: &'static str, endpoint: Endpoint, handler: Handler) -> Route {
+    Route { path, endpoint, on_metrics: true, handler }
 }
 
-const fn api_get(path: &'static str, endpoint: Endpoint, handler: fn() -> MethodRouter<&'static AppState>) -> Route {
-    Route { path, endpoint, on_metrics: false, handler: Handler::Get(handler) }
-}
-
-const fn probe(path: &'static str, endpoint: Endpoint, handler: fn() -> MethodRouter<&'static AppState>) -> Route {
-    Route { path, endpoint, on_metrics: true, handler: Handler::Get(handler) }
-}
-
-/// Every route of every listener; what is asked for most stands first.
+/// All routes, the most frequent first.
 pub(crate) static ROUTES: [Route; 24] = [
-    row("/predict", Endpoint::Predict, ResponseKind::Prediction),
-    row("/explain", Endpoint::Explain, ResponseKind::Explanation),
-    api_post("/batch-predict", Endpoint::Batch, || post(batch::batch)),
-    api_post("/feedback", Endpoint::Feedback, || post(feedback::feedback)),
-    probe("/health", Endpoint::Health, || get(health::health)),
-    probe("/health/live", Endpoint::Live, || get(health::live)),
-    probe("/health/ready", Endpoint::Ready, || get(health::ready)),
-    probe("/v2/health/live", Endpoint::Live, || get(health::live)),
-    probe("/v2/health/ready", Endpoint::Ready, || get(health::ready)),
-    probe("/metrics", Endpoint::Metrics, || get(metrics::metrics)),
-    api_get("/model", Endpoint::Model, || get(model::model)),
-    api_get("/openapi.json", Endpoint::OpenApi, || get(openapi)),
-    api_get("/v2", Endpoint::V2, || get(open_inference::server)),
-    api_get("/v2/models/{name}", Endpoint::V2, || get(open_inference::metadata)),
-    api_get("/v2/models/{name}/ready", Endpoint::V2, || get(open_inference::ready)),
-    api_post("/v2/models/{name}/infer", Endpoint::Infer, || post(open_inference::infer)),
-    api_get("/v2/models/{name}/versions/{version}", Endpoint::V2, || get(open_inference::metadata)),
-    api_get("/v2/models/{name}/versions/{version}/ready", Endpoint::V2, || get(open_inference::ready)),
-    api_post("/v2/models/{name}/versions/{version}/infer", Endpoint::Infer, || post(open_inference::infer)),
-    api_get("/", Endpoint::Page, || get(|| async { asset(HTML, include_str!("../assets/page.html")) })),
-    api_get("/docs", Endpoint::Docs, || get(|| async { asset(HTML, include_str!("../assets/docs.html")) })),
-    api_get("/assets/page.css", Endpoint::Page, || get(|| async { asset(STYLE, include_str!("../assets/page.css")) })),
-    api_get("/assets/page.js", Endpoint::Page, || get(|| async { asset(SCRIPT, include_str!("../assets/page.js")) })),
-    api_get("/assets/docs.js", Endpoint::Page, || get(|| async { asset(SCRIPT, include_str!("../assets/docs.js")) })),
+    api("/predict", Endpoint::Predict, Handler::Row(ResponseKind::Prediction)),
+    api("/explain", Endpoint::Explain, Handler::Row(ResponseKind::Explanation)),
+    api("/batch-predict", Endpoint::Batch, Handler::Post(|| post(batch::batch))),
+    api("/feedback", Endpoint::Feedback, Handler::Post(|| post(feedback::feedback))),
+    both("/health", Endpoint::Health, Handler::Get(|| get(health::health))),
+    both("/health/live", Endpoint::Live, Handler::Get(|| get(health::live))),
+    both("/health/ready", Endpoint::Ready, Handler::Get(|| get(health::ready))),
+    both("/v2/health/live", Endpoint::Live, Handler::Get(|| get(health::live))),
+    both("/v2/health/ready", Endpoint::Ready, Handler::Get(|| get(health::ready))),
+    both("/metrics", Endpoint::Metrics, Handler::Get(|| get(metrics::metrics))),
+    api("/model", Endpoint::Model, Handler::Get(|| get(model::model))),
+    api("/openapi.json", Endpoint::OpenApi, Handler::Get(|| get(openapi))),
+    api("/v2", Endpoint::V2, Handler::Get(|| get(open_inference::server))),
+    api("/v2/models/{name}", Endpoint::V2, Handler::Get(|| get(open_inference::metadata))),
+    api("/v2/models/{name}/ready", Endpoint::V2, Handler::Get(|| get(open_inference::ready))),
+    api("/v2/models/{name}/infer", Endpoint::Infer, Handler::Post(|| post(open_inference::infer))),
+    api("/v2/models/{name}/versions/{version}", Endpoint::V2, Handler::Get(|| get(open_inference::metadata))),
+    api("/v2/models/{name}/versions/{version}/ready", Endpoint::V2, Handler::Get(|| get(open_inference::ready))),
+    api("/v2/models/{name}/versions/{version}/infer", Endpoint::Infer, Handler::Post(|| post(open_inference::infer))),
+    api("/", Endpoint::Page, Handler::Get(|| get(|| async { asset(HTML_TYPE, include_str!("../assets/page.html")) }))),
+    api("/docs", Endpoint::Docs, Handler::Get(|| get(|| async { asset(HTML_TYPE, include_str!("../assets/docs.html")) }))),
+    api(
+        "/assets/page.css",
+        Endpoint::Page,
+        Handler::Get(|| get(|| async { asset(STYLE_TYPE, include_str!("../assets/page.css")) })),
+    ),
+    api(
+        "/assets/page.js",
+        Endpoint::Page,
+        Handler::Get(|| get(|| async { asset(SCRIPT_TYPE, include_str!("../assets/page.js")) })),
+    ),
+    api(
+        "/assets/docs.js",
+        Endpoint::Page,
+        Handler::Get(|| get(|| async { asset(SCRIPT_TYPE, include_str!("../assets/docs.js")) })),
+    ),
 ];
 
-const HTML: &str = "text/html; charset=utf-8";
-const STYLE: &str = "text/css; charset=utf-8";
-const SCRIPT: &str = "text/javascript; charset=utf-8";
+const HTML_TYPE: &str = "text/html; charset=utf-8";
+const STYLE_TYPE: &str = "text/css; charset=utf-8";
+const SCRIPT_TYPE: &str = "text/javascript; charset=utf-8";
 
 /// The routes of a listener.
-fn routes(door: Listener) -> impl Iterator<Item = &'static Route> {
-    ROUTES.iter().filter(move |route| door == Listener::Api || route.on_metrics)
+fn routes(listener: Listener) -> impl Iterator<Item = &'static Route> {
+    ROUTES.iter().filter(move |route| listener == Listener::Api || route.on_metrics)
 }
 
-/// The route of a path at a listener. Paths are compared byte by byte: nothing is decoded, joined or cut before.
-pub(crate) fn find(door: Listener, path: &str) -> Option<&'static Route> {
-    routes(door).find(|route| matches(route.path, path))
+/// The route of a path on a listener. Paths are compared byte by byte, without decoding or normalisation.
+pub(crate) fn find(listener: Listener, path: &str) -> Option<&'static Route> {
+    routes(listener).find(|route| matches(route.path, path))
 }
 
 fn matches(pattern: &str, path: &str) -> bool {
     if !pattern.contains('{') {
         return pattern == path;
     }
-    let (mut wanted, mut found) = (pattern.split('/'), path.split('/'));
+    let (mut pattern, mut path) = (pattern.split('/'), path.split('/'));
     loop {
-        match (wanted.next(), found.next()) {
+        match (pattern.next(), path.next()) {
             (None, None) => return true,
-            (Some(wanted), Some(found)) if wanted == found || (wanted.starts_with('{') && !found.is_empty()) => {}
+            (Some(expected), Some(actual)) if expected == actual || (expected.starts_with('{') && !actual.is_empty()) => {}
             _ => return false,
         }
     }
 }
 
-/// The router of a listener, which answers its routes but for those of single rows.
-pub(crate) fn router(door: Listener, app: &'static AppState) -> Router {
-    let handlers = routes(door).filter_map(|route| match route.handler {
+/// The router of a listener. It handles all routes except those of single rows.
+pub(crate) fn router(listener: Listener, app: &'static AppState) -> Router {
+    let handlers = routes(listener).filter_map(|route| match route.handler {
         Handler::Row(_) => None,
         Handler::Post(handler) | Handler::Get(handler) => Some((route.path, handler())),
     });
     let router = handlers.fold(Router::new(), |router, (path, handler)| router.route(path, handler));
-    router.fallback(move || async move { not_found(door) }).with_state(app)
+    router.fallback(move || async move { not_found(listener) }).with_state(app)
 }
 
 async fn openapi(State(app): State<&'static AppState>) -> Response {
@@ -149,20 +155,20 @@ fn asset(media_type: &'static str, text: &'static str) -> Response {
     response
 }
 
-/// The answer where a listener has no such path.
-pub(crate) fn not_found(door: Listener) -> ApiError {
-    let message = match door {
-        Listener::Api => "there is nothing here; /docs says what there is",
-        Listener::Metrics => "there is nothing here but /metrics, /health, /health/live and /health/ready",
+/// The error where a listener has no such path.
+pub(crate) fn not_found(listener: Listener) -> ApiError {
+    let message = match listener {
+        Listener::Api => "not found; see /docs",
+        Listener::Metrics => "not found; this listener has /metrics, /health, /health/live and /health/ready",
     };
     ApiError::new(StatusCode::NOT_FOUND, message)
 }
 
-/// The answer where a path takes another method.
-pub(crate) fn other_method(route: &Route) -> Response {
+/// The response where a path does not accept the method.
+pub(crate) fn method_not_allowed(route: &Route) -> Response {
     let methods = route.handler.methods();
-    let refusal = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("this path takes {methods}; /docs says more"));
-    let mut response = refusal.into_response();
+    let error = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("this path accepts {methods}; see /docs"));
+    let mut response = error.into_response();
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
     response
 }

@@ -1,4 +1,4 @@
-//! The socket of a connection: it ends where a client does not take its answer, and says when all of an answer is sent.
+//! The socket of a connection. It fails when the client stops reading, and reports when a response is completely sent.
 
 use std::{
     io::{self, IoSlice, Write},
@@ -16,20 +16,20 @@ use tokio::{
 
 use crate::{http::head::HeadBytes, server::connection::Connection, state::AppState};
 
-/// The reason that a connection without a place gets.
-const FULL: &str = "too many connections are open";
-/// The reason that a connection without a request gets where the server ends.
-const ENDING: &str = "the server is going down";
-/// Bytes a second that a client takes at least, on average, once it has been slow for [`SLOW_TIMES`] times the limit of time.
-const SLOWEST: u64 = 1024;
-const SLOW_TIMES: u32 = 10;
+/// The error for a connection that exceeds the limit.
+const TOO_MANY_CONNECTIONS_MESSAGE: &str = "too many open connections";
+/// The error for a connection without a request at shutdown.
+const SHUTTING_DOWN_MESSAGE: &str = "the server is shutting down";
+/// The average number of bytes per second that a client must read, once it was slow for [`SLOW_CLIENT_FACTOR`] times the time limit.
+const MIN_BYTES_PER_SECOND: u64 = 1024;
+const SLOW_CLIENT_FACTOR: u32 = 10;
 
-/// A socket that bytes wait for.
+/// A period in which bytes wait for the client.
 struct Stall {
     began: Instant,
-    /// Bytes taken since.
+    /// Bytes sent since.
     taken: u64,
-    /// When it is given up.
+    /// When the connection is given up.
     end: Pin<Box<Sleep>>,
     /// Whether `end` counts from the last byte.
     set: bool,
@@ -54,12 +54,12 @@ impl Socket {
         self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    /// Notes what a write did.
+    /// Tracks the result of a write.
     fn written(&mut self, context: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if written.is_pending() {
             ready!(self.wait(context));
             self.reset();
-            let message = "the client does not take its answer";
+            let message = "the client does not read its response";
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, message)));
         }
         if let (Poll::Ready(Ok(bytes)), Some(stall)) = (&written, &mut self.stall) {
@@ -69,15 +69,15 @@ impl Socket {
         written
     }
 
-    /// Lets the system forget what it was to send, too, when the socket is closed.
+    /// Discards unsent bytes when the socket is closed.
     fn reset(&self) {
         if let Some(stream) = &self.stream {
-            // what fails here only lets the system try for a while
+            // if this fails, the system tries to send for a while
             let _ = stream.set_zero_linger();
         }
     }
 
-    /// Ready when the client has had enough time.
+    /// Ready when the client has exceeded the time limits.
     fn wait(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let (time, now) = (self.app.limits.time, Instant::now());
         let stall = self.stall.get_or_insert_with(|| Stall {
@@ -87,7 +87,7 @@ impl Socket {
             set: false,
         });
         if !stall.set {
-            let slowest = stall.began + time * SLOW_TIMES + Duration::from_secs(stall.taken / SLOWEST);
+            let slowest = stall.began + time * SLOW_CLIENT_FACTOR + Duration::from_secs(stall.taken / MIN_BYTES_PER_SECOND);
             stall.end.as_mut().reset((now + time).min(slowest).into());
             stall.set = true;
             self.connection.stall(Some(now));
@@ -126,7 +126,7 @@ impl AsyncWrite for Socket {
         true
     }
 
-    /// Called when nothing is left to be written.
+    /// Called when all bytes are written.
     fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.connection.sent(&self.app.in_flight) {
             self.stall = None;
@@ -144,12 +144,12 @@ impl AsyncWrite for Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if !self.connection.notice.is_given() {
+        if !self.connection.notice.is_sent() {
             return;
         }
         // a client that has sent no request gets the reason
         if self.connection.is_new() {
-            let reason = if self.app.is_draining() { ENDING } else { FULL };
+            let reason = if self.app.is_draining() { SHUTTING_DOWN_MESSAGE } else { TOO_MANY_CONNECTIONS_MESSAGE };
             self.stream.take().into_iter().for_each(|stream| answer_unavailable(stream, reason));
         } else if self.stall.is_some() {
             self.reset();
@@ -157,12 +157,12 @@ impl Drop for Socket {
     }
 }
 
-/// Refuses a connection that has no place.
-pub(crate) fn turn_away(stream: TcpStream) {
-    answer_unavailable(stream, FULL);
+/// Rejects a connection that exceeds the limit.
+pub(crate) fn reject_connection(stream: TcpStream) {
+    answer_unavailable(stream, TOO_MANY_CONNECTIONS_MESSAGE);
 }
 
-/// Answers 503, as far as that goes without waiting, and closes.
+/// Sends 503, as far as possible without waiting, and closes.
 fn answer_unavailable(stream: TcpStream, reason: &str) {
     let body = format!("{{\"error\":\"{reason}\",\"detail\":[]}}");
     let head = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-type: application/json";

@@ -1,4 +1,4 @@
-//! The files of the prediction log: whole lines only, and a count of those that are in no file.
+//! The files of the prediction log. They contain complete lines only; records that are in no file are counted.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -9,85 +9,85 @@ use std::{
 
 use prometheus_client::metrics::counter::Counter;
 
-use crate::telemetry::prediction_record::Record;
+use crate::telemetry::prediction_record::PredictionRecord;
 
-/// Names that are tried for a new file, where another server in the same folder was quicker.
-const NAMES: u32 = 100;
+/// Names that are tried for a new file, because another server may use the same folder.
+const MAX_NAME_ATTEMPTS: u32 = 100;
 
 /// The files of a folder, one of them open.
 pub(crate) struct PredictionLogFiles {
     folder: PathBuf,
-    /// Closed files that stay.
+    /// The number of closed files that stay.
     keep: usize,
     /// Bytes after which a file is closed.
     limit: u64,
     open: Option<OpenFile>,
-    /// Names that were tried: no name is used twice, so that names of one millisecond sort, too.
+    /// The number of names tried. No name is used twice, so that names of one millisecond sort, too.
     names: u64,
-    /// Lines that were written, whatever became of their files.
+    /// Lines written, whether or not their files still exist.
     line_count: u64,
-    lost: Counter,
+    dropped: Counter,
 }
 
 /// The file that is being written.
 struct OpenFile {
     path: PathBuf,
     file: File,
-    /// Bytes of whole lines.
+    /// Bytes of complete lines.
     bytes: u64,
-    /// Whole lines.
+    /// Complete lines.
     lines: u64,
 }
 
-/// What somebody else did to the file that is being written.
-enum Change {
+/// A change of the open file by another program.
+enum FileChange {
     None,
-    /// It is elsewhere, or somebody else writes to it: its lines are on the disk.
+    /// It was moved, or another program writes to it: its lines are on disk.
     Move,
-    /// Its lines are on no disk.
+    /// It was deleted with its lines.
     Deletion,
-    /// It ends before its last line.
+    /// It was truncated.
     Truncation,
 }
 
 impl PredictionLogFiles {
-    pub(crate) fn new(folder: &Path, keep: usize, limit: u64, lost: Counter) -> Self {
-        Self { folder: folder.to_owned(), keep, limit, open: None, names: 0, line_count: 0, lost }
+    pub(crate) fn new(folder: &Path, keep: usize, limit: u64, dropped: Counter) -> Self {
+        Self { folder: folder.to_owned(), keep, limit, open: None, names: 0, line_count: 0, dropped }
     }
 
-    /// Lines that were written.
+    /// The number of lines written.
     pub(crate) fn line_count(&self) -> u64 {
         self.line_count
     }
 
-    /// Records that are not on the disk.
-    pub(crate) fn lost(&self) -> u64 {
-        self.lost.get()
+    /// The number of records that are not on disk.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.get()
     }
 
-    /// Writes records behind those that are there, and marks those that are on the disk.
+    /// Appends records, and marks those that were written.
     ///
     /// # Errors
-    /// With the reason why records are left, in words.
-    pub(crate) fn write(&mut self, records: &mut [Record]) -> Result<(), String> {
+    /// With the reason why records were not written.
+    pub(crate) fn write(&mut self, records: &mut [PredictionRecord]) -> Result<(), String> {
         let mut rest = records;
         while !rest.is_empty() {
             if self.open.as_ref().is_none_or(|open| open.bytes >= self.limit)
                 && let Err(error) = self.begin()
                 && self.open.is_none()
             {
-                return Err(format!("{}: cannot begin a file there: {error}", self.folder.display()));
+                return Err(format!("{}: cannot create a file in this folder: {error}", self.folder.display()));
             }
             let Some(open) = &mut self.open else { return Ok(()) };
-            // a file that is full and stays open, because no other can be begun, takes them all
+            // if no other file can be created, the full one takes all records
             let space = self.limit.checked_sub(open.bytes).filter(|space| *space > 0).unwrap_or(u64::MAX);
             let (now, later) = rest.split_at_mut(fitting(rest, space));
             let before = open.lines;
-            let done = open.append(now);
+            let result = open.append(now);
             self.line_count += open.lines - before;
-            if let Err(error) = done {
-                let message = format!("{}: cannot write to it: {error}", open.path.display());
-                // the next line must not follow a part of one
+            if let Err(error) = result {
+                let message = format!("{}: cannot write: {error}", open.path.display());
+                // the next line must not follow a part of a line
                 if open.cut().is_err() {
                     self.open = None;
                 }
@@ -98,25 +98,24 @@ impl PredictionLogFiles {
         Ok(())
     }
 
-    /// Looks whether the open file is as it was left; counts the lines that are gone, and returns how many. Another file is begun with the
-    /// next record.
+    /// Checks whether the open file was changed; counts the lost lines, and returns their number. The next record then begins another file.
     pub(crate) fn check_open_file(&mut self) -> u64 {
         let Some(open) = &mut self.open else { return 0 };
-        let gone = match open.change() {
-            Change::None => return 0,
-            Change::Move => 0,
-            Change::Deletion => open.lines,
-            Change::Truncation => open.lines.saturating_sub(open.cut_to_lines().unwrap_or(0)),
+        let lost_lines = match open.change() {
+            FileChange::None => return 0,
+            FileChange::Move => 0,
+            FileChange::Deletion => open.lines,
+            FileChange::Truncation => open.lines.saturating_sub(open.cut_to_lines().unwrap_or(0)),
         };
-        self.lost.inc_by(gone);
+        self.dropped.inc_by(lost_lines);
         self.open = None;
-        gone
+        lost_lines
     }
 
-    /// Closes the open file and begins the next; names sort by time. The open file stays open where that cannot be.
+    /// Closes the open file and creates the next one; names sort by time. If that fails, the open file stays open.
     ///
     /// # Errors
-    /// If the folder or a file cannot be made.
+    /// If the folder or the file cannot be created.
     pub(crate) fn begin(&mut self) -> io::Result<()> {
         self.check_open_file();
         fs::create_dir_all(&self.folder)?;
@@ -128,25 +127,26 @@ impl PredictionLogFiles {
             Ok(OpenFile { path, file, bytes: 0, lines: 0 })
         };
         let mut created = create();
-        for _ in 1..NAMES {
+        for _ in 1..MAX_NAME_ATTEMPTS {
             match created {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => created = create(),
                 _ => break,
             }
         }
         let next = created?;
-        // other servers in this folder see that it is in use; where files cannot be locked, they cannot
+        // the lock shows other servers that the file is in use; without support for locks they cannot know
         let _ = next.file.lock();
         self.open = Some(next);
         self.remove_surplus();
         Ok(())
     }
 
-    /// Removes all closed files but the newest. One that cannot be removed stays, and is tried again with the next file.
+    /// Removes all closed files but the newest. A file that cannot be removed is tried again later.
     fn remove_surplus(&self) {
         let open = self.open.as_ref().map(|open| open.path.as_path());
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let ours = entries.map(|entry| entry.path()).filter(|path| is_ours(path) && Some(path.as_path()) != open);
+        let ours =
+            entries.map(|entry| entry.path()).filter(|path| is_prediction_log_file(path) && Some(path.as_path()) != open);
         let mut closed: Vec<PathBuf> = ours.filter(|path| !is_in_use(path)).collect();
         closed.sort();
         let surplus = closed.len().saturating_sub(self.keep);
@@ -157,17 +157,17 @@ impl PredictionLogFiles {
 }
 
 impl OpenFile {
-    /// Writes records; those that are whole in the file are marked and counted, even where an error is returned.
-    fn append(&mut self, records: &mut [Record]) -> io::Result<()> {
+    /// Writes records. Completely written ones are marked and counted, even if an error is returned.
+    fn append(&mut self, records: &mut [PredictionRecord]) -> io::Result<()> {
         let text = records.iter().map(|record| record.line.as_slice()).collect::<Vec<_>>().concat();
-        let mut taken = 0;
-        let done = loop {
-            if taken == text.len() {
+        let mut written = 0;
+        let result = loop {
+            if written == text.len() {
                 break Ok(());
             }
-            match self.file.write(&text[taken..]) {
+            match self.file.write(&text[written..]) {
                 Ok(0) => break Err(ErrorKind::WriteZero.into()),
-                Ok(count) => taken += count,
+                Ok(count) => written += count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => break Err(error),
             }
@@ -175,38 +175,38 @@ impl OpenFile {
         let mut end = 0;
         for record in records {
             end += record.line.len();
-            if end > taken {
+            if end > written {
                 break;
             }
             record.is_written = true;
             self.bytes += record.line.len() as u64;
             self.lines += 1;
         }
-        done
+        result
     }
 
-    /// Removes what stands behind the last whole line.
+    /// Removes a partial line at the end.
     fn cut(&self) -> io::Result<()> {
         self.file.set_len(self.bytes)
     }
 
-    fn change(&self) -> Change {
-        let Ok(open) = self.file.metadata() else { return Change::Deletion };
+    fn change(&self) -> FileChange {
+        let Ok(open) = self.file.metadata() else { return FileChange::Deletion };
         if open.nlink() == 0 {
-            return Change::Deletion;
+            return FileChange::Deletion;
         }
-        let there = fs::symlink_metadata(&self.path);
-        let is_same = there.is_ok_and(|there| (there.dev(), there.ino()) == (open.dev(), open.ino()));
+        let at_path = fs::symlink_metadata(&self.path);
+        let is_same = at_path.is_ok_and(|at_path| (at_path.dev(), at_path.ino()) == (open.dev(), open.ino()));
         if open.len() < self.bytes {
-            Change::Truncation
+            FileChange::Truncation
         } else if !is_same || open.len() > self.bytes {
-            Change::Move
+            FileChange::Move
         } else {
-            Change::None
+            FileChange::None
         }
     }
 
-    /// Removes a part of a line at the end of a file that was shortened; returns the whole lines before it.
+    /// Removes a partial line at the end of a truncated file; returns the number of complete lines.
     fn cut_to_lines(&mut self) -> io::Result<u64> {
         let mut text = Vec::new();
         self.file.seek(SeekFrom::Start(0))?;
@@ -217,8 +217,8 @@ impl OpenFile {
     }
 }
 
-/// How many of the records, one at least, are begun within `space` bytes.
-fn fitting(records: &[Record], space: u64) -> usize {
+/// The number of records, at least one, that begin within `space` bytes.
+fn fitting(records: &[PredictionRecord], space: u64) -> usize {
     let mut begin = 0;
     let fitting = records.iter().take_while(|record| {
         let fits = begin < space;
@@ -228,13 +228,13 @@ fn fitting(records: &[Record], space: u64) -> usize {
     fitting.count().max(1)
 }
 
-/// Whether a file has the name of one of the prediction log.
-pub(crate) fn is_ours(path: &Path) -> bool {
+/// Whether a file is named like a file of the prediction log.
+pub(crate) fn is_prediction_log_file(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.starts_with("predictions-") && name.ends_with(".ndjson")
 }
 
-/// Whether another server writes to it.
+/// Whether another server writes to the file.
 fn is_in_use(path: &Path) -> bool {
     File::open(path).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }

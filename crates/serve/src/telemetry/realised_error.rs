@@ -1,4 +1,4 @@
-//! True values, joined to the predictions that they belong to: each prediction once, and by the caller who asked for it.
+//! Joins actual values to predictions, each once and by the caller of the prediction, and computes the realised error.
 
 use std::{
     collections::VecDeque,
@@ -13,96 +13,95 @@ use crate::{
     telemetry::recent_entries::{KeyHasher, RecentEntries},
 };
 
-/// Predictions that are remembered until their true values come.
+/// The maximum number of predictions that wait for their actual values.
 const MAX_PREDICTIONS: usize = 50_000;
-/// True values without a prediction that are remembered, so that one which is sent again is recorded once.
-const MAX_UNKNOWN: usize = 10_000;
-/// True values that errors are measured on.
-const MEASURED: usize = 1000;
+/// The maximum number of remembered actual values without a prediction, so that a repeated one is recorded once.
+const MAX_UNKNOWN_IDS: usize = 10_000;
+/// The number of actual values that errors are computed on.
+const ERROR_WINDOW: usize = 1000;
 
-/// The last predictions, and how far the last ones with a true value were off.
+/// The last predictions, and the errors of the last ones with an actual value.
 #[derive(Debug)]
 pub(crate) struct RealisedErrors {
     hasher: KeyHasher,
-    predictions: Mutex<RecentEntries<Entry>>,
-    /// True values of request ids under which no prediction is known.
+    predictions: Mutex<RecentEntries<PredictionEntry>>,
+    /// Actual values for request ids without a known prediction.
     unknown_ids: Mutex<RecentEntries<f64>>,
-    errors: Mutex<VecDeque<Error>>,
+    errors: Mutex<VecDeque<PredictionError>>,
     joined: Counter,
 }
 
-/// A prediction, and its true value once that is known.
+/// A prediction, and its actual value once that is known.
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct PredictionEntry {
     prediction: Prediction,
     y_true: Option<f64>,
 }
 
-/// How far a prediction was off.
+/// The error of a prediction.
 #[derive(Clone, Copy, Debug)]
-struct Error {
-    /// Prediction minus true value.
+struct PredictionError {
+    /// Prediction minus actual value.
     signed: f64,
-    /// Of the true value, where that is not 0.
+    /// Absolute error as a share of the actual value, unless that is 0.
     share: Option<f64>,
     covered: Option<bool>,
 }
 
-/// The error over the last true values; what no true value tells is `None`.
+/// The error over the last actual values; unknown statistics are `None`.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct ErrorSummary {
-    /// True values that it is measured on.
+    /// The number of actual values.
     pub(crate) rows: usize,
     pub(crate) mae: Option<f64>,
     pub(crate) bias: Option<f64>,
     pub(crate) mape: Option<f64>,
-    /// Share of true values inside of their interval.
+    /// Share of actual values inside their interval.
     pub(crate) coverage: Option<f64>,
 }
 
-/// What became of a true value.
+/// The result of joining an actual value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum JoinOutcome {
-    /// It belongs to this prediction. A duplicate had come before: it is not recorded and not measured again.
+    /// It belongs to this prediction. A duplicate was sent before, and is not recorded or counted again.
     Prediction { prediction: Prediction, duplicate: bool },
-    /// No prediction is known under this id of this caller.
+    /// This caller has no prediction under this id.
     Unknown { duplicate: bool },
-    /// Another true value had come before.
+    /// A different actual value was sent before.
     Conflict { recorded: f64 },
 }
 
 impl RealisedErrors {
-    /// An empty memory; `joined` counts true values that belong to a prediction.
+    /// An empty memory; `joined` counts actual values that belong to a prediction.
     pub(crate) fn new(joined: Counter) -> Self {
         Self {
             hasher: KeyHasher::random(),
             predictions: Mutex::new(RecentEntries::new(MAX_PREDICTIONS)),
-            unknown_ids: Mutex::new(RecentEntries::new(MAX_UNKNOWN)),
+            unknown_ids: Mutex::new(RecentEntries::new(MAX_UNKNOWN_IDS)),
             errors: Mutex::default(),
             joined,
         }
     }
 
-    /// Remembers what was predicted under a request's id. Under an id that is used again the last prediction counts until there is a true
-    /// value; from then on nothing changes.
+    /// Remembers a prediction under a request id. If the id is used again, the last prediction counts, until there is an actual value.
     pub(crate) fn remember(&self, caller: Caller, request_id: &str, prediction: Prediction) {
         let key = self.hasher.key(caller, request_id);
         let mut predictions = lock(&self.predictions);
         match predictions.get_mut(key) {
-            None => predictions.insert(key, Entry { prediction, y_true: None }),
+            None => predictions.insert(key, PredictionEntry { prediction, y_true: None }),
             Some(known) if known.y_true.is_none() => known.prediction = prediction,
             Some(_) => {}
         }
     }
 
-    /// Joins a true value to the prediction of this caller under this id, and measures the error if it is the first one. Where there is no
-    /// such prediction it is remembered if `keep_unknown`.
+    /// Joins an actual value to the caller's prediction under this id; the first one is measured. A value without a prediction is remembered
+    /// if `keep_unknown`.
     pub(crate) fn join(&self, caller: Caller, request_id: &str, y_true: f64, keep_unknown: bool) -> JoinOutcome {
         let key = self.hasher.key(caller, request_id);
         // always locked in this order
         let mut predictions = lock(&self.predictions);
         let known = predictions.get_mut(key);
-        if let Some(Entry { prediction, y_true: Some(recorded) }) = known {
+        if let Some(PredictionEntry { prediction, y_true: Some(recorded) }) = known {
             return if *recorded == y_true {
                 JoinOutcome::Prediction { prediction: *prediction, duplicate: true }
             } else {
@@ -128,21 +127,21 @@ impl RealisedErrors {
     }
 
     fn measure(&self, prediction: &Prediction, y_true: f64) {
-        // two finite numbers of unlike sign may be further apart than any finite number
+        // the difference of two finite numbers with different signs may overflow
         let signed = (prediction.value - y_true).clamp(f64::MIN, f64::MAX);
-        let error = Error {
+        let error = PredictionError {
             signed,
             share: Some((signed / y_true).abs()).filter(|share| share.is_finite()),
             covered: prediction.interval.map(|(low, high)| low <= y_true && y_true <= high),
         };
         let mut errors = lock(&self.errors);
         errors.push_back(error);
-        if errors.len() > MEASURED {
+        if errors.len() > ERROR_WINDOW {
             errors.pop_front();
         }
     }
 
-    /// The error over the last true values.
+    /// The error over the last actual values.
     pub(crate) fn errors(&self) -> ErrorSummary {
         let errors = lock(&self.errors);
         ErrorSummary {
@@ -155,7 +154,7 @@ impl RealisedErrors {
     }
 }
 
-/// The mean of finite numbers, which is finite, however large they are; `None` of none.
+/// The mean of finite numbers. It is finite even if their sum overflows; `None` without numbers.
 fn mean(values: impl Iterator<Item = f64> + Clone) -> Option<f64> {
     let count = values.clone().count() as f64;
     if count == 0.0 {
@@ -190,13 +189,13 @@ mod tests {
         for _ in 0..5 {
             assert_eq!(feedback.join(SHOP, "17", 90.0, false), joined(true));
             assert_eq!(feedback.join(SHOP, "17", 91.0, false), JoinOutcome::Conflict { recorded: 90.0 });
-            // the client asks again under the same id
+            // the client repeats the id
             feedback.remember(SHOP, "17", of(500.0));
         }
         let expected =
             ErrorSummary { rows: 1, mae: Some(10.0), bias: Some(10.0), mape: Some(10.0 / 90.0), coverage: Some(1.0) };
         assert_eq!(feedback.errors(), expected);
-        // before there is a true value the last answer counts
+        // without an actual value the last prediction counts
         feedback.remember(SHOP, "18", of(1.0));
         feedback.remember(SHOP, "18", of(2.0));
         assert_eq!(feedback.join(SHOP, "18", 2.0, false), JoinOutcome::Prediction { prediction: of(2.0), duplicate: false });
@@ -228,7 +227,7 @@ mod tests {
         assert_eq!(feedback.join(SHOP, "17", 6.0, true), unknown(true));
         assert_eq!(feedback.join(SHOP, "17", 7.0, true), JoinOutcome::Conflict { recorded: 6.0 });
         assert_eq!(feedback.join(BANK, "17", 7.0, true), unknown(false));
-        // a prediction that comes later is measured by the value that came first
+        // a later prediction is measured by the first value
         feedback.remember(SHOP, "17", of(8.0));
         assert_eq!(feedback.join(SHOP, "17", 7.0, true), JoinOutcome::Conflict { recorded: 6.0 });
         for _ in 0..2 {
@@ -262,13 +261,13 @@ mod tests {
         feedback.join(SHOP, "zero", 0.0, false);
         let expected = ErrorSummary { rows: 1, mae: Some(3.0), bias: Some(3.0), mape: None, coverage: None };
         assert_eq!(feedback.errors(), expected);
-        for number in 0..2 * MEASURED {
+        for number in 0..2 * ERROR_WINDOW {
             let (value, y_true) = if number % 2 == 0 { (1e308, -f64::MAX) } else { (-1e308, f64::MAX) };
             feedback.remember(SHOP, &number.to_string(), Prediction { value, interval: Some((value, value)) });
             feedback.join(SHOP, &number.to_string(), y_true, false);
         }
         let errors = feedback.errors();
-        assert_eq!((errors.rows, errors.coverage), (MEASURED, Some(0.0)));
+        assert_eq!((errors.rows, errors.coverage), (ERROR_WINDOW, Some(0.0)));
         for error in [errors.mae, errors.bias, errors.mape] {
             assert!(error.is_some_and(f64::is_finite), "{errors:?}");
         }

@@ -1,4 +1,4 @@
-//! A bounded memory by caller and request id: the newest entries, found as quickly where an id is unknown as where it is known.
+//! A bounded map by caller and request id that keeps the newest entries. Known and unknown ids are found equally fast.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
@@ -7,80 +7,80 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::admission::auth::Caller;
 
-/// What cannot be part of a caller's name: it keeps apart name and id.
-const SEPARATOR: u8 = 0xff;
+/// A byte that no caller's name contains: it separates name and id.
+const NAME_SEPARATOR: u8 = 0xff;
 
-/// A caller and a request id as a 128-bit hash under keys that nobody knows: no caller can choose two that are equal.
+/// A caller and a request id as a 128-bit hash with secret keys, so that no caller can construct a collision.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Key(u128);
+pub(crate) struct EntryKey(u128);
 
-impl Key {
-    /// What an index of places needs of it.
+impl EntryKey {
+    /// The part of the hash that the index uses.
     fn hash(self) -> u64 {
         self.0 as u64
     }
 }
 
-/// Makes keys.
+/// Hashes callers and request ids.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyHasher(SipHasher13);
 
 impl KeyHasher {
-    /// With secrets that the system gives at random.
+    /// A hasher with random keys.
     pub(crate) fn random() -> Self {
         let random = RandomState::new();
         Self(SipHasher13::new_with_keys(random.hash_one(0), random.hash_one(1)))
     }
 
-    pub(crate) fn key(&self, caller: Caller, request_id: &str) -> Key {
+    pub(crate) fn key(&self, caller: Caller, request_id: &str) -> EntryKey {
         let mut hasher = self.0;
         hasher.write(caller.0.unwrap_or_default().as_bytes());
-        hasher.write_u8(SEPARATOR);
+        hasher.write_u8(NAME_SEPARATOR);
         hasher.write(request_id.as_bytes());
-        Key(hasher.finish128().as_u128())
+        EntryKey(hasher.finish128().as_u128())
     }
 }
 
-/// The newest entries. An entry keeps the place that it got when its key came first, whatever is changed in it later.
+/// The newest entries. An entry keeps its position, even if its value is changed later.
 #[derive(Debug)]
 pub(crate) struct RecentEntries<T> {
     capacity: usize,
-    ring: Vec<(Key, T)>,
-    /// Where the oldest entry stands, once the ring is full.
+    ring: Vec<(EntryKey, T)>,
+    /// The position of the oldest entry, once the ring is full.
     oldest: usize,
-    /// Where in the ring keys stand.
-    places: HashTable<u32>,
+    /// The positions of keys in the ring.
+    positions: HashTable<u32>,
 }
 
 impl<T> RecentEntries<T> {
-    /// An empty memory of at most `capacity` entries.
+    /// An empty map of at most `capacity` entries.
     pub(crate) fn new(capacity: usize) -> Self {
-        // twice as large as needed: places that are given back can be used again without moving the others
-        Self { capacity, ring: Vec::new(), oldest: 0, places: HashTable::with_capacity(2 * capacity) }
+        // twice the needed size, so that free positions can be reused without moving entries
+        Self { capacity, ring: Vec::new(), oldest: 0, positions: HashTable::with_capacity(2 * capacity) }
     }
 
     /// The entry of a key.
-    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
-        let place = *self.places.find(key.hash(), |place| self.ring[*place as usize].0 == key)?;
-        Some(&mut self.ring[place as usize].1)
+    pub(crate) fn get_mut(&mut self, key: EntryKey) -> Option<&mut T> {
+        let position = *self.positions.find(key.hash(), |position| self.ring[*position as usize].0 == key)?;
+        Some(&mut self.ring[position as usize].1)
     }
 
-    /// Adds the entry of a key that has none; the oldest entry goes where there is no space left.
-    pub(crate) fn insert(&mut self, key: Key, value: T) {
-        let place = if self.ring.len() < self.capacity {
+    /// Adds the entry of a new key, in place of the oldest entry if the map is full.
+    pub(crate) fn insert(&mut self, key: EntryKey, value: T) {
+        let position = if self.ring.len() < self.capacity {
             self.ring.push((key, value));
             self.ring.len() - 1
         } else {
-            let place = self.oldest;
-            self.oldest = (place + 1) % self.capacity;
-            let (gone, _) = std::mem::replace(&mut self.ring[place], (key, value));
-            if let Ok(entry) = self.places.find_entry(gone.hash(), |known| *known as usize == place) {
+            let position = self.oldest;
+            self.oldest = (position + 1) % self.capacity;
+            let (oldest_key, _) = std::mem::replace(&mut self.ring[position], (key, value));
+            if let Ok(entry) = self.positions.find_entry(oldest_key.hash(), |known| *known as usize == position) {
                 entry.remove();
             }
-            place
+            position
         };
         let ring = &self.ring;
-        self.places.insert_unique(key.hash(), place as u32, |place| ring[*place as usize].0.hash());
+        self.positions.insert_unique(key.hash(), position as u32, |position| ring[*position as usize].0.hash());
     }
 }
 
@@ -102,7 +102,7 @@ mod tests {
         }
         *memory.get_mut(key(12_000)).unwrap() = 7;
         assert_eq!(memory.get_mut(key(12_000)), Some(&mut 7));
-        assert_eq!((memory.ring.len(), memory.places.len()), (1000, 1000));
+        assert_eq!((memory.ring.len(), memory.positions.len()), (1000, 1000));
     }
 
     #[test]
@@ -113,7 +113,7 @@ mod tests {
         for other in [key(Some("shop"), "18"), key(Some("shop1"), "7"), key(Some("sho"), "p17"), key(None, "shop17")] {
             assert_ne!(key(Some("shop"), "17"), other);
         }
-        // other secrets at every start
+        // every start has other keys
         assert_ne!(key(None, "17"), KeyHasher::random().key(Caller(None), "17"));
     }
 }

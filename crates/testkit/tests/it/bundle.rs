@@ -44,12 +44,12 @@ fn a_bundle_holds_what_a_prediction_needs_and_can_be_checked() {
     ];
     assert_eq!(names, expected);
     for bundle in [folder.clone(), format!("{folder}.tar.gz")] {
-        assert!(workspace.ok(&format!("package verify {bundle}")).starts_with("verify    sound: m "));
+        assert!(workspace.ok(&format!("package verify {bundle}")).starts_with("verify    valid: m "));
     }
     let card = workspace.read(&format!("{folder}/MODEL_CARD.md"));
     assert!(card.contains("Predicts price with Ridge on the logarithm of the target"), "{card}");
-    assert!(card.contains("| sqft | float | 200 to 20000; may be missing | "), "{card}");
-    assert!(workspace.read(&format!("{folder}/MODEL_CARD.html")).contains("<td>200 to 20000; may be missing</td>"));
+    assert!(card.contains("| sqft | float | 200 to 20000; optional | "), "{card}");
+    assert!(workspace.read(&format!("{folder}/MODEL_CARD.html")).contains("<td>200 to 20000; optional</td>"));
 }
 
 #[test]

@@ -194,7 +194,7 @@ fn the_steps_of_the_pipeline_work_as_they_stand() {
         "| without target | 9 |",
         "| MAE | 23,708 | 19,588 to 28,243 |",
         "| thresholds | passed | r2 0.9620",
-        "365 test rows served as they were measured",
+        "365 test rows served with the evaluated predictions",
         "Published: ",
     ] {
         assert!(summary.contains(expected), "{expected}\n{summary}");
@@ -222,7 +222,7 @@ fn the_steps_of_the_pipeline_work_as_they_stand() {
                    Switch the stage on\n";
     assert!(told.contains(missing), "{told}");
 
-    // gates that may be missed, without a reason
+    // gates that may fail, without a reason
     let (content, told) = play("store", &["run_all=true", "allow_gates=leakage"]);
     assert!(!content && told.contains("--reason <TEXT>"), "{told}");
     assert_eq!((&results(&told)["package"], &results(&told)["publish"]), (&"failure".into(), &"skipped".into()));

@@ -63,13 +63,13 @@ fn bundles_of_version_1_are_read_and_said_to_be_older() {
     let workspace = Workspace::new();
     older(&workspace);
     let said = workspace.ok("package verify old.tar.gz");
-    assert!(said.starts_with("verify    sound: m 7c30679f8912, 9 files"), "{said}");
+    assert!(said.starts_with("verify    valid: m 7c30679f8912, 9 files"), "{said}");
     let kind = "of the older kind (version 0.1.0): its content id stands for its files, and not for the name, schema, lineage and gates";
     assert!(said.contains(kind), "{said}");
     let told: serde_json::Value =
         serde_json::from_str(&workspace.ok("package verify old.tar.gz --output-format json")).unwrap();
     assert_eq!((&told["format_version"], &told["manifest_covered"]), (&1.into(), &false.into()));
-    assert!(workspace.ok("serve check --model old.tar.gz").starts_with("check     sound: m "));
+    assert!(workspace.ok("serve check --model old.tar.gz").starts_with("check     valid: m "));
     let served = Served::of(&workspace, "--model old.tar.gz", &[]);
     assert!(served.predict(&a_house()) > 0.0);
     assert!(served.log().contains("the bundle is of the older kind"), "{}", served.log());

@@ -208,10 +208,11 @@ fn a_table_that_misses_the_gate_is_not_packaged() {
     run_all_without_gate(&workspace);
     let run = workspace.run(PACKAGE);
     assert_eq!(run.code, 1);
-    let missed = "package   refused: 1 of 5 gates missed\n          thresholds missed: package.gate.r2: 0.9";
+    let missed = "package   rejected: 1 of 5 gates failed\n          thresholds failed: package.gate.r2: 0.9";
     assert!(run.stdout.starts_with(missed), "{}", run.stdout);
     assert!(run.stderr.starts_with("error: thresholds: package.gate.r2: 0.9"), "{}", run.stderr);
-    let hint = " is below the minimum 0.9999. Nothing was packaged; --allow GATE --reason TEXT lets a gate be missed\n";
+    let hint =
+        " is below the minimum 0.9999. Nothing was packaged. Use --allow GATE --reason TEXT to accept a failed gate\n";
     assert!(run.stderr.ends_with(hint), "{}", run.stderr);
     assert!(!workspace.path("packaged").exists());
 

@@ -102,7 +102,7 @@ impl Served {
         while started.elapsed() < Duration::from_secs(20) {
             let log = served.log();
             let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-            if let Some(ready) = lines.find(|line| line["message"] == "ready") {
+            if let Some(ready) = lines.find(|line| line["event"] == "ready") {
                 let address = |key: &str| ready[key].as_str().expect("an address").to_owned();
                 (served.base, served.metrics) = (address("address"), address("metrics"));
                 return served;

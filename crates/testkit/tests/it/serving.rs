@@ -151,7 +151,7 @@ fn every_fault_is_named_and_none_is_a_fault_of_the_server() {
     let wrong =
         json!({"sqft": 1e12, "bedroms": 2, "location": "Subrub", "year_built": "old", "condition": true, "price": 5});
     let (status, told) = served.post("/predict", &wrong);
-    assert_eq!((status, &told["error"]), (422, &json!("5 values break the schema")));
+    assert_eq!((status, &told["error"]), (422, &json!("5 values are invalid")));
     let detail = told["detail"].as_array().unwrap();
     let of =
         |field: &str| detail.iter().find(|fault| fault["loc"][1] == field).unwrap_or_else(|| panic!("{field} in {told}"));
@@ -207,14 +207,14 @@ fn what_cannot_be_read_is_refused_and_a_row_of_a_stream_keeps_its_place() {
             "text/plain",
             "{}".into(),
             415,
-            "content-type: \"text/plain\" is not taken here; send application/json",
+            "content-type: \"text/plain\" is not supported here; send application/json",
         ),
         (
             "/predict",
             json_type,
             " ".repeat(300_000),
             413,
-            "the body is larger than the 200000 bytes that are taken; send fewer rows at a time",
+            "the body is larger than the limit of 200000 bytes; send fewer rows at a time",
         ),
         ("/batch-predict", json_type, "{}".into(), 422, "invalid type: map, expected a list of rows at line 1 column 0"),
         (
@@ -222,7 +222,7 @@ fn what_cannot_be_read_is_refused_and_a_row_of_a_stream_keeps_its_place() {
             json_type,
             format!("[{}]", vec!["{}"; 1001].join(",")),
             413,
-            "1001 rows are more than the 1000 that a list may have; send a stream, or fewer at a time",
+            "1001 rows exceed the limit of 1000 per list; send a stream, or fewer rows at a time",
         ),
         ("/batch-predict?detail=1", json_type, "[]".into(), 400, "\"detail=1\": the only parameter is details=true"),
         (
@@ -240,7 +240,7 @@ fn what_cannot_be_read_is_refused_and_a_row_of_a_stream_keeps_its_place() {
             400,
             "inputs: \"sqft\": the shape is [2]; a column of 1 rows has [1] or [1, 1]",
         ),
-        ("/v2/models/other/infer", json_type, "{}".into(), 404, "there is no model \"other\" here; there is \"m\""),
+        ("/v2/models/other/infer", json_type, "{}".into(), 404, "this server has no model \"other\"; it has \"m\""),
     ];
     for (path, media_type, body, expected, message) in cases {
         let (status, told) = answer(served.request(path, media_type, body.clone()));

@@ -166,13 +166,14 @@ fn the_oldest_body_that_does_not_come_gives_way() {
         let gone = rest(paths.next().unwrap(), Duration::from_secs(5)).expect("an answer");
         assert_eq!(gone.status, 408, "{}", gone.text());
         assert!(gone.head.contains("connection: close"), "{}", gone.head);
-        let message = "the body did not come before others needed its place; send head and body together";
+        let message =
+            "the body did not arrive before it was closed in favour of other requests; send head and body together";
         assert_eq!(serde_json::from_str::<Value>(&gone.text()).unwrap()["error"], message);
         // filled again
         others.push(begin("/predict", "application/json", 4.0));
     }
     let slow = rest(&mut fourth, Duration::from_secs(15)).expect("an answer");
-    assert_eq!((slow.status, slow.text().contains("the body did not come")), (408, true), "{}", slow.text());
+    assert_eq!((slow.status, slow.text().contains("the body did not arrive")), (408, true), "{}", slow.text());
 }
 
 #[test]
@@ -227,7 +228,7 @@ fn idle_connections_give_way_and_the_probes_have_files_of_their_own() {
             predict(&address, Duration::ZERO);
         }
         let gone = rest(&mut idle[0], Duration::from_secs(2)).expect("an answer");
-        assert_eq!((gone.status, gone.text()), (503, "{\"error\":\"too many connections are open\",\"detail\":[]}".into()));
+        assert_eq!((gone.status, gone.text()), (503, "{\"error\":\"too many open connections\",\"detail\":[]}".into()));
         // the youngest are still there
         idle[371].set_read_timeout(Some(Duration::from_millis(50))).unwrap();
         assert!(idle[371].read(&mut [0]).is_err());
@@ -277,10 +278,10 @@ fn what_never_comes_whole_does_not_hold_a_stop() {
     let answer = rest(&mut going_on, Duration::from_secs(10)).expect("an answer");
     assert_eq!(answer.status, 200, "{}", answer.text());
     let answer = rest(&mut head_alone, Duration::from_secs(10)).expect("an answer");
-    assert_eq!((answer.status, answer.text()), (503, "{\"error\":\"the server is going down\",\"detail\":[]}".into()));
+    assert_eq!((answer.status, answer.text()), (503, "{\"error\":\"the server is shutting down\",\"detail\":[]}".into()));
     assert_eq!(rest(&mut body_begun, Duration::from_secs(20)).expect("an answer").status, 408);
     let (status, said) = stopped.join().expect("the end");
-    assert!(status.success() && said.contains("every request was answered"), "{status}: {said}");
+    assert!(status.success() && said.contains("all requests were completed"), "{status}: {said}");
     assert!(started.elapsed() < Duration::from_secs(25), "{:?}", started.elapsed());
     drop(table);
 }
@@ -305,7 +306,7 @@ fn a_trusted_proxy_says_for_whom_it_asks() {
     assert_eq!((ask(&served, "192.0.2.1"), ask(&served, "192.0.2.2")), (200, 429));
     let model = crate::bundle(&workspace);
     let said = workspace.fails(2, &format!("serve --model {model} --trusted-proxy 10.0.0.1/8"));
-    assert_eq!(said, "error: --trusted-proxy 10.0.0.1/8: has bits behind its prefix; write 10.0.0.0/8\n");
+    assert_eq!(said, "error: --trusted-proxy 10.0.0.1/8: has bits set after its prefix; write 10.0.0.0/8\n");
     let said = workspace.fails(2, &format!("serve --model {model} --max-unfinished 0"));
-    assert_eq!(said, "error: --max-unfinished 0: nothing could be answered\n");
+    assert_eq!(said, "error: --max-unfinished 0: must be at least 1\n");
 }

@@ -234,7 +234,7 @@ fn work_ends_when_the_client_leaves_or_the_time_is_over() {
     // the time is over
     let (status, message) = served.text(LIST, JSON, body.clone());
     assert_eq!(status, 503);
-    assert!(message.contains("not done within 0.6 seconds; send fewer rows at a time, or a stream"), "{message}");
+    assert!(message.contains("not completed within 0.6 seconds; send fewer rows at a time, or a stream"), "{message}");
     served.wait("the end of the work", idle);
     served.wait("the turn of another batch", |served| served.post("/batch-predict", &small).0 == 200);
 

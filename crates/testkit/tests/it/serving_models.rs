@@ -87,10 +87,10 @@ fn another_model_is_taken_in_and_no_request_fails() {
     served.wait("a refusal", |served| served.metric("hpp_model_reloads_total{reason=\"refused\"}") == 1.0);
     assert_eq!(served.predict(&a_house()), first_price);
     served.wait("a line of the log", |served| {
-        served.log().contains("the other model is not taken in; the one before goes on")
+        served.log().contains("model reload failed; still serving the previous version")
     });
     let log = served.log();
-    assert_eq!(log.matches("is not a valid bundle: model.bin has changed").count(), 1, "{log}");
+    assert_eq!(log.matches("is not a valid bundle: model.bin has another content").count(), 1, "{log}");
     point(&workspace, &second);
     served.signal("HUP");
     served.wait("a sound model", |served| served.metric("hpp_model_reloads_total{reason=\"loaded\"}") == 21.0);
@@ -144,7 +144,7 @@ fn a_registered_model_is_served_and_a_moved_alias_followed() {
         ("models:/m/9", 1, "m: there is no version 9; the versions are 1, 2"),
         ("models:/other@champion", 1, "mlflow.db: has no registered model \"other\"; `train --register` registers one"),
         ("models:/m", 2, "models:/m: write models:/NAME@ALIAS or models:/NAME/VERSION"),
-        ("nowhere", 2, "nowhere: no such file. Name the folder of a bundle or its .tar.gz"),
+        ("nowhere", 2, "nowhere: no such file. Name a bundle's folder or its .tar.gz"),
         ("m.yaml", 1, "m.yaml: is not a valid bundle: invalid gzip header"),
     ] {
         let said = workspace.fails(code, &format!("serve --model {model} {uri} --listen 127.0.0.1:0"));
@@ -195,5 +195,5 @@ fn a_challenger_is_compared_in_the_background_or_answers_its_share() {
     assert_eq!(served.get("/model").1["challenger"]["share"], 0.3);
 
     let alone = Served::of(&workspace, "--model first", &[]);
-    assert_eq!(of_role(&alone, "challenger").1["error"], "there is no challenger here");
+    assert_eq!(of_role(&alone, "challenger").1["error"], "x-model: this server has no challenger");
 }

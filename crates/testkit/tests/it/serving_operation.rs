@@ -1,4 +1,4 @@
-//! How `serve` is run: keys, limits, the log, records, true values, going down.
+//! How `serve` is run: keys, limits, the log, records, actual values, shutdown.
 
 use std::{
     fs,
@@ -24,7 +24,7 @@ fn keys_origins_and_headers() {
     let (status, told) = served.post("/predict", &a_house());
     assert_eq!(
         (status, told["error"].as_str().unwrap()),
-        (401, "a key is needed: send it in x-api-key, or as authorization: Bearer")
+        (401, "missing or invalid API key: send `x-api-key: KEY` or `Authorization: Bearer KEY`")
     );
     for open in ["/health", "/health/live", "/health/ready"] {
         assert_eq!(served.get(open).0, 200);
@@ -111,7 +111,7 @@ fn requests_are_in_the_log_and_predictions_on_the_disk() {
     }
     let log_file = workspace.path("serve.log");
     let (status, said) = served.stop();
-    assert!(status.success() && said.contains("every request was answered"), "{status} {said}");
+    assert!(status.success() && said.contains("all requests were completed"), "{status} {said}");
 
     let log = fs::read_to_string(log_file).unwrap();
     let lines: Vec<Value> =
@@ -121,7 +121,7 @@ fn requests_are_in_the_log_and_predictions_on_the_disk() {
         (&line["handler"], &line["status"], &line["trace_id"]),
         (&json!("/predict"), &json!(200), &json!("0af7651916cd43dd8448eb211c80319c"))
     );
-    assert!(lines.iter().any(|line| line["message"] == "going down"));
+    assert!(lines.iter().any(|line| line["event"] == "shutting_down" && line["message"] == "shutting down"));
 
     let file = fs::read_dir(workspace.path("kept")).unwrap().flatten().next().unwrap().path();
     let records: Vec<Value> =
@@ -204,7 +204,7 @@ fn requests_under_way_are_answered_before_the_end() {
     slow.read_to_string(&mut told).unwrap();
     assert!(told.starts_with("HTTP/1.1 200 OK") && told.contains("predicted_price"), "{told}");
     let (status, said) = served.stop();
-    assert!(status.success() && said.contains("every request was answered"), "{status} {said}");
+    assert!(status.success() && said.contains("all requests were completed"), "{status} {said}");
 }
 
 #[test]
@@ -216,13 +216,13 @@ fn flags_that_make_no_sense_are_refused() {
         ("--coverage 1.5", "--coverage 1.5: is not a share above 0 and below 1"),
         ("--challenger x --challenger-share 2", "--challenger-share 2: is not a share from 0 to 1"),
         ("--metrics-listen here", "--metrics-listen here: write HOST:PORT or none: invalid socket address syntax"),
-        ("--max-batches 0", "--max-batches 0: nothing could be answered"),
-        ("--max-batches 1001", "--max-batches 1001: is more than 1000; take less"),
-        ("--max-body 2000000000", "--max-body 2000000000: is more than a GiB; send a stream"),
-        ("--timeout 0", "--timeout 0: write seconds, more than 0 and a day at most"),
+        ("--max-batches 0", "--max-batches 0: must be at least 1"),
+        ("--max-batches 1001", "--max-batches 1001: must be at most 1000"),
+        ("--max-body 2000000000", "--max-body 2000000000: must be at most 1 GiB; stream larger bodies"),
+        ("--timeout 0", "--timeout 0: must be a number of seconds above 0 and at most 86400"),
         ("--rate-limit=-1", "--rate-limit -1: is not a number above 0"),
-        ("--drift-window 5", "--drift-window 5: is too few rows to say anything; take 100 or more"),
-        ("--api-keys short", "short:1: a key of 3 characters is too short; take 16 or more"),
+        ("--drift-window 5", "--drift-window 5: must be at least 100 rows"),
+        ("--api-keys short", "short:1: a key of 3 characters is too short; use at least 16"),
         (
             "--allow-origin *",
             "--allow-origin *: write a scheme and a host, such as https://houses.example, and nothing after it",
@@ -234,7 +234,10 @@ fn flags_that_make_no_sense_are_refused() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let said = workspace.fails(2, &format!("serve --model {model} --listen {address} --metrics-listen none"));
-    assert_eq!(said, format!("error: --listen {address}: cannot listen there: Address already in use (os error 98)\n"));
+    assert_eq!(
+        said,
+        format!("error: --listen {address}: cannot listen on this address: Address already in use (os error 98)\n")
+    );
     assert!(workspace.fails(2, "serve").contains("--model <MODEL>"));
 }
 
@@ -261,7 +264,7 @@ fn long_answers_wait_on_the_disk_and_slow_readers_get_them_whole() {
     let diskless = Served::of(&workspace, &format!("--model {}", bundle(&workspace)), &[("TMPDIR", "/nowhere")]);
     let (status, answer) = diskless.text("/batch-predict", "text/csv", table);
     assert_eq!(status, 507);
-    assert!(answer.contains("the answer is longer than what can be kept here; send fewer rows at a time"), "{answer}");
+    assert!(answer.contains("the response is too long to store; send fewer rows at a time"), "{answer}");
     assert_eq!(diskless.text("/batch-predict", "text/csv", format!("sqft,location\n{}", "900,Rural\n".repeat(50))).0, 200);
 }
 
@@ -271,7 +274,7 @@ fn a_container_can_ask_whether_the_server_is_ready_and_whether_there_is_a_model(
     let model = bundle(&workspace);
     let (folder, name) = (model.clone(), model.rsplit_once('-').unwrap().1);
     let said = workspace.ok(&format!("serve check --model {model}"));
-    assert_eq!(said, format!("check     sound: m {name} of {folder} can be served\n"));
+    assert_eq!(said, format!("check     valid: m {name} of {folder} can be served\n"));
     let said = workspace.fails(1, "serve check --model models:/m@champion --mlflow-tracking-uri sqlite:///mlflow.db");
     assert!(
         said.contains("m: no version has the alias `champion`") || said.contains("has no registered model \"m\""),
@@ -290,6 +293,6 @@ fn a_container_can_ask_whether_the_server_is_ready_and_whether_there_is_a_model(
     assert_eq!(workspace.ok(&asked), format!("healthcheck ready: http://{address}/health/ready\n"));
     served.stop();
     let said = workspace.fails(1, &asked);
-    assert!(said.contains(&format!("http://{address}/health/ready: does not answer: ")), "{said}");
-    assert!(workspace.fails(2, &format!("{asked} --timeout=-1")).contains("--timeout -1: is not a time"));
+    assert!(said.contains(&format!("http://{address}/health/ready: does not respond: ")), "{said}");
+    assert!(workspace.fails(2, &format!("{asked} --timeout=-1")).contains("--timeout -1: must be a number of seconds"));
 }

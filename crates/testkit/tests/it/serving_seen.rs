@@ -101,7 +101,7 @@ fn a_real_prometheus_has_data_for_every_query() {
         "hpp_feedback_interval_coverage",
         "hpp_feedback_rows == 15",
         "hpp_shadow_absolute_difference_count",
-        "hpp_journal_lost_total == 0",
+        "hpp_prediction_log_dropped_total == 0",
         "process_resident_memory_bytes > 1000000",
         "rate(process_cpu_seconds_total[1m])",
         "process_open_fds > 3",
@@ -149,10 +149,10 @@ fn a_browser_draws_the_page_and_the_documentation() {
         "<label for=\"field-0\">sqft</label>",
         "type=\"range\"",
         "<option value=\"Waterfront\"",
-        "allowed 200 to 20,000; training saw ",
+        "allowed 200 to 20,000; in training ",
         "<p class=\"price\">",
         "with 90 % coverage",
-        "What adds to it",
+        "Contributions",
         "<th scope=\"row\">year built</th>",
         "<p>Predicts price with ",
         "<pre>process  --input raw.csv --output cleaned.csv",
@@ -164,7 +164,9 @@ fn a_browser_draws_the_page_and_the_documentation() {
     // nothing is fetched from elsewhere
     assert!(!page.contains("https://") && !page.contains("//cdn"), "{page}");
     let docs = rendered(&workspace, &format!("{}/docs", served.base));
-    for expected in ["/batch-predict – predict many rows", "curl -s -X POST", "values that break the schema", "m API"] {
+    for expected in
+        ["/batch-predict – predict many rows", "curl -s -X POST", "invalid values, each with the allowed values", "m API"]
+    {
         assert!(docs.contains(expected), "{expected} is not in\n{docs}");
     }
     assert_eq!(served.metric("http_requests_total{handler=\"/predict\",method=\"POST\",status=\"2xx\"}"), 1.0);

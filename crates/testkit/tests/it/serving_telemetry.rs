@@ -69,7 +69,7 @@ fn a_prediction_has_one_true_value_and_one_caller() {
     }
     let (status, other) = tell(&served, OLD_KEY, "order-1", 250_000.0);
     let expected =
-        format!("the request id \"order-1\" has the true value {} already; 250000 is not recorded", price + 1000.0);
+        format!("the request id \"order-1\" already has the actual value {}; 250000 was not recorded", price + 1000.0);
     assert_eq!((status, &other["error"]), (409, &json!(expected)));
     assert_eq!((served.metric("hpp_feedback_total"), served.metric("hpp_feedback_rows")), (1.0, 1.0));
     assert_eq!(served.metric("hpp_feedback_bias"), -1000.0);
@@ -109,12 +109,9 @@ fn a_caller_is_a_name_and_not_a_key() {
     assert!(statuses[3..].iter().filter(|status| **status == 429).count() >= 4, "{statuses:?}");
     assert_eq!(predict(&served, OTHER_KEY, "order-1", &a_house()).0, 200);
     for (text, message) in [
-        (format!("shop {OLD_KEY}\nbank {OLD_KEY}\n"), "keys:2: holds the key of line 1 again; remove one of the two lines"),
-        (
-            format!("shop {OLD_KEY} {NEW_KEY}\n"),
-            "keys:1: holds more than a name and a key; write NAME KEY, or the key alone",
-        ),
-        (format!("key-2 {OLD_KEY}\n"), "keys:1: names such as key-1 stand for keys without a name; take another"),
+        (format!("shop {OLD_KEY}\nbank {OLD_KEY}\n"), "keys:2: repeats the key of line 1; remove one of the two lines"),
+        (format!("shop {OLD_KEY} {NEW_KEY}\n"), "keys:1: has more than a name and a key; write NAME KEY, or only the key"),
+        (format!("key-2 {OLD_KEY}\n"), "keys:1: names such as key-1 are reserved for keys without a name; choose another"),
     ] {
         workspace.write("keys", text);
         let model = crate::bundle(&workspace);
@@ -128,7 +125,7 @@ fn a_caller_is_a_name_and_not_a_key() {
     assert_eq!(tell(&open, NEW_KEY, "order-1", 200_000.0).0, 200);
     assert_eq!(tell(&open, OTHER_KEY, "order-1", 200_000.0).1["duplicate"], true);
     let (status, unknown) = tell(&open, OLD_KEY, "order-9", 200_000.0);
-    assert_eq!((status, &unknown["error"]), (404, &json!("no prediction is known under the request id \"order-9\"")));
+    assert_eq!((status, &unknown["error"]), (404, &json!("no prediction is known for the request id \"order-9\"")));
 
     // a true value is a number that the target's column takes
     for (actual, message) in [
@@ -157,7 +154,7 @@ fn a_caller_is_a_name_and_not_a_key() {
     }
     let long = json!({"request_id": "x".repeat(129), "actual": 200_000});
     let (status, told) = open.post("/feedback", &long);
-    assert_eq!((status, &told["error"]), (422, &json!("request_id: has 129 bytes; the ids of requests have 128 at most")));
+    assert_eq!((status, &told["error"]), (422, &json!("request_id: has 129 bytes; request ids have at most 128")));
     assert_eq!(open.metric("hpp_feedback_total"), 1.0);
 }
 
@@ -193,7 +190,7 @@ fn a_gauge_has_no_series_until_its_value_is_known() {
         "hpp_drift_window_rows",
         "hpp_feedback_rows",
         "hpp_feedback_total",
-        "hpp_journal_lost_total",
+        "hpp_prediction_log_dropped_total",
         "hpp_model_info",
         "hpp_model_loaded_timestamp_seconds",
         "process_resident_memory_bytes",
@@ -250,7 +247,7 @@ fn send(served: &Served, count: usize) {
 
 /// Waits until every record is on the disk or counted as lost; returns how many are lost.
 fn lost_of(served: &Served, folder: &Path, sent: usize) -> usize {
-    let lost = |served: &Served| served.metric("hpp_journal_lost_total") as usize;
+    let lost = |served: &Served| served.metric("hpp_prediction_log_dropped_total") as usize;
     served.wait("the end of writing", |served| {
         let lost = lost(served);
         let kept = fs::read_dir(folder).unwrap().flatten().filter_map(|entry| fs::read_to_string(entry.path()).ok());
@@ -265,10 +262,10 @@ fn check_end(workspace: &Workspace, served: Served, folder: &Path, lost: usize) 
     assert!(served.stop().0.success());
     let log = fs::read_to_string(workspace.path("serve.log")).unwrap();
     let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let end: Vec<Value> = lines.filter(|line| line["message"] == "the prediction log is closed").collect();
+    let end: Vec<Value> = lines.filter(|line| line["event"] == "prediction_log_closed").collect();
     assert_eq!(end.len(), 1, "{log}");
     assert_eq!((&end[0]["written"], &end[0]["lost"]), (&json!(records(folder).len()), &json!(lost)));
-    assert_eq!(log.matches("the prediction log cannot be written").count(), 1, "{log}");
+    assert_eq!(log.matches("cannot write the prediction log").count(), 1, "{log}");
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn the_summary_of_a_run_shows_texts_and_no_markup_of_theirs() {
         "\n> \\!\\[a\\](http://127.0.0.1/a) \\| &lt;img&gt; \\`x\\` \\# heading \\*\\*b\\*\\* \\~\\~c\\~\\~ &amp;lt;\n",
         "\nRun [good](https://127.0.0.1/#/runs/1).\n",
         "\n**refused**: `models/'x' y`\n",
-        "\n| champion | **missed** | a\\|b (\\[c\\](http://d)) |\n",
+        "\n| champion | **failed** | a\\|b (\\[c\\](http://d)) |\n",
     ] {
         assert!(text.contains(expected), "{expected}\n{text}");
     }
@@ -56,7 +56,7 @@ fn the_summary_of_a_run_shows_texts_and_no_markup_of_theirs() {
 }
 
 #[test]
-fn gates_that_may_be_missed_are_words_and_no_patterns() {
+fn gates_that_may_fail_are_words_and_no_patterns() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
     for name in ["models/trained", "programs", "programs-arm64"] {

@@ -67,7 +67,7 @@ impl PredictConfig {
             artifact::Manifest::read_beside(&model_path)?.and_then(|manifest| Some(manifest.inputs.get(1)?.path.clone()));
         let preprocessor_path = recorded.filter(|_| !bundle).unwrap_or(beside);
         let predictor = Predictor::read(&model_path, &preprocessor_path).map_err(|error| match error {
-            PredictorError::Stranger { .. } => anyhow::anyhow!("{error}. Run `train` again"),
+            PredictorError::PreprocessorMismatch { .. } => anyhow::anyhow!("{error}. Run `train` again"),
             error => error.into(),
         })?;
         if let Some(coverage) = args.intervals {
@@ -86,7 +86,7 @@ impl PredictConfig {
         }
         if explainer.is_some() {
             written.push("base".into());
-            written.extend(predictor.explained().iter().map(|name| format!("from {name}")));
+            written.extend(predictor.explained_columns().iter().map(|name| format!("from {name}")));
         }
         Ok(Self {
             predictor,
@@ -176,11 +176,11 @@ fn added(config: &PredictConfig, features: &Matrix, predictions: &[f64]) -> Vec<
         columns.extend([low, high]);
     }
     if let Some(explainer) = &config.explainer {
-        let of_columns = |parts: &Contributions| config.predictor.of_columns(parts);
-        let parts: Vec<Contributions> = explainer.explain_all(model, features).iter().map(of_columns).collect();
+        let contributions_by_column = |parts: &Contributions| config.predictor.contributions_by_column(parts);
+        let parts: Vec<Contributions> = explainer.explain_all(model, features).iter().map(contributions_by_column).collect();
         columns.push(parts.iter().map(|parts| parts.base).collect());
         let part = |column: usize| parts.iter().map(|parts| parts.parts[column]).collect();
-        columns.extend((0..config.predictor.explained().len()).map(part));
+        columns.extend((0..config.predictor.explained_columns().len()).map(part));
     }
     columns
 }
