@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use crate::{
     binning::{BinnedTable, sample_rows},
+    early_stopper::EarlyStopper,
     grower::{
         constraints::{FixedPointScale, LeafConstraints},
         context::GrowContext,
@@ -384,38 +385,6 @@ fn elementwise_max(a: Derivatives, b: Derivatives) -> Derivatives {
 #[inline]
 fn round_to_fixed_point(x: f64) -> i64 {
     (x + if x < 0.0 { -0.5 } else { 0.5 }) as i64
-}
-
-/// Watches the loss of the validation rows.
-struct EarlyStopper {
-    settings: Option<crate::parameters::EarlyStopping>,
-    smallest: f64,
-    trees: usize,
-}
-
-impl EarlyStopper {
-    fn new(parameters: &BoostingParameters, loss: f64) -> Self {
-        Self { settings: parameters.early_stopping, smallest: loss, trees: 0 }
-    }
-
-    /// True if the fit should stop after `trees` trees with this loss.
-    fn is_due(&mut self, trees: usize, loss: f64) -> bool {
-        let Some(settings) = self.settings else { return false };
-        if loss.is_nan() {
-            // all validation rows have weight 0
-            self.trees = trees;
-            return false;
-        }
-        if loss < self.smallest - settings.tolerance * self.smallest.abs() {
-            (self.smallest, self.trees) = (loss, trees);
-        }
-        !loss.is_finite() || trees - self.trees >= settings.rounds
-    }
-
-    /// The number of trees with the smallest loss; `None` without early stopping.
-    fn best(&self) -> Option<usize> {
-        self.settings.map(|_| self.trees)
-    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 mod binning;
 mod boosting;
+mod early_stopper;
 mod explanation;
 mod forest;
 mod grower;
