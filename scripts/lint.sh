@@ -50,6 +50,14 @@ last_stage_of() {
   grep -qE '^HEALTHCHECK ' <<<"$last" || { echo "$1: the last stage has no HEALTHCHECK"; return 1; }
   grep -qE '^STOPSIGNAL ' <<<"$last" || { echo "$1: the last stage has no STOPSIGNAL"; return 1; }
 }
+# rust-toolchain.toml names the compiler; base images have this very version, and Cargo.toml states it as the minimum
+toolchain_of() {
+  local version
+  version=$(sed -n 's/^channel = "\(.*\)"$/\1/p' "$root/rust-toolchain.toml")
+  grep -noE '(rust:|^rust-version = ")[0-9.]+' "$1" | grep -vE "(rust:$version|rust-version = \"${version%.*})\$" || return 0
+  echo "$1: the version differs from $version of rust-toolchain.toml"
+  return 1
+}
 shellcheck_of() { shellcheck --color=never -S style "$1"; }
 dclint_of() { "$tools/node/node_modules/.bin/dclint" --color=false --max-warnings 0 -c "$root/.dclintrc" "$1"; }
 compose_of() {
@@ -83,8 +91,9 @@ each() {
   local file checker
   for file in "${@:2}"; do for checker in $1; do check "$checker" "$file"; done; done
 }
-each "actionlint github zizmor timeout pins yamllint spaces checkov" .github/workflows/*.yml
-each "hadolint checkov last_stage" deployment/images/*.Dockerfile
+each "actionlint github zizmor timeout pins yamllint spaces checkov toolchain" .github/workflows/*.yml
+each "hadolint checkov last_stage toolchain" deployment/images/*.Dockerfile
+each toolchain Cargo.toml
 each "dclint compose yamllint spaces" deployment/compose.yaml
 each "yamllint spaces" configs/*.yaml deployment/monitoring/*.yml .github/*.y*ml .yamllint.yaml .hadolint.yaml .checkov.yaml
 each shellcheck scripts/*.sh .ci/run

@@ -106,6 +106,17 @@ fn each_checker_of_images_and_compose_files_finds_what_it_is_there_for() {
 }
 
 #[test]
+fn another_version_of_the_toolchain_is_found() {
+    for (file, right, wrong) in [
+        (".github/workflows/ci.yml", "rust:1.95.0-", "rust:1.95-"),
+        (SERVE_IMAGE, "rust:1.95.0-", "rust:1.96.0-"),
+        ("Cargo.toml", "rust-version = \"1.95\"", "rust-version = \"1.90\""),
+    ] {
+        check("toolchain", file, (right, wrong), "the version differs from 1.95.0 of rust-toolchain.toml");
+    }
+}
+
+#[test]
 fn toggles_events_and_failures_decide_which_jobs_run() {
     let expected = fs::read_to_string(repository().join("crates/testkit/golden/workflow_toggles.txt")).unwrap();
     let (content, table) = run(script("run_workflow.py").arg("--truth-table"));
