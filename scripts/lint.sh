@@ -20,6 +20,8 @@ zizmor_of() { zizmor --offline --strict-collection -q --no-progress --color=neve
 timeout_of() { check-jsonschema --color never --builtin-schema custom.github-workflows-require-timeout "$1"; }
 # an action is named by the commit, and by the version that a person knows it by
 pins_of() { if grep -nE 'uses: ' "$1" | grep -vE 'uses: [A-Za-z0-9._/-]+@[0-9a-f]{40} # v[0-9]+\.[0-9]+\.[0-9]+$'; then return 1; fi; }
+issue_form_of() { check-jsonschema --color never --builtin-schema vendor.github-issue-forms "$1"; }
+issue_config_of() { check-jsonschema --color never --builtin-schema vendor.github-issue-config "$1"; }
 yamllint_of() { yamllint -s -c "$root/.yamllint.yaml" -f parsable "$1"; }
 # a space that is none looks like one, and YAML may take it for a part of a name
 spaces_of() { if LC_ALL=C grep -n $'\xC2\xA0' "$1"; then return 1; fi; }
@@ -95,7 +97,9 @@ each "actionlint github zizmor timeout pins yamllint spaces checkov toolchain" .
 each "hadolint checkov last_stage toolchain" deployment/images/*.Dockerfile
 each toolchain Cargo.toml
 each "dclint compose yamllint spaces" deployment/compose.yaml
-each "yamllint spaces" configs/*.yaml deployment/monitoring/*.yml .github/*.y*ml .yamllint.yaml .hadolint.yaml .checkov.yaml
+each "yamllint spaces" configs/*.yaml deployment/monitoring/*.yml .github/*.y*ml .github/ISSUE_TEMPLATE/*.yml .yamllint.yaml .hadolint.yaml .checkov.yaml
+each issue_config .github/ISSUE_TEMPLATE/config.yml
+each issue_form .github/ISSUE_TEMPLATE/*_*.yml
 each shellcheck scripts/*.sh .ci/run
 printf '%s checks, %s failed\n' "$count" "$failed"
 [ "$failed" = 0 ]

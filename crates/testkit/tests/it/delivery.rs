@@ -117,6 +117,14 @@ fn another_version_of_the_toolchain_is_found() {
 }
 
 #[test]
+fn each_checker_of_issue_forms_finds_what_it_is_there_for() {
+    let form = ".github/ISSUE_TEMPLATE/bug_report.yml";
+    check("issue_form", form, ("type: dropdown", "type: dropdwn"), "dropdwn");
+    let settings = ".github/ISSUE_TEMPLATE/config.yml";
+    check("issue_config", settings, ("enabled: false", "enabled: maybe"), "'maybe' is not of type 'boolean'");
+}
+
+#[test]
 fn toggles_events_and_failures_decide_which_jobs_run() {
     let expected = fs::read_to_string(repository().join("crates/testkit/golden/workflow_toggles.txt")).unwrap();
     let (content, table) = run(script("run_workflow.py").arg("--truth-table"));
