@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Checks workflows, Dockerfiles, compose files and scripts with the checkers of scripts/delivery_tools.sh. Exceptions, with their reasons,
-# are in .yamllint.yaml, .hadolint.yaml, .checkov.yaml, .dclintrc, .shellcheckrc, .github/actionlint.yaml and .github/zizmor.yml.
+# Checks workflows, Dockerfiles, compose files, scripts and documents with the checkers of scripts/delivery_tools.sh. Exceptions, with their
+# reasons, are in .yamllint.yaml, .hadolint.yaml, .checkov.yaml, .dclintrc, .shellcheckrc, typos.toml, .github/actionlint.yaml and
+# .github/zizmor.yml.
 # usage: scripts/lint.sh              everything
 #        scripts/lint.sh TOOL FILE    one checker on one file, in the way that everything is checked
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-tools=$("$root/scripts/delivery_tools.sh" lint checkov node)
-export PATH="$tools/lint/bin:$tools/bin:$PATH"
+tools=$("$root/scripts/delivery_tools.sh" lint docs checkov node)
+export PATH="$tools/lint/bin:$tools/docs/bin:$tools/bin:$PATH"
 
 actionlint_of() {
   actionlint -no-color -oneline -config-file "$root/.github/actionlint.yaml" "$1" || return
@@ -61,6 +62,11 @@ toolchain_of() {
   return 1
 }
 shellcheck_of() { shellcheck --color=never -S style "$1"; }
+typos_of() { typos --config "$root/typos.toml" --format brief "$1"; }
+# links between files, and to their headings; nothing is asked of the network
+links_of() { lychee --offline --include-fragments --no-progress --format compact --root-dir "$root" "$1"; }
+# every document is a chapter of the book
+summary_of() { python3 "$root/scripts/book_summary.py" --check "$1"; }
 dclint_of() { "$tools/node/node_modules/.bin/dclint" --color=false --max-warnings 0 -c "$root/.dclintrc" "$1"; }
 compose_of() {
   local rendered
@@ -101,5 +107,9 @@ each "yamllint spaces" configs/*.yaml deployment/monitoring/*.yml .github/*.y*ml
 each issue_config .github/ISSUE_TEMPLATE/config.yml
 each issue_form .github/ISSUE_TEMPLATE/*_*.yml
 each shellcheck scripts/*.sh .ci/run
+each typos .
+mapfile -t documents < <(git ls-files --cached --others --exclude-standard '*.md')
+each links "${documents[@]}"
+each summary docs/SUMMARY.md
 printf '%s checks, %s failed\n' "$count" "$failed"
 [ "$failed" = 0 ]

@@ -125,6 +125,30 @@ fn each_checker_of_issue_forms_finds_what_it_is_there_for() {
 }
 
 #[test]
+fn each_checker_of_documents_finds_what_it_is_there_for() {
+    check("typos", "SECURITY.md", ("vulnerability", "vulnerabilty"), "`vulnerabilty` should be `vulnerability`");
+    let summary = |right: &str, wrong: &str, expected: &str| check("summary", "docs/SUMMARY.md", (right, wrong), expected);
+    summary("- [Models](models.md)\n", "", "docs/models.md is not a chapter: add a line for it");
+    summary("(models.md)", "(gone.md)", "docs/SUMMARY.md:5: docs/gone.md does not exist");
+    summary("(models.md)", "(serving.md)", "docs/SUMMARY.md:6: serving.md is listed twice, first in line 5");
+
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("page.md");
+    fs::write(folder.path().join("other.md"), "# Other page\n").unwrap();
+    for (link, expected) in [
+        ("other.md#other-page", None),
+        ("other.md#another-page", Some("Cannot find fragment")),
+        ("#nowhere", Some("Cannot find fragment")),
+        ("missing.png", Some("File not found")),
+    ] {
+        fs::write(&page, format!("[a link]({link})\n")).unwrap();
+        let (passed, output) = run(script("lint.sh").arg("links").arg(&page));
+        assert_eq!(passed, expected.is_none(), "{link}: {output}");
+        assert!(output.contains(expected.unwrap_or("0 Errors")), "{link}: {output}");
+    }
+}
+
+#[test]
 fn toggles_events_and_failures_decide_which_jobs_run() {
     let expected = fs::read_to_string(repository().join("crates/testkit/golden/workflow_toggles.txt")).unwrap();
     let (content, table) = run(script("run_workflow.py").arg("--truth-table"));
