@@ -67,6 +67,7 @@ typos_of() { typos --config "$root/typos.toml" --format brief "$1"; }
 links_of() { lychee --offline --include-fragments --no-progress --format compact --root-dir "$root" "$1"; }
 # every document is a chapter of the book
 summary_of() { python3 "$root/scripts/book_summary.py" --check "$1"; }
+retired_words_of() { python3 "$root/scripts/retired_words.py" "$1"; }
 dclint_of() { "$tools/node/node_modules/.bin/dclint" --color=false --max-warnings 0 -c "$root/.dclintrc" "$1"; }
 compose_of() {
   local rendered
@@ -111,5 +112,6 @@ each typos .
 mapfile -t documents < <(git ls-files --cached --others --exclude-standard '*.md')
 each links "${documents[@]}"
 each summary docs/SUMMARY.md
+each retired_words .ci .github configs deployment models scripts docs/start.md docs/watching.md justfile SECURITY.md
 printf '%s checks, %s failed\n' "$count" "$failed"
 [ "$failed" = 0 ]

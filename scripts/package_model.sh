@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What the package job does: gates beside the registry's champion, replay, bundle, image. Reads PIPELINE_CONFIG, ALLOW (gates that may be
-# missed), REASON and BUILDER; writes models/packaged, image, and what was found to summary/.
+# What the package job does: gates beside the registry's champion, replay, bundle, image. Reads PIPELINE_CONFIG, ALLOW (gates that may
+# fail), REASON and BUILDER; writes models/packaged, image, and what was found to summary/.
 set -euo pipefail
 
 name=$(jq -r .name models/trained/metrics.json)

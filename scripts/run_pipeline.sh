@@ -13,7 +13,7 @@ usage: scripts/run_pipeline.sh [options]
   --skip-process  --skip-engineer  --skip-train  --skip-package
                         leave a stage out; the next takes what it wrote last
   --champion MODEL  --allow GATE  --reason TEXT
-                        for package: what to compare with, and a gate that may be missed, with the reason
+                        for package: what to compare with, and a gate that may fail, with the reason
   --force               run stages even if nothing changed
   -h, --help            this text
 USAGE

@@ -149,6 +149,22 @@ fn each_checker_of_documents_finds_what_it_is_there_for() {
 }
 
 #[test]
+fn retired_words_are_found_in_prose_and_in_names_alone() {
+    let golden = repository().join("crates/testkit/golden/retired_words");
+    let folder = tempfile::tempdir().unwrap();
+    let mut messages = String::new();
+    // copies, because the checker passes over golden files
+    for name in ["planted.md", "planted.rs", "told.sh"] {
+        let copy = folder.path().join(name);
+        fs::copy(golden.join(name), &copy).unwrap();
+        let (passed, output) = run(script("lint.sh").arg("retired_words").arg(&copy));
+        assert!(!passed, "{name}: {output}");
+        messages.push_str(&output.replace(&format!("{}/", folder.path().display()), ""));
+    }
+    assert_eq!(messages, fs::read_to_string(golden.join("expected.txt")).unwrap());
+}
+
+#[test]
 fn toggles_events_and_failures_decide_which_jobs_run() {
     let expected = fs::read_to_string(repository().join("crates/testkit/golden/workflow_toggles.txt")).unwrap();
     let (content, table) = run(script("run_workflow.py").arg("--truth-table"));
