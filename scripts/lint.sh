@@ -112,6 +112,8 @@ each typos .
 mapfile -t documents < <(git ls-files --cached --others --exclude-standard '*.md')
 each links "${documents[@]}"
 each summary docs/SUMMARY.md
-each retired_words .ci .github configs deployment models scripts docs/start.md docs/watching.md justfile SECURITY.md
+# README.md and the generated documents have texts of the programs in them
+mapfile -t written < <(printf '%s\n' "${documents[@]}" | grep -vxE 'README\.md|docs/(cli|model_config|pipeline_config|search_config)\.md|crates/.*')
+each retired_words .ci .github configs deployment scripts justfile "${written[@]}"
 printf '%s checks, %s failed\n' "$count" "$failed"
 [ "$failed" = 0 ]
