@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn does_not_depend_on_how_the_stream_was_cut() {
-        let values: Vec<f64> = (0..300_000).map(|i| f64::from(i * 7919 % 300_007)).collect();
+        let values: Vec<f64> = (0..300_000_u64).map(|i| (i * 7919 % 300_007) as f64).collect();
         let whole = of(values.iter().copied());
         let mut merged = of(values[200_000..].iter().copied());
         merged.merge(&of(values[..200_000].iter().copied()));
