@@ -17,7 +17,7 @@ With --serving PYTHON (which has fastapi, uvicorn, scikit-learn) the API is meas
 
 With --before PROGRAM, an older `serve`, requests of one row are measured for both in turn, and nothing else: --pairs of --seconds each. Needs wrk.
 
-Every figure is the median of --runs; peak memory is the largest of them. The machine's load stands in the first line.
+Every figure is the median of --runs; peak memory is the largest of them. The load average is in the first line.
 """
 import argparse
 import json

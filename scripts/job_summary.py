@@ -64,14 +64,14 @@ def figure(name, value):
 def of_process(told):
     rows = told["rows"]
     yield from table(["rows", "count"], [[name.replace("_", " "), f"{rows[name]:,}"] for name in BALANCE if name in rows])
-    for suspicion in told.get("suspected_leakage", []):
-        text = suspicion if isinstance(suspicion, str) else json.dumps(suspicion)
+    for warning in told.get("suspected_leakage", []):
+        text = warning if isinstance(warning, str) else json.dumps(warning)
         yield f"> suspected leakage: {plain(text)}\n"
 
 
 def of_engineer(told):
     rows = told["rows"]
-    yield f"{rows['features']} features of {rows['out']:,} rows, learned from the {rows['train']:,} training rows.\n"
+    yield f"{rows['features']} features of {rows['out']:,} rows, fitted on the {rows['train']:,} training rows.\n"
 
 
 def of_train(told):

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Checks workflows, Dockerfiles, compose files and scripts with the checkers of scripts/delivery_tools.sh. Exceptions, with their reasons,
-# are in .yamllint.yaml, .hadolint.yaml, .checkov.yaml, .dclintrc, .shellcheckrc, .github/actionlint.yaml and .github/zizmor.yml.
+# Checks workflows, Dockerfiles, compose files, scripts and documents with the checkers of scripts/delivery_tools.sh. Exceptions, with their
+# reasons, are in .yamllint.yaml, .hadolint.yaml, .checkov.yaml, .dclintrc, .shellcheckrc, typos.toml, .github/actionlint.yaml and
+# .github/zizmor.yml.
 # usage: scripts/lint.sh              everything
 #        scripts/lint.sh TOOL FILE    one checker on one file, in the way that everything is checked
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-tools=$("$root/scripts/delivery_tools.sh" lint checkov node)
-export PATH="$tools/lint/bin:$tools/bin:$PATH"
+tools=$("$root/scripts/delivery_tools.sh" lint docs checkov node)
+export PATH="$tools/lint/bin:$tools/docs/bin:$tools/bin:$PATH"
 
 actionlint_of() {
   actionlint -no-color -oneline -config-file "$root/.github/actionlint.yaml" "$1" || return
@@ -20,6 +21,8 @@ zizmor_of() { zizmor --offline --strict-collection -q --no-progress --color=neve
 timeout_of() { check-jsonschema --color never --builtin-schema custom.github-workflows-require-timeout "$1"; }
 # an action is named by the commit, and by the version that a person knows it by
 pins_of() { if grep -nE 'uses: ' "$1" | grep -vE 'uses: [A-Za-z0-9._/-]+@[0-9a-f]{40} # v[0-9]+\.[0-9]+\.[0-9]+$'; then return 1; fi; }
+issue_form_of() { check-jsonschema --color never --builtin-schema vendor.github-issue-forms "$1"; }
+issue_config_of() { check-jsonschema --color never --builtin-schema vendor.github-issue-config "$1"; }
 yamllint_of() { yamllint -s -c "$root/.yamllint.yaml" -f parsable "$1"; }
 # a space that is none looks like one, and YAML may take it for a part of a name
 spaces_of() { if LC_ALL=C grep -n $'\xC2\xA0' "$1"; then return 1; fi; }
@@ -50,7 +53,21 @@ last_stage_of() {
   grep -qE '^HEALTHCHECK ' <<<"$last" || { echo "$1: the last stage has no HEALTHCHECK"; return 1; }
   grep -qE '^STOPSIGNAL ' <<<"$last" || { echo "$1: the last stage has no STOPSIGNAL"; return 1; }
 }
+# rust-toolchain.toml names the compiler; base images have this very version, and Cargo.toml states it as the minimum
+toolchain_of() {
+  local version
+  version=$(sed -n 's/^channel = "\(.*\)"$/\1/p' "$root/rust-toolchain.toml")
+  grep -noE '(rust:|^rust-version = ")[0-9.]+' "$1" | grep -vE "(rust:$version|rust-version = \"${version%.*})\$" || return 0
+  echo "$1: the version differs from $version of rust-toolchain.toml"
+  return 1
+}
 shellcheck_of() { shellcheck --color=never -S style "$1"; }
+typos_of() { typos --config "$root/typos.toml" --format brief "$1"; }
+# links between files, and to their headings; nothing is asked of the network
+links_of() { lychee --offline --include-fragments --no-progress --format compact --root-dir "$root" "$1"; }
+# every document is a chapter of the book
+summary_of() { python3 "$root/scripts/book_summary.py" --check "$1"; }
+retired_words_of() { python3 "$root/scripts/retired_words.py" "$1"; }
 dclint_of() { "$tools/node/node_modules/.bin/dclint" --color=false --max-warnings 0 -c "$root/.dclintrc" "$1"; }
 compose_of() {
   local rendered
@@ -83,10 +100,18 @@ each() {
   local file checker
   for file in "${@:2}"; do for checker in $1; do check "$checker" "$file"; done; done
 }
-each "actionlint github zizmor timeout pins yamllint spaces checkov" .github/workflows/*.yml
-each "hadolint checkov last_stage" deployment/images/*.Dockerfile
+each "actionlint github zizmor timeout pins yamllint spaces checkov toolchain" .github/workflows/*.yml
+each "hadolint checkov last_stage toolchain" deployment/images/*.Dockerfile
+each toolchain Cargo.toml
 each "dclint compose yamllint spaces" deployment/compose.yaml
-each "yamllint spaces" configs/*.yaml deployment/monitoring/*.yml .github/*.y*ml .yamllint.yaml .hadolint.yaml .checkov.yaml
+each "yamllint spaces" configs/*.yaml deployment/monitoring/*.yml .github/*.y*ml .github/ISSUE_TEMPLATE/*.yml .yamllint.yaml .hadolint.yaml .checkov.yaml
+each issue_config .github/ISSUE_TEMPLATE/config.yml
+each issue_form .github/ISSUE_TEMPLATE/*_*.yml
 each shellcheck scripts/*.sh .ci/run
+each typos .
+mapfile -t documents < <(git ls-files --cached --others --exclude-standard '*.md')
+each links "${documents[@]}"
+each summary docs/SUMMARY.md
+check retired_words .
 printf '%s checks, %s failed\n' "$count" "$failed"
 [ "$failed" = 0 ]

@@ -81,7 +81,7 @@ try:
 except sqlite3.Error as error:
     sys.exit(f"error: {store}: {error}")
 if found is None:
-    sys.exit(f"error: {store}: has no run {run}; `train runs` lists those it has, `train --force` records one anew")
+    sys.exit(f"error: {store}: has no run {run}; `train runs` lists those it has, `train --force` records one again")
 print(found[0])
 PY
   ) || exit 2

@@ -315,7 +315,7 @@ def compare(args):
         os.sched_setaffinity(0, cores[-1:])
         for server in running.values():
             wrk(server.port, "/predict", lua, seconds=1)
-        slower, dearer = [], []
+        times, processor_times = [], []
         for pair in range(args.pairs):
             rates, costs = {}, {}
             for bin in (before, args.bin) if pair % 2 else (args.bin, before):
@@ -323,12 +323,12 @@ def compare(args):
                 rates[bin], failed = wrk(running[bin].port, "/predict", lua, seconds=args.seconds)
                 costs[bin] = (running[bin].processor_seconds() - spent) / (rates[bin] * args.seconds)
                 assert failed == 0, f"{failed} requests failed"
-            slower.append(rates[before] / rates[args.bin])
-            dearer.append(costs[args.bin] / costs[before])
-            print(f"pair {pair + 1:3}   before {rates[before]:8.0f}   after {rates[args.bin]:8.0f} requests/s   {slower[-1]:.3f}   processor time {dearer[-1]:.3f}", flush=True)
+            times.append(rates[before] / rates[args.bin])
+            processor_times.append(costs[args.bin] / costs[before])
+            print(f"pair {pair + 1:3}   before {rates[before]:8.0f}   after {rates[args.bin]:8.0f} requests/s   {times[-1]:.3f}   processor time {processor_times[-1]:.3f}", flush=True)
         os.sched_setaffinity(0, cores)
-    print(f"time of a request, after / before: {interval(slower)}")
-    print(f"processor time of a request, after / before: {interval(dearer)}")
+    print(f"time of a request, after / before: {interval(times)}")
+    print(f"processor time of a request, after / before: {interval(processor_times)}")
 
 
 def interval(ratios):

@@ -5,7 +5,7 @@
 #   docker build -f deployment/images/pipeline.Dockerfile -t house-price-predictor/pipeline:dev .
 #   docker run --rm -v "$PWD:/work" --user "$(id -u)" house-price-predictor/pipeline:dev process --input data/raw/house_data.csv ...
 
-FROM docker.io/library/rust:1.95-bookworm AS chef
+FROM docker.io/library/rust:1.95.0-bookworm AS chef
 RUN cargo install cargo-chef --version 0.1.78 --locked
 WORKDIR /build
 

@@ -4,7 +4,7 @@
 #
 #   docker build -f deployment/images/serve.Dockerfile -t house-price-predictor/serve:dev .
 
-FROM docker.io/library/rust:1.95-bookworm AS chef
+FROM docker.io/library/rust:1.95.0-bookworm AS chef
 RUN cargo install cargo-chef --version 0.1.78 --locked
 WORKDIR /build
 

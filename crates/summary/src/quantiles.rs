@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn quantiles_do_not_depend_on_order_or_cut() {
-        let values: Vec<f64> = (0..300_000).map(|i| f64::from(i * 7919 % 300_007)).collect();
+        let values: Vec<f64> = (0..300_000_u64).map(|i| (i * 7919 % 300_007) as f64).collect();
         let whole = collect(values.iter().copied());
         let mut merged = collect(values[200_000..].iter().copied());
         merged.merge(&collect(values[..200_000].iter().copied()));

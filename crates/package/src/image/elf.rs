@@ -12,9 +12,9 @@ const PT_INTERP: u32 = 3;
 /// If it is no such program, or needs libraries that an empty image does not have.
 pub(crate) fn architecture(bytes: &[u8]) -> anyhow::Result<Arch> {
     ensure!(bytes.starts_with(b"\x7fELF\x02\x01"), "is not a 64-bit Linux program");
-    let half = |at: usize| bytes.get(at..at + 2).and_then(|part| Some(u16::from_le_bytes(part.try_into().ok()?)));
-    let word = |at: usize| bytes.get(at..at + 4).and_then(|part| Some(u32::from_le_bytes(part.try_into().ok()?)));
-    let long = |at: usize| bytes.get(at..at + 8).and_then(|part| Some(u64::from_le_bytes(part.try_into().ok()?)));
+    let half = |at: usize| bytes.get(at..)?.first_chunk().map(|field| u16::from_le_bytes(*field));
+    let word = |at: usize| bytes.get(at..)?.first_chunk().map(|field| u32::from_le_bytes(*field));
+    let long = |at: usize| bytes.get(at..)?.first_chunk().map(|field| u64::from_le_bytes(*field));
     let arch = match half(18) {
         Some(62) => Arch::Amd64,
         Some(183) => Arch::ARM64,

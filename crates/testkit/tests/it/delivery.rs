@@ -106,6 +106,65 @@ fn each_checker_of_images_and_compose_files_finds_what_it_is_there_for() {
 }
 
 #[test]
+fn another_version_of_the_toolchain_is_found() {
+    for (file, right, wrong) in [
+        (".github/workflows/ci.yml", "rust:1.95.0-", "rust:1.95-"),
+        (SERVE_IMAGE, "rust:1.95.0-", "rust:1.96.0-"),
+        ("Cargo.toml", "rust-version = \"1.95\"", "rust-version = \"1.90\""),
+    ] {
+        check("toolchain", file, (right, wrong), "the version differs from 1.95.0 of rust-toolchain.toml");
+    }
+}
+
+#[test]
+fn each_checker_of_issue_forms_finds_what_it_is_there_for() {
+    let form = ".github/ISSUE_TEMPLATE/bug_report.yml";
+    check("issue_form", form, ("type: dropdown", "type: dropdwn"), "dropdwn");
+    let settings = ".github/ISSUE_TEMPLATE/config.yml";
+    check("issue_config", settings, ("enabled: false", "enabled: maybe"), "'maybe' is not of type 'boolean'");
+}
+
+#[test]
+fn each_checker_of_documents_finds_what_it_is_there_for() {
+    check("typos", "SECURITY.md", ("vulnerability", "vulnerabilty"), "`vulnerabilty` should be `vulnerability`");
+    let summary = |right: &str, wrong: &str, expected: &str| check("summary", "docs/SUMMARY.md", (right, wrong), expected);
+    summary("- [Models](models.md)\n", "", "docs/models.md is not a chapter: add a line for it");
+    summary("(models.md)", "(gone.md)", "docs/SUMMARY.md:5: docs/gone.md does not exist");
+    summary("(models.md)", "(serving.md)", "docs/SUMMARY.md:6: serving.md is listed twice, first in line 5");
+
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("page.md");
+    fs::write(folder.path().join("other.md"), "# Other page\n").unwrap();
+    for (link, expected) in [
+        ("other.md#other-page", None),
+        ("other.md#another-page", Some("Cannot find fragment")),
+        ("#nowhere", Some("Cannot find fragment")),
+        ("missing.png", Some("File not found")),
+    ] {
+        fs::write(&page, format!("[a link]({link})\n")).unwrap();
+        let (passed, output) = run(script("lint.sh").arg("links").arg(&page));
+        assert_eq!(passed, expected.is_none(), "{link}: {output}");
+        assert!(output.contains(expected.unwrap_or("0 Errors")), "{link}: {output}");
+    }
+}
+
+#[test]
+fn retired_words_are_found_in_prose_and_in_names_alone() {
+    let golden = repository().join("crates/testkit/golden/retired_words");
+    let folder = tempfile::tempdir().unwrap();
+    let mut messages = String::new();
+    // copies, because the checker passes over golden files
+    for name in ["planted.md", "planted.rs", "told.sh"] {
+        let copy = folder.path().join(name);
+        fs::copy(golden.join(name), &copy).unwrap();
+        let (passed, output) = run(script("lint.sh").arg("retired_words").arg(&copy));
+        assert!(!passed, "{name}: {output}");
+        messages.push_str(&output.replace(&format!("{}/", folder.path().display()), ""));
+    }
+    assert_eq!(messages, fs::read_to_string(golden.join("expected.txt")).unwrap());
+}
+
+#[test]
 fn toggles_events_and_failures_decide_which_jobs_run() {
     let expected = fs::read_to_string(repository().join("crates/testkit/golden/workflow_toggles.txt")).unwrap();
     let (content, table) = run(script("run_workflow.py").arg("--truth-table"));

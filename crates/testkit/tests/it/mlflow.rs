@@ -284,7 +284,7 @@ fn the_script_opens_a_run() {
     assert_eq!(
         fails(&["--store", &store, "--run", stranger]),
         format!(
-            "error: {store}: has no run {stranger}; `train runs` lists those it has, `train --force` records one anew\n"
+            "error: {store}: has no run {stranger}; `train runs` lists those it has, `train --force` records one again\n"
         )
     );
     assert_eq!(fails(&["--run", "../x"]), "error: --run ../x: is not the id of a run; `train runs` lists them\n");

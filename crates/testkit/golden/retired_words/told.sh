@@ -1,0 +1,4 @@
+#!/usr/bin/env bash
+# what is set
+# apart
+echo "going down"
