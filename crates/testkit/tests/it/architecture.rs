@@ -155,7 +155,8 @@ fn every_file_says_what_it_is_for_and_stays_small() {
 fn pure_crates_have_no_clock_environment_file_or_network() {
     let forbidden =
         ["std::fs", "std::net", "std::env", "SystemTime", "Instant::now", "fs::File", "env::var", "thread_rng", "println!"];
-    for name in ["summary", "schema", "csv_records", "features", "boosting", "model", "drift", "inference", "onnx", "report"] {
+    for name in ["summary", "schema", "csv_records", "features", "boosting", "model", "drift", "inference", "onnx", "report"]
+    {
         let mut files = Vec::new();
         sources(&repository().join("crates").join(name).join("src"), &mut files);
         for file in files {

@@ -8,11 +8,11 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use artifact::{AtomicFile, OutputKind, RunPaths, lock_to_read};
 use cli::{Outcome, Progress, Refused};
-use frame::{Block, Format, Rejected, Source, TableWriter, TargetColumn};
+use frame::{Block, Format, Rejected, Source, TableWriter};
 use model::{Contributions, Explainer, Matrix};
 use polars::prelude::*;
 use predictor::{MODEL_FILE, PREPROCESSOR_FILE, Predictor, PredictorError};
-use schema::UnknownCategory;
+use schema::{TargetColumn, UnknownCategory};
 use serde::Serialize;
 
 use crate::args::PredictArgs;
@@ -107,12 +107,12 @@ impl PredictConfig {
 pub fn predict(config: &PredictConfig, progress: &Progress) -> anyhow::Result<Outcome> {
     let schema = config.predictor.preprocessor().schema();
     let mut source = Source::open(&config.input)?;
-    frame::check_header(&config.input, source.header_line(), source.names(), schema, TargetColumn::Optional)?;
+    source.check_header(schema, TargetColumn::Optional)?;
     if let Some(name) = source.names().iter().find(|name| config.written.contains(name)) {
         bail!("{}:{}: already has a column \"{name}\"; rename it", config.input.display(), source.header_line());
     }
     let mut quarantine = AtomicFile::create(&config.quarantine)?;
-    quarantine.write_all(frame::REJECTED_HEADER.as_bytes())?;
+    quarantine.write_all(frame::QUARANTINE_HEADER.as_bytes())?;
     let mut file = AtomicFile::create(&config.output)?;
     let mut writer = TableWriter::new(&config.output, &mut file)?;
     let bar = progress.bar("predicting", source.expected_blocks());
@@ -125,7 +125,7 @@ pub fn predict(config: &PredictConfig, progress: &Progress) -> anyhow::Result<Ou
                 rows += predicted.frame.height() as u64;
                 quarantined += predicted.rejected.len() as u64;
                 unknown_levels += predicted.unknown_levels;
-                quarantine.write_all(&frame::rejected_csv(&predicted.rejected)?)?;
+                quarantine.write_all(&frame::rejected_csv(&predicted.rejected))?;
             }
             Ok(writer.write(&done.into_iter().map(|predicted| predicted.frame).collect::<Vec<_>>())?)
         },
