@@ -130,23 +130,6 @@ impl Block {
     /// # Errors
     /// If the block cannot be parsed.
     pub fn validate(&self, schema: &Schema, keep_unknown_levels: bool) -> Result<CheckedBlock, FrameError> {
-        self.validate_columns(schema, &|_| true, keep_unknown_levels)
-    }
-
-    /// Validates all columns except the target, which is ignored.
-    ///
-    /// # Errors
-    /// If the block cannot be parsed.
-    pub fn validate_inputs(&self, schema: &Schema, keep_unknown_levels: bool) -> Result<CheckedBlock, FrameError> {
-        self.validate_columns(schema, &|index| index != schema.target_index(), keep_unknown_levels)
-    }
-
-    fn validate_columns(
-        &self,
-        schema: &Schema,
-        is_checked: &dyn Fn(usize) -> bool,
-        keep_unknown_levels: bool,
-    ) -> Result<CheckedBlock, FrameError> {
         let frame = self.parse_leniently(schema).map_err(|error| FrameError::content(&self.path, error))?;
         let places: FxHashMap<&str, usize> = self.names.iter().map(String::as_str).zip(0..).collect();
         let validated: Vec<Option<(CheckedColumn, Vec<CellError>)>> = schema
@@ -154,7 +137,7 @@ impl Block {
             .iter()
             .enumerate()
             .map(|(index, column)| {
-                let place = places.get(column.name.as_str()).copied().filter(|_| is_checked(index))?;
+                let place = places.get(column.name.as_str()).copied()?;
                 let cells = frame.columns()[place].as_materialized_series();
                 Some(match cells.f64() {
                     Ok(numbers) => self.validate_numbers(index, column, numbers, place),
@@ -331,7 +314,7 @@ impl Block {
     /// # Errors
     /// If the block cannot be parsed.
     pub fn texts(&self) -> Result<Vec<Vec<String>>, FrameError> {
-        let frame = self.parse(false, &|_| DataType::String).map_err(|error| FrameError::content(&self.path, error))?;
+        let frame = self.text_frame()?;
         let texts = |column: &polars::prelude::Column| {
             let cells = column.str().map(|cells| cells.iter().map(|cell| cell.unwrap_or_default().to_owned()).collect());
             cells.unwrap_or_default()
@@ -339,13 +322,12 @@ impl Block {
         Ok(frame.columns().iter().map(texts).collect())
     }
 
-    /// Rejects row `row` for a reason outside the schema. `texts` are the cells of this block.
-    pub fn reject_row(&self, row: usize, column: &str, reason: &str, texts: &[Vec<String>]) -> Rejected {
-        let record = self.record_text(row, texts.iter().map(|cells| cells[row].as_str()));
-        let place = self.names.iter().position(|name| name == column);
-        let value = place.map_or(String::new(), |place| texts[place][row].clone());
-        let (column, reason) = (column.to_owned(), reason.to_owned());
-        Rejected { line: self.line(row), column, value, rule: Rule::Other, reason, record }
+    /// All cells as a frame of texts. A missing cell of Parquet is null.
+    ///
+    /// # Errors
+    /// If the block cannot be parsed.
+    pub fn text_frame(&self) -> Result<DataFrame, FrameError> {
+        self.parse(false, &|_| DataType::String).map_err(|error| FrameError::content(&self.path, error))
     }
 
     /// Names in the header.

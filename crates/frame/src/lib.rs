@@ -17,7 +17,7 @@ pub use check::{CheckedBlock, CheckedColumn, Rejected, rejected_csv, to_data_fra
 pub use cleaned::{CleanedBlock, open_cleaned};
 pub use error::FrameError;
 pub use format::Format;
-pub use source::{Block, Source};
+pub use source::{BLOCK_ROWS, Block, Source};
 pub use typed::{ColumnKind, TypedTable};
 pub use writer::{TableWriter, csv_text};
 

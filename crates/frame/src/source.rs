@@ -14,7 +14,7 @@ use schema::{TargetColumn, check_header, check_header_names};
 use crate::{error::FrameError, format::Format};
 
 /// Number of rows of a Parquet block.
-const BLOCK_ROWS: usize = 100_000;
+pub const BLOCK_ROWS: usize = 100_000;
 
 /// An open table whose header was read.
 pub struct Source {

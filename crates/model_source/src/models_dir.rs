@@ -45,7 +45,7 @@ impl ModelsDir {
     /// If a file is absent or invalid, or the two do not belong together.
     pub fn load(&self, waiting: &dyn Fn(&Path)) -> anyhow::Result<LoadedParts> {
         let model = self.model_path();
-        // a bundle is put into its place as a whole
+        // a bundle is replaced as a whole
         let _locks = (!self.is_bundle).then(|| lock_to_read(&model, waiting));
         let manifest = if self.is_bundle { None } else { Manifest::read_beside(&model)? };
         let recorded = manifest.and_then(|manifest| Some(manifest.inputs.get(1)?.path.clone()));

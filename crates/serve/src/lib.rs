@@ -20,7 +20,7 @@ pub use server::run;
 
 use cli::{Outcome, Progress};
 
-use crate::commands::{check, healthcheck, predict};
+use crate::commands::{check, healthcheck};
 
 /// The program after its arguments are parsed.
 ///
@@ -28,7 +28,7 @@ use crate::commands::{check, healthcheck, predict};
 /// If it could not run, or its answer is no ([`cli::Refused`]).
 pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
     match &args.command {
-        Some(args::Command::Predict(args)) => predict::predict(args, progress),
+        Some(args::Command::Predict(args)) => batch_prediction::predict(args, progress, None),
         Some(args::Command::Check(args)) => check::check(args),
         Some(args::Command::Healthcheck(args)) => healthcheck::ask(args),
         None => run(Config::check(args)?),

@@ -120,7 +120,7 @@ pub struct PredictedBlock {
     pub warnings: Vec<String>,
     /// Rows without a prediction, by line.
     pub quarantined: Vec<Quarantined>,
-    /// Cells of valid rows with a level that training did not know.
+    /// Cells of valid rows with a level that is not in the training data.
     pub unknown_levels: u64,
 }
 

@@ -21,7 +21,7 @@ impl TableOptions {
     /// If it cannot.
     pub fn check(model: &LoadedModel, intervals: bool, contributions: bool) -> Result<Self, String> {
         if intervals && model.predictor.model().file().interval.is_none() {
-            return Err("has no intervals: they are learned from cross-validation when a model is trained".into());
+            return Err("has no intervals: they are calibrated by cross-validation when a model is trained".into());
         }
         match &model.explainer {
             Err(reason) if contributions => Err(format!("cannot be explained: {reason}")),
@@ -65,7 +65,7 @@ pub fn output_columns(model: &LoadedModel, names: &[String], options: TableOptio
     }
     let is_added = |name: &&String| *name == WARNINGS_COLUMN || predictions.contains(name);
     match names.iter().find(is_added) {
-        Some(name) => Err(format!("has a column \"{name}\" already; rename it")),
+        Some(name) => Err(format!("already has a column \"{name}\"; rename it")),
         None => Ok(OutputColumns { input: names.to_vec(), predictions }),
     }
 }

@@ -23,7 +23,7 @@ pub struct TableCounts {
     pub rows: u64,
     /// Rows in the quarantine.
     pub quarantined: u64,
-    /// Cells with a level that training did not know, in rows with a prediction.
+    /// Cells with a level that is not in the training data, in rows with a prediction.
     pub unknown_levels: u64,
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use features::Cell;
+use schema::CellValue as Cell;
 use predictor::Prediction;
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
