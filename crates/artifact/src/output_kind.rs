@@ -17,6 +17,8 @@ const MAX_HEADER_BYTES: u64 = 16 << 20;
 const MIN_SIGNATURE_CHARACTERS: usize = 64;
 /// First and last bytes of a Parquet file.
 const PARQUET_MAGIC: &[u8] = b"PAR1";
+/// First bytes of an Arrow stream. The length of its schema follows.
+const ARROW_MAGIC: &[u8] = &[0xff; 4];
 /// Number of bytes after the footer of a Parquet file: its length and the magic.
 const PARQUET_END_BYTES: u64 = 8;
 
@@ -40,7 +42,7 @@ pub enum Mark {
     Text(&'static str, &'static str),
     /// A JSON object with this first key.
     Json(&'static str),
-    /// A CSV or Parquet table with one of these columns.
+    /// A table in CSV, NDJSON, Arrow or Parquet with one of these columns.
     Table(&'static [&'static str]),
     /// One line of Base64 of at least the length of a signature.
     Base64,
@@ -124,19 +126,41 @@ fn is_base64(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte))
 }
 
-/// True if the header of a CSV table or the footer of a Parquet file contains one of the columns.
+/// True if a table contains one of the columns: in the header of CSV, the first object of NDJSON, the schema of an Arrow stream or the
+/// footer of Parquet.
 fn has_column(mut file: File, bytes: u64, columns: &[&str]) -> io::Result<bool> {
     let mut start = [0; PARQUET_MAGIC.len()];
     let read = file.by_ref().take(start.len() as u64).read(&mut start)?;
     if start[..read] == *PARQUET_MAGIC && bytes > 2 * PARQUET_END_BYTES {
         return footer_has_column(file, bytes, columns);
     }
+    if start[..read] == *ARROW_MAGIC {
+        return stream_has_column(file, columns);
+    }
     file.seek(SeekFrom::Start(0))?;
     let mut header = Vec::new();
     BufReader::new(file.take(MAX_HEADER_BYTES)).read_until(b'\n', &mut header)?;
+    if header.first() == Some(&b'{') {
+        let object = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&header);
+        return Ok(object.is_ok_and(|object| columns.iter().any(|name| object.contains_key(*name))));
+    }
     let header = String::from_utf8_lossy(&header);
     let mut names = header.trim_end().split(',').map(|name| name.trim_matches('"'));
     Ok(names.any(|name| columns.contains(&name)))
+}
+
+/// The schema has names as FlatBuffers write text: the length in four bytes, the bytes, and a zero.
+fn stream_has_column(mut file: File, columns: &[&str]) -> io::Result<bool> {
+    let mut length = Vec::new();
+    file.by_ref().take(4).read_to_end(&mut length)?;
+    let Ok(length) = <[u8; 4]>::try_from(length.as_slice()) else { return Ok(false) };
+    let mut schema = Vec::new();
+    file.take(u64::from(u32::from_le_bytes(length)).min(MAX_HEADER_BYTES)).read_to_end(&mut schema)?;
+    let contains_name = |name: &str| {
+        let encoded = [&(name.len() as u32).to_le_bytes(), name.as_bytes(), &[0]].concat();
+        schema.windows(encoded.len()).any(|part| part == encoded)
+    };
+    Ok(columns.iter().any(|name| contains_name(name)))
 }
 
 /// The footer has names in Thrift's compact protocol: the length, then the bytes.
@@ -225,6 +249,22 @@ mod tests {
         assert!(replaces(OutputKind::ANY, b"# A README\n"));
         for nowhere in ["nowhere/a.bin", "Cargo.toml/a.bin"] {
             assert!(PREPROCESSOR.check_replaceable("--output", Path::new(nowhere)).is_ok());
+        }
+    }
+
+    #[test]
+    fn predictions_are_recognised_in_every_format() {
+        let stream = |name: &str| {
+            let schema = [&[7; 20], &(name.len() as u32).to_le_bytes()[..], name.as_bytes(), &[0; 5]].concat();
+            [ARROW_MAGIC, &(schema.len() as u32).to_le_bytes(), &schema, b"prediction"].concat()
+        };
+        assert!(replaces(OutputKind::PREDICTIONS, &stream("prediction")));
+        assert!(
+            !replaces(OutputKind::PREDICTIONS, &stream("predictions")) && !replaces(OutputKind::PREDICTIONS, ARROW_MAGIC)
+        );
+        assert!(replaces(OutputKind::PREDICTIONS, b"{\"id\": 1, \"prediction\": 2}\n{}\n"));
+        for other in [&b"{\"id\": \"prediction\"}\n"[..], b"{\"prediction\": 1", b"{\n  \"prediction\": 1\n}\n"] {
+            assert!(!replaces(OutputKind::PREDICTIONS, other), "{}", String::from_utf8_lossy(other));
         }
     }
 

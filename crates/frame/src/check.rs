@@ -2,15 +2,14 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
+use csv_records::{Malformed, QuarantinedRow, fields, push_quarantined};
 use polars::prelude::*;
 use rustc_hash::FxHashMap;
 use schema::{Categories, Column, ColumnType, MISSING_LEVEL, Rule, Schema, Table, Values, Violation};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    csv_blocks::Malformed,
     error::FrameError,
-    header::split_record,
     source::{Block, Content},
 };
 
@@ -131,23 +130,6 @@ impl Block {
     /// # Errors
     /// If the block cannot be parsed.
     pub fn validate(&self, schema: &Schema, keep_unknown_levels: bool) -> Result<CheckedBlock, FrameError> {
-        self.validate_columns(schema, &|_| true, keep_unknown_levels)
-    }
-
-    /// Validates all columns except the target, which is ignored.
-    ///
-    /// # Errors
-    /// If the block cannot be parsed.
-    pub fn validate_inputs(&self, schema: &Schema, keep_unknown_levels: bool) -> Result<CheckedBlock, FrameError> {
-        self.validate_columns(schema, &|index| index != schema.target_index(), keep_unknown_levels)
-    }
-
-    fn validate_columns(
-        &self,
-        schema: &Schema,
-        is_checked: &dyn Fn(usize) -> bool,
-        keep_unknown_levels: bool,
-    ) -> Result<CheckedBlock, FrameError> {
         let frame = self.parse_leniently(schema).map_err(|error| FrameError::content(&self.path, error))?;
         let places: FxHashMap<&str, usize> = self.names.iter().map(String::as_str).zip(0..).collect();
         let validated: Vec<Option<(CheckedColumn, Vec<CellError>)>> = schema
@@ -155,7 +137,7 @@ impl Block {
             .iter()
             .enumerate()
             .map(|(index, column)| {
-                let place = places.get(column.name.as_str()).copied().filter(|_| is_checked(index))?;
+                let place = places.get(column.name.as_str()).copied()?;
                 let cells = frame.columns()[place].as_materialized_series();
                 Some(match cells.f64() {
                     Ok(numbers) => self.validate_numbers(index, column, numbers, place),
@@ -176,7 +158,7 @@ impl Block {
         let mut rejected: Vec<Rejected> =
             errors.chunk_by(|a, b| a.row == b.row).map(|errors| self.reject(schema, &frame, errors)).collect();
         if let Content::Csv(block) = &self.content {
-            rejected.extend(block.malformed.iter().map(|malformed| self.reject_malformed(malformed)));
+            rejected.extend(block.malformed().iter().map(|malformed| self.reject_malformed(malformed)));
             rejected.sort_by_key(|rejected| rejected.line);
         }
         let lines = (0..frame.height()).map(|row| self.line(row)).collect();
@@ -232,13 +214,13 @@ impl Block {
     /// The text of a cell of a CSV block.
     fn cell(&self, row: usize, place: usize) -> String {
         let Content::Csv(block) = &self.content else { return String::new() };
-        split_record(&String::from_utf8_lossy(block.record(row))).into_iter().nth(place).unwrap_or_default()
+        fields(block.record(row)).into_iter().nth(place).unwrap_or_default().into_owned()
     }
 
     /// Row `row` of a CSV file, or its `cells` (texts of Parquet) joined by commas.
     fn record_text<'a>(&self, row: usize, cells: impl Iterator<Item = &'a str>) -> String {
         match &self.content {
-            Content::Csv(block) => String::from_utf8_lossy(block.record(row)).into_owned(),
+            Content::Csv(block) => block.record(row).to_owned(),
             Content::Parquet { .. } => cells.collect::<Vec<_>>().join(","),
         }
     }
@@ -332,7 +314,7 @@ impl Block {
     /// # Errors
     /// If the block cannot be parsed.
     pub fn texts(&self) -> Result<Vec<Vec<String>>, FrameError> {
-        let frame = self.parse(false, &|_| DataType::String).map_err(|error| FrameError::content(&self.path, error))?;
+        let frame = self.text_frame()?;
         let texts = |column: &polars::prelude::Column| {
             let cells = column.str().map(|cells| cells.iter().map(|cell| cell.unwrap_or_default().to_owned()).collect());
             cells.unwrap_or_default()
@@ -340,13 +322,12 @@ impl Block {
         Ok(frame.columns().iter().map(texts).collect())
     }
 
-    /// Rejects row `row` for a reason outside the schema. `texts` are the cells of this block.
-    pub fn reject_row(&self, row: usize, column: &str, reason: &str, texts: &[Vec<String>]) -> Rejected {
-        let record = self.record_text(row, texts.iter().map(|cells| cells[row].as_str()));
-        let place = self.names.iter().position(|name| name == column);
-        let value = place.map_or(String::new(), |place| texts[place][row].clone());
-        let (column, reason) = (column.to_owned(), reason.to_owned());
-        Rejected { line: self.line(row), column, value, rule: Rule::Other, reason, record }
+    /// All cells as a frame of texts. A missing cell of Parquet is null.
+    ///
+    /// # Errors
+    /// If the block cannot be parsed.
+    pub fn text_frame(&self) -> Result<DataFrame, FrameError> {
+        self.parse(false, &|_| DataType::String).map_err(|error| FrameError::content(&self.path, error))
     }
 
     /// Names in the header.
@@ -370,7 +351,7 @@ impl Block {
 
     fn malformed_records(&self) -> &[Malformed] {
         match &self.content {
-            Content::Csv(block) => &block.malformed,
+            Content::Csv(block) => block.malformed(),
             Content::Parquet { .. } => &[],
         }
     }
@@ -387,29 +368,11 @@ impl Block {
     }
 }
 
-/// Header of a file of rejected rows.
-pub const REJECTED_HEADER: &str = "line,column,value,reason,record\n";
-
-/// Rejected rows as CSV without a header.
-///
-/// # Errors
-/// If polars rejects the columns (a bug of this program).
-pub fn rejected_csv(rejected: &[Rejected]) -> Result<Vec<u8>, FrameError> {
-    let text = |name: &str, field: &dyn Fn(&Rejected) -> &str| {
-        let cells: Vec<Option<&str>> =
-            rejected.iter().map(|rejected| Some(field(rejected)).filter(|cell| !cell.is_empty())).collect();
-        polars::prelude::Column::new(name.into(), cells)
-    };
-    let lines: Vec<i64> = rejected.iter().map(|rejected| rejected.line.cast_signed()).collect();
-    let columns = vec![
-        polars::prelude::Column::new("line".into(), lines),
-        text("column", &|rejected| &rejected.column),
-        text("value", &|rejected| &rejected.value),
-        text("reason", &|rejected| &rejected.reason),
-        text("record", &|rejected| &rejected.record),
-    ];
-    let frame = DataFrame::new(rejected.len(), columns);
-    frame
-        .and_then(|frame| crate::writer::csv_text(&frame))
-        .map_err(|error| FrameError::content(std::path::Path::new("quarantine"), error))
+/// Rejected rows as the records of a quarantine file, without its header.
+pub fn rejected_csv(rejected: &[Rejected]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for Rejected { line, column, value, reason, record, .. } in rejected {
+        push_quarantined(&mut out, QuarantinedRow { line: *line, column, value, reason, record });
+    }
+    out
 }

@@ -2,6 +2,7 @@
 
 use std::{io, path::PathBuf};
 
+use csv_records::CsvError;
 use thiserror::Error;
 
 /// A table that cannot be read or written. Every message names the file and the remedy.
@@ -30,6 +31,17 @@ impl FrameError {
     pub(crate) fn io(path: &std::path::Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |cause| Self::Io { path, action, cause }
+    }
+
+    /// The error of the CSV table at `path`.
+    pub(crate) fn csv(path: &std::path::Path, error: CsvError) -> Self {
+        let path = path.to_owned();
+        match error {
+            CsvError::Io(cause) => Self::Io { path, action: "read it", cause },
+            CsvError::Empty => Self::Empty { path },
+            CsvError::Kind(message) => Self::Content { path, message: message.into() },
+            CsvError::Record { line, message } => Self::Header { path, line, message },
+        }
     }
 
     pub(crate) fn content(path: &std::path::Path, message: impl ToString) -> Self {

@@ -5,25 +5,21 @@
 
 mod check;
 mod cleaned;
-mod csv_blocks;
 mod error;
 mod format;
-mod header;
 mod source;
 mod typed;
 mod writer;
 
-pub use check::{CheckedBlock, CheckedColumn, REJECTED_HEADER, Rejected, rejected_csv, to_data_frame};
+pub use csv_records::QUARANTINE_HEADER;
+
+pub use check::{CheckedBlock, CheckedColumn, Rejected, rejected_csv, to_data_frame};
 pub use cleaned::{CleanedBlock, open_cleaned};
 pub use error::FrameError;
 pub use format::Format;
-pub use header::{TargetColumn, check_header};
-pub use source::{Block, Source};
+pub use source::{BLOCK_ROWS, Block, Source};
 pub use typed::{ColumnKind, TypedTable};
 pub use writer::{TableWriter, csv_text};
-
-/// Size of a CSV block in bytes.
-pub const BLOCK_BYTES: usize = 1 << 20;
 
 /// Runs `work` on polars' thread pool, so that its parallel parts and those of polars share threads. The pool has one thread per core, or
 /// `POLARS_MAX_THREADS`.

@@ -6,20 +6,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use csv_records::{BLOCK_BYTES, CsvBlock, CsvReader, MAX_RECORD_BYTES};
 use polars::prelude::*;
 use rayon::prelude::*;
-use schema::Rule;
+use schema::{TargetColumn, check_header, check_header_names};
 
-use crate::{
-    BLOCK_BYTES,
-    csv_blocks::{CsvBlock, CsvScanner, MAX_RECORD_BYTES, Malformed, ScanError, TooLong},
-    error::FrameError,
-    format::Format,
-    header::{check_unique, split_record},
-};
+use crate::{error::FrameError, format::Format};
 
 /// Number of rows of a Parquet block.
-const BLOCK_ROWS: usize = 100_000;
+pub const BLOCK_ROWS: usize = 100_000;
 
 /// An open table whose header was read.
 pub struct Source {
@@ -31,7 +26,7 @@ pub struct Source {
 }
 
 enum Rows {
-    Csv(Box<CsvScanner<File>>),
+    Csv(Box<CsvReader<File>>),
     Parquet { next: usize, total: usize },
 }
 
@@ -67,10 +62,12 @@ impl Source {
             return Err(FrameError::Empty { path: path.to_owned() });
         }
         let (names, header_line, rows) = match format {
-            Format::Csv => open_csv(path, file)?,
+            Format::Csv => {
+                let reader = CsvReader::open(file).map_err(|error| FrameError::csv(path, error))?;
+                (reader.names().to_vec(), reader.header_line(), Rows::Csv(Box::new(reader)))
+            }
             Format::Parquet => open_parquet(path, file)?,
         };
-        check_unique(path, header_line, &names)?;
         Ok(Self { path: path.to_owned(), names, header_line, bytes, rows })
     }
 
@@ -87,6 +84,18 @@ impl Source {
     /// Line of the header, from 1.
     pub fn header_line(&self) -> u64 {
         self.header_line
+    }
+
+    /// Compares the header with the schema: every column of the one must be in the other, in any order.
+    ///
+    /// # Errors
+    /// With all columns that are missing and all that are unknown.
+    pub fn check_header(&self, schema: &schema::Schema, target: TargetColumn) -> Result<(), FrameError> {
+        check_header(&self.names, schema, target).map_err(|message| FrameError::Header {
+            path: self.path.clone(),
+            line: self.header_line,
+            message,
+        })
     }
 
     /// Approximate number of blocks, for progress.
@@ -126,93 +135,33 @@ impl Source {
     /// # Errors
     /// If the file cannot be read.
     fn next_blocks(&mut self, count: usize) -> Result<Vec<Block>, FrameError> {
-        let mut blocks = Vec::new();
-        while blocks.len() < count {
-            let content = match &mut self.rows {
-                Rows::Csv(scanner) => {
-                    let block = scanner.next_block(Some(self.names.len()));
-                    let block = block.map_err(|error| scan_error(&self.path, error, Some(&self.names)))?;
-                    block.map(Content::Csv)
-                }
-                Rows::Parquet { next, total } => {
-                    let rows = BLOCK_ROWS.min(*total - *next);
-                    let offset = *next;
-                    *next += rows;
-                    (rows > 0).then_some(Content::Parquet { offset, rows })
-                }
-            };
-            let Some(content) = content else { break };
-            blocks.push(Block { path: self.path.clone(), names: self.names.clone(), content });
-        }
-        Ok(blocks)
+        std::iter::from_fn(|| self.next_block().transpose()).take(count).collect()
     }
-}
 
-fn open_csv(path: &Path, file: File) -> Result<(Vec<String>, u64, Rows), FrameError> {
-    let mut scanner = CsvScanner::new(file, BLOCK_BYTES).map_err(FrameError::io(path, "read it"))?;
-    let start = scanner.peek();
-    let kind = match start {
-        [0x1f, 0x8b, ..] => Some("is compressed with gzip. Unpack it first"),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("is compressed with zstd. Unpack it first"),
-        [b'P', b'K', 3, 4, ..] => Some("is a zip archive or a spreadsheet. Save it as CSV first"),
-        [b'P', b'A', b'R', b'1', ..] => Some("is a Parquet file. Name it .parquet"),
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("is UTF-16 text. Save the file as UTF-8"),
-        _ if start.contains(&b'\r') && !start.contains(&b'\n') => {
-            Some("has line ends with CR only. Save it with LF or CRLF")
-        }
-        _ => None,
-    };
-    if let Some(message) = kind {
-        return Err(FrameError::content(path, message));
+    /// The next block; none at the end.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn next_block(&mut self) -> Result<Option<Block>, FrameError> {
+        let content = match &mut self.rows {
+            Rows::Csv(reader) => reader.next_block().map_err(|error| FrameError::csv(&self.path, error))?.map(Content::Csv),
+            Rows::Parquet { next, total } => {
+                let rows = BLOCK_ROWS.min(*total - *next);
+                let offset = *next;
+                *next += rows;
+                (rows > 0).then_some(Content::Parquet { offset, rows })
+            }
+        };
+        Ok(content.map(|content| Block { path: self.path.clone(), names: self.names.clone(), content }))
     }
-    let header = scanner.header().map_err(|error| scan_error(path, error, None))?;
-    let Some((line, record)) = header else { return Err(FrameError::Empty { path: path.to_owned() }) };
-    let record = String::from_utf8(record).map_err(|error| {
-        let (at, bytes) = (error.utf8_error().valid_up_to(), error.as_bytes());
-        let message = format!(
-            "the header is not UTF-8 text: its byte {} is 0x{:02X}. {}",
-            at + 1,
-            bytes[at],
-            sentence(&Rule::Utf8.advice(""))
-        );
-        FrameError::Header { path: path.to_owned(), line, message }
-    })?;
-    let names = split_record(&record).iter().map(|name| name.trim().to_owned()).collect();
-    Ok((names, line, Rows::Csv(Box::new(scanner))))
-}
-
-/// The error for a scan that ended early; `names` are those of the header, if it was read.
-fn scan_error(path: &Path, error: ScanError, names: Option<&[String]>) -> FrameError {
-    let file_error = |line, message| FrameError::Header { path: path.to_owned(), line, message };
-    let TooLong { line, field, limit, is_quoted } = match error {
-        ScanError::Io(error) => return FrameError::io(path, "read it")(error),
-        ScanError::Header(Malformed { line, rule, reason, .. }) => {
-            return file_error(line, format!("the header {reason}. {}", sentence(&rule.advice(""))));
-        }
-        ScanError::TooLong(too_long) => too_long,
-    };
-    let what = if names.is_some() { "record" } else { "header" };
-    let name = names.and_then(|names| names.get(field)).map_or(String::new(), |name| format!(" (\"{name}\")"));
-    let column = format!("column {}{name}", field + 1);
-    if is_quoted {
-        let limit = format!("within {limit} bytes, the limit of a {what}");
-        let advice = sentence(&Rule::Quotes.advice(""));
-        return file_error(line, format!("the quote that opens {column} is not closed {limit}. {advice}"));
-    }
-    let message = format!("the {what} is longer than the limit of {limit} bytes, which it exceeds in {column}");
-    file_error(line, format!("{message}. Shorten or remove the cell"))
-}
-
-/// The text with a capital letter at its start.
-fn sentence(text: &str) -> String {
-    let mut characters = text.chars();
-    characters.next().map_or(String::new(), |first| first.to_uppercase().chain(characters).collect())
 }
 
 fn open_parquet(path: &Path, file: File) -> Result<(Vec<String>, u64, Rows), FrameError> {
     let file_error = |error: PolarsError| FrameError::content(path, format!("is not a readable Parquet file: {error}"));
     let mut reader = ParquetReader::new(file);
-    let names = reader.schema().map_err(file_error)?.iter_names().map(|name| name.trim().to_owned()).collect();
+    let names: Vec<String> = reader.schema().map_err(file_error)?.iter_names().map(|name| name.trim().to_owned()).collect();
+    let header = |message| FrameError::Header { path: path.to_owned(), line: 1, message };
+    check_header_names(&names).map_err(header)?;
     let total = reader.num_rows().map_err(file_error)?;
     Ok((names, 1, Rows::Parquet { next: 0, total }))
 }
@@ -235,7 +184,7 @@ impl Block {
     /// Number of well-formed rows.
     pub fn rows(&self) -> usize {
         match &self.content {
-            Content::Csv(block) => block.lines.len(),
+            Content::Csv(block) => block.rows(),
             Content::Parquet { rows, .. } => *rows,
         }
     }
@@ -243,7 +192,7 @@ impl Block {
     /// Line (row number in Parquet) of row `index`, from 1.
     pub fn line(&self, index: usize) -> u64 {
         match &self.content {
-            Content::Csv(block) => block.lines[index],
+            Content::Csv(block) => block.line(index),
             Content::Parquet { offset, .. } => (offset + index + 1) as u64,
         }
     }
@@ -256,7 +205,7 @@ impl Block {
                 let fields = self.names.iter().map(|name| Field::new(name.as_str().into(), types(name)));
                 let schema: Schema = fields.collect();
                 // without well-formed records, because polars rejects empty text
-                if block.lines.is_empty() {
+                if block.rows() == 0 {
                     return Ok(DataFrame::empty_with_schema(&schema));
                 }
                 let frame = CsvReadOptions::default()
@@ -266,11 +215,11 @@ impl Block {
                     .with_rechunk(true)
                     .with_ignore_errors(lenient)
                     .map_parse_options(|options| options.with_missing_is_null(false))
-                    .into_reader_with_file_handle(Cursor::new(block.text.as_slice()))
+                    .into_reader_with_file_handle(Cursor::new(block.text()))
                     .finish()?;
                 polars_ensure!(
-                    frame.height() == block.lines.len(),
-                    ComputeError: "{} records were read as {} rows", block.lines.len(), frame.height()
+                    frame.height() == block.rows(),
+                    ComputeError: "{} records were read as {} rows", block.rows(), frame.height()
                 );
                 Ok(frame)
             }
@@ -290,6 +239,6 @@ impl Block {
     /// Line and error of the first malformed record.
     pub(crate) fn malformed(&self) -> Option<(u64, String)> {
         let Content::Csv(block) = &self.content else { return None };
-        block.malformed.first().map(|malformed| (malformed.line, format!("the record {}", malformed.reason)))
+        block.malformed().first().map(|malformed| (malformed.line, format!("the record {}", malformed.reason)))
     }
 }

@@ -9,4 +9,5 @@ pub mod loaded_model;
 pub mod prediction_json;
 mod response_keys;
 pub mod row_schema;
+pub mod tables;
 pub mod validation;

@@ -65,19 +65,25 @@ impl LoadedModel {
     /// # Errors
     /// If it does not predict the typical row, or differently on its two ways.
     pub fn new(parts: LoadedParts, window: u64, coverage: Option<f64>) -> anyhow::Result<Self> {
+        let mut model = Self::for_tables(parts, coverage);
+        let layout = model.reference.as_ref().map(Layout::new);
+        model.drift = layout.map(|layout| {
+            let window = Window::new(&layout, window);
+            (layout, Mutex::new(window))
+        });
+        model.predict_typical_row()?;
+        Ok(model)
+    }
+
+    /// Prepares a model that predicts tables only: it has no window of drift, and predicts no typical row. `coverage` as for
+    /// [`new`](Self::new).
+    pub fn for_tables(parts: LoadedParts, coverage: Option<f64>) -> Self {
         let LoadedParts { predictor, reference, mut info } = parts;
         info.coverage = coverage.unwrap_or(info.coverage);
         let row_schema = RowSchema::new(&predictor, reference.as_ref());
         let keys = ResponseKeys::new(&predictor.model().file().target, predictor.explained_columns(), &info.version);
-        let layout = reference.as_ref().map(Layout::new);
-        let drift = layout.map(|layout| {
-            let window = Window::new(&layout, window);
-            (layout, Mutex::new(window))
-        });
         let explainer = predictor.explainer();
-        let model = Self { predictor, explainer, row_schema, reference, info, keys, drift };
-        model.predict_typical_row()?;
-        Ok(model)
+        Self { predictor, explainer, row_schema, reference, info, keys, drift: None }
     }
 
     /// The model's name.
@@ -152,6 +158,28 @@ impl LoadedModel {
     /// Predicts many rows of validated cells, with their intervals if `intervals`. A row with a level that the model does not know has the
     /// value NaN.
     pub fn predict_many(&self, rows: &[Vec<CellValue>], intervals: bool) -> Vec<Prediction> {
+        let (features, rejected) = self.features_of_many(rows);
+        self.predict_features(&features, &rejected, intervals)
+    }
+
+    /// Predicts many rows as [`predict_many`](Self::predict_many) does, with the contributions of the raw columns. `explainer` is the model's.
+    pub fn explain_many(
+        &self,
+        explainer: &Explainer,
+        rows: &[Vec<CellValue>],
+        intervals: bool,
+    ) -> Vec<(Prediction, Contributions)> {
+        let (features, rejected) = self.features_of_many(rows);
+        let predictions = self.predict_features(&features, &rejected, intervals);
+        let contributions = explainer.explain_all(self.predictor.model(), &features);
+        predictions
+            .into_iter()
+            .zip(contributions.iter().map(|parts| self.predictor.contributions_by_column(parts)))
+            .collect()
+    }
+
+    /// The features of rows; and for each row whether it has a level that the model does not know: its features are 0.
+    fn features_of_many(&self, rows: &[Vec<CellValue>]) -> (Matrix, Vec<bool>) {
         let mut scratch = Scratch::default();
         let width = self.predictor.model().file().features.len();
         let mut columns = vec![Vec::with_capacity(rows.len()); width];
@@ -164,14 +192,17 @@ impl LoadedModel {
                 columns.iter_mut().zip(scratch.features()).for_each(|(column, value)| column.push(*value));
             }
         }
-        let features = Matrix::new(columns);
+        (Matrix::new(columns), rejected)
+    }
+
+    fn predict_features(&self, features: &Matrix, rejected: &[bool], intervals: bool) -> Vec<Prediction> {
         let model = self.predictor.model();
         let values = match &self.explainer {
-            Ok(explainer) => explainer.predict(model, &features),
-            Err(_) => model.predict(&features),
+            Ok(explainer) => explainer.predict(model, features),
+            Err(_) => model.predict(features),
         };
         let interval = model.file().interval.as_ref().filter(|_| intervals);
-        let bounds = interval.map(|interval| interval.bounds(&features, &values, self.info.coverage));
+        let bounds = interval.map(|interval| interval.bounds(features, &values, self.info.coverage));
         let prediction = |(row, value): (usize, f64)| Prediction {
             value: if rejected[row] { f64::NAN } else { value },
             interval: bounds.as_ref().map(|bounds| bounds[row]),

@@ -335,7 +335,7 @@ impl FieldSchema {
         match self.column.check_text(text) {
             Ok(level) => Ok(level.map_or(CellValue::Missing, CellValue::Level)),
             Err(Rule::Required) => Err(fault(FieldErrorKind::Missing, "is missing, and the column is required".into())),
-            Err(_) if rules.bucket => Ok(CellValue::Level(Cow::Borrowed(text.trim()))),
+            Err(Rule::Level) if rules.bucket => Ok(CellValue::Level(Cow::Borrowed(text.trim()))),
             Err(_) if rules.detail == ErrorDetail::Count => Err(fault(FieldErrorKind::UnknownLevel, String::new())),
             Err(_) => {
                 let reason = self.column.text(text).err().map_or_else(String::new, |found| found.reason);

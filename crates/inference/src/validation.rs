@@ -125,6 +125,13 @@ pub struct FieldWarning {
     pub message: String,
 }
 
+impl FieldWarning {
+    /// The warning as text, for a cell of a table.
+    pub fn text(&self) -> String {
+        format!("{}: {}", self.field, self.message)
+    }
+}
+
 /// The kind of a warning. The names are stable.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use cli::Progress;
-use frame::{Block, CheckedColumn, Rejected, Source, TargetColumn};
+use frame::{Block, CheckedColumn, Rejected, Source};
 
 use crate::{
     config::Config,
@@ -38,7 +38,7 @@ struct CheckedRows {
 /// Reads the raw table.
 pub(crate) fn scan(config: &Config, progress: &Progress) -> anyhow::Result<Scan> {
     let mut source = Source::open(&config.input)?;
-    frame::check_header(&config.input, source.header_line(), source.names(), &config.schema, TargetColumn::Required)?;
+    source.check_header(&config.schema, schema::TargetColumn::Required)?;
     let folder = config.output.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
     let mut scan = Scan {
         rows_in: 0,

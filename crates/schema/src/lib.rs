@@ -8,6 +8,7 @@ mod cell_value;
 mod column;
 mod config;
 mod decimals;
+mod header;
 mod name;
 mod rule;
 mod table;
@@ -31,6 +32,7 @@ pub use config::{
     pipeline::{ColumnSpec, ColumnType, PipelineConfig, TableSection},
 };
 pub use decimals::{decimals, rounded};
+pub use header::{TargetColumn, check_header, check_header_names};
 pub use name::{MAX_FILE_NAME_BYTES, MAX_NAME_BYTES, check_file_name, check_name, printable, quoted, unprintable};
 pub use rule::Rule;
 pub use table::{Categories, MISSING_LEVEL, Table, Values};

@@ -25,8 +25,6 @@ pub enum Rule {
     Fields,
     /// Quotes surround whole fields and are closed.
     Quotes,
-    /// A requirement of a later stage.
-    Other,
 }
 
 impl Rule {
@@ -44,7 +42,6 @@ impl Rule {
             Self::Utf8 => "not UTF-8 text",
             Self::Fields => "number of fields differs from the header",
             Self::Quotes => "unmatched quotes",
-            Self::Other => "unusable row",
         }
     }
 
@@ -68,7 +65,6 @@ impl Rule {
             }
             Self::Fields => "put cells with commas in quotes".to_owned(),
             Self::Quotes => "double the quotes inside a cell, and put quotes around the whole cell".to_owned(),
-            Self::Other => "correct the rows".to_owned(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use batch_prediction::PredictArgs;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use cli::GlobalArgs;
 
@@ -186,7 +187,7 @@ pub(crate) enum LogRequests {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Predict the rows of a CSV file, by the same code
+    /// Predict the target of the rows of a file
     Predict(PredictArgs),
     /// Load a model like the server, predict a typical row, and exit (exit 1 if it is absent or invalid)
     Check(CheckArgs),
@@ -214,27 +215,4 @@ pub(crate) struct HealthcheckArgs {
     /// Wait at most this long for the response
     #[arg(long, value_name = "SECONDS", default_value_t = 3.0)]
     pub(crate) timeout: f64,
-}
-
-#[derive(ClapArgs, Debug)]
-pub(crate) struct PredictArgs {
-    /// The model, as for the server
-    #[arg(long, value_name = "MODEL")]
-    pub(crate) model: String,
-
-    /// The registry of models:/…
-    #[arg(long, value_name = "URI")]
-    pub(crate) mlflow_tracking_uri: Option<String>,
-
-    /// The rows, .csv with a header
-    #[arg(long, value_name = "FILE")]
-    pub(crate) input: PathBuf,
-
-    /// The file to write: the rows as they came, with the prediction, its interval, and what is wrong with a row that has none
-    #[arg(long, value_name = "FILE")]
-    pub(crate) output: PathBuf,
-
-    /// The share of true values that an interval is to hold
-    #[arg(long, value_name = "SHARE")]
-    pub(crate) coverage: Option<f64>,
 }

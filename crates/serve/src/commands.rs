@@ -2,4 +2,3 @@
 
 pub(crate) mod check;
 pub(crate) mod healthcheck;
-pub(crate) mod predict;

@@ -20,7 +20,7 @@ pub use server::run;
 
 use cli::{Outcome, Progress};
 
-use crate::commands::{check, healthcheck, predict};
+use crate::commands::{check, healthcheck};
 
 /// Runs the program with parsed arguments.
 ///
@@ -28,7 +28,7 @@ use crate::commands::{check, healthcheck, predict};
 /// If it cannot run, or a check fails ([`cli::Refused`]).
 pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
     match &args.command {
-        Some(args::Command::Predict(args)) => predict::predict(args, progress),
+        Some(args::Command::Predict(args)) => batch_prediction::predict(args, progress, None),
         Some(args::Command::Check(args)) => check::check_model(args),
         Some(args::Command::Healthcheck(args)) => healthcheck::request_readiness(args),
         None => run(Config::try_from_args(args)?),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use batch_prediction::PredictArgs;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use cli::GlobalArgs;
 
@@ -66,7 +67,7 @@ pub(crate) struct TrackingArgs {
 pub(crate) enum Command {
     /// Evaluate many models on the training rows, write the configuration of the best one, and train it
     Search(SearchArgs),
-    /// Predict the target of the rows of a raw table
+    /// Predict the target of the rows of a file
     Predict(PredictArgs),
     /// List recorded runs, the newest first
     Runs(RunsArgs),
@@ -120,29 +121,6 @@ pub(crate) struct SearchArgs {
 
     #[command(flatten)]
     pub(crate) tracking: TrackingArgs,
-}
-
-#[derive(ClapArgs, Debug)]
-pub(crate) struct PredictArgs {
-    /// Load the model from this folder of models, or from the folder of a bundle
-    #[arg(long, value_name = "DIR")]
-    pub(crate) models_dir: PathBuf,
-
-    /// Read the raw table from this file, .csv or .parquet. A target column is ignored
-    #[arg(long, value_name = "FILE")]
-    pub(crate) input: PathBuf,
-
-    /// Write the valid rows and a column `prediction` to this file, and invalid rows to <FILE>.quarantine.csv
-    #[arg(long, value_name = "FILE")]
-    pub(crate) output: PathBuf,
-
-    /// Also write `prediction_low` and `prediction_high`: the prediction interval with this coverage (0.9 without a value)
-    #[arg(long, value_name = "SHARE", num_args = 0..=1, default_missing_value = "0.9")]
-    pub(crate) intervals: Option<f64>,
-
-    /// Also write the contributions of raw columns: `base` and a column `from <COLUMN>` each, which add up to the prediction
-    #[arg(long)]
-    pub(crate) contributions: bool,
 }
 
 #[derive(ClapArgs, Debug)]

@@ -1,5 +1,6 @@
 //! The subcommands beside the stage.
 
+pub(crate) mod parquet_table;
 pub(crate) mod predict;
 pub(crate) mod promote;
 pub(crate) mod relocate;

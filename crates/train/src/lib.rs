@@ -1,5 +1,5 @@
 //! Trains a model on a featured table and records the run. Test rows are never used to choose anything; they are scored once.
-//! [`predict`] applies a model to a raw table, with the preprocessor and the code that scored the test rows.
+//! `train predict` applies a model to a raw table, with the preprocessor and the code that scored the test rows.
 
 mod args;
 mod commands;
@@ -15,7 +15,6 @@ mod summary;
 mod tracking;
 
 pub use args::Args;
-pub use commands::predict::{PredictConfig, predict};
 pub use config::Config;
 pub use stage::run;
 
@@ -23,7 +22,7 @@ use cli::{Outcome, Progress};
 
 use crate::{
     args::Command,
-    commands::{promote, relocate, rollback, runs, sync, versions},
+    commands::{predict, promote, relocate, rollback, runs, sync, versions},
 };
 
 /// Runs the program with parsed arguments.
@@ -37,10 +36,7 @@ pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
     };
     match command {
         Command::Search(search_args) => frame::on_shared_threads(|| search::search(search_args, progress)),
-        Command::Predict(predict_args) => {
-            let config = PredictConfig::try_from_args(predict_args, progress)?;
-            frame::on_shared_threads(|| predict(&config, progress))
-        }
+        Command::Predict(predict_args) => predict::predict(predict_args, progress),
         Command::Runs(runs_args) => runs::list(runs_args, progress),
         Command::Relocate(relocate_args) => relocate::relocate(relocate_args, progress),
         Command::Sync(sync_args) => sync::sync(sync_args, progress),

@@ -63,7 +63,7 @@ pub fn score(
         while first < batch.num_rows() || !is_begun {
             let turn = gate.begin_block()?;
             let row = scored.rows + scored.refused;
-            let block = block(&batch, first, most).ok_or_else(|| too_long(row))?;
+            let block = first_rows(&batch, first, most).ok_or_else(|| too_long(row))?;
             (first, is_begun) = (first + block.num_rows(), true);
             let results = predict_block(model, &header, &names, &block)?;
             let refused = results.iter().filter(|results| results.is_err()).count() as u64;
@@ -79,8 +79,8 @@ pub fn score(
     Ok(scored)
 }
 
-/// Up to `most` rows of a batch, as many as have [`BLOCK_BYTES`]; none where the first is longer than [`MAX_ROW_BYTES`].
-fn block(batch: &RecordBatch, first: usize, most: usize) -> Option<RecordBatch> {
+/// Up to `most` rows of a batch from row `first`, as many as have [`BLOCK_BYTES`]; none where the first is longer than [`MAX_ROW_BYTES`].
+pub(crate) fn first_rows(batch: &RecordBatch, first: usize, most: usize) -> Option<RecordBatch> {
     let mut rows = most.min(batch.num_rows() - first);
     loop {
         let block = batch.slice(first, rows);

@@ -99,11 +99,12 @@ impl<R: Read, M: MessageBuffer> ValidatingReader<R, M> {
             }
         }
         self.head.extend_from_slice(&start[..read]);
+        let mark = read.min(CONTINUATION.len());
+        if start[..mark] != CONTINUATION[..mark] {
+            return Err(io::Error::other("is not an Arrow stream of version 1 or newer"));
+        }
         if read < start.len() {
             return Ok(());
-        }
-        if start[..4] != CONTINUATION {
-            return Err(io::Error::other("is not an Arrow stream of version 1 or newer"));
         }
         let length = i32::from_le_bytes([start[4], start[5], start[6], start[7]]);
         let length = usize::try_from(length).ok().filter(|length| *length <= MAX_HEAD_BYTES);
@@ -304,7 +305,9 @@ mod tests {
         let mut long = sound.clone();
         long[4..8].copy_from_slice(&i32::MAX.to_le_bytes());
         assert!(rows(&long).unwrap_err().contains("the head of an Arrow message is longer than 1048576 bytes"));
-        assert!(rows(b"{\"a\": 1}  ").unwrap_err().contains("is not an Arrow stream"));
+        for other in [&b"{\"a\": 1}  "[..], b"a\n1\n", b"{"] {
+            assert!(rows(other).unwrap_err().contains("is not an Arrow stream"));
+        }
     }
     #[test]
     fn buffers_that_share_a_body_are_refused() {

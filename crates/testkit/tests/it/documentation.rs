@@ -43,7 +43,7 @@ fn the_worked_example_comes_out_as_written() {
     workspace.ok("train predict --models-dir models --input rows.csv --output predictions.csv");
     assert!(readme.contains(&format!("```text\n{}```", workspace.read("predictions.csv"))));
     assert!(readme.contains(&format!("```text\n{}```", workspace.read("predictions.csv.quarantine.csv"))));
-    let predicted = workspace.read("predictions.csv").trim_end().rsplit(',').next().expect("a prediction").to_owned();
+    let predicted = workspace.read("predictions.csv").trim_end().rsplit(',').nth(1).expect("a prediction").to_owned();
     assert!(workspace.read("models/trained/predictions.csv").contains(&format!(",{predicted}\n")));
 }
 

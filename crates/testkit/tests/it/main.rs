@@ -21,6 +21,7 @@ mod output_paths;
 mod pages;
 mod pipeline;
 mod podman;
+mod predict;
 mod proxy;
 mod recording;
 mod registry;

@@ -49,12 +49,13 @@ fn contributions_add_up_to_the_prediction_and_intervals_hold_it() {
                 "prediction_low",
                 "prediction_high",
                 "base",
-                "from sqft",
-                "from bedrooms",
-                "from bathrooms",
-                "from location",
-                "from year_built",
-                "from condition"
+                "contribution_sqft",
+                "contribution_bedrooms",
+                "contribution_bathrooms",
+                "contribution_location",
+                "contribution_year_built",
+                "contribution_condition",
+                "warnings"
             ]
         );
         let rows = values[0].len();

@@ -127,20 +127,21 @@ fn ask(workspace: &Workspace, version: &str, uri: &str, model: &str, raw: &str) 
 
 /// What we predict for each row of a raw table; `None` where we refuse it.
 fn ours(workspace: &Workspace, raw: &str) -> Vec<Option<f64>> {
-    let run = workspace.run(&format!("train predict --models-dir models --input {raw} --output predicted.csv"));
+    let run = workspace.run(&format!("train predict --models-dir models --input {raw} --output predicted.ndjson"));
     let lines = workspace.read(raw).lines().count() - 1;
     if run.code == 1 {
         return vec![None; lines];
     }
     assert_eq!(run.code, 0, "{}", run.stderr);
     let refused: Vec<usize> = workspace
-        .read("predicted.csv.quarantine.csv")
+        .read("predicted.ndjson.quarantine.csv")
         .lines()
         .skip(1)
         .map(|line| line.split(',').next().unwrap().parse().unwrap())
         .collect();
-    let predicted = workspace.read("predicted.csv");
-    let mut predicted = predicted.lines().skip(1).map(|line| line.rsplit(',').next().unwrap().parse().unwrap());
+    let predicted = workspace.read("predicted.ndjson");
+    let prediction = |line: &str| serde_json::from_str::<Value>(line).unwrap()["prediction"].as_f64().unwrap();
+    let mut predicted = predicted.lines().map(prediction);
     (0..lines).map(|row| if refused.contains(&(row + 2)) { None } else { predicted.next() }).collect()
 }
 
@@ -198,7 +199,7 @@ fn python_answers_what_we_predict_for_every_kind_of_column() {
             // the newest migrates what it opens, so the oldest comes first
             let found = ask(&workspace, version, "sqlite:///mlflow.db", model, "raw.csv");
             let expected = ours(&workspace, "raw.csv");
-            assert!(expected.iter().all(Option::is_some), "{what}: {}", workspace.read("predicted.csv.quarantine.csv"));
+            assert!(expected.iter().all(Option::is_some), "{what}: {}", workspace.read("predicted.ndjson.quarantine.csv"));
             agree(&expected, &found["together"], &what);
             agree(&expected, &found["alone"], &what);
             agree(&expected, &found["as_text"], &what);

@@ -1,58 +1,17 @@
-//! Scanner of CSV text: blocks of whole records with their lines, and malformed records apart.
-//!
-//! polars parses the cells, but it has no line numbers and rejects a whole file for one malformed record. This scanner therefore finds
-//! records first (RFC 4180: a quoted field can contain separators, line ends and doubled quotes). polars gets only well-formed records.
+//! Scanner of CSV text: blocks of whole records with their lines, and malformed records apart (RFC 4180: a quoted field can contain
+//! separators, line ends and doubled quotes).
 
 use std::io::{self, Read};
 
 use memchr::{memchr, memchr2_iter, memchr3};
 use schema::Rule;
 
+use crate::block::{CsvBlock, Malformed};
+
 /// Longest record in bytes; an open quote cannot go on for longer.
-pub(crate) const MAX_RECORD_BYTES: usize = 1 << 20;
-/// Largest number of malformed records of a block.
-const MAX_MALFORMED_RECORDS: usize = 10_000;
+pub const MAX_RECORD_BYTES: usize = 1 << 20;
 /// Longest header in bytes; ten thousand long names fit.
 const MAX_HEADER_BYTES: usize = 16 << 20;
-
-/// A block of whole records, each with a line feed at its end.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct CsvBlock {
-    pub(crate) text: Vec<u8>,
-    /// Start of each record in `text`.
-    pub(crate) starts: Vec<u32>,
-    /// Line of each record in the file, from 1.
-    pub(crate) lines: Vec<u64>,
-    /// Malformed records.
-    pub(crate) malformed: Vec<Malformed>,
-    /// Size of the malformed records in bytes.
-    malformed_bytes: usize,
-}
-
-impl CsvBlock {
-    /// True if the block has its full size.
-    fn is_full(&self, block_bytes: usize) -> bool {
-        self.text.len() + self.malformed_bytes >= block_bytes || self.malformed.len() > MAX_MALFORMED_RECORDS
-    }
-
-    /// Record `index` without its line end.
-    pub(crate) fn record(&self, index: usize) -> &[u8] {
-        let end = self.starts.get(index + 1).map_or(self.text.len(), |next| *next as usize);
-        let record = &self.text[self.starts[index] as usize..end];
-        record.strip_suffix(b"\n").unwrap_or(record)
-    }
-}
-
-/// A malformed record.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Malformed {
-    pub(crate) line: u64,
-    /// Index of the invalid field, if known.
-    pub(crate) field: Option<usize>,
-    pub(crate) rule: Rule,
-    pub(crate) reason: String,
-    pub(crate) record: String,
-}
 
 /// A record above the limit, at which the scan ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -159,7 +118,7 @@ impl<R: Read> CsvScanner<R> {
                 break Some((malformed.line, malformed.record.clone().into_bytes()));
             }
             if !block.lines.is_empty() {
-                break Some((block.lines[0], block.record(0).to_vec()));
+                break Some((block.line(0), block.record(0).as_bytes().to_vec()));
             }
         };
         (self.block_bytes, self.max_record) = limits;

@@ -9,7 +9,7 @@ fn scan(text: &str, block_bytes: usize, fields: Option<usize>) -> (Good, Vec<(u6
     let (mut good, mut bad) = (vec![], vec![]);
     while let Some(block) = scanner.next_block(fields).unwrap() {
         for (index, line) in block.lines.iter().enumerate() {
-            good.push((*line, String::from_utf8_lossy(block.record(index)).into_owned()));
+            good.push((*line, block.record(index).to_owned()));
         }
         bad.extend(block.malformed.into_iter().map(|malformed| (malformed.line, malformed.reason)));
     }
