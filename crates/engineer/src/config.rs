@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 use artifact::{Digest, FileEntry, Mark, OutputKind, RunPaths};
 use features::{PREPROCESSOR, Plan};
-use frame::Format;
 use schema::{PipelineConfig, Schema, SettingError};
+use table_io::Format;
 
 use crate::args::Args;
 

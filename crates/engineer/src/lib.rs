@@ -18,5 +18,5 @@ use cli::{Outcome, Progress};
 /// If the stage cannot run, or a check fails ([`cli::Refused`]).
 pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
     let config = Config::try_from_args(args)?;
-    frame::on_shared_threads(|| run(&config, progress))
+    table_io::on_shared_threads(|| run(&config, progress))
 }

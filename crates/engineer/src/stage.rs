@@ -9,10 +9,10 @@ use artifact::{
 use cli::{Clock, Outcome, Progress, Refused};
 use drift::{Profiler, Reference};
 use features::{Fitter, PREPROCESSOR, Preprocessor, RowError};
-use frame::{Block, CleanedBlock, TableWriter, open_cleaned};
 use polars::prelude::*;
 use schema::{SPLIT_COLUMN, SettingError, TEST, TRAIN};
 use serde::Serialize;
+use table_io::{Block, CleanedBlock, TableWriter, open_cleaned};
 
 use crate::config::Config;
 

@@ -30,7 +30,7 @@ pub fn for_each_test_block<T: Send>(
     prepare: impl Fn(Table, Vec<f64>) -> anyhow::Result<T> + Sync,
     mut take: impl FnMut(T) -> anyhow::Result<()> + Send,
 ) -> anyhow::Result<usize> {
-    let mut source = frame::open_cleaned(data, schema)?;
+    let mut source = table_io::open_cleaned(data, schema)?;
     let bar = progress.bar(activity, source.expected_blocks());
     let mut test_rows = 0;
     source.for_each_block(

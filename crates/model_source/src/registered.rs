@@ -12,15 +12,12 @@ use tracking::{Location, ModelUri, ModelUriError, ModelVersion, Registry, Tracki
 
 use crate::DEFAULT_COVERAGE;
 
-const TRACKING_URI_VARIABLE: &str = "MLFLOW_TRACKING_URI";
-
 /// The location of the registry: that of the flag, of `MLFLOW_TRACKING_URI`, or the default beside the working directory.
 ///
 /// # Errors
 /// If the location cannot hold registered models.
 pub fn location(tracking_uri: Option<&str>) -> Result<Location, TrackingError> {
-    let uri = tracking_uri.map(str::to_owned).or_else(|| cli::variable(TRACKING_URI_VARIABLE));
-    uri.map_or_else(|| Ok(Location::default()), |uri| Location::parse(&uri))
+    Ok(Location::from_flag_or_environment(tracking_uri, &cli::variable)?)
 }
 
 /// Finds the registry, and the version that `uri` names now.

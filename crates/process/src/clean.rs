@@ -2,11 +2,11 @@
 
 use artifact::AtomicFile;
 use cli::Progress;
-use frame::TableWriter;
 use polars::prelude::*;
 use rayon::prelude::*;
 use schema::{SPLIT_COLUMN, TEST, TRAIN};
 use summary::Quantiles;
+use table_io::TableWriter;
 
 use crate::{
     config::Config,
@@ -105,7 +105,7 @@ fn fit_outlier_bounds(config: &Config, store: &RowStore, duplicate: &[bool]) -> 
 }
 
 fn to_data_frame(config: &Config, rows: &Rows, chosen: &[usize]) -> anyhow::Result<DataFrame> {
-    let mut frame = frame::to_data_frame(&config.schema, &rows.columns, chosen)?;
+    let mut frame = table_io::to_data_frame(&config.schema, &rows.columns, chosen)?;
     let sides = chosen.iter().map(|row| Some(if rows.test[*row] { TEST } else { TRAIN }));
     let split = StringChunked::from_iter_options(SPLIT_COLUMN.into(), sides);
     frame.with_column(split.into_column())?;

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use artifact::{Digest, FileEntry, OutputKind, RunPaths};
-use frame::Format;
 use schema::{PipelineConfig, ProcessSection, Schema, SettingError};
+use table_io::Format;
 
 use crate::{args::Args, outliers::OutlierBounds};
 

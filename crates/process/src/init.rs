@@ -13,10 +13,10 @@ use std::{
 use anyhow::{bail, ensure};
 use artifact::{RunPaths, resolve_entry};
 use cli::{Outcome, Progress};
-use frame::{Block, Rejected, Source};
 use rayon::prelude::*;
 use schema::{ColumnType, MAX_COLUMNS, PipelineConfig, Rule, Schema};
 use serde::Serialize;
+use table_io::{Block, Rejected, Source};
 
 use crate::args::InitArgs;
 use observation::ColumnObservation;
@@ -105,7 +105,7 @@ pub fn init(config: &InitConfig, progress: &Progress) -> anyhow::Result<Outcome>
     malformed.iter().for_each(|(rule, (rows, first))| progress.warn(warning(&config.input, *rule, *rows, first)));
     let rows = observed.first().map_or(0, |column| column.rows);
     if rows == 0 {
-        return Err(frame::FrameError::NoRows { path: config.input.clone() }.into());
+        return Err(table_io::FrameError::NoRows { path: config.input.clone() }.into());
     }
     let guesses: Vec<InferredColumn> =
         names.iter().zip(&observed).map(|(name, observed)| infer_column(name, observed, *name == config.target)).collect();

@@ -34,11 +34,11 @@ pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
     match &args.command {
         Some(args::Command::Init(init_args)) => {
             let config = InitConfig::try_from_args(init_args, args.global.force)?;
-            frame::on_shared_threads(|| init(&config, progress))
+            table_io::on_shared_threads(|| init(&config, progress))
         }
         None => {
             let config = Config::try_from_args(args)?;
-            frame::on_shared_threads(|| run(&config, progress))
+            table_io::on_shared_threads(|| run(&config, progress))
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Profiles of the columns of the cleaned table, including their relation to the target.
 
-use frame::CheckedColumn;
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 use schema::{ColumnType, MISSING_LEVEL, Schema};
 use serde::Serialize;
 use summary::{Frequencies, Moments, Quantiles};
+use table_io::CheckedColumn;
 
 use crate::row_store::Rows;
 

@@ -8,9 +8,9 @@ use std::{
 
 use anyhow::Context;
 use artifact::AtomicFile;
-use frame::Rejected;
 use schema::Rule;
 use serde::Serialize;
+use table_io::Rejected;
 
 /// Largest number of rows in the report.
 const MAX_SAMPLES: usize = 10;
@@ -45,7 +45,7 @@ impl Quarantine {
     /// Creates the file with its header.
     pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
         let mut file = AtomicFile::create(path)?;
-        file.write_all(frame::QUARANTINE_HEADER.as_bytes())
+        file.write_all(table_io::QUARANTINE_HEADER.as_bytes())
             .with_context(|| format!("{}: cannot write it", path.display()))?;
         Ok(Self { file, summary: QuarantineSummary::default(), reasons: Reasons::new() })
     }
@@ -64,7 +64,7 @@ impl Quarantine {
             let reason = self.reasons.entry((rejected.rule, rejected.column.clone()));
             reason.or_insert_with(|| (0, Sample::from_rejected(rejected))).0 += 1;
         }
-        let text = frame::rejected_csv(rejected);
+        let text = table_io::rejected_csv(rejected);
         self.file.write_all(&text).with_context(|| format!("{}: cannot write it", self.file.destination().display()))
     }
 

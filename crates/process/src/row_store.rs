@@ -7,8 +7,8 @@ use std::{
 };
 
 use anyhow::Context;
-use frame::CheckedColumn;
 use serde::{Deserialize, Serialize};
+use table_io::CheckedColumn;
 
 /// Largest size of rows in memory, in bytes.
 const MAX_MEMORY_BYTES: usize = 96 << 20;

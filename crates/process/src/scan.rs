@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use cli::Progress;
-use frame::{Block, CheckedColumn, Rejected, Source};
+use table_io::{Block, CheckedColumn, Rejected, Source};
 
 use crate::{
     config::Config,
@@ -61,7 +61,7 @@ pub(crate) fn scan(config: &Config, progress: &Progress) -> anyhow::Result<Scan>
         },
     )?;
     if scan.rows_in == 0 {
-        return Err(frame::FrameError::NoRows { path: config.input.clone() }.into());
+        return Err(table_io::FrameError::NoRows { path: config.input.clone() }.into());
     }
     Ok(scan)
 }

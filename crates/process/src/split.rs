@@ -1,6 +1,6 @@
 //! Identity of rows by their validated content, and their split by a hash of it.
 
-use frame::{CheckedBlock, CheckedColumn};
+use table_io::{CheckedBlock, CheckedColumn};
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128};
 
 /// Writes the cell of `row` in `column` to `buffer`: a tag, then bits, or bytes with their length.

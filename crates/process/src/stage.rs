@@ -40,7 +40,7 @@ struct Summary<'a> {
 pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
     let clock = Clock::start();
     if !config.input.exists() {
-        return Err(frame::FrameError::Missing { path: config.input.clone() }.into());
+        return Err(table_io::FrameError::Missing { path: config.input.clone() }.into());
     }
     if !config.force
         && let Some(mut manifest) = Manifest::read_beside(&config.output).unwrap_or(None)

@@ -7,10 +7,10 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use artifact::{Digest, FileEntry};
-use frame::Format;
 use model::{Algorithm, ImportedModel, ModelConfig, ModelSection, Parameters};
 use serde::Serialize;
 use serde_json::Value;
+use table_io::Format;
 use tracking::Tracking;
 
 use crate::{

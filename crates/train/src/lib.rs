@@ -32,16 +32,16 @@ use crate::{
 pub fn main(args: &Args, progress: &Progress) -> anyhow::Result<Outcome> {
     let Some(command) = &args.command else {
         let config = Config::try_from_args(args)?;
-        return frame::on_shared_threads(|| run(&config, progress));
+        return table_io::on_shared_threads(|| run(&config, progress));
     };
     match command {
-        Command::Search(search_args) => frame::on_shared_threads(|| search::search(search_args, progress)),
+        Command::Search(search_args) => table_io::on_shared_threads(|| search::search(search_args, progress)),
         Command::Predict(predict_args) => predict::predict(predict_args, progress),
         Command::Runs(runs_args) => runs::list(runs_args, progress),
         Command::Relocate(relocate_args) => relocate::relocate(relocate_args, progress),
         Command::Sync(sync_args) => sync::sync(sync_args, progress),
         Command::Versions(versions_args) => versions::list(versions_args, progress),
-        Command::Promote(promote_args) => frame::on_shared_threads(|| promote::promote(promote_args, progress)),
+        Command::Promote(promote_args) => table_io::on_shared_threads(|| promote::promote(promote_args, progress)),
         Command::Rollback(rollback_args) => rollback::rollback(rollback_args, progress),
     }
 }

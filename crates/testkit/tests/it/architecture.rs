@@ -21,7 +21,7 @@ const DEPENDENCIES: [(&str, &[&str]); 24] = [
     ("features", &["schema", "summary"]),
     ("model", &["boosting", "schema"]),
     ("csv_records", &["schema"]),
-    ("frame", &["csv_records", "schema"]),
+    ("table_io", &["csv_records", "schema"]),
     ("predictor", &["artifact", "drift", "features", "model", "schema"]),
     ("model_source", &["artifact", "cli", "drift", "model", "predictor", "tracking"]),
     ("inference", &["csv_records", "drift", "features", "model", "predictor", "schema"]),
@@ -29,14 +29,14 @@ const DEPENDENCIES: [(&str, &[&str]); 24] = [
     ("onnx", &["features", "model", "schema"]),
     ("report", &[]),
     ("tracking", &["artifact"]),
-    ("evaluation", &["schema", "frame", "model", "predictor", "cli"]),
-    ("process", &["schema", "summary", "frame", "artifact", "report", "cli"]),
-    ("engineer", &["schema", "frame", "features", "drift", "artifact", "cli"]),
+    ("evaluation", &["schema", "table_io", "model", "predictor", "cli"]),
+    ("process", &["schema", "summary", "table_io", "artifact", "report", "cli"]),
+    ("engineer", &["schema", "table_io", "features", "drift", "artifact", "cli"]),
     (
         "train",
         &[
             "schema",
-            "frame",
+            "table_io",
             "features",
             "drift",
             "model",
@@ -56,7 +56,7 @@ const DEPENDENCIES: [(&str, &[&str]); 24] = [
         "package",
         &[
             "schema",
-            "frame",
+            "table_io",
             "features",
             "drift",
             "model",
@@ -89,7 +89,7 @@ const DEPENDENCIES: [(&str, &[&str]); 24] = [
 ];
 
 /// The crates that may depend on polars.
-const POLARS: [&str; 4] = ["frame", "process", "engineer", "train"];
+const POLARS: [&str; 4] = ["table_io", "process", "engineer", "train"];
 
 fn dependencies() -> BTreeMap<String, Vec<String>> {
     let output = Command::new(env!("CARGO"))

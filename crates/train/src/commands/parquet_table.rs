@@ -3,7 +3,6 @@
 use std::{borrow::Cow, io::Write, path::Path, sync::Arc};
 
 use anyhow::{anyhow, bail};
-use frame::{BLOCK_ROWS, Source, TableWriter};
 use inference::{
     formats::json::Row,
     loaded_model::LoadedModel,
@@ -15,6 +14,7 @@ use inference::{
 };
 use polars::prelude::*;
 use rayon::prelude::*;
+use table_io::{BLOCK_ROWS, Source, TableWriter};
 
 /// Rows of a block at most. Parquet is read in larger parts.
 const MAX_BLOCK_ROWS: usize = 16 << 10;

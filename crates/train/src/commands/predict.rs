@@ -14,5 +14,5 @@ pub(crate) fn predict(args: &PredictArgs, progress: &Progress) -> anyhow::Result
         open: |path, model| Ok(Box::new(ParquetSource::open(path, model)?)),
         write: |path, out, columns| Ok(Box::new(ParquetSink::create(path, out, columns)?)),
     };
-    frame::on_shared_threads(|| batch_prediction::predict(args, progress, Some(parquet)))
+    table_io::on_shared_threads(|| batch_prediction::predict(args, progress, Some(parquet)))
 }

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 use cli::Progress;
-use frame::{Block, ColumnKind, Source};
 use model::Matrix;
 use schema::{SPLIT_COLUMN, TEST, TRAIN};
+use table_io::{Block, ColumnKind, Source};
 
 use crate::config::Config;
 
