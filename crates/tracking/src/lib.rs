@@ -23,7 +23,7 @@ pub use entities::run::{
 pub use entities::store::{ArtifactContent, ArtifactOwner, RunFile, RunReference, RunStore};
 pub use entities::variables::VariableLookup;
 pub use error::TrackingError;
-pub use rest::connection::{choose_cryptography, loopback_client};
+pub use rest::client::{choose_cryptography, loopback_client};
 pub use rest::http_config::{HttpConfig, Login};
 pub use rest::store::RestStore;
 pub use sqlite::relocate::{RelocateError, Relocation};

@@ -6,6 +6,7 @@
 
 pub(crate) mod api;
 pub(crate) mod artifacts;
+pub(crate) mod client;
 pub(crate) mod connection;
 pub(crate) mod error;
 pub(crate) mod http_config;

@@ -17,4 +17,6 @@ pub(crate) mod write;
 #[cfg(test)]
 mod model_tests;
 #[cfg(test)]
+mod spool_tests;
+#[cfg(test)]
 mod tests;
