@@ -136,7 +136,7 @@ fn write_table(
     let input = args.input.display();
     if counts.rows + counts.quarantined == 0 {
         match TableFormat::of(&args.input)? {
-            TableFormat::Csv | TableFormat::Parquet => bail!("{input}: has a header and no rows"),
+            TableFormat::Csv | TableFormat::Parquet => bail!("{input}: has a header but no rows"),
             TableFormat::Ndjson | TableFormat::Arrow => bail!("{input}: has no rows"),
         }
     }

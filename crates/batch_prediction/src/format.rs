@@ -29,7 +29,7 @@ impl TableFormat {
             Some("arrow" | "arrows") => Self::Arrow,
             Some("parquet") => Self::Parquet,
             _ => bail!(
-                "{}: cannot tell the format from the name: it must end in .csv, .ndjson, .jsonl, .arrow, .arrows or .parquet",
+                "{}: cannot recognise the format: the name must end in .csv, .ndjson, .jsonl, .arrow, .arrows or .parquet",
                 path.display()
             ),
         })
@@ -53,7 +53,7 @@ mod tests {
             assert_eq!(TableFormat::of(Path::new(name)).unwrap(), format, "{name}");
         }
         let message = TableFormat::of(Path::new("rows.csv.gz")).unwrap_err().to_string();
-        let expected = "it must end in .csv, .ndjson, .jsonl, .arrow, .arrows or .parquet";
-        assert_eq!(message, format!("rows.csv.gz: cannot tell the format from the name: {expected}"));
+        let expected = "the name must end in .csv, .ndjson, .jsonl, .arrow, .arrows or .parquet";
+        assert_eq!(message, format!("rows.csv.gz: cannot recognise the format: {expected}"));
     }
 }

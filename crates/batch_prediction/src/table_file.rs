@@ -44,7 +44,7 @@ pub(crate) fn check_format(path: &Path, parquet: Option<Parquet>) -> anyhow::Res
 }
 
 fn no_parquet(path: &Path) -> anyhow::Error {
-    anyhow::anyhow!("{}: this program reads and writes no Parquet; use `train predict`", path.display())
+    anyhow::anyhow!("{}: this program cannot read or write Parquet. Use `train predict`", path.display())
 }
 
 /// Opens the table at `path`.

@@ -39,7 +39,7 @@ impl fmt::Display for CsvError {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Self::Io(error) => write!(f, "cannot read it: {error}"),
-            Self::Empty => f.write_str("is empty: a header and rows are needed"),
+            Self::Empty => f.write_str("is empty. Add a header and rows"),
             Self::Kind(message) => f.write_str(message),
             Self::Record { line, message } => write!(f, "line {line}: {message}"),
         }

@@ -61,9 +61,10 @@ impl<R: Read + Send> ArrowSource<R> {
         let mut input = BufReader::new(input);
         if std::io::BufRead::fill_buf(&mut input).with_context(|| format!("{name}: cannot read it"))?.starts_with(ARROW_FILE)
         {
-            bail!("{name}: is an Arrow file, not an Arrow stream; write it as a stream, as pyarrow.ipc.new_stream does");
+            bail!("{name}: is an Arrow file, not an Arrow stream. Write it with pyarrow.ipc.new_stream");
         }
-        let reader = StreamReader::try_new(ValidatingReader::new(input, ()), None).map_err(|error| fault(name, error))?;
+        let reader =
+            StreamReader::try_new(ValidatingReader::new(input, ()), None).map_err(|error| stream_error(name, error))?;
         let schema = reader.schema();
         let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
         let places = check_header_names(&names).and_then(|()| field_places(model, &names));
@@ -74,7 +75,7 @@ impl<R: Read + Send> ArrowSource<R> {
 }
 
 /// An error of a stream, with its name.
-fn fault(name: &str, error: ArrowError) -> anyhow::Error {
+fn stream_error(name: &str, error: ArrowError) -> anyhow::Error {
     match error {
         ArrowError::IoError(_, error) => anyhow!("{name}: {error}"),
         other => anyhow!("{name}: {other}"),
@@ -102,14 +103,18 @@ impl<R: Read + Send> RowSource for ArrowSource<R> {
         loop {
             if let Some((batch, taken)) = self.batch.take_if(|(batch, taken)| *taken < batch.num_rows()) {
                 let rows = first_rows(&batch, taken, MAX_BLOCK_ROWS).ok_or_else(|| {
-                    anyhow!("{}: row {}: is longer than {MAX_ROW_BYTES} bytes, the limit", self.name, self.rows + 1)
+                    anyhow!(
+                        "{}: row {}: is longer than the limit of {MAX_ROW_BYTES} bytes. Shorten or remove it",
+                        self.name,
+                        self.rows + 1
+                    )
                 })?;
                 let block = ArrowRows { batch: rows, first: self.rows, columns: self.columns.clone() };
                 self.rows += block.batch.num_rows() as u64;
                 self.batch = Some((batch, taken + block.batch.num_rows()));
                 return Ok(Some(Box::new(block)));
             }
-            match self.reader.next().transpose().map_err(|error| fault(&self.name, error))? {
+            match self.reader.next().transpose().map_err(|error| stream_error(&self.name, error))? {
                 Some(batch) => self.batch = Some((batch, 0)),
                 None => return Ok(None),
             }

@@ -84,7 +84,7 @@ impl<R: Read + Send> RowSource for NdjsonSource<R> {
             let record = block.text[start..].trim_ascii();
             if block.text.len() - start > MAX_ROW_BYTES {
                 bail!(
-                    "{}:{}: the record is longer than {MAX_ROW_BYTES} bytes, the limit. Shorten it or leave it out",
+                    "{}:{}: the record is longer than the limit of {MAX_ROW_BYTES} bytes. Shorten or remove it",
                     self.name,
                     self.lines
                 );

@@ -129,7 +129,7 @@ fn rows_of_json_come_back_as_they_came() {
     workspace.ok("train predict --models-dir models --input rows.ndjson --output out.ndjson -q");
     workspace.write("mine.ndjson", LINES);
     let stderr = workspace.fails(2, "train predict --models-dir models --input rows.ndjson --output mine.ndjson");
-    assert!(stderr.contains("is there already and is not a table of predictions"), "{stderr}");
+    assert!(stderr.contains("exists and is not a table of predictions"), "{stderr}");
 }
 
 #[test]
@@ -230,34 +230,41 @@ fn inputs_that_cannot_be_predicted_are_named() {
         .write("long.ndjson", format!("{{}}\n{{\"sqft\": {}}}\n", "9".repeat(3 << 20)));
     let absent =
         ["bedrooms", "bathrooms", "year_built", "condition"].map(|name| format!("column \"{name}\" is not in the header"));
-    let unknown = "is not in the schema: add it to table.columns (type text, to carry it along)";
-    let advice = "Shorten the cell or leave it out";
+    let unknown = "is not in the schema. Add it to table.columns (type text, if it is not used)";
+    let advice = "Shorten or remove the cell";
     for (input, code, message) in [
         ("some.csv", 2, format!("some.csv:1: {}", absent.join("; "))),
         ("extra.csv", 2, format!("extra.csv:1: column \"garden\" {unknown}")),
         ("named.csv", 2, format!("named.csv:1: column \"prediction\" {unknown}")),
         ("none.csv", 1, "none.csv: none of its 1 rows is valid; the reasons are in kept.csv.quarantine.csv".into()),
-        ("empty.csv", 2, "empty.csv: has a header and no rows".into()),
+        ("empty.csv", 2, "empty.csv: has a header but no rows".into()),
         ("empty.ndjson", 2, "empty.ndjson: has no rows".into()),
-        ("nothing.csv", 2, "nothing.csv: is empty: a header and rows are needed".into()),
-        ("zipped.csv", 2, "zipped.csv: is compressed with gzip: unpack it first".into()),
-        ("zipped.ndjson", 2, "zipped.ndjson: is compressed with gzip: unpack it first".into()),
-        ("utf16.csv", 2, "utf16.csv: is UTF-16 text: save the file as UTF-8".into()),
-        ("cr.csv", 2, "cr.csv: ends its lines with CR alone: save it with LF or CRLF".into()),
+        ("nothing.csv", 2, "nothing.csv: is empty. Add a header and rows".into()),
+        ("zipped.csv", 2, "zipped.csv: is compressed with gzip. Unpack it first".into()),
+        ("zipped.ndjson", 2, "zipped.ndjson: is compressed with gzip. Unpack it first".into()),
+        ("utf16.csv", 2, "utf16.csv: is UTF-16 text. Save the file as UTF-8".into()),
+        ("cr.csv", 2, "cr.csv: has line ends with CR only. Save it with LF or CRLF".into()),
         ("text.arrows", 2, "text.arrows: is not an Arrow stream of version 1 or newer".into()),
         (
             "long.csv",
             2,
-            format!("long.csv:2: the record is longer than 1048576 bytes, the limit, which it passes in column 1 (\"sqft\"). {advice}"),
+            format!(
+                "long.csv:2: the record is longer than the limit of 1048576 bytes, which it exceeds in column 1 (\"sqft\"). {advice}"
+            ),
         ),
-        ("long.ndjson", 2, "long.ndjson:2: the record is longer than 1048576 bytes, the limit. Shorten it or leave it out".into()),
+        (
+            "long.ndjson",
+            2,
+            "long.ndjson:2: the record is longer than the limit of 1048576 bytes. Shorten or remove it".into(),
+        ),
         ("absent.csv", 2, "absent.csv: no such file; check the path".into()),
         ("configs.csv", 2, "configs.csv: is a folder, not a table".into()),
         ("kept.csv", 2, "--output kept.csv is the same file as --input kept.csv; name another output".into()),
         (
             "rows.txt",
             2,
-            "rows.txt: cannot tell the format from the name: it must end in .csv, .ndjson, .jsonl, .arrow, .arrows or .parquet".into(),
+            "rows.txt: cannot recognise the format: the name must end in .csv, .ndjson, .jsonl, .arrow, .arrows or .parquet"
+                .into(),
         ),
     ] {
         if input == "configs.csv" {
@@ -272,7 +279,7 @@ fn inputs_that_cannot_be_predicted_are_named() {
         [("--input rows.parquet --output o.csv", "rows.parquet"), ("--input raw.csv --output o.parquet", "o.parquet")]
     {
         let stderr = workspace.fails(2, &format!("serve predict --model {model} {flags}"));
-        assert_eq!(stderr, format!("error: {name}: this program reads and writes no Parquet; use `train predict`\n"));
+        assert_eq!(stderr, format!("error: {name}: this program cannot read or write Parquet. Use `train predict`\n"));
     }
     assert_eq!(workspace.bytes("kept.csv"), kept, "what was written before is lost");
 }
