@@ -20,7 +20,7 @@ pub struct PredictArgs {
     pub(crate) input: PathBuf,
 
     /// Write the valid rows, then a column `prediction` and a last one `warnings`, to this file in one of these formats, and invalid rows
-    /// to <FILE>.quarantine.csv
+    /// to FILE.quarantine.csv
     #[arg(long, value_name = "FILE")]
     pub(crate) output: PathBuf,
 

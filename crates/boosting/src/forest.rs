@@ -29,7 +29,7 @@ pub struct ForestParameters {
 /// number of threads.
 ///
 /// # Errors
-/// As [`fit`](crate::boosting::fit).
+/// As `fit`.
 pub fn fit_forest(columns: &[Vec<f64>], y: &[f64], forest: &ForestParameters) -> Result<Trees, BoostingError> {
     let parameters = &forest.tree;
     parameters.validate(columns.len())?;

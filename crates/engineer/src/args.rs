@@ -18,7 +18,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub(crate) output: PathBuf,
 
-    /// The preprocessor to write. <FILE>.reference.json (instead of .bin), the distributions of the training rows, is written beside it
+    /// The preprocessor to write. FILE.reference.json (instead of .bin), the distributions of the training rows, is written beside it
     #[arg(long, value_name = "FILE")]
     pub(crate) preprocessor: PathBuf,
 

@@ -55,7 +55,7 @@ impl<'a> Dependencies<'a> {
         Self { places, names: derived.iter().map(|feature| names(&feature.expression)).collect() }
     }
 
-    fn place(&self, name: &str) -> Option<usize> {
+    fn index_of(&self, name: &str) -> Option<usize> {
         self.places.get(name).copied()
     }
 }
@@ -79,7 +79,7 @@ pub(crate) fn reject_target_readers(schema: &Schema, derived: &[DerivedFeature])
             if *name == target {
                 return Err(reads_target(target, &chain, derived));
             }
-            if let Some(next) = reads.place(name).filter(|next| !visited[*next]) {
+            if let Some(next) = reads.index_of(name).filter(|next| !visited[*next]) {
                 visited[next] = true;
                 chain.push((next, 0));
             }
@@ -111,7 +111,7 @@ pub(crate) fn order(derived: &[DerivedFeature]) -> Result<Vec<usize>, SettingErr
     let mut unmet = vec![0; derived.len()];
     let mut readers: Vec<Vec<usize>> = vec![Vec::new(); derived.len()];
     for (reader, names) in reads.names.iter().enumerate() {
-        for place in names.iter().filter_map(|name| reads.place(name)) {
+        for place in names.iter().filter_map(|name| reads.index_of(name)) {
             unmet[reader] += 1;
             readers[place].push(reader);
         }
@@ -137,7 +137,7 @@ pub(crate) fn order(derived: &[DerivedFeature]) -> Result<Vec<usize>, SettingErr
 /// The error for a cycle among the features that cannot be computed, starting from `start`.
 fn cycle_error(derived: &[DerivedFeature], reads: &Dependencies, unmet: &[usize], start: usize) -> SettingError {
     let next = |place: usize| {
-        reads.names[place].iter().filter_map(|name| reads.place(name)).find(|place| unmet[*place] > 0).unwrap_or(place)
+        reads.names[place].iter().filter_map(|name| reads.index_of(name)).find(|place| unmet[*place] > 0).unwrap_or(place)
     };
     let mut steps = vec![start];
     let mut step_of = vec![None; derived.len()];
@@ -175,7 +175,7 @@ pub(crate) fn compile(
             let year = section.reference_year.ok_or_else(|| SyntaxError::new(at, "engineer.reference_year is not set"))?;
             return Ok(Binding::Constant(f64::from(year)));
         }
-        if let Some(place) = inputs.place(name) {
+        if let Some(place) = inputs.index_of(name) {
             return Ok(Binding::Column(place));
         }
         Err(SyntaxError::new(

@@ -103,7 +103,7 @@ impl CategoryEncoder {
     /// levels share a bucket.
     pub fn encoded_index(&self, level: Option<&str>, to_other: bool) -> Option<u32> {
         match (level, self.encoder) {
-            (Some(level), _) => self.place(level, to_other),
+            (Some(level), _) => self.index_of(level, to_other),
             (None, Encoder::OneHot { other }) => other.filter(|_| to_other),
             (None, Encoder::Ordinal) => to_other.then_some(self.fill),
             (None, Encoder::Native) => to_other.then_some(self.levels.len() as u32),
@@ -156,14 +156,14 @@ impl CategoryEncoder {
 
     /// True if the schema or the training rows have `level`.
     pub(crate) fn knows(&self, level: &str) -> bool {
-        self.place(level, false).is_some()
+        self.index_of(level, false).is_some()
     }
 
     /// Appends the features of one cell; `None` is a missing value. Returns false if the level is rejected.
     pub(crate) fn encode_cell(&self, level: Option<&str>, unknown_to_fill: bool, features: &mut Vec<f64>) -> bool {
         let place = match level {
             None => Some(self.fill),
-            Some(level) => self.place(level, unknown_to_fill),
+            Some(level) => self.index_of(level, unknown_to_fill),
         };
         let Some(place) = place else { return false };
         match self.encoder {
@@ -177,7 +177,7 @@ impl CategoryEncoder {
         true
     }
 
-    fn place(&self, level: &str, unknown_to_fill: bool) -> Option<u32> {
+    fn index_of(&self, level: &str, unknown_to_fill: bool) -> Option<u32> {
         let is_rare = || self.rare.iter().any(|rare| rare == level);
         position(&self.levels, level).or_else(|| self.bucket_index(is_rare(), unknown_to_fill))
     }

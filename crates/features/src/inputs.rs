@@ -49,7 +49,7 @@ impl Inputs {
     }
 
     /// Index of the input called `name`.
-    pub(crate) fn place(&self, name: &str) -> Option<usize> {
+    pub(crate) fn index_of(&self, name: &str) -> Option<usize> {
         self.places.get(name).copied()
     }
 

@@ -50,7 +50,7 @@ impl Plan {
         }
 
         for name in &section.drop {
-            if inputs.place(name).is_none() && schema.column(name).is_none() {
+            if inputs.index_of(name).is_none() && schema.column(name).is_none() {
                 return Err(SettingError::new(&["engineer", "drop"], unknown_name(name, schema, &inputs)));
             }
         }
@@ -61,7 +61,7 @@ impl Plan {
             schema.columns().iter().map(|column| column.name.as_str()).chain(section.derive.iter().map(|(name, _)| name));
         let numbers = raw_then_derived
             .filter(|name| is_feature(name) && !is_date(name))
-            .filter_map(|name| inputs.place(name))
+            .filter_map(|name| inputs.index_of(name))
             .collect();
         let plan = Self {
             schema: schema.clone(),
@@ -124,7 +124,7 @@ impl Plan {
         for (name, value) in &self.constants {
             let error = |message: String| Err(SettingError::new(&["engineer", "impute", "constants", name], message));
             let category = categories.contains(name.as_str());
-            if self.inputs.place(name).is_some() {
+            if self.inputs.index_of(name).is_some() {
                 if value.as_f64().is_none() {
                     return error(format!("{value} is not a number, and {name} is numeric"));
                 }
@@ -267,7 +267,7 @@ mod tests {
         let mut table = Table::new(1);
         table.push("year_built", Values::Number(vec![2000.0]));
         let inputs = plan.compute(&table);
-        let value = |name: &str| inputs[plan.inputs.place(name).unwrap()][0];
+        let value = |name: &str| inputs[plan.inputs.index_of(name).unwrap()][0];
         assert_eq!((value("a"), value("b")), (26.0, 52.0));
         let features: Vec<&str> = plan.numbers.iter().map(|place| plan.inputs.names()[*place].as_str()).collect();
         assert_eq!(features, ["sqft", "year_built", "b", "a"]);

@@ -85,7 +85,7 @@ impl Preprocessor {
         let error = |message: String| SettingError::new(&["preprocessor"], message);
         let mut places = Vec::new();
         for feature in &file.numbers {
-            let place = plan.inputs.place(&feature.name);
+            let place = plan.inputs.index_of(&feature.name);
             let place = place.filter(|_| !feature.fill.is_infinite());
             places.push(place.ok_or_else(|| error(format!("the numeric feature \"{}\" cannot be computed", feature.name)))?);
         }
@@ -173,7 +173,7 @@ impl Preprocessor {
         if let Some(category) = self.file.categories.iter().find(is_of) {
             return vec![category.column.as_str()];
         }
-        match self.plan.inputs.place(name) {
+        match self.plan.inputs.index_of(name) {
             Some(place) => self.plan.inputs.origins(place),
             None => self.schema().column(name).map(|column| column.name.as_str()).into_iter().collect(),
         }

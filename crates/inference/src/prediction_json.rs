@@ -1,4 +1,4 @@
-//! The prediction of one row as JSON, with what adds to it.
+//! The prediction of one row as JSON, with its contributions.
 
 use std::io::Write;
 
@@ -66,7 +66,7 @@ pub fn render_explanation(
     context: Context,
 ) -> Vec<u8> {
     let file = model.predictor.model().file();
-    let value = |name: &str| model.row_schema.place(name).map_or(Value::Null, |place| cell_json(&cells[place]));
+    let value = |name: &str| model.row_schema.index_of(name).map_or(Value::Null, |place| cell_json(&cells[place]));
     let columns: Vec<Value> = row.contributions.as_ref().map_or(Vec::new(), |contributions| {
         let names = model.predictor.explained_columns().iter().zip(&contributions.parts);
         names.map(|(name, part)| json!({"column": name, "value": value(name), "contribution": part})).collect()

@@ -99,7 +99,7 @@ impl RowSchema {
     }
 
     /// The index of the field `name`.
-    pub fn place(&self, name: &str) -> Option<usize> {
+    pub fn index_of(&self, name: &str) -> Option<usize> {
         self.places.get(name).copied()
     }
 
@@ -178,7 +178,7 @@ impl RowSchema {
         cells
     }
 
-    /// What should be known of a row that keeps to the schema.
+    /// The warnings about a valid row.
     pub fn warnings(&self, cells: &[CellValue]) -> Vec<FieldWarning> {
         self.fields.iter().zip(cells).filter_map(|(field, cell)| field.warning(cell)).collect()
     }
@@ -279,7 +279,7 @@ impl FieldSchema {
 
     fn validate_value<'a>(&'a self, values: &'a RawValue<'a>, rules: Rules) -> Result<CellValue<'a>, Box<FieldError>> {
         let column = &self.column;
-        let fault = |kind, reason: String| self.fault(kind, reason, values, rules.detail);
+        let fault = |kind, reason: String| self.error(kind, reason, values, rules.detail);
         let missing = || {
             column.check_missing().map(|()| CellValue::Missing).map_err(|found| fault(FieldErrorKind::Missing, found.reason))
         };
@@ -353,7 +353,7 @@ impl FieldSchema {
         if outside { FieldErrorKind::OutOfRange } else { FieldErrorKind::WrongType }
     }
 
-    fn fault(&self, kind: FieldErrorKind, reason: String, values: &RawValue, detail: ErrorDetail) -> Box<FieldError> {
+    fn error(&self, kind: FieldErrorKind, reason: String, values: &RawValue, detail: ErrorDetail) -> Box<FieldError> {
         if detail == ErrorDetail::Count {
             return Box::new(FieldError::counted(self.name(), kind));
         }

@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// Validated parameters, the only input of [`fit`](crate::estimator::fit).
+/// Validated parameters, the only input of `fit`.
 ///
 /// | name | algorithm | default | range | purpose |
 /// |---|---|---|---|---|

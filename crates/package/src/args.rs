@@ -15,11 +15,11 @@ pub struct Args {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 
-    /// The folder of models; the outputs of `train` are in <DIR>/trained
+    /// The folder of models; the outputs of `train` are in DIR/trained
     #[arg(long, value_name = "DIR", required = true)]
     pub(crate) models_dir: Option<PathBuf>,
 
-    /// Write bundles to this folder: <DIR>/<name>-<content id>/ and the same as .tar.gz
+    /// Write bundles to this folder: DIR/NAME-CONTENT_ID/ and the same as .tar.gz
     #[arg(long, value_name = "DIR", required = true)]
     pub(crate) output: Option<PathBuf>,
 
@@ -102,7 +102,7 @@ pub(crate) struct ImageArgs {
     #[arg(value_name = "BUNDLE")]
     pub(crate) bundle: PathBuf,
 
-    /// Write the image to this folder, as an OCI layout; <DIR>.sbom.cdx.json and <DIR>.provenance.json are written beside it
+    /// Write the image to this folder, as an OCI layout; DIR.sbom.cdx.json and DIR.provenance.json are written beside it
     #[arg(long, value_name = "DIR")]
     pub(crate) output: PathBuf,
 
@@ -130,7 +130,7 @@ pub(crate) struct ImageArgs {
 
 #[derive(ClapArgs, Debug)]
 pub(crate) struct SignArgs {
-    /// A file (its signatures are <PATH>.sigstore.json and, in the older form, <PATH>.sig) or the folder of an image (stored in it)
+    /// A file (its signatures are PATH.sigstore.json and, in the older form, PATH.sig) or the folder of an image (stored in it)
     #[arg(value_name = "PATH")]
     pub(crate) path: PathBuf,
 

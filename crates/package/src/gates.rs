@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn suspicions_are_borne_up_to_the_limits() {
+    fn leakage_findings_pass_up_to_the_limits() {
         let suspicion =
             |subject: &str, figure| LeakageRecord { subject: subject.into(), value: figure, text: format!("{subject}!") };
         let gate = |suspicions| leakage(&LeakageSection::default(), &RunRecord { suspicions, ..RunRecord::default() });

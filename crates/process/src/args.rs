@@ -17,7 +17,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", required = true)]
     pub(crate) input: Option<PathBuf>,
 
-    /// The cleaned table to write, .csv or .parquet. <FILE>.quarantine.csv, <FILE>.report.json and <FILE>.report.html are written beside it
+    /// The cleaned table to write, .csv or .parquet. FILE.quarantine.csv, FILE.report.json and FILE.report.html are written beside it
     #[arg(long, value_name = "FILE", required = true)]
     pub(crate) output: Option<PathBuf>,
 

@@ -62,7 +62,7 @@ impl CleanSummary {
     /// The rows of a block that are written; counts the others.
     fn choose(&mut self, config: &Config, rows: &Rows, duplicate: &[bool], first: &mut usize) -> Vec<usize> {
         let fenced: Vec<(&Bounds, &[f64])> =
-            self.bounds.iter().map(|bound| (bound, rows.numbers(config.place(&bound.column)))).collect();
+            self.bounds.iter().map(|bound| (bound, rows.numbers(config.index_of(&bound.column)))).collect();
         let mut chosen = Vec::with_capacity(rows.kept.len());
         for row in (0..rows.kept.len()).filter(|row| rows.kept[*row]) {
             let train = !rows.test[row];
@@ -90,7 +90,7 @@ fn fit_outlier_bounds(config: &Config, store: &RowStore, duplicate: &[bool]) -> 
         for rows in blocks {
             let kept: Vec<usize> = (0..rows.kept.len()).filter(|row| rows.kept[*row]).collect();
             for (quantiles, column) in counted.iter_mut().zip(&bounds.columns) {
-                let values = rows.numbers(config.place(column));
+                let values = rows.numbers(config.index_of(column));
                 for (row, duplicate) in kept.iter().zip(&duplicate[first..]) {
                     if !duplicate && !rows.test[*row] && !values[*row].is_nan() {
                         quantiles.add(values[*row]);

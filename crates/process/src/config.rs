@@ -90,8 +90,8 @@ impl Config {
 
 impl Config {
     /// Index of a column of the configuration, which is known to exist.
-    pub(crate) fn place(&self, name: &str) -> usize {
-        self.schema.place(name).unwrap_or_default()
+    pub(crate) fn index_of(&self, name: &str) -> usize {
+        self.schema.index_of(name).unwrap_or_default()
     }
 }
 
@@ -111,7 +111,7 @@ fn check_split(process: &ProcessSection, schema: &Schema) -> Result<Option<usize
         return Err(SettingError::new(&["process", "max_quarantined"], format!("{share} is not between 0 and 1")));
     }
     let Some(key) = &process.split.key else { return Ok(None) };
-    let place = schema.place(key);
+    let place = schema.index_of(key);
     if place.is_none() || *key == schema.target().name {
         let message = format!("\"{key}\" is not a column that can be a key");
         return Err(SettingError::new(&["process", "split", "key"], message));

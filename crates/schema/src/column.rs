@@ -86,11 +86,11 @@ impl Schema {
 
     /// The column called `name`.
     pub fn column(&self, name: &str) -> Option<&Column> {
-        self.place(name).map(|place| &self.columns[place])
+        self.index_of(name).map(|place| &self.columns[place])
     }
 
     /// Index of the column called `name` in [`columns`](Self::columns).
-    pub fn place(&self, name: &str) -> Option<usize> {
+    pub fn index_of(&self, name: &str) -> Option<usize> {
         self.places.get(name).copied()
     }
 

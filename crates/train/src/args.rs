@@ -24,7 +24,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", required = true)]
     pub(crate) data: Option<PathBuf>,
 
-    /// Write model.bin, metrics.json, predictions.csv and report.html to <DIR>/trained
+    /// Write model.bin, metrics.json, predictions.csv and report.html to DIR/trained
     #[arg(long, value_name = "DIR", required = true)]
     pub(crate) models_dir: Option<PathBuf>,
 
@@ -94,7 +94,7 @@ pub(crate) struct SearchArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) data: PathBuf,
 
-    /// Write the leaderboard to <DIR>/search, and the trained model to <DIR>/trained
+    /// Write the leaderboard to DIR/search, and the trained model to DIR/trained
     #[arg(long, value_name = "DIR")]
     pub(crate) models_dir: PathBuf,
 

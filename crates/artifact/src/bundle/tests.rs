@@ -68,7 +68,7 @@ fn whole(entries: &[Entry]) -> Vec<u8> {
 }
 
 /// Why an archive of these bytes is no bundle.
-fn fault(bytes: &[u8]) -> String {
+fn error_text(bytes: &[u8]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("b.tar.gz");
     fs::write(&path, bytes).unwrap();
@@ -101,7 +101,7 @@ fn what_is_written_is_read() {
         write_bundle_folder(&directory, &files).unwrap();
         assert!(read_bundle(&archive).unwrap() == files && read_bundle(&directory).unwrap() == files);
     }
-    assert_eq!(fault(&with(&[])[..40]), "incomplete deflate stream");
+    assert_eq!(error_text(&with(&[])[..40]), "incomplete deflate stream");
     // as tar pads its last block
     let mut padded = tar(&sound().iter().map(|(path, content)| file(path, content)).collect::<Vec<_>>());
     padded.resize(padded.len().next_multiple_of(10240) + 10240, 0);
@@ -126,17 +126,17 @@ fn what_is_too_large_is_not_written() {
 fn sizes_are_refused_before_anything_is_unpacked() {
     let claimed = |path, stated| Entry { path, kind: b'0', stated, content: b"" };
     let limit = 1 << 30;
-    let said = fault(&whole(&[claimed("m-1/model.bin", limit + 1)]));
+    let said = error_text(&whole(&[claimed("m-1/model.bin", limit + 1)]));
     assert_eq!(said, "model.bin has 1073741825 bytes; at most 1073741824 are allowed");
-    let said = fault(&whole(&[claimed("m-1/manifest.json", 5 << 20)]));
+    let said = error_text(&whole(&[claimed("m-1/manifest.json", 5 << 20)]));
     assert_eq!(said, "manifest.json has 5242880 bytes; at most 4194304 are allowed");
-    let said = fault(&whole(&[claimed("m-1/model.bin", 1 << 63)]));
+    let said = error_text(&whole(&[claimed("m-1/model.bin", 1 << 63)]));
     assert_eq!(said, "model.bin has 9223372036854775808 bytes; at most 1073741824 are allowed");
-    assert_eq!(fault(&whole(&[claimed("m-1/model.bin", u64::MAX)])), "size overflow");
+    assert_eq!(error_text(&whole(&[claimed("m-1/model.bin", u64::MAX)])), "size overflow");
     // each as large as it may be, and together too large
-    let said = fault(&whole(&[claimed("m-1/unknown.bin", 3 << 29), claimed("m-1/model.bin", limit)]));
+    let said = error_text(&whole(&[claimed("m-1/unknown.bin", 3 << 29), claimed("m-1/model.bin", limit)]));
     assert!(said.starts_with("it unpacks to more than") || said.contains("unexpected"), "{said}");
-    let said = fault(&whole(&[claimed("m-1/unknown.bin", (3 << 29) + 1)]));
+    let said = error_text(&whole(&[claimed("m-1/unknown.bin", (3 << 29) + 1)]));
     assert_eq!(said, "its files have 1610612737 bytes up to unknown.bin; at most 1610612736 are allowed");
 }
 
@@ -144,32 +144,32 @@ fn sizes_are_refused_before_anything_is_unpacked() {
 fn what_unpacks_to_far_more_than_it_is_is_refused() {
     let zeros = vec![0; 100 << 20];
     let expected = "it unpacks to more than 32 times its size (and 16777216 bytes)";
-    assert_eq!(fault(&whole(&[file("m-1/model.bin", &zeros)])), expected);
+    assert_eq!(error_text(&whole(&[file("m-1/model.bin", &zeros)])), expected);
     // with a manifest that is right
     let right = files(zeros.clone());
     let entries: Vec<(String, Vec<u8>)> =
         right.into_iter().map(|(name, content)| (format!("m-1/{name}"), content)).collect();
-    assert_eq!(fault(&whole(&entries.iter().map(|(path, content)| file(path, content)).collect::<Vec<_>>())), expected);
+    assert_eq!(error_text(&whole(&entries.iter().map(|(path, content)| file(path, content)).collect::<Vec<_>>())), expected);
     // under a name that no bundle has, and behind the end
-    assert_eq!(fault(&with(&[file("m-1/other.bin", &zeros)])), expected);
+    assert_eq!(error_text(&with(&[file("m-1/other.bin", &zeros)])), expected);
     let mut behind = tar(&[file("m-1/other.bin", b"")]);
     behind.extend(&zeros);
-    assert!(fault(&gzip(&behind)).starts_with("it has data after its last entry"));
+    assert!(error_text(&gzip(&behind)).starts_with("it has data after its last entry"));
 }
 
 #[test]
 fn headers_that_lead_on_are_not_read() {
     let long = |kind, stated| Entry { path: "././@LongLink", kind, stated, content: b"x" };
-    assert_eq!(fault(&whole(&[long(b'L', 1 << 40)])), "it has a path of 1099511627776 bytes; at most 1024 are allowed");
-    assert_eq!(fault(&whole(&[long(b'L', 1), long(b'L', 1)])), "x is not a file");
-    assert_eq!(fault(&whole(&[long(b'L', 1)])), "a long name is not followed by a file");
+    assert_eq!(error_text(&whole(&[long(b'L', 1 << 40)])), "it has a path of 1099511627776 bytes; at most 1024 are allowed");
+    assert_eq!(error_text(&whole(&[long(b'L', 1), long(b'L', 1)])), "x is not a file");
+    assert_eq!(error_text(&whole(&[long(b'L', 1)])), "a long name is not followed by a file");
     for kind in *b"KxgSV1234567" {
-        let said = fault(&whole(&[long(kind, 1 << 40)]));
+        let said = error_text(&whole(&[long(kind, 1 << 40)]));
         assert_eq!(said, "././@LongLink is not a file", "{}", char::from(kind));
     }
     let many = sound().iter().map(|(path, _)| path.clone()).chain((0..50).map(|i| format!("m-1/{i}"))).collect::<Vec<_>>();
     let many: Vec<Entry> = many.iter().map(|path| file(path, b"")).collect();
-    assert_eq!(fault(&whole(&many)), "it has more than 40 entries");
+    assert_eq!(error_text(&whole(&many)), "it has more than 40 entries");
 }
 
 #[test]
@@ -185,12 +185,12 @@ fn entries_lie_in_one_folder_once() {
         ("m-1/extra.txt", "extra.txt is not listed in manifest.json"),
         ("m-1/reference.json", "reference.json is not listed in manifest.json"),
     ] {
-        assert_eq!(fault(&with(&[file(path, b"x")])), expected, "{path}");
+        assert_eq!(error_text(&with(&[file(path, b"x")])), expected, "{path}");
     }
     let folder = Entry { path: "m-1/reference.json", kind: b'5', stated: 0, content: b"" };
-    assert_eq!(fault(&with(&[folder])), "m-1/reference.json is not a file");
-    assert_eq!(fault(&whole(&[file("m-1/model.bin", b"x")])), "manifest.json is missing");
-    assert_eq!(fault(&whole(&[])), "manifest.json is missing");
+    assert_eq!(error_text(&with(&[folder])), "m-1/reference.json is not a file");
+    assert_eq!(error_text(&whole(&[file("m-1/model.bin", b"x")])), "manifest.json is missing");
+    assert_eq!(error_text(&whole(&[])), "manifest.json is missing");
 }
 
 #[test]
@@ -198,15 +198,15 @@ fn an_archive_ends_where_it_ends() {
     let sound = with(&[]);
     let mut garbage = sound.clone();
     garbage.extend(b"garbage");
-    assert_eq!(fault(&garbage), "it has data after its end");
+    assert_eq!(error_text(&garbage), "it has data after its end");
     // another member, which other programs would read on with
     let mut members = sound.clone();
     members.extend(gzip(&tar(&[file("m-1/model.bin", b"other")])));
-    assert_eq!(fault(&members), "it has data after its end");
+    assert_eq!(error_text(&members), "it has data after its end");
     let mut checksum = sound.clone();
     let at = sound.len() - 8;
     checksum[at] ^= 1;
-    assert!(fault(&checksum).contains("corrupt"), "{}", fault(&checksum));
+    assert!(error_text(&checksum).contains("corrupt"), "{}", error_text(&checksum));
 }
 
 /// A sound bundle as a folder, after something was done to it; why it is none.

@@ -70,7 +70,7 @@ impl TreeExplainer {
     }
 
     fn push_table(&mut self, trees: &Trees, root: u32, splits: &[u32]) {
-        let mut features: Vec<u32> = splits.iter().map(|node| trees.nodes[*node as usize].place() as u32 - 1).collect();
+        let mut features: Vec<u32> = splits.iter().map(|node| trees.nodes[*node as usize].column() as u32 - 1).collect();
         features.sort_unstable();
         features.dedup();
         let values_start = self.values.len();
@@ -83,7 +83,7 @@ impl TreeExplainer {
                 continue;
             }
             let bit = splits.iter().position(|split| *split as usize == index).map_or(0, |place| 1 << place);
-            let place = features.iter().position(|feature| *feature as usize == node.place() - 1).unwrap_or_default();
+            let place = features.iter().position(|feature| *feature as usize == node.column() - 1).unwrap_or_default();
             let (left, right) = (node.left as usize, node.left as usize + 1);
             let total = trees.cover[left] + trees.cover[right];
             for child in [left, right] {

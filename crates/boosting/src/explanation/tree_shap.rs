@@ -81,7 +81,7 @@ impl Trees {
             }
             return;
         }
-        let feature = here.place() - 1;
+        let feature = here.column() - 1;
         let hot = self.next(node, row[feature]);
         let (left, right) = (here.left as usize, here.left as usize + 1);
         let total = self.cover[left] + self.cover[right];
@@ -168,8 +168,8 @@ mod tests {
         if here.is_leaf() {
             return here.number;
         }
-        if known >> (here.place() - 1) & 1 == 1 {
-            return partial(trees, trees.next(node, row[here.place() - 1]), row, known);
+        if known >> (here.column() - 1) & 1 == 1 {
+            return partial(trees, trees.next(node, row[here.column() - 1]), row, known);
         }
         let (left, right) = (here.left as usize, here.left as usize + 1);
         let (a, b) = (trees.cover[left], trees.cover[right]);

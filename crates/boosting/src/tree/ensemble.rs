@@ -134,7 +134,7 @@ impl Trees {
     /// If a split uses a feature without a place.
     pub fn remap_features(&mut self, places: &[usize]) -> Result<(), String> {
         for node in self.nodes.iter_mut().filter(|node| !node.is_leaf()) {
-            let feature = node.place() - 1;
+            let feature = node.column() - 1;
             let place = *places.get(feature).ok_or_else(|| format!("feature {feature} has no new place"))?;
             node.feature = node.feature & !PLACE_MASK | (place as u32 + 1);
         }
@@ -143,7 +143,7 @@ impl Trees {
 
     /// Features that splits use as categories, in ascending order.
     pub fn categories_used(&self) -> Vec<usize> {
-        let used = self.nodes.iter().filter(|node| !node.is_leaf() && node.tests_set()).map(|node| node.place() - 1);
+        let used = self.nodes.iter().filter(|node| !node.is_leaf() && node.tests_set()).map(|node| node.column() - 1);
         used.collect::<std::collections::BTreeSet<usize>>().into_iter().collect()
     }
 
@@ -181,7 +181,7 @@ impl Trees {
 
     /// Features that splits use, in ascending order.
     pub fn features_used(&self) -> Vec<usize> {
-        let used = self.nodes.iter().filter(|node| !node.is_leaf()).map(|node| node.place() - 1);
+        let used = self.nodes.iter().filter(|node| !node.is_leaf()).map(|node| node.column() - 1);
         used.collect::<std::collections::BTreeSet<usize>>().into_iter().collect()
     }
 
@@ -268,7 +268,7 @@ impl Trees {
         } else {
             SplitCondition::AtMost(node.number)
         };
-        NodeView::Split { feature: node.place() - 1, rule, missing_left: node.missing_left(), left: node.left as usize }
+        NodeView::Split { feature: node.column() - 1, rule, missing_left: node.missing_left(), left: node.left as usize }
     }
 
     fn set(&self, node: &Node) -> &[u32] {
@@ -330,7 +330,7 @@ impl Trees {
                     continue;
                 }
                 let left = node.left as usize;
-                if node.place() > width || left <= index || left + 1 >= last {
+                if node.column() > width || left <= index || left + 1 >= last {
                     return Err(format!("node {index} has an invalid index"));
                 }
                 let valid = if node.tests_set() {
@@ -354,7 +354,7 @@ impl Node {
     }
 
     /// The feature's index plus 1; 0 for a leaf.
-    pub(crate) fn place(&self) -> usize {
+    pub(crate) fn column(&self) -> usize {
         (self.feature & PLACE_MASK) as usize
     }
 

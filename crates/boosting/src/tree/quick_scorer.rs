@@ -83,7 +83,7 @@ impl QuickScorer {
             if node.tests_set() {
                 self.sets.push(SetSplit { node: *index, tree, complement });
             } else {
-                let (feature, missing_left) = (node.place() as u32 - 1, node.missing_left());
+                let (feature, missing_left) = (node.column() as u32 - 1, node.missing_left());
                 self.thresholds.push(Threshold { feature, tree, at: node.number, complement, missing_left });
             }
         }
@@ -188,7 +188,7 @@ impl QuickScorer {
         }
         for split in &self.sets {
             let node = &trees.nodes[split.node as usize];
-            if trees.next(split.node as usize, row[node.place() - 1]) != node.left as usize {
+            if trees.next(split.node as usize, row[node.column() - 1]) != node.left as usize {
                 outcomes[split.tree as usize] &= split.complement;
             }
         }

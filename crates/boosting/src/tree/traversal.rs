@@ -64,7 +64,7 @@ impl Trees {
             if node.is_leaf() {
                 return node.number;
             }
-            at = self.next(at, row[node.place() - 1]);
+            at = self.next(at, row[node.column() - 1]);
         }
     }
 
@@ -114,7 +114,7 @@ fn traverse<const MISSING: bool>(nodes: &[Node], rows: [&[f64]; LANES], at: &mut
         let mut changed = 0;
         for lane in 0..LANES {
             let node = &nodes[at[lane] as usize];
-            let x = rows[lane][node.place()];
+            let x = rows[lane][node.column()];
             let right = x > node.number || (MISSING && x.is_nan() && !node.missing_left());
             let next = node.left + u32::from(right);
             changed |= next ^ at[lane];

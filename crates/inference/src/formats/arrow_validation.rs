@@ -179,7 +179,7 @@ fn column(field: Field) -> Result<Column, String> {
 
 /// That a batch has the buffers that its columns need, inside of its body.
 fn check_batch(batch: &RecordBatch, body: u64, columns: &[Buffers]) -> Result<(), String> {
-    let fault = |what: &str| Err(format!("an Arrow batch is not sound: {what}"));
+    let fault = |what: &str| Err(format!("an Arrow batch is invalid: {what}"));
     let Ok(rows) = u64::try_from(batch.length()) else { return fault("its length is below 0") };
     if rows > MAX_BATCH_ROWS {
         return fault(&format!("it has more than {MAX_BATCH_ROWS} rows; send smaller ones"));
@@ -324,7 +324,7 @@ mod tests {
             })
             .collect();
         assert!(
-            refusals.iter().any(|refusal| refusal.contains("an Arrow batch is not sound: its buffers overlap")),
+            refusals.iter().any(|refusal| refusal.contains("an Arrow batch is invalid: its buffers overlap")),
             "{refusals:?}"
         );
     }

@@ -119,7 +119,7 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
         while let Some(name) = map.next_key_seed(TextSeed)? {
             // most rows have the fields in one order
             let next = fields.fields.get(expected).filter(|field| field.name() == name).map(|_| expected);
-            let place = next.or_else(|| fields.place(&name));
+            let place = next.or_else(|| fields.index_of(&name));
             expected = place.map_or(expected, |place| place + 1);
             match place {
                 Some(place) => {

@@ -27,7 +27,7 @@ pub enum List {
     Rows(Vec<Segment>),
     /// More rows than there may be: so many.
     TooMany(usize),
-    /// This row, from 0, is longer than [`MAX_ROW_BYTES`].
+    /// This row, from 0, is longer than `MAX_ROW_BYTES`.
     LongRow(usize),
     /// Something else than a list.
     NotAList,
@@ -92,9 +92,9 @@ pub fn split_list(text: &[u8], rows_per_segment: usize, most_rows: usize) -> Lis
 /// Why a JSON text is not read, and at which byte.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Excess {
-    /// A text, number or blank is longer than [`MAX_ROW_BYTES`].
+    /// A text, number or blank is longer than `MAX_ROW_BYTES`.
     Long(usize),
-    /// Lists and objects are nested deeper than [`MAX_DEPTH`].
+    /// Lists and objects are nested deeper than `MAX_DEPTH`.
     Deep(usize),
 }
 
@@ -109,7 +109,7 @@ impl fmt::Display for Excess {
     }
 }
 
-/// Checks that no text, number or blank of a JSON text is longer than [`MAX_ROW_BYTES`], and that it is not nested too deep. A reader then
+/// Checks that no text, number or blank of a JSON text is longer than `MAX_ROW_BYTES`, and that it is not nested too deep. A reader then
 /// needs little memory beside what it keeps.
 ///
 /// # Errors

@@ -46,7 +46,7 @@ impl Header {
                 return Err(format!("the column \"{}\" is there twice", field.name()));
             }
             if place.is_none() {
-                let others = names.iter().copied().filter(|name| fields.place(name).is_none() && !fields.is_unused(name));
+                let others = names.iter().copied().filter(|name| fields.index_of(name).is_none() && !fields.is_unused(name));
                 if let Some(near) = closest_match(field.name(), others) {
                     return Err(format!("there is no column \"{}\", but \"{near}\": is it misspelt?", field.name()));
                 }

@@ -170,7 +170,7 @@ impl<'a> BlockPredictor<'a> {
     /// A row with errors, which are sorted as the columns of the schema are.
     fn quarantine(&self, block: &dyn RowBlock, row: usize, mut faults: Vec<FieldError>) -> Quarantined {
         let schema = self.model.predictor.preprocessor().schema();
-        faults.sort_by_key(|fault| schema.place(&fault.field).unwrap_or(usize::MAX));
+        faults.sort_by_key(|fault| schema.index_of(&fault.field).unwrap_or(usize::MAX));
         let mut reason = faults[0].message.clone();
         for fault in faults.iter().skip(1).take(NAMED_ERRORS) {
             reason.push_str(&format!("; and {}: {}", fault.field, fault.message));

@@ -153,7 +153,7 @@ mod tests {
     // openssl: `printf 'hello' | openssl dgst -sha256 -sign key.pem | base64`
     const SIGNED: &str = include_str!("../../golden/hello.sig");
 
-    fn fault<T>(result: anyhow::Result<T>) -> String {
+    fn error_text<T>(result: anyhow::Result<T>) -> String {
         format!("{:#}", result.err().expect("a fault"))
     }
 
@@ -173,16 +173,24 @@ mod tests {
 
     #[test]
     fn keys_that_are_none_are_named() {
-        assert_eq!(fault(PrivateKey::read(COSIGN, Some("Secret"))), "does not match the password in COSIGN_PASSWORD");
-        assert_eq!(fault(PrivateKey::read(COSIGN, None)), "is encrypted: set its password in COSIGN_PASSWORD");
-        assert_eq!(fault(PrivateKey::read(PUBLIC, None)), "is the public key; the private one signs");
-        assert_eq!(fault(PrivateKey::read("hello", None)), "has no PEM block");
+        assert_eq!(error_text(PrivateKey::read(COSIGN, Some("Secret"))), "does not match the password in COSIGN_PASSWORD");
+        assert_eq!(error_text(PrivateKey::read(COSIGN, None)), "is encrypted: set its password in COSIGN_PASSWORD");
+        assert_eq!(error_text(PrivateKey::read(PUBLIC, None)), "is the public key; the private one signs");
+        assert_eq!(error_text(PrivateKey::read("hello", None)), "has no PEM block");
         assert!(
-            fault(PrivateKey::read(&PRIVATE.replace("PRIVATE KEY", "EC PRIVATE KEY"), None))
+            error_text(PrivateKey::read(&PRIVATE.replace("PRIVATE KEY", "EC PRIVATE KEY"), None))
                 .contains("openssl pkcs8 -topk8")
         );
-        assert_eq!(fault(PublicKey::read(PRIVATE)), "is of kind \"PRIVATE KEY\"; a signature is verified by the PUBLIC KEY");
-        assert!(fault(PublicKey::read("-----BEGIN PUBLIC KEY-----\n????\n-----END PUBLIC KEY-----")).contains("not base64"));
-        assert_eq!(fault(PublicKey::read("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----")), "is no P-256 key");
+        assert_eq!(
+            error_text(PublicKey::read(PRIVATE)),
+            "is of kind \"PRIVATE KEY\"; a signature is verified by the PUBLIC KEY"
+        );
+        assert!(
+            error_text(PublicKey::read("-----BEGIN PUBLIC KEY-----\n????\n-----END PUBLIC KEY-----")).contains("not base64")
+        );
+        assert_eq!(
+            error_text(PublicKey::read("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----")),
+            "is no P-256 key"
+        );
     }
 }

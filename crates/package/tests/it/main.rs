@@ -72,7 +72,7 @@ fn graft_preprocessor(workspace: &Workspace, bytes: &[u8]) {
 }
 
 /// Packages, which must be refused; returns why.
-fn refusal(workspace: &Workspace) -> String {
+fn failed_check(workspace: &Workspace) -> String {
     let said = workspace.fails(1, PACKAGE);
     assert!(!workspace.path("packaged").exists(), "something was written: {said}");
     said
@@ -123,7 +123,7 @@ fn a_preprocessor_of_another_year_is_refused() {
     assert!(said.contains("Run `train` again"), "{said}");
     // and the model
     graft_preprocessor(&workspace, &stranger);
-    let said = refusal(&workspace);
+    let said = failed_check(&workspace);
     assert!(
         said.contains("error: replay: ") && said.contains("served predictions differ from the evaluated ones"),
         "{said}"
@@ -135,7 +135,7 @@ fn a_preprocessor_of_another_year_is_refused() {
 fn a_model_that_is_off_by_one_tree_is_refused() {
     let (workspace, other) = (trained(20, |config| config), trained(19, |config| config));
     graft(&workspace, MODEL_FILE, &other.bytes(MODEL_FILE));
-    let said = refusal(&workspace);
+    let said = failed_check(&workspace);
     assert!(said.contains("served predictions differ from the evaluated ones"), "{said}");
 }
 
@@ -151,7 +151,7 @@ fn levels_in_another_order_are_refused() {
     // and in the preprocessor
     workspace.write("configs/pipeline.yaml", config);
     graft_preprocessor(&workspace, &other.bytes(PREPROCESSOR_FILE));
-    let said = refusal(&workspace);
+    let said = failed_check(&workspace);
     assert!(said.contains("served predictions differ from the evaluated ones"), "{said}");
 }
 
@@ -164,7 +164,7 @@ fn figures_that_are_not_those_of_the_predictions_are_refused() {
     let better = record.replacen(&value, "1234.5", 1);
     assert_ne!(better, record);
     graft(&workspace, "models/trained/metrics.json", better.as_bytes());
-    let said = refusal(&workspace);
+    let said = failed_check(&workspace);
     assert!(said.contains(&format!("the mae of the served predictions is {value}, but the run recorded 1234.5")), "{said}");
 }
 
@@ -185,7 +185,7 @@ fn a_server_that_is_none_is_said_to_be_none() {
 #[test]
 fn gates_are_missed_with_a_figure_and_allowed_with_a_reason() {
     let workspace = trained(5, |config| config.replace("r2: {min: 0.5}", "r2: {min: 0.999}"));
-    let said = refusal(&workspace);
+    let said = failed_check(&workspace);
     assert!(said.contains("error: thresholds: package.gate.r2: 0."), "{said}");
     assert!(said.contains("is below the minimum 0.999. Nothing was packaged. Use --allow GATE --reason TEXT"), "{said}");
     let said = workspace.fails(2, &format!("{PACKAGE} --allow thresholds"));

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 /// An invalid configuration. It is displayed as `line:column: message`, as far as the location is known, after the file's name and a colon.
 #[derive(Clone, Debug, Error, PartialEq)]
-#[error("{}{message}", place(*line, *column))]
+#[error("{}{message}", position_text(*line, *column))]
 pub struct ConfigError {
     /// 1-based line in the file.
     pub line: Option<usize>,
@@ -36,7 +36,7 @@ impl ConfigError {
     }
 }
 
-pub(crate) fn place(line: Option<usize>, column: Option<usize>) -> String {
+pub(crate) fn position_text(line: Option<usize>, column: Option<usize>) -> String {
     match (line, column) {
         (Some(line), Some(column)) => format!("{line}:{column}: "),
         (Some(line), None) => format!("{line}: "),

@@ -109,7 +109,7 @@ impl TensorReader<'_> {
     /// The field of a tensor; none for a column that the model does not need.
     fn field_position<E: Error>(&self, name: &str) -> Result<Option<usize>, E> {
         let fields = self.limits.fields;
-        match fields.place(name) {
+        match fields.index_of(name) {
             Some(place) if self.columns.borrow()[place].is_some() => {
                 self.reject(ApiError::bad_request(format!("the column \"{name}\" is repeated")))
             }

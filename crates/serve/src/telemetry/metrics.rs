@@ -237,7 +237,7 @@ impl Metrics {
 
     /// Counts errors about fields of the schema.
     pub(crate) fn record_field_errors(&self, model: &LoadedModel, faults: &[FieldError]) {
-        for fault in faults.iter().filter(|fault| model.row_schema.place(&fault.field).is_some()) {
+        for fault in faults.iter().filter(|fault| model.row_schema.index_of(&fault.field).is_some()) {
             let problem = match fault.kind {
                 FieldErrorKind::Missing => "missing",
                 FieldErrorKind::OutOfRange => "out_of_range",

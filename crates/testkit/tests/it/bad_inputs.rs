@@ -1,4 +1,4 @@
-//! Every bad input has a text of its own and an exit code: 2 where nothing could be done, 1 where the answer is no.
+//! Every bad input has a text of its own and an exit code: 2 for an error, 1 for a failed check.
 
 use crate::{ENGINEER, PROCESS, TRAIN, houses, model_config};
 use testkit::Workspace;

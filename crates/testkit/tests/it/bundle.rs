@@ -81,7 +81,7 @@ fn an_altered_bundle_is_found_out() {
     verify("extra.txt is not listed in manifest.json");
     fs::remove_file(workspace.path(&format!("{folder}/extra.txt"))).unwrap();
     workspace.ok(&format!("package verify {folder}"));
-    // a bundle that was altered is written anew
+    // a bundle that was altered is written again
     workspace.write(&format!("{folder}/metrics.json"), "{}");
     assert!(workspace.ok(PACKAGE).starts_with("package   done"));
     workspace.ok(&format!("package verify {folder}"));

@@ -16,7 +16,7 @@ use testkit::Workspace;
 
 use crate::{
     houses, model_config,
-    proxy::{Fault, Proxy},
+    proxy::{NetworkFailure, Proxy},
     server::{NEWEST, Server},
 };
 
@@ -25,7 +25,7 @@ const WORKERS: usize = 3;
 /// How long an answer is waited for where something goes wrong, and how late a late request is.
 const TIMEOUT: &str = "2";
 /// How long where nothing does: a server that has just begun takes its time for the first requests.
-const PATIENCE: &str = "60";
+const REQUEST_TIMEOUT: &str = "60";
 const LATE: Duration = Duration::from_millis(2600);
 
 /// A quick model under the name `name`, in a folder of its own below `workspace`.
@@ -35,14 +35,14 @@ fn write_config(workspace: &Workspace, name: &str) {
 }
 
 /// Trains through a proxy, in a folder of its own below `workspace`, under the name `name`. Returns how many requests came.
-fn train(workspace: &Workspace, server: &Server, name: &str, fault: Fault, k: usize) -> usize {
+fn train(workspace: &Workspace, server: &Server, name: &str, fault: NetworkFailure, k: usize) -> usize {
     write_config(workspace, name);
     let proxy = Proxy::start(server.address(), fault, k);
     let mut command = workspace.command("train");
     command.current_dir(workspace.path(name));
     command.args("--config model.yaml --data ../featured.csv --models-dir models --register".split(' '));
     command.args(["--mlflow-tracking-uri", &proxy.uri()]);
-    wait_for(&mut command, if fault == Fault::None { PATIENCE } else { TIMEOUT });
+    wait_for(&mut command, if fault == NetworkFailure::None { REQUEST_TIMEOUT } else { TIMEOUT });
     let output = command.output().expect("train starts");
     assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     proxy.settle();
@@ -66,7 +66,7 @@ fn sync(workspace: &Workspace, server: &Server, name: &str) -> String {
     command.current_dir(workspace.path(name)).args(["sync", "--mlflow-tracking-uri", &server.uri]);
     let output = command.output().expect("train starts");
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    // 1: all of it got there, so there is nothing here
+    // 1: all of it was received, so nothing is recorded here
     assert!(output.status.success() || stderr.ends_with("no run was recorded there\n"), "{name}: {stderr}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
@@ -155,14 +155,21 @@ fn no_fault_at_any_request_loses_or_doubles_anything() {
     workspace.ok(crate::ENGINEER);
     // of no case, so that the features lie beside the preprocessor
     let server = Server::start_in(&workspace, "server", NEWEST, &[]);
-    let requests = train(&workspace, &server, "sound", Fault::None, 0);
+    let requests = train(&workspace, &server, "sound", NetworkFailure::None, 0);
     let sound = kept(&server, "sound");
     assert!(sound["artifacts"].as_array().unwrap().len() > 15 && sound["status"] == "FINISHED", "{sound}");
     let beside_artifacts =
         requests - sound["artifacts"].as_array().unwrap().len() - sound["model_artifacts"].as_array().unwrap().len();
     assert!(beside_artifacts <= 20, "{beside_artifacts} requests");
 
-    let faults = [Fault::Lost, Fault::Unanswered, Fault::Failed, Fault::Refused, Fault::Late(LATE), Fault::Gone];
+    let faults = [
+        NetworkFailure::Lost,
+        NetworkFailure::Unanswered,
+        NetworkFailure::Failed,
+        NetworkFailure::Refused,
+        NetworkFailure::Late(LATE),
+        NetworkFailure::Gone,
+    ];
     for_every_request(&faults, requests, &|name, fault, k| {
         train(&workspace, &server, name, fault, k);
         sync(&workspace, &server, name);
@@ -174,7 +181,7 @@ fn no_fault_at_any_request_loses_or_doubles_anything() {
     });
 
     // what was recorded without a server, sent by a `sync` that is interrupted
-    for_every_request(&[Fault::Unanswered, Fault::Gone], requests, &|name, fault, k| {
+    for_every_request(&[NetworkFailure::Unanswered, NetworkFailure::Gone], requests, &|name, fault, k| {
         let name = &format!("sync_{name}");
         write_config(&workspace, name);
         let line = "--config model.yaml --data ../featured.csv --models-dir models --register";
@@ -216,12 +223,12 @@ fn a_run_that_lost_its_server_is_not_taken_for_killed() {
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
     let train = "--config model.yaml --data ../featured.csv --models-dir models --force";
-    let proxy = Proxy::start(server.address(), Fault::Gone, 8);
+    let proxy = Proxy::start(server.address(), NetworkFailure::Gone, 8);
     let address = proxy.address();
     assert!(run(&proxy, train, TIMEOUT).contains("the run is complete in "));
     drop(proxy);
-    let proxy = Proxy::start_at(address, server.address(), Fault::None, 0);
-    assert_eq!(run(&proxy, train, PATIENCE), "");
+    let proxy = Proxy::start_at(address, server.address(), NetworkFailure::None, 0);
+    assert_eq!(run(&proxy, train, REQUEST_TIMEOUT), "");
     let states = || {
         let body = json!({"experiment_ids": ["1"], "order_by": ["attributes.start_time ASC"]});
         let runs = server.post_json("/api/2.0/mlflow/runs/search", &body)["runs"].clone();
@@ -229,13 +236,14 @@ fn a_run_that_lost_its_server_is_not_taken_for_killed() {
         runs.as_array().unwrap().iter().map(state).collect::<Vec<String>>()
     };
     assert_eq!(states(), ["RUNNING", "FINISHED"]);
-    run(&proxy, "sync", PATIENCE);
+    run(&proxy, "sync", REQUEST_TIMEOUT);
     assert_eq!(states(), ["FINISHED", "FINISHED"]);
 }
 
 /// Judges every fault at every request, several at a time; panics with all that went wrong.
-fn for_every_request(faults: &[Fault], requests: usize, judge: &(dyn Fn(&str, Fault, usize) + Sync)) {
-    let cases: Vec<(Fault, usize)> = faults.iter().flat_map(|fault| (1..=requests).map(move |k| (*fault, k))).collect();
+fn for_every_request(faults: &[NetworkFailure], requests: usize, judge: &(dyn Fn(&str, NetworkFailure, usize) + Sync)) {
+    let cases: Vec<(NetworkFailure, usize)> =
+        faults.iter().flat_map(|fault| (1..=requests).map(move |k| (*fault, k))).collect();
     let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let work = || {
         while let Some((fault, k)) = cases.get(next.fetch_add(1, Ordering::SeqCst)) {

@@ -53,7 +53,7 @@ fn a_server_keeps_its_model_when_a_trap_lies_where_it_looks() {
 }
 
 /// What version 0.1.0 packaged of 300 generated houses.
-fn older(workspace: &Workspace) {
+fn older_bundles(workspace: &Workspace) {
     let golden = repository().join("crates/package/golden/bundle_v1.tar.gz");
     workspace.write("old.tar.gz", fs::read(golden).unwrap());
 }
@@ -61,7 +61,7 @@ fn older(workspace: &Workspace) {
 #[test]
 fn bundles_of_version_1_are_read_and_said_to_be_older() {
     let workspace = Workspace::new();
-    older(&workspace);
+    older_bundles(&workspace);
     let said = workspace.ok("package verify old.tar.gz");
     assert!(said.starts_with("verify    valid: m 7c30679f8912, 9 files"), "{said}");
     let kind = "of the older kind (version 0.1.0): its content id stands for its files, and not for the name, schema, lineage and gates";
@@ -134,6 +134,6 @@ fn nothing_in_a_manifest_can_be_edited() {
         let said = workspace.fails(1, &format!("package verify {what}"));
         assert!(said.contains(".card.md beside it is not the file that `package` wrote (digest sha256:"), "{said}");
     }
-    assert!(workspace.ok(crate::PACKAGE).starts_with("package   done"), "it is written anew");
+    assert!(workspace.ok(crate::PACKAGE).starts_with("package   done"), "it is written again");
     workspace.ok(&format!("package verify {folder}"));
 }

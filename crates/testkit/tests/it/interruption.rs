@@ -103,7 +103,7 @@ fn a_full_disk_is_named_and_costs_nothing() {
     assert_eq!(workspace.bytes("cleaned.csv"), before);
 }
 
-/// Whoever reads what another program writes waits for it, says so, and then finds it whole.
+/// A program that reads what another program writes waits for it, says so, and then reads complete files.
 #[cfg(unix)]
 #[test]
 fn files_are_not_read_while_another_program_writes_them() {

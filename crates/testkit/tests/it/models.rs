@@ -1,4 +1,4 @@
-//! What a model can do beside predicting: say how sure it is and why, come from elsewhere, be a blend; and what makes one doubt it.
+//! Intervals, contributions, imports and blends of models, and the warnings about their data.
 
 use serde_json::Value;
 use testkit::{Workspace, repository};

@@ -96,7 +96,7 @@ fn rows(rows: usize) -> String {
     text
 }
 
-/// Rows that break the schema, or hold what training did not know.
+/// Rows that are invalid, or have levels that are not in the training rows.
 const BROKEN: &str = "\
 id,price,size,rooms,depth,sold,built,listed,seen,place,state,agent,zone,note
 1,,5,3,1,1/2/2015,1990-01-01,1 Jan 90,,Río,poor,Bo,98101,

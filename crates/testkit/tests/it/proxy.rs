@@ -13,7 +13,7 @@ use std::{
 
 /// What becomes of the k-th request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Fault {
+pub(crate) enum NetworkFailure {
     /// Nothing.
     None,
     /// It does not reach the server: the connection is closed.
@@ -42,12 +42,12 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     /// Before the server at `server`; spoils request `k`, the first being 1.
-    pub(crate) fn start(server: SocketAddr, fault: Fault, k: usize) -> Self {
+    pub(crate) fn start(server: SocketAddr, fault: NetworkFailure, k: usize) -> Self {
         Self::start_at((Ipv4Addr::LOCALHOST, 0).into(), server, fault, k)
     }
 
     /// The same at this address.
-    pub(crate) fn start_at(address: SocketAddr, server: SocketAddr, fault: Fault, k: usize) -> Self {
+    pub(crate) fn start_at(address: SocketAddr, server: SocketAddr, fault: NetworkFailure, k: usize) -> Self {
         let listener = TcpListener::bind(address).expect("a port");
         let address = listener.local_addr().expect("an address");
         let (seen, closing, open) =
@@ -108,7 +108,7 @@ impl Drop for Proxy {
 }
 
 /// One request a connection.
-fn serve(client: TcpStream, server: SocketAddr, fault: Fault, k: usize, seen: &AtomicUsize) -> std::io::Result<()> {
+fn serve(client: TcpStream, server: SocketAddr, fault: NetworkFailure, k: usize, seen: &AtomicUsize) -> std::io::Result<()> {
     let mut reader = BufReader::new(client.try_clone()?);
     let mut client = client;
     let (mut head, mut length) = (String::new(), 0);
@@ -141,17 +141,17 @@ fn serve(client: TcpStream, server: SocketAddr, fault: Fault, k: usize, seen: &A
     };
     let close = "content-length: 0\r\nconnection: close\r\n\r\n";
     match fault {
-        Fault::Gone if number > k => Ok(()),
+        NetworkFailure::Gone if number > k => Ok(()),
         _ if number != k => client.write_all(&forward()?),
-        Fault::None => client.write_all(&forward()?),
-        Fault::Lost => Ok(()),
-        Fault::Unanswered | Fault::Gone => forward().map(drop),
-        Fault::Failed => {
+        NetworkFailure::None => client.write_all(&forward()?),
+        NetworkFailure::Lost => Ok(()),
+        NetworkFailure::Unanswered | NetworkFailure::Gone => forward().map(drop),
+        NetworkFailure::Failed => {
             forward()?;
             write!(client, "HTTP/1.1 500 Internal Server Error\r\n{close}")
         }
-        Fault::Refused => write!(client, "HTTP/1.1 429 Too Many Requests\r\nretry-after: 0\r\n{close}"),
-        Fault::Late(pause) => {
+        NetworkFailure::Refused => write!(client, "HTTP/1.1 429 Too Many Requests\r\nretry-after: 0\r\n{close}"),
+        NetworkFailure::Late(pause) => {
             thread::sleep(pause);
             forward().map(drop)
         }

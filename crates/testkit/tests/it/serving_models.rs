@@ -72,7 +72,7 @@ fn another_model_is_taken_in_and_no_request_fails() {
     assert!(answers.load(Ordering::Relaxed) > 100);
     assert_eq!(version(&served), first_version);
 
-    // what is damaged, or of another table, is not taken in
+    // a model that is damaged, or of another table, is not loaded
     fs::create_dir(workspace.path("broken")).unwrap();
     for entry in fs::read_dir(workspace.path("first")).unwrap().flatten() {
         fs::copy(entry.path(), workspace.path("broken").join(entry.file_name())).unwrap();

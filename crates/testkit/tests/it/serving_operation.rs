@@ -284,7 +284,7 @@ fn a_container_can_ask_whether_the_server_is_ready_and_whether_there_is_a_model(
     let said = workspace.fails(1, &format!("serve check --model {model}"));
     assert!(said.contains("is not a valid bundle: metrics.json has another content"), "{said}");
 
-    // a key is asked of whoever predicts, not of whoever asks for the server's health
+    // predictions need a key, and health does not
     let workspace = packaged(300);
     workspace.write("keys", "0123456789abcdef\n");
     let served = Served::start(&workspace, "--api-keys keys");

@@ -33,7 +33,7 @@ fn predict(served: &Served, key: &str, id: &str, row: &Value) -> (u16, Value) {
 }
 
 /// The true value of a prediction.
-fn tell(served: &Served, key: &str, id: &str, actual: f64) -> (u16, Value) {
+fn send_feedback(served: &Served, key: &str, id: &str, actual: f64) -> (u16, Value) {
     let body = json!({"request_id": id, "actual": actual}).to_string();
     answer(served.request("/feedback", "application/json", body).header("x-api-key", key))
 }
@@ -58,16 +58,16 @@ fn a_prediction_has_one_true_value_and_one_caller() {
     workspace.write("keys", format!("# the shop changes its key\nshop {OLD_KEY}\nshop {NEW_KEY}\n\n{OTHER_KEY}\n"));
     let served = Served::start(&workspace, "--api-keys keys --log-predictions kept");
     let price = predict(&served, OLD_KEY, "order-1", &a_house()).1["predicted_price"].as_f64().unwrap();
-    let (status, joined) = tell(&served, NEW_KEY, "order-1", price + 1000.0);
+    let (status, joined) = send_feedback(&served, NEW_KEY, "order-1", price + 1000.0);
     assert_eq!((status, &joined["joined"], &joined["duplicate"]), (200, &json!(true), &json!(false)), "{joined}");
     for key in [OLD_KEY, NEW_KEY, OLD_KEY, NEW_KEY, NEW_KEY] {
-        let (status, again) = tell(&served, key, "order-1", price + 1000.0);
+        let (status, again) = send_feedback(&served, key, "order-1", price + 1000.0);
         assert_eq!((status, &again["joined"], &again["duplicate"]), (200, &json!(true), &json!(true)), "{again}");
         assert_eq!((&again["prediction"], &again["error"]), (&joined["prediction"], &joined["error"]));
         // a client asks once more under the same id
         predict(&served, key, "order-1", &a_house());
     }
-    let (status, other) = tell(&served, OLD_KEY, "order-1", 250_000.0);
+    let (status, other) = send_feedback(&served, OLD_KEY, "order-1", 250_000.0);
     let expected =
         format!("the request id \"order-1\" already has the actual value {}; 250000 was not recorded", price + 1000.0);
     assert_eq!((status, &other["error"]), (409, &json!(expected)));
@@ -75,12 +75,12 @@ fn a_prediction_has_one_true_value_and_one_caller() {
     assert_eq!(served.metric("hpp_feedback_bias"), -1000.0);
 
     // another caller has other ids, though they look the same; with a prediction log an unknown one is recorded once
-    let (status, unknown) = tell(&served, OTHER_KEY, "order-1", 300_000.0);
+    let (status, unknown) = send_feedback(&served, OTHER_KEY, "order-1", 300_000.0);
     assert_eq!((status, &unknown["joined"], &unknown["prediction"]), (202, &json!(false), &Value::Null));
-    assert_eq!(tell(&served, OTHER_KEY, "order-1", 300_000.0).1["duplicate"], true);
-    assert_eq!(tell(&served, OTHER_KEY, "order-1", 300_001.0).0, 409);
+    assert_eq!(send_feedback(&served, OTHER_KEY, "order-1", 300_000.0).1["duplicate"], true);
+    assert_eq!(send_feedback(&served, OTHER_KEY, "order-1", 300_001.0).0, 409);
     predict(&served, OTHER_KEY, "order-2", &a_house());
-    assert_eq!(tell(&served, OTHER_KEY, "order-2", 200_000.0).0, 200);
+    assert_eq!(send_feedback(&served, OTHER_KEY, "order-2", 200_000.0).0, 200);
     assert_eq!(served.metric("hpp_feedback_total"), 2.0);
     let log = workspace.path("serve.log");
     assert!(served.stop().0.success());
@@ -122,9 +122,9 @@ fn a_caller_is_a_name_and_not_a_key() {
     // without keys all callers are one; without a prediction log an unknown id is no one's
     let open = Served::start(&workspace, "");
     assert_eq!(predict(&open, OLD_KEY, "order-1", &a_house()).0, 200);
-    assert_eq!(tell(&open, NEW_KEY, "order-1", 200_000.0).0, 200);
-    assert_eq!(tell(&open, OTHER_KEY, "order-1", 200_000.0).1["duplicate"], true);
-    let (status, unknown) = tell(&open, OLD_KEY, "order-9", 200_000.0);
+    assert_eq!(send_feedback(&open, NEW_KEY, "order-1", 200_000.0).0, 200);
+    assert_eq!(send_feedback(&open, OTHER_KEY, "order-1", 200_000.0).1["duplicate"], true);
+    let (status, unknown) = send_feedback(&open, OLD_KEY, "order-9", 200_000.0);
     assert_eq!((status, &unknown["error"]), (404, &json!("no prediction is known for the request id \"order-9\"")));
 
     // a true value is a number that the target's column takes
@@ -172,9 +172,9 @@ fn a_prediction_is_joined_after_the_model_was_replaced() {
     point(&format!("{model}.tar.gz"));
     served.signal("HUP");
     served.wait("another model", |served| served.metric("hpp_model_reloads_total{reason=\"loaded\"}") == 1.0);
-    let (status, joined) = tell(&served, "", "order-1", price - 500.0);
+    let (status, joined) = send_feedback(&served, "", "order-1", price - 500.0);
     assert_eq!((status, &joined["prediction"], &joined["error"]), (200, &json!(price), &json!(500.0)));
-    assert_eq!(tell(&served, "", "order-1", price - 500.0).1["duplicate"], true);
+    assert_eq!(send_feedback(&served, "", "order-1", price - 500.0).1["duplicate"], true);
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn a_gauge_has_no_series_until_its_value_is_known() {
     ask(60);
     assert!(served.metric("hpp_prediction_drift_psi") > 0.25);
     predict(&served, "", "order-1", &a_house());
-    assert_eq!(tell(&served, "", "order-1", 200_000.0).0, 200);
+    assert_eq!(send_feedback(&served, "", "order-1", 200_000.0).0, 200);
     let text = served.scrape();
     let names = series(&text);
     for late in LATE {

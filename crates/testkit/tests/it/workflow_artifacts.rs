@@ -63,7 +63,7 @@ fn other_run_cases() -> Vec<Case> {
         case("/run/conclusion", json!("cancelled"), "conclusion of the run is \"cancelled\""),
         case("/run/conclusion", Value::Null, "conclusion of the run is null"),
         case("/run/id", json!(8), "run is "),
-        // a tag called main, or a branch that was written anew
+        // a tag called main, or a branch that was written again
         case("/run/head_sha", json!("b4d"), "commit is \"b4d\", expected a commit of the branch main"),
         case("/run/head_sha", json!("badf00d"), "commit is \"badf00d\", expected a commit of the branch main"),
         branch_case("Main", "branch is \"Main\", expected main"),

@@ -144,14 +144,14 @@ fn learning_curve(result: &TrainingResult) -> Vec<Html> {
         "The root mean squared error after so many trees, the mean over the folds: where the first curve rises again, there are too \
          many."
     } else {
-        "The root mean squared error of a fit to so many rows, measured on a fifth of the training rows that is held out: where both \
+        "The root mean squared error of a fit to so many rows, measured on a fifth of the training rows that is set aside as validation rows: where both \
          curves have met, more rows help little."
     };
     vec![
         Html::prose(text).paragraph(),
         report::side_by_side(&[
-            Html::join([&Html::from("Rows held out").heading(), &held_out]),
-            Html::join([&Html::from("Rows learned from").heading(), &learned]),
+            Html::join([&Html::from("Validation rows").heading(), &held_out]),
+            Html::join([&Html::from("Training rows").heading(), &learned]),
         ]),
     ]
 }

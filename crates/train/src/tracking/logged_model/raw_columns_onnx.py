@@ -1,7 +1,7 @@
 """Gives a table of raw columns to the ONNX model beside it. MLflow loads it as `python_function`.
 
 The model takes a vector a column: numbers as double, NaN where missing; categories and dates as text, empty where missing. A table is
-brought into that form here, whatever pandas made of it. A row that breaks the schema (a number out of range, a category that nobody
+brought into that form here, whatever pandas made of it. An invalid row (a number out of range, a category that nobody
 knows) is answered with NaN.
 """
 
