@@ -1,17 +1,18 @@
-//! Files that are named like a table of text and are something else.
+//! Files that have the name of a CSV table and another content.
 
-/// What is wrong with a file that begins with `start`, and what to do, if it is no CSV text.
+/// The reason why a file that begins with `start` is no CSV text, and a remedy.
 pub fn foreign_kind(start: &[u8]) -> Option<&'static str> {
-    match start {
+    // bytes of a compressed file may look like line ends
+    compressed_or_encoded(start).or_else(|| match start {
         [b'P', b'A', b'R', b'1', ..] => Some("is a Parquet file. Name it .parquet"),
         _ if start.contains(&b'\r') && !start.contains(&b'\n') => {
             Some("has line ends with CR only. Save it with LF or CRLF")
         }
-        _ => compressed_or_encoded(start),
-    }
+        _ => None,
+    })
 }
 
-/// What is wrong with a file that begins with `start`, and what to do, if it is compressed or in another encoding than UTF-8.
+/// The reason why a file that begins with `start` is no UTF-8 text, and a remedy: it is compressed, or has another encoding.
 pub fn compressed_or_encoded(start: &[u8]) -> Option<&'static str> {
     match start {
         [0x1f, 0x8b, ..] => Some("is compressed with gzip. Unpack it first"),
