@@ -102,12 +102,12 @@ mod tests {
             let cut = rng.usize(0..=codes.len());
             let (first, second) = codes.split_at(cut);
             let (a, b) = (count(&levels, first), count(&levels, second));
-            let (mut ab, mut ba) = (a.clone(), b.clone());
-            ab.merge(&b);
-            ba.merge(&a);
-            assert_eq!((&ab, &ba), (&whole, &whole), "seed {seed}");
-            ab.merge(&Frequencies::default());
-            assert_eq!(ab, whole);
+            let (mut a_then_b, mut b_then_a) = (a.clone(), b.clone());
+            a_then_b.merge(&b);
+            b_then_a.merge(&a);
+            assert_eq!((&a_then_b, &b_then_a), (&whole, &whole), "seed {seed}");
+            a_then_b.merge(&Frequencies::default());
+            assert_eq!(a_then_b, whole);
         }
     }
 }

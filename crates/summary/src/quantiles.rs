@@ -205,10 +205,10 @@ mod tests {
             rng.shuffle(&mut values);
             let cut = rng.usize(0..=values.len());
             let (first, second) = values.split_at(cut);
-            let (mut ab, mut ba) = (collect(first.iter().copied()), collect(second.iter().copied()));
-            ab.merge(&collect(second.iter().copied()));
-            ba.merge(&collect(first.iter().copied()));
-            for merged in [ab, ba] {
+            let (mut a_then_b, mut b_then_a) = (collect(first.iter().copied()), collect(second.iter().copied()));
+            a_then_b.merge(&collect(second.iter().copied()));
+            b_then_a.merge(&collect(first.iter().copied()));
+            for merged in [a_then_b, b_then_a] {
                 assert_eq!(merged.sorted(), whole.sorted(), "seed {seed}");
                 assert_eq!((merged.count(), merged.distinct()), (whole.count(), whole.distinct()));
                 assert_eq!(merged.at(&[0.1, 0.5, 0.9]), whole.at(&[0.1, 0.5, 0.9]));

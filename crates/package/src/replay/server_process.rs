@@ -165,10 +165,10 @@ fn read_lines(child: &mut Child) -> Receiver<String> {
     receiver
 }
 
-/// The address in the log line of the event `ready`.
+/// The address in the log line of the event `ready`. A server of version 0.2.0 has that word as its message.
 fn ready_address(line: &str) -> Option<String> {
     let line: Value = serde_json::from_str(line).ok()?;
-    (line["event"] == "ready").then(|| line["address"].as_str().map(str::to_owned)).flatten()
+    (line["event"] == "ready" || line["message"] == "ready").then(|| line["address"].as_str().map(str::to_owned)).flatten()
 }
 
 impl ServerResponse {

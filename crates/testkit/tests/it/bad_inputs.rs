@@ -338,8 +338,8 @@ fn a_preprocessor_of_another_table_and_damaged_files() {
             workspace.fails(2, predict),
             format!(
                 "error: {file}: wrong length: expected {} bytes, found {}. Write it again\n",
-                bytes.len() - 1,
-                bytes.len()
+                bytes.len(),
+                bytes.len() - 1
             )
         );
         workspace.write(&file, "not ours");

@@ -64,7 +64,7 @@ fn bundles_of_version_1_are_read_and_said_to_be_older() {
     older_bundles(&workspace);
     let said = workspace.ok("package verify old.tar.gz");
     assert!(said.starts_with("verify    valid: m 7c30679f8912, 9 files"), "{said}");
-    let kind = "of the older kind (version 0.1.0): its content id stands for its files, and not for the name, schema, lineage and gates";
+    let kind = "old format (version 0.1.0): its content id covers its files, but not the name, schema, lineage and gates";
     assert!(said.contains(kind), "{said}");
     let told: serde_json::Value =
         serde_json::from_str(&workspace.ok("package verify old.tar.gz --output-format json")).unwrap();
@@ -72,7 +72,7 @@ fn bundles_of_version_1_are_read_and_said_to_be_older() {
     assert!(workspace.ok("serve check --model old.tar.gz").starts_with("check     valid: m "));
     let served = Served::of(&workspace, "--model old.tar.gz", &[]);
     assert!(served.predict(&a_house()) > 0.0);
-    assert!(served.log().contains("the bundle is of the older kind"), "{}", served.log());
+    assert!(served.log().contains("the bundle has an old format"), "{}", served.log());
 
     // its name is compared with the model's all the same
     assert!(Command::new("tar").arg("-xzf").arg("old.tar.gz").current_dir(workspace.path("")).status().unwrap().success());
@@ -110,7 +110,7 @@ fn nothing_in_a_manifest_can_be_edited() {
         ("\"name\": \"raw.csv\"", "\"name\": \"other.csv\"", "but the manifest gives"),
         ("\"format_version\": 2", "\"format_version\": 1", "but the files give"),
         ("{\n", "{\n  \"unknown\": 1,\n", "but the manifest gives"),
-        ("\"bytes\": ", "\"bytes\": 1", ", manifest.json says 1"),
+        ("\"bytes\": ", "\"bytes\": 1", "; manifest.json says 1"),
     ] {
         assert!(manifest.contains(from), "{from}");
         workspace.write(&format!("{folder}/manifest.json"), manifest.replacen(from, to, 1));

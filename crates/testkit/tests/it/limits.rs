@@ -127,7 +127,7 @@ fn tables_beyond_the_limits() {
         (
             "price,\"size\n1,2\n3,4\n".to_owned(),
             init,
-            "raw.csv:1: the header has a quote that is never closed. Write a quote inside a cell twice, and quotes around the whole cell\n",
+            "raw.csv:1: the header has a quote that is never closed. Double the quotes inside a cell, and put quotes around the whole cell\n",
         ),
         (
             format!("price,{long}\n1,2\n"),

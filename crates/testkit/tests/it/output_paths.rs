@@ -351,7 +351,7 @@ fn what_cannot_be_replaced_by_a_file_is_left_alone() {
         ),
         (
             format!("{line} featured.csv/p.bin"),
-            "--preprocessor featured.csv/p.bin lies below --output featured.csv, which is an output, too; name another output",
+            "--preprocessor featured.csv/p.bin is below --output featured.csv, which is an output, too; name another output",
         ),
     ] {
         assert_eq!(workspace.fails(2, &line), format!("error: {message}\n"));

@@ -147,7 +147,7 @@ fn results_come_as_one_json_line_on_stdout_and_all_else_on_stderr() {
         (&result["stage"], &result["status"], &result["rows"]["in"]),
         (&"process".into(), &"done".into(), &500.into())
     );
-    assert!(run.stderr.contains("500 rows read and judged"), "{}", run.stderr);
+    assert!(run.stderr.contains("500 rows read and validated"), "{}", run.stderr);
     let quiet = workspace.run(&format!("{PROCESS} --force -q"));
     assert_eq!(quiet.stderr, "");
 }

@@ -73,7 +73,7 @@ fn an_80_column_table_runs_on_what_init_wrote() {
     for expected in [
         "    # named like an id, and almost all values differ\n    Id: {type: id}\n",
         "    \"Lot Area\": {type: integer, min: ",
-        "taken for a level of its own\n    Alley: {type: category, levels: [Grvl, Pave, \"NA\"], missing: [\"\", ",
+        "so it is a level of its own\n    Alley: {type: category, levels: [Grvl, Pave, \"NA\"], missing: [\"\", ",
         "    \"Sale Date\": {type: date, format: \"%m/%d/%Y\"}\n",
         "    # numbers with leading zeros: codes\n    Zip: {type: id}\n",
         "    # 300 missing; no values, so not a feature\n    Empty: {type: text}\n",
