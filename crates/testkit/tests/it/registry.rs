@@ -74,7 +74,7 @@ fn a_champion_is_replaced_only_by_one_that_is_no_worse_and_can_be_put_back() {
             "{better}"
         );
         let said = workspace.ok(&format!("train rollback --name m --reason gone {store}"));
-        assert_eq!(said, "rollback  done: version 2 of m is the champion again, version 1 was\n");
+        assert_eq!(said, "rollback  done: version 2 of m is the champion again, instead of version 1\n");
         workspace.ok(&format!("train rollback --name m {store}"));
         assert_eq!(aliases(), json!({"challenger": "2", "champion": "1"}));
         let stderr = workspace.fails(1, &format!("train rollback --name m {store}"));
