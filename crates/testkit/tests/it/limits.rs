@@ -115,8 +115,8 @@ fn tables_beyond_the_limits() {
         (
             format!("price,size\n1,2\n\"3\n\",\"4\n{}", "5,6\n".repeat(1 << 20)),
             PROCESS,
-            "raw.csv:4: the quote that opens column 2 (\"size\") is not closed within 1048576 bytes, the limit of a record. Write a quote \
-             inside a cell twice, and quotes around the whole cell\n",
+            "raw.csv:4: the quote that opens column 2 (\"size\") is not closed within 1048576 bytes, the limit of a record. Double the \
+             quotes inside a cell, and put quotes around the whole cell\n",
         ),
         // every line closes the quote of the one before and opens another
         (

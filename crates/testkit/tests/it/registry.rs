@@ -167,7 +167,7 @@ fn what_was_recorded_without_a_server_is_sent_with_its_models_and_promotions() {
     assert_eq!(run.code, 2);
     assert!(
         run.stderr.contains("sent runs are kept; the next `train sync` continues from there")
-            && run.stderr.contains("Is the server running"),
+            && run.stderr.contains("Check the address, and that the server runs"),
         "{}",
         run.stderr
     );

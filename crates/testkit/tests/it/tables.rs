@@ -89,7 +89,7 @@ fn an_80_column_table_runs_on_what_init_wrote() {
     let stderr = workspace.fails(2, "process init --input wide.csv --target SalePrice --output any.yaml");
     assert_eq!(stderr, "error: any.yaml: exists. Name another file, or replace it with --force\n");
     let stderr = workspace.fails(2, "process init --input wide.csv --target Price --output b.yaml");
-    assert_eq!(stderr, "error: wide.csv:1: there is no column \"Price\"\n");
+    assert_eq!(stderr, "error: wide.csv:1: column \"Price\" does not exist\n");
     let stderr = workspace.fails(2, "process init --input wide.csv --target Alley --output b.yaml");
     assert_eq!(stderr, "error: wide.csv: column \"Alley\" is not numeric, so it cannot be the target\n");
 }
