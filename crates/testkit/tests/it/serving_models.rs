@@ -90,7 +90,7 @@ fn another_model_is_taken_in_and_no_request_fails() {
         served.log().contains("model reload failed; still serving the previous version")
     });
     let log = served.log();
-    assert_eq!(log.matches("is not a valid bundle: model.bin has another content").count(), 1, "{log}");
+    assert_eq!(log.matches("is not a valid bundle: model.bin has changed").count(), 1, "{log}");
     point(&workspace, &second);
     served.signal("HUP");
     served.wait("a sound model", |served| served.metric("hpp_model_reloads_total{reason=\"loaded\"}") == 21.0);
@@ -144,7 +144,7 @@ fn a_registered_model_is_served_and_a_moved_alias_followed() {
         ("models:/m/9", 1, "m: there is no version 9; the versions are 1, 2"),
         ("models:/other@champion", 1, "mlflow.db: has no registered model \"other\"; `train --register` registers one"),
         ("models:/m", 2, "models:/m: write models:/NAME@ALIAS or models:/NAME/VERSION"),
-        ("nowhere", 2, "nowhere: no such file. Name a bundle's folder or its .tar.gz"),
+        ("nowhere", 2, "nowhere: no such file. Name the folder of a bundle or its .tar.gz"),
         ("m.yaml", 1, "m.yaml: is not a valid bundle: invalid gzip header"),
     ] {
         let said = workspace.fails(code, &format!("serve --model {model} {uri} --listen 127.0.0.1:0"));
