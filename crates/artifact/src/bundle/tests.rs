@@ -114,7 +114,7 @@ fn what_is_too_large_is_not_written() {
     let folder = tempfile::tempdir().unwrap();
     let mut files = files(Vec::new());
     files.insert("metrics.json".into(), vec![b' '; (16 << 20) + 1]);
-    let expected = "is not a valid bundle: metrics.json has 16777217 bytes; in a bundle it has at most 16777216";
+    let expected = "is not a valid bundle: metrics.json has 16777217 bytes; at most 16777216 are allowed";
     let error = write_bundle_archive(&folder.path().join("b.tar.gz"), "b", &files).unwrap_err().to_string();
     assert!(error.ends_with(expected), "{error}");
     let error = write_bundle_folder(&folder.path().join("b"), &files).unwrap_err().to_string();
