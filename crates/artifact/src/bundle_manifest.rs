@@ -59,7 +59,8 @@ pub struct Gate {
     /// Outcome of the gate.
     pub answer: GateOutcome,
     /// The metrics behind the outcome, as a sentence.
-    pub figure: String,
+    #[serde(rename = "figure")]
+    pub finding: String,
     /// The reason why a failed gate was waived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -244,10 +245,12 @@ mod tests {
         let outputs = vec![NamedDigest { name: "model.bin".into(), digest: Digest::of_bytes(b"model") }];
         let rows = BTreeMap::from([("train".to_owned(), 3)]);
         let link = LineageStep { stage: "train".into(), version: "1".into(), inputs: Vec::new(), outputs, rows };
-        let gate =
-            Gate {
-                gate: "leakage".into(), answer: GateOutcome::Passed, figure: "R² 0.2".into(), reason: Some("so".into())
-            };
+        let gate = Gate {
+            gate: "leakage".into(),
+            answer: GateOutcome::Passed,
+            finding: "R² 0.2".into(),
+            reason: Some("so".into()),
+        };
         let manifest = BundleManifest::new("m", "s", vec![link], vec![gate], &files);
         files.insert(BUNDLE_MANIFEST.into(), serde_json::to_vec_pretty(&manifest).unwrap());
         files

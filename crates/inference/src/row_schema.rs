@@ -301,7 +301,9 @@ impl FieldSchema {
                     Err(found) => Err(fault(self.number_fault(*value), found.reason)),
                 }
             }
-            (RawValue::Number(value), ColumnType::Category) => self.level(&value.to_string(), rules, fault).map(owned),
+            (RawValue::Number(value), ColumnType::Category) => {
+                self.level(&value.to_string(), rules, fault).map(CellValue::into_owned)
+            }
             (RawValue::Number(value), _) => self.number(&value.to_string(), fault),
             (RawValue::Text(text), _) if text.len() > MAX_TEXT_BYTES => wrong(LONG_TEXT),
             (RawValue::Text(text), ColumnType::Category) => self.level(text, rules, fault),
@@ -396,13 +398,5 @@ impl FieldSchema {
             }
         };
         Some(FieldWarning { field: self.name().to_owned(), kind, message })
-    }
-}
-
-fn owned<'a>(cell: CellValue<'_>) -> CellValue<'a> {
-    match cell {
-        CellValue::Missing => CellValue::Missing,
-        CellValue::Number(value) => CellValue::Number(value),
-        CellValue::Level(level) => CellValue::Level(Cow::Owned(level.into_owned())),
     }
 }

@@ -31,14 +31,14 @@ pub(crate) struct GateReport {
 struct GateResult {
     name: GateName,
     answer: GateOutcome,
-    figure: String,
+    finding: String,
 }
 
 impl GateReport {
     /// A message for each failed gate.
     pub(crate) fn failures(&self) -> Vec<String> {
         let failed = self.gates.iter().filter(|gate| gate.answer == GateOutcome::Failed);
-        failed.map(|gate| format!("{}: {}", gate.gate, gate.figure)).collect()
+        failed.map(|gate| format!("{}: {}", gate.gate, gate.finding)).collect()
     }
 
     /// A line for each gate.
@@ -49,13 +49,13 @@ impl GateReport {
 
 /// The result of a gate as text.
 pub(crate) fn describe_gate(gate: &Gate) -> String {
-    let Gate { answer, figure, reason, .. } = gate;
+    let Gate { answer, finding, reason, .. } = gate;
     let reason = reason.as_deref().unwrap_or_default();
     match answer {
-        GateOutcome::Passed => format!("passed: {figure}"),
-        GateOutcome::NotApplicable => format!("not applicable: {figure}"),
-        GateOutcome::Waived => format!("failed but allowed ({reason}): {figure}"),
-        GateOutcome::Failed => format!("failed: {figure}"),
+        GateOutcome::Passed => format!("passed: {finding}"),
+        GateOutcome::NotApplicable => format!("not applicable: {finding}"),
+        GateOutcome::Waived => format!("failed but allowed ({reason}): {finding}"),
+        GateOutcome::Failed => format!("failed: {finding}"),
     }
 }
 
@@ -71,31 +71,31 @@ pub(crate) fn evaluate_gates(
     let section = &config.pipeline.package;
     let decisions = check_thresholds(&section.gate, &record.finals())
         .map_err(|message| anyhow::anyhow!("{}: {message}", config.pipeline_path.display()))?;
-    let ((answer, figure), comparison) = match champion {
+    let ((answer, finding), comparison) = match champion {
         Champion::None(reason) => ((GateOutcome::NotApplicable, reason.clone()), None),
         Champion::Model { name, predictor: champion } => {
             let rows = |predictor: &Predictor| predict_test_rows(predictor, &lineage.cleaned, progress);
             let comparison =
                 compare(&section.champion, &rows(predictor)?, &rows(champion)?, &format!("the champion {name}"))?;
             comparison.warning().into_iter().for_each(|warning| progress.warn(warning));
-            let figure = if comparison.passed { comparison.text.clone() } else { comparison.failed_text() };
-            ((pass_or_fail(comparison.passed), figure), Some(comparison))
+            let finding = if comparison.passed { comparison.text.clone() } else { comparison.failed_text() };
+            ((pass_or_fail(comparison.passed), finding), Some(comparison))
         }
     };
     let results = [
         thresholds(&decisions),
-        GateResult { name: GateName::Champion, answer, figure },
+        GateResult { name: GateName::Champion, answer, finding },
         coverage(&section.coverage, record),
         leakage(&section.leakage, record),
         schema(predictor, champion),
     ];
     let gates = results
         .into_iter()
-        .map(|GateResult { name, answer, figure }| {
+        .map(|GateResult { name, answer, finding }| {
             let is_failed = answer == GateOutcome::Failed;
             let reason = config.reason.clone().filter(|_| is_failed && config.allow.contains(&name));
             let answer = if reason.is_some() { GateOutcome::Waived } else { answer };
-            Gate { gate: name.text().to_owned(), answer, figure, reason }
+            Gate { gate: name.text().to_owned(), answer, finding, reason }
         })
         .collect();
     Ok(GateReport { gates, comparison })
@@ -106,7 +106,7 @@ fn pass_or_fail(passed: bool) -> GateOutcome {
 }
 
 fn thresholds(decisions: &[ThresholdResult]) -> GateResult {
-    let (answer, figure) = if decisions.is_empty() {
+    let (answer, finding) = if decisions.is_empty() {
         (GateOutcome::NotApplicable, "package.gate sets no thresholds".to_owned())
     } else {
         let failures: Vec<String> =
@@ -114,13 +114,13 @@ fn thresholds(decisions: &[ThresholdResult]) -> GateResult {
         let kept = decisions.iter().map(ThresholdResult::passed_text).collect::<Vec<_>>().join(", ");
         (pass_or_fail(failures.is_empty()), if failures.is_empty() { kept } else { failures.join("; ") })
     };
-    GateResult { name: GateName::Thresholds, answer, figure }
+    GateResult { name: GateName::Thresholds, answer, finding }
 }
 
 fn coverage(section: &CoverageSection, record: &RunRecord) -> GateResult {
     let rows = record.rows(schema::TEST);
     let target = record.parameters.get("interval_coverage_asked").and_then(serde_json::Value::as_f64);
-    let (answer, figure) = match (record.metric("interval_coverage"), target) {
+    let (answer, finding) = match (record.metric("interval_coverage"), target) {
         (Some(held), Some(target)) if rows > 0 => {
             let (low, high) = share_interval(held, rows as f64);
             let is_short = |held: f64, high: f64| held < target - section.max_shortfall && high < target;
@@ -131,19 +131,20 @@ fn coverage(section: &CoverageSection, record: &RunRecord) -> GateResult {
                 let rounded = |share: f64| round(percent(share)) / 100.0;
                 is_short(rounded(held), rounded(high)) == short
             });
-            let figure = format!(
+            let finding = format!(
                 "{} % intervals contain {:.shown$} % of {rows} test rows (95 % confidence interval {:.shown$} to {:.shown$} %)",
                 plain(percent(target)),
                 percent(held),
                 percent(low),
                 percent(high)
             );
-            let bound = format!("{figure}: too low by more than package.coverage.max_shortfall ({})", section.max_shortfall);
-            (pass_or_fail(!short), if short { bound } else { figure })
+            let bound =
+                format!("{finding}: too low by more than package.coverage.max_shortfall ({})", section.max_shortfall);
+            (pass_or_fail(!short), if short { bound } else { finding })
         }
         _ => (GateOutcome::NotApplicable, "the model has no intervals".to_owned()),
     };
-    GateResult { name: GateName::Coverage, answer, figure }
+    GateResult { name: GateName::Coverage, answer, finding }
 }
 
 /// Formats a number with the decimals that it needs, at most six.
@@ -162,8 +163,8 @@ fn share_interval(share: f64, rows: f64) -> (f64, f64) {
 }
 
 fn leakage(section: &LeakageSection, record: &RunRecord) -> GateResult {
-    let over = |subject: &str, figure: f64| {
-        if subject == DUPLICATE_ROWS { figure > section.max_copied_rows } else { figure > section.max_r2_alone }
+    let over = |subject: &str, finding: f64| {
+        if subject == DUPLICATE_ROWS { finding > section.max_copied_rows } else { finding > section.max_r2_alone }
     };
     let leaks: Vec<&str> = record
         .suspicions
@@ -173,32 +174,32 @@ fn leakage(section: &LeakageSection, record: &RunRecord) -> GateResult {
         .collect();
     let accepted: BTreeMap<&str, f64> =
         record.suspicions.iter().map(|suspicion| (suspicion.subject.as_str(), suspicion.value)).collect();
-    let figure = if !leaks.is_empty() {
+    let finding = if !leaks.is_empty() {
         leaks.join("; ")
     } else if accepted.is_empty() {
         "no single feature predicts the target, and no test row duplicates a training row".to_owned()
     } else {
-        let accepted: Vec<String> = accepted.iter().map(|(subject, figure)| format!("{subject} {figure:.3}")).collect();
+        let accepted: Vec<String> = accepted.iter().map(|(subject, finding)| format!("{subject} {finding:.3}")).collect();
         format!("within package.leakage: {}", accepted.join(", "))
     };
-    GateResult { name: GateName::Leakage, answer: pass_or_fail(leaks.is_empty()), figure }
+    GateResult { name: GateName::Leakage, answer: pass_or_fail(leaks.is_empty()), finding }
 }
 
 fn schema(predictor: &Predictor, champion: &Champion) -> GateResult {
-    let (answer, figure) = match champion {
+    let (answer, finding) = match champion {
         Champion::None(reason) => (GateOutcome::NotApplicable, reason.clone()),
         Champion::Model { name, predictor: champion } => {
             let changes = compare_schemas(champion.preprocessor(), predictor.preprocessor());
             let all: Vec<String> = changes.breaking.iter().chain(&changes.harmless).cloned().collect();
-            let figure = if all.is_empty() {
+            let finding = if all.is_empty() {
                 format!("accepts the same columns as the champion {name}")
             } else {
                 format!("compared with the champion {name}: {}", all.join("; "))
             };
-            (pass_or_fail(changes.breaking.is_empty()), figure)
+            (pass_or_fail(changes.breaking.is_empty()), finding)
         }
     };
-    GateResult { name: GateName::Schema, answer, figure }
+    GateResult { name: GateName::Schema, answer, finding }
 }
 
 #[cfg(test)]
@@ -227,7 +228,7 @@ mod tests {
         let short = gate(0.8, 400);
         assert_eq!(short.answer, GateOutcome::Failed);
         assert_eq!(
-            short.figure,
+            short.finding,
             "90 % intervals contain 80.0 % of 400 test rows (95 % confidence interval 75.8 to 83.6 %): too low by more than \
              package.coverage.max_shortfall (0.05)"
         );
@@ -235,14 +236,14 @@ mod tests {
         let close = gate(0.8498, 4000);
         assert_eq!(close.answer, GateOutcome::Failed);
         assert!(
-            close.figure.starts_with("90 % intervals contain 84.98 % of 4000 test rows (95 % confidence interval "),
+            close.finding.starts_with("90 % intervals contain 84.98 % of 4000 test rows (95 % confidence interval "),
             "{}",
-            close.figure
+            close.finding
         );
         let mut target = record(0.9949, 10_000_000);
         target.parameters.insert("interval_coverage_asked".into(), serde_json::json!(0.995));
-        let figure = coverage(&CoverageSection { max_shortfall: 0.0 }, &target).figure;
-        assert!(figure.starts_with("99.5 % intervals contain 99.49 % of 10000000 test rows"), "{figure}");
+        let finding = coverage(&CoverageSection { max_shortfall: 0.0 }, &target).finding;
+        assert!(finding.starts_with("99.5 % intervals contain 99.49 % of 10000000 test rows"), "{finding}");
         assert_eq!(coverage(&CoverageSection::default(), &RunRecord::default()).answer, GateOutcome::NotApplicable);
     }
 
@@ -256,15 +257,15 @@ mod tests {
     #[test]
     fn leakage_findings_pass_up_to_the_limits() {
         let suspicion =
-            |subject: &str, figure| LeakageRecord { subject: subject.into(), value: figure, text: format!("{subject}!") };
+            |subject: &str, finding| LeakageRecord { subject: subject.into(), value: finding, text: format!("{subject}!") };
         let gate = |suspicions| leakage(&LeakageSection::default(), &RunRecord { suspicions, ..RunRecord::default() });
         assert_eq!(gate(vec![]).answer, GateOutcome::Passed);
         let accepted = gate(vec![suspicion(DUPLICATE_ROWS, 0.04)]);
         assert_eq!(
-            (accepted.answer, accepted.figure.as_str()),
+            (accepted.answer, accepted.finding.as_str()),
             (GateOutcome::Passed, "within package.leakage: copied rows 0.040")
         );
         let rejected = gate(vec![suspicion("a", 0.995), suspicion(DUPLICATE_ROWS, 0.2)]);
-        assert_eq!((rejected.answer, rejected.figure.as_str()), (GateOutcome::Failed, "a!; copied rows!"));
+        assert_eq!((rejected.answer, rejected.finding.as_str()), (GateOutcome::Failed, "a!; copied rows!"));
     }
 }

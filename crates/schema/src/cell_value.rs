@@ -13,3 +13,14 @@ pub enum CellValue<'a> {
     /// A level in the spelling of the schema.
     Level(Cow<'a, str>),
 }
+
+impl CellValue<'_> {
+    /// The same value, with a level of its own.
+    pub fn into_owned(self) -> CellValue<'static> {
+        match self {
+            Self::Missing => CellValue::Missing,
+            Self::Number(value) => CellValue::Number(value),
+            Self::Level(level) => CellValue::Level(Cow::Owned(level.into_owned())),
+        }
+    }
+}

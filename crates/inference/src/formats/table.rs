@@ -27,6 +27,7 @@ pub struct ScoringSummary {
 }
 
 /// The columns of a table that the fields of a row are read from.
+#[derive(Debug)]
 pub struct Header {
     /// The column of each field; none where an optional one is absent.
     pub places: Vec<Option<usize>>,
@@ -69,8 +70,8 @@ impl Header {
     }
 
     /// The values of a row, field by field.
-    pub fn values<'a>(&self, cell: impl Fn(usize) -> RawValue<'a>) -> Vec<RawValue<'a>> {
-        self.places.iter().map(|place| place.map_or(RawValue::Absent, &cell)).collect()
+    pub fn values<'a>(&self, mut cell: impl FnMut(usize) -> RawValue<'a>) -> Vec<RawValue<'a>> {
+        self.places.iter().map(|place| place.map_or(RawValue::Absent, &mut cell)).collect()
     }
 }
 

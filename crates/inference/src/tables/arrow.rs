@@ -18,17 +18,15 @@ use schema::check_header_names;
 use crate::{
     formats::{arrow::first_rows, arrow_validation::ValidatingReader, json::Row, json_scan::MAX_ROW_BYTES},
     loaded_model::LoadedModel,
-    row_schema::{RawValue, RowSchema},
+    row_schema::RowSchema,
     tables::{
         arrow_value::{raw_value, text},
-        block::{OutputColumns, PredictedBlock, RowBlock, RowSink, RowSource, WARNINGS_COLUMN},
-        header::field_places,
+        block::{MAX_BLOCK_ROWS, OutputColumns, PredictedBlock, RowBlock, RowSink, RowSource, WARNINGS_COLUMN},
+        header::InputColumns,
         named_writer::NamedWriter,
     },
 };
 
-/// Rows of a block at most.
-const MAX_BLOCK_ROWS: usize = 16 << 10;
 /// What an Arrow file begins with, which is no stream.
 const ARROW_FILE: &[u8] = b"ARROW1";
 
@@ -38,18 +36,11 @@ pub struct ArrowSource<R: Read> {
     bytes: u64,
     reader: StreamReader<ValidatingReader<BufReader<R>, ()>>,
     schema: SchemaRef,
-    columns: Arc<Columns>,
+    columns: Arc<InputColumns>,
     /// The batch that is cut into blocks, and how many of its rows were taken.
     batch: Option<(RecordBatch, usize)>,
     /// Rows before the next block.
     rows: u64,
-}
-
-/// The columns of a stream.
-struct Columns {
-    names: Vec<String>,
-    /// The column of each field.
-    places: Vec<Option<usize>>,
 }
 
 impl<R: Read + Send> ArrowSource<R> {
@@ -67,9 +58,8 @@ impl<R: Read + Send> ArrowSource<R> {
             StreamReader::try_new(ValidatingReader::new(input, ()), None).map_err(|error| stream_error(name, error))?;
         let schema = reader.schema();
         let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
-        let places = check_header_names(&names).and_then(|()| field_places(model, &names));
-        let places = places.map_err(|message| anyhow!("{name}: {message}"))?;
-        let columns = Arc::new(Columns { names, places });
+        let columns = check_header_names(&names).and_then(|()| InputColumns::new(model, names));
+        let columns = Arc::new(columns.map_err(|message| anyhow!("{name}: {message}"))?);
         Ok(Self { name: name.to_owned(), bytes, reader, schema, columns, batch: None, rows: 0 })
     }
 }
@@ -127,7 +117,7 @@ struct ArrowRows {
     batch: RecordBatch,
     /// Rows of the stream before them.
     first: u64,
-    columns: Arc<Columns>,
+    columns: Arc<InputColumns>,
 }
 
 impl RowBlock for ArrowRows {
@@ -140,8 +130,7 @@ impl RowBlock for ArrowRows {
     }
 
     fn read<'a>(&'a self, row: usize, _fields: &RowSchema) -> Result<Row<'a>, String> {
-        let value = |place: &Option<usize>| place.map_or(RawValue::Absent, |place| raw_value(self.batch.column(place), row));
-        Ok(Row { values: self.columns.places.iter().map(value).collect(), faults: Vec::new() })
+        Ok(self.columns.row(|place| raw_value(self.batch.column(place), row)))
     }
 
     fn texts(&self, row: usize) -> Vec<Cow<'_, str>> {

@@ -7,9 +7,12 @@ use arrow_schema::SchemaRef;
 
 use crate::{formats::json::Row, row_schema::RowSchema};
 
+/// Rows of a block at most, where a format has no limit in bytes.
+pub const MAX_BLOCK_ROWS: usize = 16 << 10;
+
 /// Rows of a table that are in memory together.
 pub trait RowBlock: Send + Sync {
-    /// The number of rows that could be told apart. Their values may still be unreadable.
+    /// The number of rows. Their values may still be unreadable.
     fn rows(&self) -> usize;
 
     /// The 1-based line of the file on which a row starts; of a format without lines the row, from 1.

@@ -13,7 +13,7 @@ use crate::{
     row_schema::{RawValue, RowSchema},
     tables::{
         block::{MalformedRecord, OutputColumns, PredictedBlock, RowBlock, RowSink, RowSource, WARNINGS_COLUMN},
-        header::field_places,
+        header::InputColumns,
         named_writer::NamedWriter,
     },
 };
@@ -23,14 +23,7 @@ pub struct CsvSource<R> {
     name: String,
     bytes: u64,
     reader: CsvReader<R>,
-    columns: Arc<Columns>,
-}
-
-/// The columns of a table.
-struct Columns {
-    names: Vec<String>,
-    /// The column of each field.
-    places: Vec<Option<usize>>,
+    columns: Arc<InputColumns>,
 }
 
 impl<R: Read + Send> CsvSource<R> {
@@ -42,8 +35,8 @@ impl<R: Read + Send> CsvSource<R> {
         let reader = CsvReader::open(input).map_err(|error| at(name, error))?;
         let names = reader.names().to_vec();
         let line = reader.header_line();
-        let places = field_places(model, &names).map_err(|message| anyhow!("{name}:{line}: {message}"))?;
-        Ok(Self { name: name.to_owned(), bytes, reader, columns: Arc::new(Columns { names, places }) })
+        let columns = InputColumns::new(model, names).map_err(|message| anyhow!("{name}:{line}: {message}"))?;
+        Ok(Self { name: name.to_owned(), bytes, reader, columns: Arc::new(columns) })
     }
 }
 
@@ -78,7 +71,7 @@ impl<R: Read + Send> RowSource for CsvSource<R> {
 /// Some records.
 struct CsvRows {
     block: CsvBlock,
-    columns: Arc<Columns>,
+    columns: Arc<InputColumns>,
 }
 
 impl RowBlock for CsvRows {
@@ -92,10 +85,7 @@ impl RowBlock for CsvRows {
 
     fn read<'a>(&'a self, row: usize, _fields: &RowSchema) -> Result<Row<'a>, String> {
         let mut fields = fields(self.block.record(row));
-        let value = |place: &Option<usize>| {
-            place.map_or(RawValue::Absent, |place| RawValue::Text(std::mem::take(&mut fields[place])))
-        };
-        Ok(Row { values: self.columns.places.iter().map(value).collect(), faults: Vec::new() })
+        Ok(self.columns.row(|place| RawValue::Text(std::mem::take(&mut fields[place]))))
     }
 
     fn texts(&self, row: usize) -> Vec<Cow<'_, str>> {

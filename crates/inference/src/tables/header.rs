@@ -1,9 +1,11 @@
-//! The columns of a table: where the fields of a row are among them, and which columns a prediction adds.
+//! The columns of a table: those of the fields of a row, and those that a prediction adds.
 
 use schema::{TargetColumn, check_header};
 
 use crate::{
+    formats::{json::Row, table::Header},
     loaded_model::LoadedModel,
+    row_schema::RawValue,
     tables::block::{OutputColumns, WARNINGS_COLUMN},
 };
 
@@ -40,14 +42,30 @@ impl TableOptions {
     }
 }
 
-/// The column of each field among `names`. The table must have every column of the schema but the target, and no other.
-///
-/// # Errors
-/// With the columns that are absent or unknown.
-pub fn field_places(model: &LoadedModel, names: &[String]) -> Result<Vec<Option<usize>>, String> {
-    check_header(names, model.predictor.preprocessor().schema(), TargetColumn::Optional)?;
-    let place = |name: &str| names.iter().position(|known| known == name);
-    Ok(model.row_schema.fields.iter().map(|field| place(field.name())).collect())
+/// The columns of a table, and those that the fields of a row are read from.
+#[derive(Debug)]
+pub struct InputColumns {
+    /// The names, in order.
+    pub names: Vec<String>,
+    header: Header,
+}
+
+impl InputColumns {
+    /// Finds the fields among `names`. The table must have every column of the schema but the target, and no other.
+    ///
+    /// # Errors
+    /// With the columns that are absent or unknown.
+    pub fn new(model: &LoadedModel, names: Vec<String>) -> Result<Self, String> {
+        check_header(&names, model.predictor.preprocessor().schema(), TargetColumn::Optional)?;
+        let place = |name: &str| names.iter().position(|known| known == name);
+        let places = model.row_schema.fields.iter().map(|field| place(field.name())).collect();
+        Ok(Self { names, header: Header { places } })
+    }
+
+    /// A row with the value of each column of the fields, by its index.
+    pub fn row<'a>(&self, value: impl FnMut(usize) -> RawValue<'a>) -> Row<'a> {
+        Row { values: self.header.values(value), faults: Vec::new() }
+    }
 }
 
 /// The columns of the table of predictions for a table with the columns `names`.

@@ -1,11 +1,11 @@
 //! k-fold cross-validation on training rows.
 
-use crate::evaluation::folds::folds;
 use rayon::prelude::*;
 
 use crate::{
     estimator::{fit::fit, fit_error::FitError, matrix::Matrix, target_transform::TargetTransform},
     evaluation::{
+        folds::folds,
         learning_curve::{CurvePoint, curve_over_trees, mean_curve},
         metrics::Metrics,
     },

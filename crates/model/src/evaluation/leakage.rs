@@ -109,18 +109,7 @@ fn digest(x: &Matrix, row: usize, y: Option<f64>) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fastrand::Rng;
-
-    fn rows(rows: usize, seed: u64) -> (Matrix, Vec<f64>) {
-        let mut rng = Rng::with_seed(seed);
-        let columns: Vec<Vec<f64>> = (0..2).map(|_| (0..rows).map(|_| rng.f64()).collect()).collect();
-        let y = (0..rows).map(|row| 5.0 * columns[0][row] + 3.0 * columns[1][row] + rng.f64()).collect();
-        (Matrix::new(columns), y)
-    }
-
-    fn names() -> Vec<String> {
-        ["a", "b"].map(String::from).to_vec()
-    }
+    use crate::evaluation::split_data::tests::{names, rows};
 
     #[test]
     fn independent_rows_give_no_finding() {

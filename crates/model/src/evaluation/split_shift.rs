@@ -72,19 +72,10 @@ fn kolmogorov_smirnov(a: &[f64], b: &[f64]) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::estimator::matrix::Matrix;
-    use fastrand::Rng;
-
-    fn rows(rows: usize, seed: u64) -> (Matrix, Vec<f64>) {
-        let mut rng = Rng::with_seed(seed);
-        let columns: Vec<Vec<f64>> = (0..2).map(|_| (0..rows).map(|_| rng.f64()).collect()).collect();
-        let y = (0..rows).map(|row| 5.0 * columns[0][row] + 3.0 * columns[1][row] + rng.f64()).collect();
-        (Matrix::new(columns), y)
-    }
-
-    fn names() -> Vec<String> {
-        ["a", "b"].map(String::from).to_vec()
-    }
+    use crate::{
+        estimator::matrix::Matrix,
+        evaluation::split_data::tests::{names, rows},
+    };
 
     #[test]
     fn only_shifted_features_are_found() {

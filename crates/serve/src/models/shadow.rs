@@ -33,7 +33,8 @@ pub(crate) struct ShadowRows(Receiver<ShadowRequest>);
 impl ShadowQueue {
     /// Adds a row, unless the queue is full.
     pub(crate) fn add(&self, cells: &[CellValue], prediction: f64) {
-        let _ = self.0.try_send(ShadowRequest { cells: cells.iter().map(to_owned).collect(), prediction });
+        let _ =
+            self.0.try_send(ShadowRequest { cells: cells.iter().cloned().map(CellValue::into_owned).collect(), prediction });
     }
 }
 
@@ -60,13 +61,5 @@ fn predict_rows(deployed: &ArcSwap<DeployedModels>, metrics: &Metrics, rows: &Re
             metrics.record_predictions(Role::Shadow, 1, started.elapsed());
             metrics.shadow_difference.observe((prediction.value - row.prediction).abs());
         }
-    }
-}
-
-fn to_owned(cell: &CellValue) -> CellValue<'static> {
-    match cell {
-        CellValue::Missing => CellValue::Missing,
-        CellValue::Number(value) => CellValue::Number(*value),
-        CellValue::Level(level) => CellValue::Level(level.clone().into_owned().into()),
     }
 }

@@ -8,32 +8,22 @@ use inference::{
     loaded_model::LoadedModel,
     row_schema::{RawValue, RowSchema},
     tables::{
-        block::{OutputColumns, PredictedBlock, RowBlock, RowSink, RowSource, WARNINGS_COLUMN},
-        header::field_places,
+        block::{MAX_BLOCK_ROWS, OutputColumns, PredictedBlock, RowBlock, RowSink, RowSource, WARNINGS_COLUMN},
+        header::InputColumns,
     },
 };
 use polars::prelude::*;
 use rayon::prelude::*;
 use table_io::{BLOCK_ROWS, Source, TableWriter};
 
-/// Rows of a block at most. Parquet is read in larger parts.
-const MAX_BLOCK_ROWS: usize = 16 << 10;
-
 /// An open Parquet table.
 pub(crate) struct ParquetSource {
     source: Source,
-    columns: Arc<Columns>,
+    columns: Arc<InputColumns>,
     /// The rows that were read last, and how many of them were taken.
     read: (DataFrame, usize),
     /// Rows before the next block.
     rows: u64,
-}
-
-/// The columns of a table.
-struct Columns {
-    names: Vec<String>,
-    /// The column of each field.
-    places: Vec<Option<usize>>,
 }
 
 impl ParquetSource {
@@ -44,9 +34,9 @@ impl ParquetSource {
     pub(crate) fn open(path: &Path, model: &LoadedModel) -> anyhow::Result<Self> {
         let source = Source::open(path)?;
         let names = source.names().to_vec();
-        let places = field_places(model, &names)
+        let columns = InputColumns::new(model, names)
             .map_err(|message| anyhow!("{}:{}: {message}", path.display(), source.header_line()))?;
-        Ok(Self { source, columns: Arc::new(Columns { names, places }), read: (DataFrame::empty(), 0), rows: 0 })
+        Ok(Self { source, columns: Arc::new(columns), read: (DataFrame::empty(), 0), rows: 0 })
     }
 }
 
@@ -82,7 +72,7 @@ struct ParquetRows {
     frame: DataFrame,
     /// Rows of the table before them.
     first: u64,
-    columns: Arc<Columns>,
+    columns: Arc<InputColumns>,
 }
 
 impl ParquetRows {
@@ -102,8 +92,7 @@ impl RowBlock for ParquetRows {
     }
 
     fn read<'a>(&'a self, row: usize, _fields: &RowSchema) -> Result<Row<'a>, String> {
-        let value = |place: &Option<usize>| place.map_or(RawValue::Absent, |place| RawValue::Text(self.text(row, place)));
-        Ok(Row { values: self.columns.places.iter().map(value).collect(), faults: Vec::new() })
+        Ok(self.columns.row(|place| RawValue::Text(self.text(row, place))))
     }
 
     fn texts(&self, row: usize) -> Vec<Cow<'_, str>> {
