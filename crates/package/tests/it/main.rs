@@ -90,7 +90,9 @@ fn a_sound_model_is_packaged_and_again_is_not_asked_for() {
         fs::read_dir(workspace.path("packaged")).unwrap().flatten().map(|entry| entry.file_name().into_string().unwrap());
     let card = name.into_iter().find(|name| name.ends_with(".card.md")).unwrap();
     let card = workspace.read(&format!("packaged/{card}"));
-    for expected in ["## Measured serving", "| one row, median of sequential requests", "| peak memory |", "| start to ready |"] {
+    for expected in
+        ["## Measured serving", "| one row, median of sequential requests", "| peak memory |", "| start to ready |"]
+    {
         assert!(card.contains(expected), "{expected}\n{card}");
     }
 }
