@@ -11,6 +11,8 @@ step "formatting"
 cargo fmt --all --check
 step "lints"
 cargo clippy --release --workspace --all-targets --quiet -- -D warnings
+step "documentation of the code"
+RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps --document-private-items --quiet
 step "scripts parse"
 python3 - scripts/*.py scripts/workflow/*.py scripts/workflow/bin/gh crates/testkit/golden/*.py <<'PY'
 import ast, sys

@@ -53,6 +53,7 @@ pub(crate) struct InitArgs {
     pub(crate) target: String,
 
     /// The configuration to write; a model configuration is written beside it as <FILE stem>_model.yaml
+    #[allow(rustdoc::invalid_html_tags, reason = "this is also the text of --help")]
     #[arg(long, value_name = "FILE")]
     pub(crate) output: PathBuf,
 }

@@ -149,6 +149,7 @@ pub(crate) struct AccessArgs {
     pub(crate) trusted_proxy: Vec<String>,
 
     /// Allow pages of this origin to call the API, such as https://houses.example; may be given several times
+    #[allow(rustdoc::bare_urls, reason = "this is also the text of --help")]
     #[arg(long, value_name = "ORIGIN")]
     pub(crate) allow_origin: Vec<String>,
 }

@@ -2,7 +2,7 @@
 //!
 //! The path-dependent algorithm of Lundberg, Erion and Lee, "Consistent Individualized Feature Attribution for Tree Ensembles" (2018),
 //! algorithm 2: at the split of an unknown feature, a row follows both children, weighted by their training rows. Small trees use the
-//! tables of [`TreeExplainer`](crate::Explainer) instead.
+//! tables of [`TreeExplainer`](crate::explanation::explainer::TreeExplainer) instead.
 
 use crate::tree::{ensemble::Trees, traversal::EnsembleOutput};
 
