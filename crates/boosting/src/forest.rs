@@ -28,6 +28,18 @@ pub struct ForestParameters {
 /// Fits the trees of a forest; the mean of their outputs is the prediction. NaN is a missing value. The result has the same bits at any
 /// number of threads.
 ///
+/// ```
+/// use boosting::{BoostingParameters, EnsembleOutput, ForestParameters, fit_forest};
+///
+/// let x: Vec<f64> = (0..100).map(f64::from).collect();
+/// let y: Vec<f64> = x.iter().map(|x| x * x).collect();
+/// let tree = BoostingParameters { iterations: 50, min_samples_leaf: 1, max_leaves: None, ..BoostingParameters::default() };
+/// let trees = fit_forest(&[x], &y, &ForestParameters { tree, bootstrap: true, random_thresholds: false })?;
+/// let mean = EnsembleOutput { base: 0.0, factor: 1.0 / trees.len() as f64 };
+/// assert!((trees.predict_row(&[50.0], mean) - 2500.0).abs() < 100.0);
+/// # Ok::<(), boosting::BoostingError>(())
+/// ```
+///
 /// # Errors
 /// As `fit`.
 pub fn fit_forest(columns: &[Vec<f64>], y: &[f64], forest: &ForestParameters) -> Result<Trees, BoostingError> {

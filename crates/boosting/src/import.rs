@@ -49,6 +49,20 @@ pub struct ImportError(pub String);
 impl ImportedModel {
     /// Reads the text of a model: LightGBM's own text format, or XGBoost's JSON.
     ///
+    /// ```
+    /// use boosting::ImportedModel;
+    ///
+    /// let text = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/golden/lightgbm_numbers.txt"));
+    /// let imported = ImportedModel::parse(text)?;
+    /// assert_eq!(imported.source, "LightGBM");
+    /// let row = vec![0.5; imported.width];
+    /// assert!(imported.trees.predict_row(&row, imported.sum).is_finite());
+    ///
+    /// let error = ImportedModel::parse("a model").unwrap_err();
+    /// assert!(error.to_string().starts_with("is neither a text model of LightGBM"));
+    /// # Ok::<(), boosting::ImportError>(())
+    /// ```
+    ///
     /// # Errors
     /// If the text is not such a model, or the model cannot be predicted exactly.
     pub fn parse(text: &str) -> Result<Self, ImportError> {

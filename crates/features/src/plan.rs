@@ -34,6 +34,19 @@ impl Plan {
     /// # Errors
     /// If the section is invalid; the error names the key and the position in the expression. Causes: a syntax error, an unknown column, a
     /// cycle, a feature that reads the target (with the chain), or an unsuitable encoding.
+    ///
+    /// ```
+    /// use features::Plan;
+    /// use schema::{PipelineConfig, Schema};
+    ///
+    /// let config = PipelineConfig::parse(
+    ///     "table: {target: price, columns: {price: {type: float}, sqft: {type: float}}}
+    /// engineer: {derive: {per_sqft: price / sqft}}",
+    /// )?;
+    /// let error = Plan::from_section(&Schema::from_section(&config.table)?, &config.engineer).unwrap_err();
+    /// assert!(error.to_string().contains("per_sqft reads price, the target"), "{error}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn from_section(schema: &Schema, section: &EngineerSection) -> Result<Self, SettingError> {
         let derived = parse_all(schema, section)?;
         reject_target_readers(schema, &derived)?;

@@ -17,7 +17,7 @@ pub struct LoadedParts {
 }
 
 /// The description of a model.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ModelInfo {
     /// Its version: that of a registry, or the content id of a bundle.
     pub version: String,

@@ -2,6 +2,33 @@
 //!
 //! [`PipelineConfig`] is the file `configs/pipeline.yaml`. [`Schema`] is its validated `table` section, which alone decides whether a cell
 //! is valid, missing or a [`Violation`]. Pure: no file, clock or network.
+//!
+//! # Example
+//!
+//! ```
+//! use schema::{PipelineConfig, Schema};
+//!
+//! let config = PipelineConfig::parse(
+//!     "table:
+//!   target: price
+//!   columns:
+//!     price: {type: float, min: 0}
+//!     rooms: {type: integer, max: 20}
+//!     place: {type: category, levels: [Rural, Urban], aliases: {countryside: Rural}}
+//! ",
+//! )?;
+//! let schema = Schema::from_section(&config.table)?;
+//!
+//! let rooms = schema.column("rooms").expect("it is in the table");
+//! assert_eq!(rooms.number(" 3 ")?, Some(3.0));
+//! assert_eq!(rooms.number("")?, None);
+//! assert_eq!(rooms.number("30").unwrap_err().to_string(), "30 is above the maximum 20");
+//!
+//! let place = schema.column("place").expect("it is in the table");
+//! assert_eq!(place.text("URBAN")?.as_deref(), Some("Urban"));
+//! assert_eq!(place.text("countryside")?.as_deref(), Some("Rural"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod cell;
 mod cell_value;
