@@ -32,6 +32,14 @@ test CRATE *ARGS:
 bench *ARGS:
     scripts/bench.sh {{ ARGS }}
 
+# Measure the kernels: histograms, splits, traversal of trees, rows of text. What follows is a part of a benchmark's name.
+kernels *ARGS:
+    cargo bench --workspace --bench kernels --bench records --bench rows -- {{ ARGS }}
+
+# Look for inputs that break a reader, without an end. NAME is a file of fuzz/fuzz_targets; needs nightly Rust and cargo-fuzz.
+fuzz NAME *ARGS:
+    cargo +nightly fuzz run {{ NAME }} {{ ARGS }}
+
 # Build the documentation of the code without a warning, then the book, and check links.
 docs:
     RUSTDOCFLAGS="-D warnings" cargo doc --profile {{ profile }} --workspace --no-deps --document-private-items

@@ -16,6 +16,8 @@ mod stage;
 pub use args::Args;
 pub use commands::verify::verify;
 pub use config::Config;
+pub use image::elf::architecture;
+pub use signature::key::{PrivateKey, PublicKey};
 pub use stage::run;
 
 use cli::{Outcome, Progress};

@@ -10,7 +10,7 @@ const PT_INTERP: u32 = 3;
 ///
 /// # Errors
 /// If it is no such program, or needs libraries that an empty image does not have.
-pub(crate) fn architecture(bytes: &[u8]) -> anyhow::Result<Arch> {
+pub fn architecture(bytes: &[u8]) -> anyhow::Result<Arch> {
     ensure!(bytes.starts_with(b"\x7fELF\x02\x01"), "is not a 64-bit Linux program");
     let half = |at: usize| bytes.get(at..)?.first_chunk().map(|field| u16::from_le_bytes(*field));
     let word = |at: usize| bytes.get(at..)?.first_chunk().map(|field| u32::from_le_bytes(*field));

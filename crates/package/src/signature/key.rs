@@ -44,7 +44,7 @@ pub(crate) fn file(named: &str) -> Option<&Path> {
 }
 
 /// A key for signing.
-pub(crate) struct PrivateKey {
+pub struct PrivateKey {
     pair: EcdsaKeyPair,
     random: SystemRandom,
 }
@@ -54,7 +54,7 @@ impl PrivateKey {
     ///
     /// # Errors
     /// If it is something else, or the password is missing or wrong.
-    pub(crate) fn read(text: &str, password: Option<&str>) -> anyhow::Result<Self> {
+    pub fn read(text: &str, password: Option<&str>) -> anyhow::Result<Self> {
         let (label, body) = pem(text)?;
         let pkcs8 = match label {
             "PRIVATE KEY" => body,
@@ -95,7 +95,7 @@ impl PrivateKey {
 
 /// A key for verification: a point on P-256.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct PublicKey([u8; 65]);
+pub struct PublicKey([u8; 65]);
 
 impl PublicKey {
     /// Reads a key from a file or a variable.
@@ -106,7 +106,11 @@ impl PublicKey {
         Self::read(&read_key(named)?).with_context(|| format!("--key {named}"))
     }
 
-    pub(crate) fn read(text: &str) -> anyhow::Result<Self> {
+    /// Reads a key from the text of a PEM file.
+    ///
+    /// # Errors
+    /// If it is of another kind.
+    pub fn read(text: &str) -> anyhow::Result<Self> {
         let (label, body) = pem(text)?;
         ensure!(label == "PUBLIC KEY", "is of kind \"{label}\"; a signature is verified by the PUBLIC KEY");
         let point = body.strip_prefix(&SPKI_P256[..]).context("is no P-256 key")?;

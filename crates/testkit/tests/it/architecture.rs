@@ -10,7 +10,7 @@ use std::{
 use testkit::repository;
 
 /// The crates of this workspace that a crate may depend on.
-const DEPENDENCIES: [(&str, &[&str]); 24] = [
+const DEPENDENCIES: [(&str, &[&str]); 25] = [
     ("summary", &[]),
     ("schema", &[]),
     ("boosting", &[]),
@@ -86,6 +86,7 @@ const DEPENDENCIES: [(&str, &[&str]); 24] = [
             "cli",
         ],
     ),
+    ("fuzz_targets", &["schema", "features", "boosting", "model", "predictor", "inference", "artifact", "package"]),
 ];
 
 /// The crates that may depend on polars.

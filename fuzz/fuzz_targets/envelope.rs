@@ -1,0 +1,4 @@
+//! Drives the target `envelope`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_targets::envelope(data));
