@@ -19,11 +19,11 @@ use std::{
 };
 
 use anyhow::ensure;
-use artifact::{Digest, Mark, OutputKind, RunPaths, RunRecord, RunStatus};
+use artifact::{Digest, Mark, OutputKind, RunPaths};
 use cli::{Clock, Outcome, Progress};
 use model::{MAX_MINUTES, SearchConfig, SearchSection};
 use serde_json::json;
-use tracking::{Run, RunFile, Tracker, Tracking};
+use tracking::{Tracker, Tracking};
 
 use crate::{
     args::{Args, SearchArgs},
@@ -31,15 +31,15 @@ use crate::{
     run_paths,
     search::{
         inputs::{SearchInputs, read_inputs},
-        parent_run::{parent_record, with_selection},
+        parent_run::{ParentRun, parent_record},
         session::{CONFIG_HEADER, SearchOutcome, SearchSession, leaderboard_path},
         shard::Shard,
         stopped_search::{SearchNote, note_path},
-        successive_halving::SuccessiveHalving,
+        successive_halving::{SuccessiveHalving, TrialResult},
         trial_store::TrialRecorder,
     },
     stage,
-    tracking::location::{tracking_from_args, warning_sink},
+    tracking::location::tracking_from_args,
 };
 
 /// The share of the time budget in which new trials are evaluated.
@@ -76,22 +76,10 @@ pub(crate) fn search(args: &SearchArgs, progress: &Progress) -> anyhow::Result<O
     let known = trial_store::known_trials(&tracking, &experiment, &id, progress);
 
     let shard = args.shard.unwrap_or(Shard::WHOLE);
-    let mut parent = parent_record(&section, &experiment, &id, shard, &clock);
-    let tracker = Tracker::new(&tracking)?;
-    let mut note = SearchNote::hold(checked_note_path(args, &id, shard)?);
-    let stopped = note.as_mut().and_then(|note| note.stopped(&parent));
-    let is_repeated = stopped.is_some();
-    let warn = warning_sink(progress);
-    let parent_id = if let Some(stopped) = stopped {
-        progress.detail(format!("the search was stopped before; its run {} is resumed", stopped.identity.run_id));
-        parent = stopped;
-        tracker.resume_now(&Run::from_record(&parent), &warn)
-    } else {
-        note.as_mut().map_or(Ok(()), |note| note.write(&parent))?;
-        tracker.begin_now(&Run::from_record(&parent), &warn)
-    };
-    let is_recorded = is_repeated && tracker.is_recorded(&Run::from_record(&parent));
-    let recorder = TrialRecorder::start(&tracking, &experiment, &id, &section.metric, &parent_id, progress)?;
+    let record = parent_record(&section, &experiment, &id, shard, &clock);
+    let note = SearchNote::hold(checked_note_path(args, &id, shard)?);
+    let parent = ParentRun::begin(record, note, Tracker::new(&tracking)?, *progress)?;
+    let recorder = TrialRecorder::start(&tracking, &experiment, &id, &section.metric, &parent.id, progress)?;
     let halving = SuccessiveHalving {
         search: &section,
         candidates: &candidates,
@@ -107,8 +95,18 @@ pub(crate) fn search(args: &SearchArgs, progress: &Progress) -> anyhow::Result<O
     let count = recorder.finish();
     progress.detail(format!("{count} evaluations recorded, {} known from earlier runs", known.len()));
     objective.deadline = started + budget.mul_f64(SELECTION_TIME_SHARE);
-    let mut session =
+    let session =
         SearchSession { args, section: &section, objective, target: &target, id: &id, known: known.len(), started };
+    end(session, parent, results, shard)
+}
+
+/// Ends a search: selects and trains a model, or summarises the trials of a shard.
+fn end(
+    mut session: SearchSession,
+    parent: ParentRun,
+    results: anyhow::Result<Vec<TrialResult>>,
+    shard: Shard,
+) -> anyhow::Result<Outcome> {
     let outcome = results.and_then(|results| {
         ensure!(!results.is_empty(), "no trial was evaluated: allow more minutes, or other candidates");
         if shard == Shard::WHOLE {
@@ -117,32 +115,20 @@ pub(crate) fn search(args: &SearchArgs, progress: &Progress) -> anyhow::Result<O
             Ok(SearchOutcome::Shard(results))
         }
     });
-    let end = |mut record: RunRecord, files: &[RunFile]| {
-        // a run that is complete in the store stays as it is
-        if is_recorded {
-            return;
-        }
-        record.times.ended_at_ms = cli::now_ms();
-        if let Err(error) = tracker.end(None, &Run::from_record(&record), files, &warn) {
-            progress.warn(format!("the search is not recorded: {error}"));
-        }
-    };
     match outcome {
         Err(error) => {
-            end(RunRecord { status: RunStatus::Failed, note: format!("{error:#}"), ..parent }, &[]);
-            note.into_iter().for_each(SearchNote::remove);
+            parent.fail(&error);
             Err(error)
         }
         Ok(SearchOutcome::Shard(results)) => {
-            end(RunRecord { status: RunStatus::Finished, ..parent }, &[]);
-            note.into_iter().for_each(SearchNote::remove);
+            parent.end_shard();
+            parent.finish();
             Ok(session.shard_outcome(&results, shard))
         }
         Ok(SearchOutcome::Selected(written)) => {
-            let record = with_selection(parent, &section, &written.results, &written.selection);
-            end(RunRecord { status: RunStatus::Finished, ..record }, &written.files);
-            let trained = train(args, &parent_id, is_repeated, progress)?;
-            note.into_iter().for_each(SearchNote::remove);
+            parent.end_selected(session.section, &written.results, &written.selection, &written.files);
+            let trained = train(session.args, &parent.id, parent.is_repeated, &parent.progress)?;
+            parent.finish();
             Ok(session.outcome(&written).followed_by(trained))
         }
     }
