@@ -141,6 +141,6 @@ impl<R: Read> Read for BoundedReader<R> {
     }
 }
 
-pub(crate) fn ensure(holds: bool, fault: impl FnOnce() -> String) -> io::Result<()> {
-    if holds { Ok(()) } else { Err(io::Error::other(fault())) }
+pub(crate) fn ensure(holds: bool, message: impl FnOnce() -> String) -> io::Result<()> {
+    if holds { Ok(()) } else { Err(io::Error::other(message())) }
 }

@@ -45,11 +45,14 @@ impl TemporaryFolder {
     /// If it cannot be created.
     pub fn create(parent: &Path, prefix: &str) -> Result<Self, ArtifactError> {
         clear_abandoned_folders(parent, prefix);
-        let fault = || ArtifactError::io(parent, "create a temporary folder there");
+        let io_error = || ArtifactError::io(parent, "create a temporary folder there");
         let mut last = io::Error::other("other programs remove it repeatedly");
         for _ in 0..MAX_ATTEMPTS {
-            let folder =
-                tempfile::Builder::new().prefix(prefix).rand_bytes(RANDOM_CHARACTERS).tempdir_in(parent).map_err(fault())?;
+            let folder = tempfile::Builder::new()
+                .prefix(prefix)
+                .rand_bytes(RANDOM_CHARACTERS)
+                .tempdir_in(parent)
+                .map_err(io_error())?;
             // the folder itself is locked, because a file in it could be removed before the rest
             match File::open(folder.path()) {
                 // without locks in a file system, nothing is removed either
@@ -58,10 +61,10 @@ impl TemporaryFolder {
                 }
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => last = error,
-                Err(error) => return Err(fault()(error)),
+                Err(error) => return Err(io_error()(error)),
             }
         }
-        Err(fault()(last))
+        Err(io_error()(last))
     }
 
     /// Path of the folder.
@@ -77,13 +80,13 @@ impl TemporaryFolder {
         if fs::rename(inside, destination).is_ok() || exchange(inside, destination).is_ok() {
             return Ok(());
         }
-        let fault = || ArtifactError::io(destination, "replace it");
+        let io_error = || ArtifactError::io(destination, "replace it");
         if fs::symlink_metadata(destination).is_ok() {
             let replaced = self.path().join(REPLACED_FOLDER);
-            fs::create_dir(&replaced).map_err(fault())?;
-            fs::rename(destination, replaced.join(destination.file_name().unwrap_or_default())).map_err(fault())?;
+            fs::create_dir(&replaced).map_err(io_error())?;
+            fs::rename(destination, replaced.join(destination.file_name().unwrap_or_default())).map_err(io_error())?;
         }
-        fs::rename(inside, destination).map_err(fault())
+        fs::rename(inside, destination).map_err(io_error())
     }
 }
 

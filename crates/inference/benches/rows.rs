@@ -31,7 +31,7 @@ fn read_and_validate_a_row(bencher: Bencher) {
     let model = model();
     bencher.counter(ItemsCount::new(1_usize)).bench(|| {
         let mut row = json::read_row(&model.row_schema, ROW.as_bytes()).ok().expect("a row");
-        model.row_schema.validate(&row.values, &model.predictor, ErrorDetail::Whole, &mut row.faults).len()
+        model.row_schema.validate(&row.values, &model.predictor, ErrorDetail::Whole, &mut row.errors).len()
     });
 }
 
@@ -39,7 +39,7 @@ fn read_and_validate_a_row(bencher: Bencher) {
 fn predict_a_row(bencher: Bencher) {
     let model = model();
     let mut row = json::read_row(&model.row_schema, ROW.as_bytes()).ok().expect("a row");
-    let cells = model.row_schema.validate(&row.values, &model.predictor, ErrorDetail::Whole, &mut row.faults);
+    let cells = model.row_schema.validate(&row.values, &model.predictor, ErrorDetail::Whole, &mut row.errors);
     let mut scratch = Scratch::default();
     bencher.counter(ItemsCount::new(1_usize)).bench_local(|| model.predict_row(&cells, &mut scratch).is_ok());
 }

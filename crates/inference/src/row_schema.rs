@@ -134,7 +134,7 @@ impl RowSchema {
                 Err(Box::new(FieldError::new(field, FieldErrorKind::Missing, message, values.to_json())))
             }
             Ok(_) => Ok(()),
-            Err(fault) => Err(Box::new(FieldError { field: field.to_owned(), ..*fault })),
+            Err(error) => Err(Box::new(FieldError { field: field.to_owned(), ..*error })),
         }
     }
 
@@ -148,28 +148,28 @@ impl RowSchema {
         values: &'a [RawValue<'a>],
         predictor: &Predictor,
         detail: ErrorDetail,
-        faults: &mut Vec<FieldError>,
+        errors: &mut Vec<FieldError>,
     ) -> Vec<CellValue<'a>> {
-        let (before, rules) = (faults.len(), self.rules(detail));
+        let (before, rules) = (errors.len(), self.rules(detail));
         let mut cells = Vec::with_capacity(self.fields.len());
         for (field, values) in self.fields.iter().zip(values) {
             cells.push(match field.validate(values, rules) {
                 Ok(cell) => cell,
-                Err(fault) => {
-                    faults.push(*fault);
+                Err(error) => {
+                    errors.push(*error);
                     CellValue::Missing
                 }
             });
         }
-        if !self.bucket && faults.len() == before && self.fields.iter().any(FieldSchema::levels_are_open) {
+        if !self.bucket && errors.len() == before && self.fields.iter().any(FieldSchema::levels_are_open) {
             let preprocessor = predictor.preprocessor();
             if detail == ErrorDetail::Count {
                 let places = preprocessor.unknown_places_of_row(&cells).into_iter();
-                faults.extend(
+                errors.extend(
                     places.map(|place| FieldError::counted(self.fields[place].name(), FieldErrorKind::UnknownLevel)),
                 );
             } else {
-                faults.extend(preprocessor.unknown_levels_of_row(&cells).into_iter().map(|(place, unknown)| {
+                errors.extend(preprocessor.unknown_levels_of_row(&cells).into_iter().map(|(place, unknown)| {
                     let reason = excerpt(&unknown.reason);
                     FieldError::new(&unknown.column, FieldErrorKind::UnknownLevel, reason, values[place].to_json())
                 }));
@@ -267,7 +267,7 @@ impl FieldSchema {
                 let short = RawValue::Text(excerpt(text));
                 match (judged, rules.detail) {
                     (Err(_), ErrorDetail::Whole) => match self.validate_value(&short, rules) {
-                        Err(fault) => Err(fault),
+                        Err(error) => Err(error),
                         Ok(_) => self.validate_value(values, rules),
                     },
                     (judged, _) => judged,
@@ -279,9 +279,12 @@ impl FieldSchema {
 
     fn validate_value<'a>(&'a self, values: &'a RawValue<'a>, rules: Rules) -> Result<CellValue<'a>, Box<FieldError>> {
         let column = &self.column;
-        let fault = |kind, reason: String| self.error(kind, reason, values, rules.detail);
+        let to_error = |kind, reason: String| self.error(kind, reason, values, rules.detail);
         let missing = || {
-            column.check_missing().map(|()| CellValue::Missing).map_err(|found| fault(FieldErrorKind::Missing, found.reason))
+            column
+                .check_missing()
+                .map(|()| CellValue::Missing)
+                .map_err(|found| to_error(FieldErrorKind::Missing, found.reason))
         };
         let wrong = |what: &str| {
             let wanted = match column.spec.kind {
@@ -290,7 +293,7 @@ impl FieldSchema {
                 ColumnType::Integer => "an integer".to_owned(),
                 _ => "a number".to_owned(),
             };
-            Err(fault(FieldErrorKind::WrongType, format!("{what} is not {wanted}")))
+            Err(to_error(FieldErrorKind::WrongType, format!("{what} is not {wanted}")))
         };
         match (values, column.spec.kind) {
             (RawValue::Absent | RawValue::Null, _) => missing(),
@@ -298,32 +301,32 @@ impl FieldSchema {
             (RawValue::Number(value), ColumnType::Float | ColumnType::Integer) if !column.has_numeric_missing() => {
                 match column.check_number(*value) {
                     Ok(value) => Ok(CellValue::Number(value)),
-                    Err(found) => Err(fault(self.number_fault(*value), found.reason)),
+                    Err(found) => Err(to_error(self.number_error_kind(*value), found.reason)),
                 }
             }
             (RawValue::Number(value), ColumnType::Category) => {
-                self.level(&value.to_string(), rules, fault).map(CellValue::into_owned)
+                self.level(&value.to_string(), rules, to_error).map(CellValue::into_owned)
             }
-            (RawValue::Number(value), _) => self.number(&value.to_string(), fault),
+            (RawValue::Number(value), _) => self.number(&value.to_string(), to_error),
             (RawValue::Text(text), _) if text.len() > MAX_TEXT_BYTES => wrong(LONG_TEXT),
-            (RawValue::Text(text), ColumnType::Category) => self.level(text, rules, fault),
-            (RawValue::Text(text), _) => self.number(text, fault),
+            (RawValue::Text(text), ColumnType::Category) => self.level(text, rules, to_error),
+            (RawValue::Text(text), _) => self.number(text, to_error),
         }
     }
 
     fn number<'a>(
         &self,
         text: &str,
-        fault: impl Fn(FieldErrorKind, String) -> Box<FieldError>,
+        to_error: impl Fn(FieldErrorKind, String) -> Box<FieldError>,
     ) -> Result<CellValue<'a>, Box<FieldError>> {
         match self.column.number(text) {
             Ok(value) => Ok(value.map_or(CellValue::Missing, CellValue::Number)),
             Err(found) => match text.trim().parse::<f64>() {
                 Ok(value) if value.is_finite() && self.column.spec.kind != ColumnType::Date => {
-                    Err(fault(self.number_fault(value), found.reason))
+                    Err(to_error(self.number_error_kind(value), found.reason))
                 }
-                _ if self.column.is_missing(text.trim()) => Err(fault(FieldErrorKind::Missing, found.reason)),
-                _ => Err(fault(FieldErrorKind::WrongType, found.reason)),
+                _ if self.column.is_missing(text.trim()) => Err(to_error(FieldErrorKind::Missing, found.reason)),
+                _ => Err(to_error(FieldErrorKind::WrongType, found.reason)),
             },
         }
     }
@@ -332,24 +335,24 @@ impl FieldSchema {
         &'a self,
         text: &'a str,
         rules: Rules,
-        fault: impl Fn(FieldErrorKind, String) -> Box<FieldError>,
+        to_error: impl Fn(FieldErrorKind, String) -> Box<FieldError>,
     ) -> Result<CellValue<'a>, Box<FieldError>> {
         match self.column.check_text(text) {
             Ok(level) => Ok(level.map_or(CellValue::Missing, CellValue::Level)),
-            Err(Rule::Required) => Err(fault(FieldErrorKind::Missing, "is missing, and the column is required".into())),
+            Err(Rule::Required) => Err(to_error(FieldErrorKind::Missing, "is missing, and the column is required".into())),
             Err(Rule::Level) if rules.bucket => Ok(CellValue::Level(Cow::Borrowed(text.trim()))),
-            Err(_) if rules.detail == ErrorDetail::Count => Err(fault(FieldErrorKind::UnknownLevel, String::new())),
+            Err(_) if rules.detail == ErrorDetail::Count => Err(to_error(FieldErrorKind::UnknownLevel, String::new())),
             Err(_) => {
                 let reason = self.column.text(text).err().map_or_else(String::new, |found| found.reason);
                 let levels = self.column.spec.levels.iter().map(String::as_str);
                 let near = closest_match(text, levels).map(str::to_owned);
-                Err(Box::new(FieldError { nearest: near, ..*fault(FieldErrorKind::UnknownLevel, reason) }))
+                Err(Box::new(FieldError { nearest: near, ..*to_error(FieldErrorKind::UnknownLevel, reason) }))
             }
         }
     }
 
-    /// What kind of fault it is that the column does not take a number.
-    fn number_fault(&self, value: f64) -> FieldErrorKind {
+    /// The kind of error of a number that the column does not accept.
+    fn number_error_kind(&self, value: f64) -> FieldErrorKind {
         let spec = &self.column.spec;
         let outside = spec.min.is_some_and(|min| value < min) || spec.max.is_some_and(|max| value > max);
         if outside { FieldErrorKind::OutOfRange } else { FieldErrorKind::WrongType }

@@ -27,12 +27,12 @@ pub fn read(path: &Path) -> anyhow::Result<BundleFiles> {
 /// # Errors
 /// [`Refused`] if the bundle is invalid.
 pub fn open(path: &Path, files: &BundleFiles) -> anyhow::Result<(BundleManifest, Predictor)> {
-    Ok(open_bundle(files).map_err(|fault| invalid(path, &fault))?)
+    Ok(open_bundle(files).map_err(|error| invalid(path, &error))?)
 }
 
 /// The error of an invalid bundle.
-pub fn invalid(path: &Path, fault: &str) -> Refused {
-    Refused(format!("{}: is not a valid bundle: {fault}", path.display()))
+pub fn invalid(path: &Path, error: &str) -> Refused {
+    Refused(format!("{}: is not a valid bundle: {error}", path.display()))
 }
 
 /// Loads the model of a bundle.

@@ -63,7 +63,7 @@ pub(crate) fn replay(
     record: &RunRecord,
     progress: &Progress,
 ) -> anyhow::Result<Replay> {
-    let server = ServerProcess::start(program, bundle).map_err(|fault| match fault {
+    let server = ServerProcess::start(program, bundle).map_err(|error| match error {
         server_process::StartError::NotStarted(error) => error,
         server_process::StartError::Rejected(message) => replay_failed(format!("the server rejects the bundle: {message}")),
     })?;

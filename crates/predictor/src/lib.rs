@@ -70,7 +70,7 @@ impl Predictor {
     ) -> Result<Self, PredictorError> {
         let file: ModelFile = read_envelope_bytes_or_older::<_, ModelFileV1>(model, model_name, MODEL.into())?;
         let invalid = |path: &Path, reason: String| PredictorError::Invalid { path: path.to_owned(), reason };
-        let model = Model::from_file(file).map_err(|fault| invalid(model_name, fault.to_string()))?;
+        let model = Model::from_file(file).map_err(|error| invalid(model_name, error.to_string()))?;
         let file: PreprocessorFile = read_envelope_bytes(preprocessor, preprocessor_name, PREPROCESSOR.into())?;
         let digest = Digest::of_bytes(preprocessor);
         if digest.hex() != model.file().preprocessor {
@@ -82,7 +82,7 @@ impl Predictor {
                 named: short(&model.file().preprocessor),
             });
         }
-        let preprocessor = Preprocessor::from_file(file).map_err(|fault| invalid(preprocessor_name, fault.to_string()))?;
+        let preprocessor = Preprocessor::from_file(file).map_err(|error| invalid(preprocessor_name, error.to_string()))?;
         Self::new(model, preprocessor)
     }
 

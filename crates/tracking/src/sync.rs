@@ -34,7 +34,7 @@ pub struct SyncSummary {
     /// The number of alias changes that were sent.
     pub moves: usize,
     /// Runs that could not be sent, with the reason.
-    pub faults: Vec<String>,
+    pub errors: Vec<String>,
 }
 
 /// Sends the runs of `from` that `to` does not have, and their registrations; only those of `experiment` if it is given. `on_run` is
@@ -60,7 +60,7 @@ pub fn sync(
         let stored = match from.stored_run(id) {
             Ok(stored) => stored,
             Err(error) => {
-                summary.faults.push(format!("run {id}: {error}"));
+                summary.errors.push(format!("run {id}: {error}"));
                 continue;
             }
         };
@@ -101,7 +101,7 @@ pub fn sync(
                 summary.versions.extend(reference.versions);
             }
             Err(error) if error.is_server_failure() => return Err(error),
-            Err(error) => summary.faults.push(format!("run {} ({id}): {error}", run.run_name)),
+            Err(error) => summary.errors.push(format!("run {} ({id}): {error}", run.run_name)),
         }
     }
     for name in from.registered_models()? {

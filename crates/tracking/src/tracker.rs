@@ -337,7 +337,7 @@ fn catch_up(store: &dyn RunStore, fallback: Option<&dyn RunStore>, spool: &Spool
                     "{folder}: a run waits there for {store}; to record it, train with that --mlflow-tracking-uri"
                 ));
             }
-            warnings.extend(summary.faults);
+            warnings.extend(summary.errors);
         }
         Err(error) => warnings.push(error.to_string()),
     }

@@ -60,7 +60,7 @@ static LOADED: LazyLock<LoadedModel> = LazyLock::new(|| {
 pub fn json_rows(data: &[u8]) {
     let model = &*LOADED;
     if let Ok(row) = read_row(&model.row_schema, data) {
-        let mut errors = row.faults;
+        let mut errors = row.errors;
         let cells = model.row_schema.validate(&row.values, &model.predictor, ErrorDetail::Whole, &mut errors);
         assert_eq!(cells.len(), model.row_schema.fields.len());
         if errors.is_empty() {
@@ -86,7 +86,7 @@ pub fn json_rows(data: &[u8]) {
 pub fn csv_rows(data: &[u8]) {
     let mut output = Vec::new();
     if let Ok(summary) = csv::score(&LOADED, data, &mut output, &()) {
-        assert!(summary.refused == 0 || summary.first_fault.is_some());
+        assert!(summary.refused == 0 || summary.first_error.is_some());
     }
 }
 

@@ -153,68 +153,72 @@ impl<R: Read, M: MessageBuffer> ValidatingReader<R, M> {
 /// What a column of the schema is made of.
 fn column(field: Field) -> Result<Column, String> {
     let name = field.name().unwrap_or_default();
-    let fault =
+    let invalid =
         || format!("the column \"{name}\" is of a type that is not taken; send numbers, text or dictionaries of text");
     let integer = |int: Int| match int.bitWidth() {
         bits @ (8 | 16 | 32 | 64) => Ok(Buffers::Fixed(bits.unsigned_abs().into())),
-        _ => Err(fault()),
+        _ => Err(invalid()),
     };
     let values = match field.type_type() {
-        Type::Int => integer(field.type_as_int().ok_or_else(fault)?)?,
+        Type::Int => integer(field.type_as_int().ok_or_else(invalid)?)?,
         Type::FloatingPoint => match field.type_as_floating_point().map(|float| float.precision()) {
             Some(Precision::SINGLE) => Buffers::Fixed(32),
             Some(Precision::DOUBLE) => Buffers::Fixed(64),
-            _ => return Err(fault()),
+            _ => return Err(invalid()),
         },
         Type::Bool => Buffers::Fixed(1),
         Type::Utf8 => Buffers::Text(4),
         Type::LargeUtf8 => Buffers::Text(8),
-        _ => return Err(fault()),
+        _ => return Err(invalid()),
     };
     let Some(dictionary) = field.dictionary() else { return Ok(Column { values, dictionary: None }) };
     // places are signed 32-bit numbers where nothing is said
     let places = dictionary.indexType().map_or(Ok(Buffers::Fixed(32)), integer)?;
-    if values == Buffers::Text(4) { Ok(Column { values: places, dictionary: Some(dictionary.id()) }) } else { Err(fault()) }
+    if values == Buffers::Text(4) {
+        Ok(Column { values: places, dictionary: Some(dictionary.id()) })
+    } else {
+        Err(invalid())
+    }
 }
 
 /// That a batch has the buffers that its columns need, inside of its body.
 fn check_batch(batch: &RecordBatch, body: u64, columns: &[Buffers]) -> Result<(), String> {
-    let fault = |what: &str| Err(format!("an Arrow batch is invalid: {what}"));
-    let Ok(rows) = u64::try_from(batch.length()) else { return fault("its length is below 0") };
+    let invalid = |what: &str| Err(format!("an Arrow batch is invalid: {what}"));
+    let Ok(rows) = u64::try_from(batch.length()) else { return invalid("its length is below 0") };
     if rows > MAX_BATCH_ROWS {
-        return fault(&format!("it has more than {MAX_BATCH_ROWS} rows; send smaller ones"));
+        return invalid(&format!("it has more than {MAX_BATCH_ROWS} rows; send smaller ones"));
     }
     if batch.compression().is_some() {
-        return fault("it is compressed; send it as it is");
+        return invalid("it is compressed; send it as it is");
     }
     let nodes: Vec<_> = batch.nodes().iter().flatten().collect();
     if nodes.len() != columns.len() {
-        return fault("it has not as many columns as the schema");
+        return invalid("it has not as many columns as the schema");
     }
     for node in nodes {
         if node.length() != batch.length() || !(0..=node.length()).contains(&node.null_count()) {
-            return fault("a column has another length");
+            return invalid("a column has another length");
         }
     }
     let mut lengths = Vec::new();
     for buffer in batch.buffers().iter().flatten() {
         let (offset, length) = (u64::try_from(buffer.offset()), u64::try_from(buffer.length()));
-        let (Ok(offset), Ok(length)) = (offset, length) else { return fault("a buffer lies before its body") };
+        let (Ok(offset), Ok(length)) = (offset, length) else { return invalid("a buffer lies before its body") };
         if offset.checked_add(length).is_none_or(|end| end > body) {
-            return fault("a buffer lies outside of its body");
+            return invalid("a buffer lies outside of its body");
         }
         lengths.push(length);
     }
     // a part of the body that several columns share would be copied for each
     if lengths.iter().sum::<u64>() > body {
-        return fault("its buffers overlap");
+        return invalid("its buffers overlap");
     }
     let mut lengths = lengths.into_iter();
     for column in columns {
         let mut next = || lengths.next().ok_or("a buffer is missing");
         let there = next()?;
         if there > 0 && there < rows.div_ceil(8) {
-            return fault("a buffer is too short");
+            return invalid("a buffer is too short");
         }
         let (needed, unit) = match column {
             Buffers::Fixed(1) => (rows.div_ceil(8), 1),
@@ -223,13 +227,13 @@ fn check_batch(batch: &RecordBatch, body: u64, columns: &[Buffers]) -> Result<()
         };
         let found = next()?;
         if found < needed || found % unit != 0 {
-            return fault("a buffer is too short");
+            return invalid("a buffer is too short");
         }
         if matches!(column, Buffers::Text(_)) {
             next()?;
         }
     }
-    if lengths.next().is_some() { fault("it has more buffers than its columns need") } else { Ok(()) }
+    if lengths.next().is_some() { invalid("it has more buffers than its columns need") } else { Ok(()) }
 }
 
 impl<R: Read, M: MessageBuffer> Read for ValidatingReader<R, M> {

@@ -17,7 +17,7 @@ pub struct Row<'a> {
     /// A value for each field, in the order of the schema.
     pub values: Vec<RawValue<'a>>,
     /// Errors of its names: unknown and duplicate fields.
-    pub faults: Vec<FieldError>,
+    pub errors: Vec<FieldError>,
 }
 
 /// Why a text cannot be read as rows.
@@ -114,7 +114,7 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Row<'de>, A::Error> {
         let fields = self.0;
         let mut values = vec![RawValue::Absent; fields.fields.len()];
-        let mut faults = Vec::new();
+        let mut errors = Vec::new();
         let mut expected = 0;
         while let Some(name) = map.next_key_seed(TextSeed)? {
             // most rows have the fields in one order
@@ -124,8 +124,8 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
             match place {
                 Some(place) => {
                     let value = map.next_value_seed(ValueSeed)?;
-                    if values[place] != RawValue::Absent && faults.len() < MAX_ERRORS_LISTED {
-                        faults.push(FieldError::new(&name, FieldErrorKind::DuplicateField, "is given twice", Value::Null));
+                    if values[place] != RawValue::Absent && errors.len() < MAX_ERRORS_LISTED {
+                        errors.push(FieldError::new(&name, FieldErrorKind::DuplicateField, "is given twice", Value::Null));
                     }
                     values[place] = value;
                 }
@@ -134,8 +134,8 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
                 }
                 None => {
                     map.next_value::<IgnoredAny>()?;
-                    if faults.len() < MAX_ERRORS_LISTED {
-                        faults.push(match self.1 {
+                    if errors.len() < MAX_ERRORS_LISTED {
+                        errors.push(match self.1 {
                             ErrorDetail::Whole => fields.unknown(&name, Value::Null),
                             ErrorDetail::Count => FieldError::counted("", FieldErrorKind::UnknownField),
                         });
@@ -143,7 +143,7 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
                 }
             }
         }
-        Ok(Row { values, faults })
+        Ok(Row { values, errors })
     }
 }
 
@@ -165,12 +165,12 @@ impl<'de> Visitor<'de> for ListSeed<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<Row<'de>>, A::Error> {
-        let (mut rows, mut faults) = (Vec::new(), 0);
+        let (mut rows, mut errors) = (Vec::new(), 0);
         loop {
             // others than those that an answer lists are only counted
-            let detail = if faults >= MAX_ERRORS_LISTED { ErrorDetail::Count } else { self.1 };
+            let detail = if errors >= MAX_ERRORS_LISTED { ErrorDetail::Count } else { self.1 };
             let Some(row) = list.next_element_seed(RowSeed(self.0, detail))? else { break };
-            faults += row.faults.len();
+            errors += row.errors.len();
             rows.push(row);
         }
         Ok(rows)

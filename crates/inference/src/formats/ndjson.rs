@@ -100,35 +100,35 @@ fn tasks(mut lines: &[Range<usize>], rows_per_task: usize) -> Vec<&[Range<usize>
 
 /// The answers to some lines, and how many of them have no prediction.
 fn answer(model: &LoadedModel, text: &[u8], lines: &[Range<usize>]) -> (Vec<u8>, u64) {
-    let mut faults: Vec<Vec<FieldError>> = Vec::with_capacity(lines.len());
+    let mut errors: Vec<Vec<FieldError>> = Vec::with_capacity(lines.len());
     let mut values = Vec::with_capacity(lines.len());
     let mut unreadable: Vec<Option<String>> = Vec::with_capacity(lines.len());
     for line in lines {
         match read_row(&model.row_schema, &text[line.clone()]) {
             Ok(row) => {
                 values.push(row.values);
-                faults.push(row.faults);
+                errors.push(row.errors);
                 unreadable.push(None);
             }
             Err(Unreadable::Syntax(message) | Unreadable::Form(message)) => {
                 values.push(vec![crate::row_schema::RawValue::Absent; model.row_schema.fields.len()]);
-                faults.push(Vec::new());
+                errors.push(Vec::new());
                 unreadable.push(Some(message));
             }
         }
     }
-    let validate = |(values, faults): (_, &mut Vec<FieldError>)| {
-        model.row_schema.validate(values, &model.predictor, ErrorDetail::Whole, faults)
+    let validate = |(values, errors): (_, &mut Vec<FieldError>)| {
+        model.row_schema.validate(values, &model.predictor, ErrorDetail::Whole, errors)
     };
-    let judged: Vec<_> = values.iter().map(Vec::as_slice).zip(&mut faults).map(validate).collect();
-    let predictions = model.predict_many(&judged, true);
+    let validated: Vec<_> = values.iter().map(Vec::as_slice).zip(&mut errors).map(validate).collect();
+    let predictions = model.predict_many(&validated, true);
     let (mut out, mut refused) = (Vec::with_capacity(lines.len() * 96), 0);
     for (place, prediction) in predictions.iter().enumerate() {
         let error = if let Some(message) = &unreadable[place] {
             Some(json!({"error": message, "detail": []}))
-        } else if !faults[place].is_empty() {
-            let results: Vec<_> = faults[place].iter().map(FieldError::to_json).collect();
-            Some(json!({"error": faults[place][0].text(), "detail": results}))
+        } else if !errors[place].is_empty() {
+            let results: Vec<_> = errors[place].iter().map(FieldError::to_json).collect();
+            Some(json!({"error": errors[place][0].text(), "detail": results}))
         } else if !prediction.value.is_finite() {
             Some(json!({"error": FieldError::no_prediction().text(), "detail": []}))
         } else {
@@ -138,7 +138,7 @@ fn answer(model: &LoadedModel, text: &[u8], lines: &[Range<usize>]) -> (Vec<u8>,
             refused += 1;
             out.extend(error.to_string().into_bytes());
         } else {
-            model.count(&judged[place], prediction.value);
+            model.count(&validated[place], prediction.value);
             out.extend_from_slice(model.keys.prediction.as_bytes());
             push_number(&mut out, prediction.value);
             out.extend_from_slice(b",\"confidence_interval\":");

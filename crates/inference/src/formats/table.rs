@@ -23,7 +23,7 @@ pub struct ScoringSummary {
     /// Rows without a prediction.
     pub refused: u64,
     /// The first of those: its line and its errors.
-    pub first_fault: Option<String>,
+    pub first_error: Option<String>,
 }
 
 /// The columns of a table that the fields of a row are read from.
@@ -88,18 +88,18 @@ pub fn output_columns(model: &LoadedModel) -> Vec<String> {
 pub fn predict_rows(model: &LoadedModel, rows: &[Vec<RawValue>]) -> Vec<Result<Prediction, String>> {
     rows.par_chunks(rows_per_task(model.row_schema.fields.len()))
         .flat_map_iter(|rows| {
-            let mut judged: Vec<Vec<CellValue>> = Vec::with_capacity(rows.len());
+            let mut validated: Vec<Vec<CellValue>> = Vec::with_capacity(rows.len());
             let mut problems = Vec::with_capacity(rows.len());
             for values in rows {
-                let mut faults = Vec::new();
-                judged.push(model.row_schema.validate(values, &model.predictor, ErrorDetail::Whole, &mut faults));
-                problems.push((!faults.is_empty()).then(|| error_text(&faults)));
+                let mut errors = Vec::new();
+                validated.push(model.row_schema.validate(values, &model.predictor, ErrorDetail::Whole, &mut errors));
+                problems.push((!errors.is_empty()).then(|| error_text(&errors)));
             }
-            let predictions = model.predict_many(&judged, true);
+            let predictions = model.predict_many(&validated, true);
             let results: Vec<Result<Prediction, String>> = predictions
                 .into_iter()
                 .zip(problems)
-                .zip(&judged)
+                .zip(&validated)
                 .map(|((prediction, problem), cells)| match problem {
                     Some(problem) => Err(problem),
                     None if !prediction.value.is_finite() => Err(FieldError::no_prediction().text()),
@@ -115,8 +115,8 @@ pub fn predict_rows(model: &LoadedModel, rows: &[Vec<RawValue>]) -> Vec<Result<P
 }
 
 /// The errors of a row in one line.
-pub fn error_text(faults: &[FieldError]) -> String {
-    faults.iter().map(FieldError::text).collect::<Vec<_>>().join("; ")
+pub fn error_text(errors: &[FieldError]) -> String {
+    errors.iter().map(FieldError::text).collect::<Vec<_>>().join("; ")
 }
 
 /// The number of rows with `fields` fields that are in memory at a time, at most.
@@ -131,7 +131,7 @@ impl ScoringSummary {
             Ok(_) => self.rows += 1,
             Err(problem) => {
                 self.refused += 1;
-                self.first_fault.get_or_insert_with(|| format!("line {line}: {problem}"));
+                self.first_error.get_or_insert_with(|| format!("line {line}: {problem}"));
             }
         }
     }

@@ -64,7 +64,7 @@ impl InputColumns {
 
     /// A row with the value of each column of the fields, by its index.
     pub fn row<'a>(&self, value: impl FnMut(usize) -> RawValue<'a>) -> Row<'a> {
-        Row { values: self.header.values(value), faults: Vec::new() }
+        Row { values: self.header.values(value), errors: Vec::new() }
     }
 }
 

@@ -90,7 +90,7 @@ impl<'a> BlockPredictor<'a> {
         let mut read: Vec<(usize, Vec<RawValue>, Vec<FieldError>)> = Vec::with_capacity(rows.len());
         for row in rows {
             match block.read(*row, &model.row_schema) {
-                Ok(found) => read.push((*row, found.values, found.faults)),
+                Ok(found) => read.push((*row, found.values, found.errors)),
                 Err(reason) => part.quarantined.push(Quarantined {
                     line: block.line(*row),
                     column: String::new(),
@@ -101,15 +101,15 @@ impl<'a> BlockPredictor<'a> {
             }
         }
         let (mut valid, mut cells): (Vec<usize>, Vec<Vec<CellValue>>) = (Vec::new(), Vec::new());
-        for (row, values, faults) in &read {
-            let mut faults = faults.clone();
-            let found = model.row_schema.validate(values, &model.predictor, ErrorDetail::Whole, &mut faults);
-            self.check_required_texts(block, *row, &mut faults);
-            if faults.is_empty() {
+        for (row, values, errors) in &read {
+            let mut errors = errors.clone();
+            let found = model.row_schema.validate(values, &model.predictor, ErrorDetail::Whole, &mut errors);
+            self.check_required_texts(block, *row, &mut errors);
+            if errors.is_empty() {
                 valid.push(*row);
                 cells.push(found);
             } else {
-                part.quarantined.push(self.quarantine(block, *row, faults));
+                part.quarantined.push(self.quarantine(block, *row, errors));
             }
         }
         for ((row, cells), numbers) in valid.iter().zip(&cells).zip(self.numbers(&cells)) {
@@ -153,7 +153,7 @@ impl<'a> BlockPredictor<'a> {
     }
 
     /// Adds an error for each id and text that is required and missing.
-    fn check_required_texts(&self, block: &dyn RowBlock, row: usize, faults: &mut Vec<FieldError>) {
+    fn check_required_texts(&self, block: &dyn RowBlock, row: usize, errors: &mut Vec<FieldError>) {
         if self.required_texts.is_empty() {
             return;
         }
@@ -162,27 +162,27 @@ impl<'a> BlockPredictor<'a> {
             if let Err(violation) = column.text(&texts[*place]) {
                 let error =
                     FieldError::new(&column.name, FieldErrorKind::Missing, violation.reason, serde_json::Value::Null);
-                faults.push(error);
+                errors.push(error);
             }
         }
     }
 
     /// A row with errors, which are sorted as the columns of the schema are.
-    fn quarantine(&self, block: &dyn RowBlock, row: usize, mut faults: Vec<FieldError>) -> Quarantined {
+    fn quarantine(&self, block: &dyn RowBlock, row: usize, mut errors: Vec<FieldError>) -> Quarantined {
         let schema = self.model.predictor.preprocessor().schema();
-        faults.sort_by_key(|fault| schema.index_of(&fault.field).unwrap_or(usize::MAX));
-        let mut reason = faults[0].message.clone();
-        for fault in faults.iter().skip(1).take(NAMED_ERRORS) {
-            reason.push_str(&format!("; and {}: {}", fault.field, fault.message));
+        errors.sort_by_key(|error| schema.index_of(&error.field).unwrap_or(usize::MAX));
+        let mut reason = errors[0].message.clone();
+        for error in errors.iter().skip(1).take(NAMED_ERRORS) {
+            reason.push_str(&format!("; and {}: {}", error.field, error.message));
         }
-        if faults.len() > NAMED_ERRORS + 1 {
-            reason.push_str(&format!("; and {} more columns", faults.len() - NAMED_ERRORS - 1));
+        if errors.len() > NAMED_ERRORS + 1 {
+            reason.push_str(&format!("; and {} more columns", errors.len() - NAMED_ERRORS - 1));
         }
-        let place = self.places.get(faults[0].field.as_str());
+        let place = self.places.get(errors[0].field.as_str());
         let value = place.and_then(|place| block.texts(row).into_iter().nth(*place)).map(Cow::into_owned);
         Quarantined {
             line: block.line(row),
-            column: faults.swap_remove(0).field,
+            column: errors.swap_remove(0).field,
             value: value.unwrap_or_default(),
             reason,
             record: block.record(row).into_owned(),

@@ -78,7 +78,7 @@ impl TryFrom<ModelFileV1> for ModelFile {
 
 impl TreesV1 {
     fn convert(&self) -> Result<Trees, InvalidModel> {
-        let fault = |node: usize| InvalidModel(format!("node {node} has an invalid index"));
+        let invalid = |node: usize| InvalidModel(format!("node {node} has an invalid index"));
         let nodes = self.feature.len();
         if [self.threshold.len(), self.left.len(), self.right.len(), self.value.len()].iter().any(|length| *length != nodes)
         {
@@ -88,7 +88,7 @@ impl TreesV1 {
         let mut visited = 0;
         for root in &self.roots {
             let root = *root as usize;
-            let first = trees.begin_tree(*self.value.get(root).ok_or_else(|| fault(root))?, 0.0);
+            let first = trees.begin_tree(*self.value.get(root).ok_or_else(|| invalid(root))?, 0.0);
             let mut pending = vec![(root, first)];
             while let Some((node, place)) = pending.pop() {
                 visited += 1;
@@ -99,7 +99,7 @@ impl TreesV1 {
                 let valid_order = children.iter().all(|child| *child > node && *child < nodes);
                 // without this check, a node of two parents would be read repeatedly
                 if !valid_order || visited > nodes || self.feature[node] as usize >= boosting::MAX_FEATURES {
-                    return Err(fault(node));
+                    return Err(invalid(node));
                 }
                 let rule = SplitCondition::AtMost(self.threshold[node]);
                 let values = children.map(|child| (self.value[child], 0.0));

@@ -62,7 +62,7 @@ pub fn verify(path: &Path, key: Option<&str>) -> anyhow::Result<Outcome> {
 }
 
 fn verify_bundle(path: &Path, key: Option<&PublicKey>) -> anyhow::Result<Outcome> {
-    let invalid = |fault: String| bundle::invalid(path, &fault);
+    let invalid = |error: String| bundle::invalid(path, &error);
     anyhow::ensure!(
         key.is_none() || !path.is_dir(),
         "--key: a bundle is signed as .tar.gz, and {} is a folder",
@@ -84,7 +84,7 @@ fn verify_bundle(path: &Path, key: Option<&PublicKey>) -> anyhow::Result<Outcome
 }
 
 fn verify_image(path: &Path, key: Option<&PublicKey>) -> anyhow::Result<Outcome> {
-    let invalid = |fault: String| Refused(format!("{}: is not a valid image: {fault}", path.display()));
+    let invalid = |error: String| Refused(format!("{}: is not a valid image: {error}", path.display()));
     let layout = Layout::read(path).map_err(|error| invalid(format!("{error:#}")))?;
     let (manifest, platforms) = check_image(&layout).map_err(|error| invalid(format!("{error:#}")))?;
     let forms = key.map(|key| check_layout(&layout, key)).transpose().map_err(invalid)?.unwrap_or_default();
@@ -380,9 +380,9 @@ mod tests {
             check_labels(&config, &bundle).map_err(|error| error.to_string())
         };
         assert_eq!(config(&[(TITLE_LABEL, "m"), (VERSION_LABEL, &bundle.content_id)]), Ok(()));
-        let fault = config(&[(TITLE_LABEL, "other"), (VERSION_LABEL, &bundle.content_id)]).unwrap_err();
-        assert_eq!(fault, "its label org.opencontainers.image.title is other, and the bundle in it has m");
-        let fault = config(&[(TITLE_LABEL, "m")]).unwrap_err();
-        assert!(fault.starts_with("its label org.opencontainers.image.version is missing"), "{fault}");
+        let error = config(&[(TITLE_LABEL, "other"), (VERSION_LABEL, &bundle.content_id)]).unwrap_err();
+        assert_eq!(error, "its label org.opencontainers.image.title is other, and the bundle in it has m");
+        let error = config(&[(TITLE_LABEL, "m")]).unwrap_err();
+        assert!(error.starts_with("its label org.opencontainers.image.version is missing"), "{error}");
     }
 }

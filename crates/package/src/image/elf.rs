@@ -55,15 +55,15 @@ mod tests {
     fn static_programs_are_told_from_others() {
         assert_eq!(architecture(&program(62, 1)).unwrap(), Arch::Amd64);
         assert_eq!(architecture(&program(183, 1)).unwrap(), Arch::ARM64);
-        let fault = |bytes: &[u8]| architecture(bytes).unwrap_err().to_string();
-        assert_eq!(fault(b"#!/bin/sh\n"), "is not a 64-bit Linux program");
-        assert_eq!(fault(&program(243, 1)), "is for a processor that is neither amd64 nor arm64");
-        assert!(fault(&program(62, PT_INTERP)).starts_with("needs a loader and libraries"));
-        assert_eq!(fault(&program(62, 1)[..60]), "is truncated");
-        assert_eq!(fault(&program(62, 1)[..20]), "is truncated");
+        let error_of = |bytes: &[u8]| architecture(bytes).unwrap_err().to_string();
+        assert_eq!(error_of(b"#!/bin/sh\n"), "is not a 64-bit Linux program");
+        assert_eq!(error_of(&program(243, 1)), "is for a processor that is neither amd64 nor arm64");
+        assert!(error_of(&program(62, PT_INTERP)).starts_with("needs a loader and libraries"));
+        assert_eq!(error_of(&program(62, 1)[..60]), "is truncated");
+        assert_eq!(error_of(&program(62, 1)[..20]), "is truncated");
         let mut far = program(62, 1);
         far[32..40].copy_from_slice(&u64::MAX.to_le_bytes());
-        assert_eq!(fault(&far), "is truncated");
+        assert_eq!(error_of(&far), "is truncated");
         // the test program itself has a loader
         let running = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         assert!(architecture(&running).is_err());

@@ -135,21 +135,24 @@ impl Repository {
 
     async fn push_blob(&self, layout: &Layout, blob: &Descriptor) -> anyhow::Result<()> {
         let digest = blob.digest().to_string();
-        let fault = || format!("{}: blob {digest}", self.image);
-        if !self.client.blob_exists(&self.image, &digest).await.with_context(fault)? {
+        let context = || format!("{}: blob {digest}", self.image);
+        if !self.client.blob_exists(&self.image, &digest).await.with_context(context)? {
             let bytes = bytes::Bytes::copy_from_slice(layout.blob(blob)?);
-            self.client.push_blob(&self.image, bytes, &digest).await.with_context(fault)?;
+            self.client.push_blob(&self.image, bytes, &digest).await.with_context(context)?;
         }
         Ok(())
     }
 
     async fn push_manifest(&self, at: &Reference, manifest: &Descriptor, bytes: &[u8]) -> anyhow::Result<()> {
-        let fault = || format!("pushing {at}");
+        let context = || format!("pushing {at}");
         let media_type = manifest.media_type().to_string().parse().context("invalid media type")?;
-        self.client.push_manifest_raw(at, bytes.to_vec(), media_type).await.with_context(fault)?;
+        self.client.push_manifest_raw(at, bytes.to_vec(), media_type).await.with_context(context)?;
         // the client is logged in already
-        let (_, there) =
-            self.client.pull_manifest_raw(at, &RegistryAuth::Anonymous, &MANIFEST_MEDIA_TYPES).await.with_context(fault)?;
+        let (_, there) = self
+            .client
+            .pull_manifest_raw(at, &RegistryAuth::Anonymous, &MANIFEST_MEDIA_TYPES)
+            .await
+            .with_context(context)?;
         let digest = manifest.digest().to_string();
         ensure!(there == digest, "{at}: the registry has {there}, but {digest} was sent");
         Ok(())

@@ -195,8 +195,8 @@ mod tests {
         assert!(FILE.contains(&format!("\"hint\":\"{}\"", cosign.hint())), "{}", cosign.hint());
         assert_eq!(check_image(IMAGE.as_bytes(), DIGEST, &cosign), Ok(true));
         assert_eq!(check_image(IMAGE.as_bytes(), DIGEST, &other).unwrap_err(), another);
-        let fault = check_image(IMAGE.as_bytes(), &DIGEST.replace('5', "6"), &cosign).unwrap_err();
-        assert_eq!(fault, "its signature is that of another image");
+        let error = check_image(IMAGE.as_bytes(), &DIGEST.replace('5', "6"), &cosign).unwrap_err();
+        assert_eq!(error, "its signature is that of another image");
         // one for the other
         assert_eq!(check_image(FILE.as_bytes(), DIGEST, &cosign).unwrap_err(), "it signs no image");
         assert_eq!(check_file(IMAGE.as_bytes(), b"hello\n", &cosign).unwrap_err(), "it signs no file");
@@ -220,8 +220,8 @@ mod tests {
         assert_eq!(edited("/dsseEnvelope/payloadType", "a".into()).unwrap_err(), "its statement is of type \"a\"");
         assert_eq!(edited("/dsseEnvelope/signatures", json!([])).unwrap_err(), "its statement has 0 signatures");
         let other = json!({"_type": STATEMENT_TYPES[0], "subject": [{"digest": {"sha256": DIGEST}}], "predicateType": SIGNATURE_PREDICATE, "x": 1});
-        let fault = edited("/dsseEnvelope/payload", STANDARD.encode(other.to_string()).into()).unwrap_err();
-        assert_eq!(fault, "its signature is not this key's of this content");
+        let error = edited("/dsseEnvelope/payload", STANDARD.encode(other.to_string()).into()).unwrap_err();
+        assert_eq!(error, "its signature is not this key's of this content");
         let other = json!({"_type": STATEMENT_TYPES[0], "subject": [], "predicateType": "https://slsa.dev/provenance/v1"});
         assert_eq!(edited("/dsseEnvelope/payload", STANDARD.encode(other.to_string()).into()), Ok(false));
         assert!(check_image(b"{}", DIGEST, &public).unwrap_err().starts_with("it is no Sigstore bundle: "));

@@ -132,13 +132,13 @@ pub(crate) fn check_file(path: &Path, key: &PublicKey) -> Result<Vec<SignatureFo
     };
     let content = read_bounded(path, MAX_SIGNED_BYTES).map_err(|error| error.to_string())?;
     let mut forms = Vec::new();
-    let at = |path: &Path, fault: String| format!("{}: {fault}", path.display());
+    let at = |path: &Path, error: String| format!("{}: {error}", path.display());
     if let Some(text) = read(&bundle)? {
-        crate::signature::sigstore::check_file(&text, &content, key).map_err(|fault| at(&bundle, fault))?;
+        crate::signature::sigstore::check_file(&text, &content, key).map_err(|error| at(&bundle, error))?;
         forms.push(SignatureForm::SigstoreBundle);
     }
     if let Some(text) = read(&legacy)? {
-        key.verify(&content, &String::from_utf8_lossy(&text)).map_err(|fault| at(&legacy, fault))?;
+        key.verify(&content, &String::from_utf8_lossy(&text)).map_err(|error| at(&legacy, error))?;
         forms.push(SignatureForm::Legacy);
     }
     if forms.is_empty() {
@@ -163,11 +163,11 @@ pub(crate) fn is_legacy(entry: &Descriptor) -> bool {
 pub(crate) fn check_layout(layout: &Layout, key: &PublicKey) -> Result<Vec<SignatureForm>, String> {
     let image = layout.image().map_err(|error| format!("{error:#}"))?;
     let mut forms = Vec::new();
-    if check_bundles(layout, image, key).map_err(|fault| format!("Sigstore bundle: {fault}"))? {
+    if check_bundles(layout, image, key).map_err(|error| format!("Sigstore bundle: {error}"))? {
         forms.push(SignatureForm::SigstoreBundle);
     }
     if let Some(entry) = layout.entries().iter().find(|entry| is_legacy(entry)) {
-        check_legacy(layout, entry, image, key).map_err(|fault| format!("legacy signature: {fault}"))?;
+        check_legacy(layout, entry, image, key).map_err(|error| format!("legacy signature: {error}"))?;
         forms.push(SignatureForm::Legacy);
     }
     if forms.is_empty() { Err("it is not signed".into()) } else { Ok(forms) }

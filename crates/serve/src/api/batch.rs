@@ -128,7 +128,7 @@ pub(crate) async fn process_batch(
 #[derive(Default)]
 struct PartResult {
     rows: usize,
-    faults: RowErrors,
+    errors: RowErrors,
     text: Vec<u8>,
 }
 
@@ -141,10 +141,10 @@ pub(crate) struct RowErrors {
 
 impl RowErrors {
     /// Adds the errors of a row.
-    fn add(&mut self, row: usize, faults: Vec<FieldError>) {
-        let count = faults.len();
+    fn add(&mut self, row: usize, errors: Vec<FieldError>) {
+        let count = errors.len();
         self.append(
-            Self { listed: faults.into_iter().map(|fault| FieldError { row: Some(0), ..fault }).collect(), count },
+            Self { listed: errors.into_iter().map(|error| FieldError { row: Some(0), ..error }).collect(), count },
             row,
         );
     }
@@ -156,7 +156,7 @@ impl RowErrors {
 
     /// Adds errors of rows that are counted from `first`.
     pub(crate) fn append(&mut self, next: Self, first: usize) {
-        let shift = |fault: FieldError| FieldError { row: fault.row.map(|row| first + row), ..fault };
+        let shift = |error: FieldError| FieldError { row: error.row.map(|row| first + row), ..error };
         let left = MAX_ERRORS_LISTED.saturating_sub(self.listed.len());
         self.listed.extend(next.listed.into_iter().take(left).map(shift));
         self.count += next.count;
@@ -207,11 +207,11 @@ fn predict_list(
         },
     };
     let storage_error = |error: io::Error| spooled_body::storage_error(app, &error);
-    let (mut answer, mut faults, mut rows) = (SpooledBody::new(app.limits.stream), RowErrors::default(), 0);
+    let (mut answer, mut errors, mut rows) = (SpooledBody::new(app.limits.stream), RowErrors::default(), 0);
     answer.push(b"[".to_vec()).map_err(storage_error)?;
     for block in segments.chunks(tasks_per_block()) {
         let permit = work.begin_block().map_err(|_| request_ended())?;
-        let wanted = faults.wanted(if details { OutputDetail::Details } else { OutputDetail::Values });
+        let wanted = errors.wanted(if details { OutputDetail::Details } else { OutputDetail::Values });
         let read = |segment: &Segment| {
             let text = ["[", &body[segment.range.clone()], "]"].concat();
             let rows = read_rows(&model.row_schema, &text, wanted.detail()).ok()?;
@@ -231,12 +231,12 @@ fn predict_list(
             if !part.text.is_empty() {
                 answer.push(part.text).map_err(storage_error)?;
             }
-            faults.append(part.faults, segment.first);
+            errors.append(part.errors, segment.first);
             rows += part.rows;
         }
         drop(permit);
     }
-    faults.check()?;
+    errors.check()?;
     answer.push(b"]".to_vec()).map_err(storage_error)?;
     app.metrics.record_predictions(role, rows as u64, Duration::ZERO);
     Ok(answer)
@@ -283,20 +283,20 @@ pub(crate) fn validate_and_predict<'a>(
     rows: impl Iterator<Item = (&'a [RawValue<'a>], &'a [FieldError])>,
     wanted: OutputDetail,
 ) -> ValidatedRows<'a> {
-    let (mut faults, mut validated) = (RowErrors::default(), Vec::with_capacity(rows.size_hint().0));
+    let (mut errors, mut validated) = (RowErrors::default(), Vec::with_capacity(rows.size_hint().0));
     for (place, (values, read)) in rows.enumerate() {
         let mut of_row = read.to_vec();
         // errors beyond the listed ones are only counted
-        let detail = if wanted.detail() == ErrorDetail::Count { ErrorDetail::Count } else { faults.detail() };
+        let detail = if wanted.detail() == ErrorDetail::Count { ErrorDetail::Count } else { errors.detail() };
         let cells = model.row_schema.validate(values, &model.predictor, detail, &mut of_row);
         app.metrics.record_field_errors(model, &of_row);
-        faults.add(place, of_row);
-        if !faults.any() && !matches!(wanted, OutputDetail::ErrorsOnly(_)) {
+        errors.add(place, of_row);
+        if !errors.any() && !matches!(wanted, OutputDetail::ErrorsOnly(_)) {
             validated.push(cells);
         }
     }
-    if faults.any() {
-        return Err(faults);
+    if errors.any() {
+        return Err(errors);
     }
     if validated.is_empty() {
         return Ok((validated, Vec::new()));
@@ -311,10 +311,10 @@ pub(crate) fn validate_and_predict<'a>(
 }
 
 fn predict_part(app: &AppState, model: &LoadedModel, rows: &[Row], wanted: OutputDetail) -> PartResult {
-    let values = rows.iter().map(|row| (row.values.as_slice(), row.faults.as_slice()));
+    let values = rows.iter().map(|row| (row.values.as_slice(), row.errors.as_slice()));
     let (validated, predictions) = match validate_and_predict(app, model, values, wanted) {
         Ok(predicted) => predicted,
-        Err(faults) => return PartResult { rows: rows.len(), faults, text: Vec::new() },
+        Err(errors) => return PartResult { rows: rows.len(), errors, text: Vec::new() },
     };
     // the drift window has about a thousand rows, so that a sample of a large part is enough
     let every = if rows.len() > SMALL_PART_ROWS { DRIFT_SAMPLING_STEP } else { 1 };
@@ -328,5 +328,5 @@ fn predict_part(app: &AppState, model: &LoadedModel, rows: &[Row], wanted: Outpu
         }
         if details { push_details(&mut text, model, prediction, cells) } else { push_number(&mut text, prediction.value) }
     }
-    PartResult { rows: rows.len(), faults: RowErrors::default(), text }
+    PartResult { rows: rows.len(), errors: RowErrors::default(), text }
 }

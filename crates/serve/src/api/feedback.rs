@@ -51,7 +51,7 @@ pub(crate) async fn feedback(
         return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message));
     }
     let validated = app.models.load().champion.row_schema.check_actual("actual", actual);
-    validated.map_err(|fault| ApiError::invalid_rows(vec![*fault]))?;
+    validated.map_err(|error| ApiError::invalid_rows(vec![*error]))?;
     let joined = app.realised_errors.join(caller, &request_id, actual, app.prediction_log.is_some());
     let (prediction, duplicate) = match joined {
         JoinOutcome::Prediction { prediction, duplicate } => (Some(prediction), duplicate),

@@ -204,10 +204,10 @@ fn predict_rows(app: &AppState, model: &LoadedModel, tensors: &Tensors, work: &W
     let per_task = rows_per_task(model.row_schema.fields.len());
     let tasks: Vec<Range<usize>> =
         (0..tensors.rows).step_by(per_task).map(|first| first..tensors.rows.min(first + per_task)).collect();
-    let (mut predictions, mut faults) = (Vec::with_capacity(tensors.rows), RowErrors::default());
+    let (mut predictions, mut errors) = (Vec::with_capacity(tensors.rows), RowErrors::default());
     for block in tasks.chunks(tasks_per_block()) {
         let permit = work.begin_block().map_err(|_| request_ended())?;
-        let wanted = faults.wanted(OutputDetail::Details);
+        let wanted = errors.wanted(OutputDetail::Details);
         let task = |rows: &Range<usize>| {
             let values: Vec<Vec<RawValue>> = rows
                 .clone()
@@ -227,11 +227,11 @@ fn predict_rows(app: &AppState, model: &LoadedModel, tensors: &Tensors, work: &W
         for (rows, part) in block.iter().zip(parts) {
             match part {
                 Ok(part) => predictions.extend(part),
-                Err(errors) => faults.append(errors, rows.start),
+                Err(part_errors) => errors.append(part_errors, rows.start),
             }
         }
         drop(permit);
     }
-    faults.check()?;
+    errors.check()?;
     Ok(predictions)
 }

@@ -98,7 +98,7 @@ impl RequestContext<'_> {
     fn answer(&self, kind: ResponseKind, body: &[u8]) -> Result<Vec<u8>, ApiError> {
         let Self { app, model, role, request_id, .. } = *self;
         let row = read_row(&model.row_schema, body).map_err(unreadable)?;
-        let mut errors = row.faults;
+        let mut errors = row.errors;
         let cells = model.row_schema.validate(&row.values, &model.predictor, ErrorDetail::Whole, &mut errors);
         if !errors.is_empty() {
             app.metrics.record_field_errors(model, &errors);

@@ -236,15 +236,15 @@ impl Metrics {
     }
 
     /// Counts errors about fields of the schema.
-    pub(crate) fn record_field_errors(&self, model: &LoadedModel, faults: &[FieldError]) {
-        for fault in faults.iter().filter(|fault| model.row_schema.index_of(&fault.field).is_some()) {
-            let problem = match fault.kind {
+    pub(crate) fn record_field_errors(&self, model: &LoadedModel, errors: &[FieldError]) {
+        for error in errors.iter().filter(|error| model.row_schema.index_of(&error.field).is_some()) {
+            let problem = match error.kind {
                 FieldErrorKind::Missing => "missing",
                 FieldErrorKind::OutOfRange => "out_of_range",
                 FieldErrorKind::UnknownLevel => "unknown_level",
                 _ => "wrong_type",
             };
-            self.problem(&fault.field, problem);
+            self.problem(&error.field, problem);
         }
     }
 

@@ -33,7 +33,7 @@ pub fn choose_cryptography() {
 
 pub(crate) fn client(settings: &HttpConfig) -> Result<Client, TrackingError> {
     choose_cryptography();
-    let fault = |name: &str| {
+    let context = |name: &str| {
         let name = name.to_owned();
         move |error: reqwest::Error| TrackingError::InvalidVariable {
             name,
@@ -58,9 +58,9 @@ pub(crate) fn client(settings: &HttpConfig) -> Result<Client, TrackingError> {
     let roots = roots
         .map(|pem| reqwest::Certificate::from_pem_bundle(&pem))
         .transpose()
-        .map_err(fault(SERVER_CERTIFICATE_VARIABLE))?;
+        .map_err(context(SERVER_CERTIFICATE_VARIABLE))?;
     let identity =
-        identity.map(|pem| reqwest::Identity::from_pem(&pem)).transpose().map_err(fault(CLIENT_CERTIFICATE_VARIABLE))?;
+        identity.map(|pem| reqwest::Identity::from_pem(&pem)).transpose().map_err(context(CLIENT_CERTIFICATE_VARIABLE))?;
     let builder = |roots: Option<Vec<reqwest::Certificate>>| {
         let mut builder = Client::builder()
             .user_agent(concat!("house-price-predictor/", env!("CARGO_PKG_VERSION")))
@@ -88,7 +88,7 @@ pub(crate) fn client(settings: &HttpConfig) -> Result<Client, TrackingError> {
     };
     // the remaining cause is a certificate
     let name = if settings.client_certificate.is_some() { CLIENT_CERTIFICATE_VARIABLE } else { SERVER_CERTIFICATE_VARIABLE };
-    client.map_err(fault(name))
+    client.map_err(context(name))
 }
 
 /// The root certificates of Mozilla, as of the build of this program.

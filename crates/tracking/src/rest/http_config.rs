@@ -151,10 +151,10 @@ fn login(variables: VariableLookup) -> Result<Login, TrackingError> {
 /// User name and password of MLflow's file of credentials, an INI file with a section `[mlflow]`.
 fn credentials(path: &Path) -> Result<(Option<String>, Option<String>), TrackingError> {
     let Ok(text) = std::fs::read_to_string(path) else { return Ok((None, None)) };
-    let fault = |reason: String| TrackingError::InvalidFile { path: path.to_owned(), reason };
+    let invalid = |reason: String| TrackingError::InvalidFile { path: path.to_owned(), reason };
     let mut file = configparser::ini::Ini::new();
     file.set_inline_comment_symbols(Some(&[]));
-    file.read(text).map_err(|error| fault(format!("is not an INI file: {error}")))?;
+    file.read(text).map_err(|error| invalid(format!("is not an INI file: {error}")))?;
     let of = |key: &str| file.get("mlflow", key).filter(|value| !value.is_empty());
     Ok((of("mlflow_tracking_username"), of("mlflow_tracking_password")))
 }

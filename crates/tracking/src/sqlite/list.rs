@@ -14,10 +14,10 @@ impl SqliteStore {
     /// If there is no database, or it cannot be read.
     pub fn runs(&self, experiment: Option<&str>, limit: u32) -> Result<Option<Vec<ListedRun>>, TrackingError> {
         let connection = self.connect_existing()?;
-        let fault = TrackingError::sqlite(&self.database);
+        let sqlite_error = TrackingError::sqlite(&self.database);
         if let Some(name) = experiment {
             let known = "SELECT EXISTS (SELECT 1 FROM experiments WHERE name = ?1)";
-            if !connection.query_row(known, [name], |row| row.get::<_, bool>(0)).map_err(&fault)? {
+            if !connection.query_row(known, [name], |row| row.get::<_, bool>(0)).map_err(&sqlite_error)? {
                 return Ok(None);
             }
         }
@@ -28,15 +28,15 @@ impl SqliteStore {
                  WHERE runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active' \
                  AND (?1 IS NULL OR experiments.name = ?1) ORDER BY start_time DESC, run_uuid LIMIT ?2",
             )
-            .map_err(&fault)?;
-        let found = statement.query_map(params![experiment, limit], listed).map_err(&fault)?;
-        let mut runs = found.collect::<Result<Vec<ListedRun>, _>>().map_err(&fault)?;
+            .map_err(&sqlite_error)?;
+        let found = statement.query_map(params![experiment, limit], listed).map_err(&sqlite_error)?;
+        let mut runs = found.collect::<Result<Vec<ListedRun>, _>>().map_err(&sqlite_error)?;
         let mut metrics = connection
             .prepare("SELECT \"key\", value FROM latest_metrics WHERE run_uuid = ?1 AND is_nan = 0")
-            .map_err(&fault)?;
+            .map_err(&sqlite_error)?;
         for run in &mut runs {
-            let points = metrics.query_map([&run.run_id], |row| Ok((row.get(0)?, row.get(1)?))).map_err(&fault)?;
-            run.metrics = points.collect::<Result<_, _>>().map_err(&fault)?;
+            let points = metrics.query_map([&run.run_id], |row| Ok((row.get(0)?, row.get(1)?))).map_err(&sqlite_error)?;
+            run.metrics = points.collect::<Result<_, _>>().map_err(&sqlite_error)?;
         }
         Ok(Some(runs))
     }

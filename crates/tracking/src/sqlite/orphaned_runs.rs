@@ -17,18 +17,18 @@ impl SqliteStore {
             return Ok(Vec::new());
         }
         let mut connection = self.connect_existing()?;
-        let fault = TrackingError::sqlite(&self.database);
+        let sqlite_error = TrackingError::sqlite(&self.database);
         let killed = self.transact(&mut connection, |transaction| {
             let mut killed = Vec::new();
             for run in abandoned.iter().map(RunLock::run_id) {
                 // the time of the end is unknown
                 let changed = transaction
                     .execute("UPDATE runs SET status = 'KILLED' WHERE run_uuid = ?1 AND status = 'RUNNING'", [&run])
-                    .map_err(&fault)?;
+                    .map_err(&sqlite_error)?;
                 if changed == 1 {
                     let note = "INSERT INTO tags (\"key\", value, run_uuid) VALUES ('mlflow.note.content', ?1, ?2) \
                                 ON CONFLICT DO NOTHING";
-                    transaction.execute(note, params![KILLED_NOTE, run]).map_err(&fault)?;
+                    transaction.execute(note, params![KILLED_NOTE, run]).map_err(&sqlite_error)?;
                     killed.push(run);
                 }
             }

@@ -140,17 +140,17 @@ impl SqliteStore {
 impl Registry for SqliteStore {
     fn model(&self, name: &str) -> Result<Option<RegisteredModel>, TrackingError> {
         let connection = self.connect_existing()?;
-        let fault = TrackingError::sqlite(&self.database);
+        let sqlite_error = TrackingError::sqlite(&self.database);
         let query = "SELECT EXISTS (SELECT 1 FROM registered_models WHERE name = ?1)";
-        if !connection.query_row(query, [name], |row| row.get::<_, bool>(0)).map_err(&fault)? {
+        if !connection.query_row(query, [name], |row| row.get::<_, bool>(0)).map_err(&sqlite_error)? {
             return Ok(None);
         }
         let tags = "SELECT \"key\", value FROM registered_model_tags WHERE name = ?1";
         let aliases = "SELECT alias, CAST(version AS TEXT) FROM registered_model_aliases WHERE name = ?1";
         Ok(Some(RegisteredModel {
             name: name.to_owned(),
-            tags: string_pairs(&connection, tags, &[name]).map_err(&fault)?,
-            aliases: string_pairs(&connection, aliases, &[name]).map_err(&fault)?,
+            tags: string_pairs(&connection, tags, &[name]).map_err(&sqlite_error)?,
+            aliases: string_pairs(&connection, aliases, &[name]).map_err(&sqlite_error)?,
         }))
     }
 
@@ -185,20 +185,22 @@ impl Registry for SqliteStore {
 
     fn set_alias(&self, name: &str, alias: &str, version: &str) -> Result<(), TrackingError> {
         let mut connection = self.connect_existing()?;
-        let fault = TrackingError::sqlite(&self.database);
-        self.transact(&mut connection, |transaction| set_alias(transaction, name, alias, version).map_err(&fault))
+        let sqlite_error = TrackingError::sqlite(&self.database);
+        self.transact(&mut connection, |transaction| set_alias(transaction, name, alias, version).map_err(&sqlite_error))
     }
 
     fn tag_model(&self, name: &str, key: &str, value: &str) -> Result<(), TrackingError> {
         let mut connection = self.connect_existing()?;
-        let fault = TrackingError::sqlite(&self.database);
-        self.transact(&mut connection, |transaction| tag_registered(transaction, name, key, value).map_err(&fault))
+        let sqlite_error = TrackingError::sqlite(&self.database);
+        self.transact(&mut connection, |transaction| tag_registered(transaction, name, key, value).map_err(&sqlite_error))
     }
 
     fn tag_version(&self, name: &str, version: &str, key: &str, value: &str) -> Result<(), TrackingError> {
         let mut connection = self.connect_existing()?;
-        let fault = TrackingError::sqlite(&self.database);
-        self.transact(&mut connection, |transaction| tag_version(transaction, name, version, key, value).map_err(&fault))
+        let sqlite_error = TrackingError::sqlite(&self.database);
+        self.transact(&mut connection, |transaction| {
+            tag_version(transaction, name, version, key, value).map_err(&sqlite_error)
+        })
     }
 
     fn fetch(&self, version: &ModelVersion, file: &str, to: &Path) -> Result<(), TrackingError> {

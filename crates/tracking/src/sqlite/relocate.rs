@@ -56,7 +56,7 @@ impl SqliteStore {
     pub fn relocate(&self, from: Option<&Path>) -> Result<Relocation, RelocateError> {
         let mut connection = self.connect_existing()?;
         let here = self.artifacts();
-        let fault = TrackingError::sqlite(&self.database);
+        let sqlite_error = TrackingError::sqlite(&self.database);
         let mut relocation = Relocation { to: here.clone(), ..Relocation::default() };
         let mut recorded = BTreeSet::new();
         let from = from.map(|from| artifacts_folder_of(&std::path::absolute(from).unwrap_or_else(|_| from.to_owned())));
@@ -64,7 +64,7 @@ impl SqliteStore {
         self.transact(&mut connection, |transaction| {
             for (table, column) in PATH_COLUMNS {
                 let mut changed = 0;
-                for (row, path) in paths(transaction, table, column).map_err(&fault)? {
+                for (row, path) in paths(transaction, table, column).map_err(&sqlite_error)? {
                     let Some((old, rest)) = split_artifact_path(&path) else { continue };
                     if old == here {
                         continue;
@@ -80,7 +80,7 @@ impl SqliteStore {
                     }
                     let update = format!("UPDATE {table} SET {column} = ?1 WHERE rowid = ?2");
                     let relocated_path = here.join(rest).to_string_lossy().into_owned();
-                    changed += transaction.execute(&update, (relocated_path, row)).map_err(&fault)?;
+                    changed += transaction.execute(&update, (relocated_path, row)).map_err(&sqlite_error)?;
                     relocation.from.insert(old);
                 }
                 if changed > 0 {
@@ -88,7 +88,7 @@ impl SqliteStore {
                 }
             }
             let moved: Vec<&Path> = relocation.from.iter().filter_map(|old| old.parent()).collect();
-            let changed = relocate_datasets(transaction, &moved, &self.folder()).map_err(&fault)?;
+            let changed = relocate_datasets(transaction, &moved, &self.folder()).map_err(&sqlite_error)?;
             if changed > 0 {
                 relocation.changed.push(("datasets".to_owned(), changed));
             }

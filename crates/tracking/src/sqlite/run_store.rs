@@ -99,20 +99,20 @@ impl SqliteStore {
     /// Sets a tag of a run.
     pub(crate) fn tag_run(&self, run: &str, key: &str, value: &str) -> Result<(), TrackingError> {
         let mut connection = self.connect_existing()?;
-        let fault = TrackingError::sqlite(&self.database);
-        self.transact(&mut connection, |transaction| write::tag(transaction, run, key, value).map_err(&fault))
+        let sqlite_error = TrackingError::sqlite(&self.database);
+        self.transact(&mut connection, |transaction| write::tag(transaction, run, key, value).map_err(&sqlite_error))
     }
 
     fn write(&self, connection: &mut Connection, run: &Run) -> Result<RunReference, TrackingError> {
         self.transact(connection, |transaction| {
-            let fault = TrackingError::sqlite(&self.database);
+            let sqlite_error = TrackingError::sqlite(&self.database);
             let experiment = write::experiment(transaction, self, run)?;
-            write::run(transaction, self, experiment, run).map_err(&fault)?;
+            write::run(transaction, self, experiment, run).map_err(&sqlite_error)?;
             let mut versions = Vec::new();
             for registration in &run.registrations {
                 let folder = self.model_folder(experiment, &registration.model_id);
                 let version = registry::register(transaction, &folder, experiment, &run.run_id, &run.user, registration);
-                versions.push((registration.name.clone(), version.map_err(&fault)?));
+                versions.push((registration.name.clone(), version.map_err(&sqlite_error)?));
             }
             Ok(RunReference {
                 experiment_id: experiment.to_string(),

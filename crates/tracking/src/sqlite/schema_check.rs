@@ -123,12 +123,12 @@ pub(super) fn has_workspaces(connection: &Connection) -> rusqlite::Result<bool> 
 
 /// Checks that every written column exists, and that no other column is required.
 pub(super) fn check(connection: &Connection, database: &Path) -> Result<(), TrackingError> {
-    let fault = TrackingError::sqlite(database);
-    if columns(connection, "alembic_version").map_err(&fault)?.is_empty() {
+    let sqlite_error = TrackingError::sqlite(database);
+    if columns(connection, "alembic_version").map_err(&sqlite_error)?.is_empty() {
         return Err(TrackingError::NotMlflow { database: database.to_owned() });
     }
     for (table, written) in REQUIRED_COLUMNS {
-        let existing = columns(connection, table).map_err(&fault)?;
+        let existing = columns(connection, table).map_err(&sqlite_error)?;
         if existing.is_empty() {
             return Err(TrackingError::TooOld { database: database.to_owned(), what: format!("table \"{table}\"") });
         }

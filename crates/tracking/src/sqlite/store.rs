@@ -97,13 +97,13 @@ impl SqliteStore {
     }
 
     pub(super) fn open(&self, flags: OpenFlags) -> Result<Connection, TrackingError> {
-        let fault = TrackingError::sqlite(&self.database);
+        let sqlite_error = TrackingError::sqlite(&self.database);
         let mut connection =
-            Connection::open_with_flags(&self.database, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(&fault)?;
-        connection.busy_timeout(self.lock_timeout).map_err(&fault)?;
-        connection.pragma_update(None, "foreign_keys", true).map_err(&fault)?;
-        if schema_check::is_empty(&connection).map_err(&fault)? {
-            self.create_tables(&mut connection).map_err(&fault)?;
+            Connection::open_with_flags(&self.database, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(&sqlite_error)?;
+        connection.busy_timeout(self.lock_timeout).map_err(&sqlite_error)?;
+        connection.pragma_update(None, "foreign_keys", true).map_err(&sqlite_error)?;
+        if schema_check::is_empty(&connection).map_err(&sqlite_error)? {
+            self.create_tables(&mut connection).map_err(&sqlite_error)?;
         }
         schema_check::check(&connection, &self.database)?;
         Ok(connection)
@@ -130,10 +130,10 @@ impl SqliteStore {
         connection: &mut Connection,
         work: impl FnOnce(&Transaction) -> Result<T, TrackingError>,
     ) -> Result<T, TrackingError> {
-        let fault = TrackingError::sqlite(&self.database);
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&fault)?;
+        let sqlite_error = TrackingError::sqlite(&self.database);
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&sqlite_error)?;
         let done = work(&transaction)?;
-        transaction.commit().map_err(&fault)?;
+        transaction.commit().map_err(&sqlite_error)?;
         Ok(done)
     }
 

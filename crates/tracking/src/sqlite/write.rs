@@ -16,13 +16,13 @@ pub(super) const READY_STATUS: i64 = 2;
 
 /// The id of the run's experiment: its current one, or the one of its name, which is created if it does not exist.
 pub(super) fn experiment(connection: &Connection, store: &SqliteStore, run: &Run) -> Result<i64, TrackingError> {
-    let fault = TrackingError::sqlite(&store.database);
+    let sqlite_error = TrackingError::sqlite(&store.database);
     let of_run = "SELECT experiment_id FROM runs WHERE run_uuid = ?1 AND experiment_id IS NOT NULL";
-    if let Some(id) = connection.query_row(of_run, [&run.run_id], |row| row.get(0)).optional().map_err(&fault)? {
+    if let Some(id) = connection.query_row(of_run, [&run.run_id], |row| row.get(0)).optional().map_err(&sqlite_error)? {
         return Ok(id);
     }
     let workspace =
-        if schema_check::has_workspaces(connection).map_err(&fault)? { " AND workspace = 'default'" } else { "" };
+        if schema_check::has_workspaces(connection).map_err(&sqlite_error)? { " AND workspace = 'default'" } else { "" };
     let existing: Option<(i64, String)> = connection
         .query_row(
             &format!("SELECT experiment_id, lifecycle_stage FROM experiments WHERE name = ?1{workspace}"),
@@ -30,7 +30,7 @@ pub(super) fn experiment(connection: &Connection, store: &SqliteStore, run: &Run
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
         .optional()
-        .map_err(&fault)?;
+        .map_err(&sqlite_error)?;
     match existing {
         Some((id, stage)) if stage == "deleted" => Err(TrackingError::DeletedExperiment {
             store: store.database.display().to_string(),
@@ -38,7 +38,7 @@ pub(super) fn experiment(connection: &Connection, store: &SqliteStore, run: &Run
             id: id.to_string(),
         }),
         Some((id, _)) => Ok(id),
-        None => create_experiment(connection, store, run).map_err(fault),
+        None => create_experiment(connection, store, run).map_err(sqlite_error),
     }
 }
 

@@ -69,7 +69,7 @@ pub struct DeliverySummary {
     /// Runs that wait for another store: folder and store.
     pub elsewhere: Vec<(PathBuf, String)>,
     /// Runs that could not be read or recorded, with the reason.
-    pub faults: Vec<String>,
+    pub errors: Vec<String>,
 }
 
 impl Spool {
@@ -86,7 +86,7 @@ impl Spool {
     /// Records the runs that wait for this spool's store in `store`, and removes them.
     ///
     /// # Errors
-    /// If the folder cannot be read. A run that cannot be recorded stays, and is listed in `faults`.
+    /// If the folder cannot be read. A run that cannot be recorded stays, and is listed in `errors`.
     pub fn deliver(&self, store: &dyn RunStore) -> Result<DeliverySummary, TrackingError> {
         let mut summary = DeliverySummary::default();
         if !self.folder.exists() {
@@ -109,7 +109,7 @@ impl Spool {
                     continue;
                 }
                 Err(error) => {
-                    summary.faults.push(error.to_string());
+                    summary.errors.push(error.to_string());
                     continue;
                 }
             };
@@ -134,7 +134,7 @@ impl Spool {
                     let gone = fs::remove_file(folder.join(RUN_FILE)).and_then(|()| fs::remove_dir_all(&folder));
                     gone.map_err(TrackingError::io(&folder, "remove it"))?;
                 }
-                Err(error) => summary.faults.push(error.to_string()),
+                Err(error) => summary.errors.push(error.to_string()),
             }
         }
         Ok(summary)

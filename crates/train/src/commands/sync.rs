@@ -42,20 +42,20 @@ pub(crate) fn sync(args: &SyncArgs, progress: &Progress) -> anyhow::Result<Outco
         done.with_context(|| format!("{}: sent runs are kept; the next `train sync` continues from there", args.from))?;
     let summary = Summary { from: &args.from, to: tracking.location.to_string(), done: &done };
     let outcome = Outcome::done(&summary, human(&done, &summary.to));
-    if done.faults.is_empty() {
+    if done.errors.is_empty() {
         return Ok(outcome);
     }
-    done.faults.iter().for_each(|fault| progress.warn(fault));
-    Ok(outcome.refused(format!("{} runs could not be sent", done.faults.len())))
+    done.errors.iter().for_each(|error| progress.warn(error));
+    Ok(outcome.refused(format!("{} runs could not be sent", done.errors.len())))
 }
 
 /// Records the runs that wait for the file in it, before it is read.
 fn deliver_waiting(from: &SqliteStore, spool: &std::path::Path, progress: &Progress) -> anyhow::Result<()> {
     let store: &dyn tracking::RunStore = from;
     let delivered = Spool::new(spool, &store.uri()).deliver(store)?;
-    delivered.faults.iter().for_each(|fault| progress.warn(fault));
+    delivered.errors.iter().for_each(|error| progress.warn(error));
     if delivered.runs == 0 && !from.database().exists() {
-        ensure!(delivered.faults.is_empty(), "{}: the waiting runs could not be read", from.database().display());
+        ensure!(delivered.errors.is_empty(), "{}: the waiting runs could not be read", from.database().display());
         return Err(Refused(format!("{}: no such file; no run was recorded there", from.database().display())).into());
     }
     Ok(())
