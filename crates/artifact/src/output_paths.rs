@@ -226,7 +226,7 @@ fn check_outputs(
 /// Checks that the existing file or folder can be replaced.
 fn check_file_type(output: &PathLabel, place: &ResolvedPath, change: Change) -> Result<(), ArtifactError> {
     let error_of = |problem| Err(ArtifactError::UnfitOutput { output: output.text(), problem });
-    let is_other = |is_fit: fn(&fs::Metadata) -> bool| fs::metadata(&place.target).is_ok_and(|found| !is_fit(&found));
+    let is_other = |is_fit: fn(&fs::Metadata) -> bool| fs::metadata(&place.target).is_ok_and(|metadata| !is_fit(&metadata));
     match change {
         Change::File | Change::Manifest if place.is_folder => error_of("is a folder; name a file"),
         Change::File | Change::Manifest if place.is_among_devices() || is_other(fs::Metadata::is_file) => {

@@ -284,7 +284,7 @@ impl FieldSchema {
             column
                 .check_missing()
                 .map(|()| CellValue::Missing)
-                .map_err(|found| to_error(FieldErrorKind::Missing, found.reason))
+                .map_err(|violation| to_error(FieldErrorKind::Missing, violation.reason))
         };
         let wrong = |what: &str| {
             let wanted = match column.spec.kind {
@@ -301,7 +301,7 @@ impl FieldSchema {
             (RawValue::Number(value), ColumnType::Float | ColumnType::Integer) if !column.has_numeric_missing() => {
                 match column.check_number(*value) {
                     Ok(value) => Ok(CellValue::Number(value)),
-                    Err(found) => Err(to_error(self.number_error_kind(*value), found.reason)),
+                    Err(violation) => Err(to_error(self.number_error_kind(*value), violation.reason)),
                 }
             }
             (RawValue::Number(value), ColumnType::Category) => {
@@ -321,12 +321,12 @@ impl FieldSchema {
     ) -> Result<CellValue<'a>, Box<FieldError>> {
         match self.column.number(text) {
             Ok(value) => Ok(value.map_or(CellValue::Missing, CellValue::Number)),
-            Err(found) => match text.trim().parse::<f64>() {
+            Err(violation) => match text.trim().parse::<f64>() {
                 Ok(value) if value.is_finite() && self.column.spec.kind != ColumnType::Date => {
-                    Err(to_error(self.number_error_kind(value), found.reason))
+                    Err(to_error(self.number_error_kind(value), violation.reason))
                 }
-                _ if self.column.is_missing(text.trim()) => Err(to_error(FieldErrorKind::Missing, found.reason)),
-                _ => Err(to_error(FieldErrorKind::WrongType, found.reason)),
+                _ if self.column.is_missing(text.trim()) => Err(to_error(FieldErrorKind::Missing, violation.reason)),
+                _ => Err(to_error(FieldErrorKind::WrongType, violation.reason)),
             },
         }
     }
@@ -343,7 +343,7 @@ impl FieldSchema {
             Err(Rule::Level) if rules.bucket => Ok(CellValue::Level(Cow::Borrowed(text.trim()))),
             Err(_) if rules.detail == ErrorDetail::Count => Err(to_error(FieldErrorKind::UnknownLevel, String::new())),
             Err(_) => {
-                let reason = self.column.text(text).err().map_or_else(String::new, |found| found.reason);
+                let reason = self.column.text(text).err().map_or_else(String::new, |violation| violation.reason);
                 let levels = self.column.spec.levels.iter().map(String::as_str);
                 let near = closest_match(text, levels).map(str::to_owned);
                 Err(Box::new(FieldError { nearest: near, ..*to_error(FieldErrorKind::UnknownLevel, reason) }))

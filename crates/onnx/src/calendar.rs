@@ -227,10 +227,10 @@ fn parse_form(graph: &mut Graph, texts: &Value, pieces: &[Piece], tail: &str) ->
         let place = pieces.iter().position(|piece| wanted.contains(piece)).unwrap_or_default();
         let mut sum = graph.number(0.0);
         for (value, look) in looks(pieces[place]) {
-            let found = graph.matches(texts, &pattern(pieces, tail, Some((place, &look))));
-            let found = graph.number_of(&found);
-            let found = times(graph, &found, value);
-            sum = graph.op("Add", &[&sum, &found]);
+            let matched = graph.matches(texts, &pattern(pieces, tail, Some((place, &look))));
+            let part = graph.number_of(&matched);
+            let part = times(graph, &part, value);
+            sum = graph.op("Add", &[&sum, &part]);
         }
         sum
     };

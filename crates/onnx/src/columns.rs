@@ -91,26 +91,26 @@ pub(crate) fn category(graph: &mut Graph, column: &Column, encoder: &CategoryEnc
     for (index, level) in levels.iter().enumerate() {
         let aliases = column.spec.aliases.iter().filter(|(_, of)| of == level).map(|(alias, _)| alias);
         let spellings = [level.as_str()].into_iter().chain(aliases.filter(|_| listed));
-        let found = graph.matches(&input, &text::normalized_pattern(spellings, listed));
-        let (found, number) = (graph.integer_of(&found), graph.integer(index as i64 + 1));
-        let found = graph.op("Mul", &[&found, &number]);
-        code = graph.op("Max", &[&code, &found]);
+        let level = graph.matches(&input, &text::normalized_pattern(spellings, listed));
+        let (level, number) = (graph.integer_of(&level), graph.integer(index as i64 + 1));
+        let level = graph.op("Mul", &[&level, &number]);
+        code = graph.op("Max", &[&code, &level]);
     }
     // the index of each level's code, -1 if it is rejected; code 0 is for unknown levels
     let place = |place: Option<u32>| place.map_or(-1, i64::from);
     let mut places = vec![place(encoder.encoded_index(None, to_other))];
     places.extend(levels.iter().map(|level| place(encoder.encoded_index(Some(level), to_other))));
     let table = graph.integers(&places);
-    let found = graph.op("Gather", &[&table, &code]);
+    let fitted_code = graph.op("Gather", &[&table, &code]);
     let (zero, fill) = (graph.integer(0), graph.integer(i64::from(encoder.fill)));
     let unnamed = graph.op("Equal", &[&code, &zero]);
     let missing = missing(graph, &input, column);
     let missing = graph.op("And", &[&unnamed, &missing]);
     let fill = if column.spec.required { graph.integer(-1) } else { fill };
-    let found = graph.choose(&missing, &fill, &found);
-    let invalid = graph.op("Less", &[&found, &zero]);
+    let fitted_code = graph.choose(&missing, &fill, &fitted_code);
+    let invalid = graph.op("Less", &[&fitted_code, &zero]);
     let axis = graph.integers(&[1]);
-    let upright = graph.op("Unsqueeze", &[&found, &axis]);
+    let upright = graph.op("Unsqueeze", &[&fitted_code, &axis]);
     let features = match encoder.encoder {
         Encoder::OneHot { .. } => {
             let all: Vec<i64> = (0..encoder.levels.len() as i64).collect();

@@ -58,7 +58,8 @@ impl InitConfig {
             .output("the model configuration of --output", &model_output)
             .check()?;
         for path in [&output, &model_output] {
-            let is_taken = fs::symlink_metadata(resolve_entry(path)).is_ok_and(|found| !found.is_file() || found.len() > 0);
+            let is_taken =
+                fs::symlink_metadata(resolve_entry(path)).is_ok_and(|metadata| !metadata.is_file() || metadata.len() > 0);
             if is_taken && !force {
                 bail!("{}: exists. Name another file, or replace it with --force", path.display());
             }

@@ -23,8 +23,8 @@ pub fn repository() -> PathBuf {
 /// If it was not built: `cargo test --release --workspace` builds it.
 pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the running test has a path");
-    let found = test.ancestors().skip(1).take(2).map(|folder| folder.join(name)).find(|path| path.is_file());
-    found.unwrap_or_else(|| panic!("{name} is not built: run the tests with --workspace"))
+    let program = test.ancestors().skip(1).take(2).map(|folder| folder.join(name)).find(|path| path.is_file());
+    program.unwrap_or_else(|| panic!("{name} is not built: run the tests with --workspace"))
 }
 
 /// A temporary folder with the configurations of the repository, in which programs are run.

@@ -173,7 +173,7 @@ impl<'a> Values<'a> {
                 })
             };
         }
-        let found = match column.data_type() {
+        let values = match column.data_type() {
             DataType::Float64 => column.as_any().downcast_ref::<Float64Array>().map(Self::Float),
             DataType::Float32 => numbers!(Float32Array),
             DataType::Int8 => numbers!(Int8Array),
@@ -194,7 +194,7 @@ impl<'a> Values<'a> {
             },
             _ => Some(Self::Other("a value of this type")),
         };
-        found.ok_or_else(|| {
+        values.ok_or_else(|| {
             io::Error::other(format!("the column \"{name}\" is of the type {}, which is not taken", column.data_type()))
         })
     }

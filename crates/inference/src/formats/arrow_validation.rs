@@ -225,8 +225,8 @@ fn check_batch(batch: &RecordBatch, body: u64, columns: &[Buffers]) -> Result<()
             Buffers::Fixed(bits) => (rows * bits / 8, bits / 8),
             Buffers::Text(bytes) => (if rows == 0 { 0 } else { (rows + 1) * bytes }, *bytes),
         };
-        let found = next()?;
-        if found < needed || found % unit != 0 {
+        let length = next()?;
+        if length < needed || length % unit != 0 {
             return invalid("a buffer is too short");
         }
         if matches!(column, Buffers::Text(_)) {

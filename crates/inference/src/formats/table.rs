@@ -41,9 +41,9 @@ impl Header {
     pub fn find(fields: &RowSchema, names: &[&str]) -> Result<Self, String> {
         let mut places = Vec::new();
         for field in &fields.fields {
-            let mut found = names.iter().enumerate().filter(|(_, name)| **name == field.name()).map(|(place, _)| place);
-            let place = found.next();
-            if found.next().is_some() {
+            let mut positions = names.iter().enumerate().filter(|(_, name)| **name == field.name()).map(|(place, _)| place);
+            let place = positions.next();
+            if positions.next().is_some() {
                 return Err(format!("the column \"{}\" is there twice", field.name()));
             }
             if place.is_none() {

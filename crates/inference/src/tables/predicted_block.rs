@@ -90,7 +90,7 @@ impl<'a> BlockPredictor<'a> {
         let mut read: Vec<(usize, Vec<RawValue>, Vec<FieldError>)> = Vec::with_capacity(rows.len());
         for row in rows {
             match block.read(*row, &model.row_schema) {
-                Ok(found) => read.push((*row, found.values, found.errors)),
+                Ok(row_values) => read.push((*row, row_values.values, row_values.errors)),
                 Err(reason) => part.quarantined.push(Quarantined {
                     line: block.line(*row),
                     column: String::new(),
@@ -103,11 +103,11 @@ impl<'a> BlockPredictor<'a> {
         let (mut valid, mut cells): (Vec<usize>, Vec<Vec<CellValue>>) = (Vec::new(), Vec::new());
         for (row, values, errors) in &read {
             let mut errors = errors.clone();
-            let found = model.row_schema.validate(values, &model.predictor, ErrorDetail::Whole, &mut errors);
+            let row_cells = model.row_schema.validate(values, &model.predictor, ErrorDetail::Whole, &mut errors);
             self.check_required_texts(block, *row, &mut errors);
             if errors.is_empty() {
                 valid.push(*row);
-                cells.push(found);
+                cells.push(row_cells);
             } else {
                 part.quarantined.push(self.quarantine(block, *row, errors));
             }

@@ -186,7 +186,7 @@ impl<'a> ParameterReader<'a> {
 
     pub(crate) fn max_features(&mut self) -> Result<MaxFeatures, String> {
         let Some(value) = self.get("max_features") else { return Ok(MaxFeatures::Share(1.0)) };
-        let found = match value {
+        let max_features = match value {
             Value::String(name) if name == "sqrt" => Some(MaxFeatures::Sqrt),
             Value::String(name) if name == "log2" => Some(MaxFeatures::Log2),
             Value::Number(number) => match (number.as_u64(), number.as_f64()) {
@@ -197,7 +197,7 @@ impl<'a> ParameterReader<'a> {
             _ => None,
         };
         let what = "is neither \"sqrt\", \"log2\", a count from 1 nor a share up to 1.0";
-        found.map_or_else(|| self.error("max_features", value, what), Ok)
+        max_features.map_or_else(|| self.error("max_features", value, what), Ok)
     }
 
     /// The kernel's gamma: `scale` and `auto` are the default.

@@ -131,8 +131,8 @@ impl ColumnReport {
 }
 
 fn quantiles(column: &ColumnProfile) -> Vec<(f64, f64)> {
-    let found = column.quantiles.at(&PROBABILITIES);
-    found.map_or_else(Vec::new, |at| PROBABILITIES.into_iter().zip(at).collect())
+    let quantiles = column.quantiles.at(&PROBABILITIES);
+    quantiles.map_or_else(Vec::new, |at| PROBABILITIES.into_iter().zip(at).collect())
 }
 
 fn category(column: &ColumnProfile, is_target: bool) -> CategoryReport {

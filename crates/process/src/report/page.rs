@@ -216,8 +216,8 @@ fn histogram(column: &ColumnReport, histogram: &Histogram, label: &dyn Fn(f64) -
 fn quantiles(quantiles: impl Iterator<Item = (f64, String)>) -> Html {
     let mut table = Table::new(["#min", "#5 %", "#median", "#95 %", "#max"]);
     let shown = [0.0, 0.05, 0.5, 0.95, 1.0];
-    let found: Vec<Html> = quantiles.filter(|(at, _)| shown.contains(at)).map(|(_, value)| value.into()).collect();
-    if let Ok(cells) = <[Html; 5]>::try_from(found) {
+    let cells: Vec<Html> = quantiles.filter(|(at, _)| shown.contains(at)).map(|(_, value)| value.into()).collect();
+    if let Ok(cells) = <[Html; 5]>::try_from(cells) {
         table.row(cells);
         return table.html();
     }

@@ -181,9 +181,9 @@ mod tests {
     fn a_path_leads_to_one_route_or_to_none() {
         for route in &ROUTES {
             let path = route.path.replace("{name}", "house").replace("{version}", "3");
-            let found: Vec<&str> =
+            let paths: Vec<&str> =
                 ROUTES.iter().filter(|other| matches(other.path, &path)).map(|other| other.path).collect();
-            assert_eq!(found, [route.path]);
+            assert_eq!(paths, [route.path]);
             assert_eq!(find(Listener::Api, &path).unwrap().endpoint, route.endpoint);
             assert_eq!(find(Listener::Metrics, &path).is_some(), route.on_metrics, "{path}");
         }

@@ -29,8 +29,8 @@ impl SqliteStore {
                  AND (?1 IS NULL OR experiments.name = ?1) ORDER BY start_time DESC, run_uuid LIMIT ?2",
             )
             .map_err(&sqlite_error)?;
-        let found = statement.query_map(params![experiment, limit], listed).map_err(&sqlite_error)?;
-        let mut runs = found.collect::<Result<Vec<ListedRun>, _>>().map_err(&sqlite_error)?;
+        let rows = statement.query_map(params![experiment, limit], listed).map_err(&sqlite_error)?;
+        let mut runs = rows.collect::<Result<Vec<ListedRun>, _>>().map_err(&sqlite_error)?;
         let mut metrics = connection
             .prepare("SELECT \"key\", value FROM latest_metrics WHERE run_uuid = ?1 AND is_nan = 0")
             .map_err(&sqlite_error)?;

@@ -86,8 +86,8 @@ fn tag_with_version(
 }
 
 fn alias_of(connection: &Connection, name: &str, alias: &str) -> rusqlite::Result<Option<String>> {
-    let found = "SELECT version FROM registered_model_aliases WHERE name = ?1 AND alias = ?2";
-    let version: Option<i64> = connection.query_row(found, [name, alias], |row| row.get(0)).optional()?;
+    let query = "SELECT version FROM registered_model_aliases WHERE name = ?1 AND alias = ?2";
+    let version: Option<i64> = connection.query_row(query, [name, alias], |row| row.get(0)).optional()?;
     Ok(version.map(|version| version.to_string()))
 }
 

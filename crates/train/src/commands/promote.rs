@@ -147,8 +147,8 @@ fn selected_version(args: &PromoteArgs, model: &RegisteredModel) -> anyhow::Resu
 }
 
 fn find_version(versions: &[ModelVersion], version: &str, name: &str) -> anyhow::Result<ModelVersion> {
-    let found = versions.iter().find(|existing| existing.version == version).cloned();
-    found.ok_or_else(|| {
+    let existing = versions.iter().find(|existing| existing.version == version).cloned();
+    existing.ok_or_else(|| {
         let existing: Vec<&str> = versions.iter().rev().map(|version| version.version.as_str()).collect();
         Refused(format!("{name}: there is no version {version}; the versions are {}", existing.join(", "))).into()
     })

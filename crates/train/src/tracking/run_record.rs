@@ -93,7 +93,8 @@ pub(crate) fn finished(
         record.metrics.extend([point("interval_coverage", found.share), point("interval_width", found.width)]);
     }
     let finite = result.metric_intervals.iter().filter(|interval| interval.low.is_finite());
-    record.intervals = finite.map(|found| (found.name.to_owned(), Interval { low: found.low, high: found.high })).collect();
+    record.intervals =
+        finite.map(|interval| (interval.name.to_owned(), Interval { low: interval.low, high: interval.high })).collect();
     let columns: Vec<String> = dataset.features.iter().cloned().chain([inputs.target().to_owned()]).collect();
     let path = artifact::relative_path(&inputs.data.path, config.trained_folder());
     let source = FileEntry { path, ..inputs.data.clone() };
@@ -114,7 +115,7 @@ pub(crate) fn finished(
     record.suspicions = result
         .leakage_findings
         .iter()
-        .map(|found| LeakageRecord { subject: found.subject.clone(), value: found.value, text: found.text.clone() })
+        .map(|finding| LeakageRecord { subject: finding.subject.clone(), value: finding.value, text: finding.text.clone() })
         .collect();
     record.warnings.extend(result.warnings.iter().cloned());
     record.times.fit_ms = result.fit_ms;
