@@ -18,7 +18,7 @@ pub use config_file::read_text;
 pub use environment::{Clock, branch, commit, is_variable_empty, machine, now_ms, program, rfc3339, user, utc, variable};
 pub use log_sink::LogSink;
 pub use outcome::{Outcome, Refused};
-pub use progress::{Bar, Progress};
+pub use progress::{Progress, StageBar};
 pub use run::run;
 pub use table::format_table;
 

@@ -53,7 +53,7 @@ impl Progress {
     }
 
     /// A progress bar over `total` bytes or steps.
-    pub fn bar(&self, message: &'static str, total: u64) -> Bar {
+    pub fn bar(&self, message: &'static str, total: u64) -> StageBar {
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
         if let Ok(style) = ProgressStyle::with_template("{msg:>12} [{bar:32}] {percent:>3} % {elapsed} (~{eta} left)") {
             bar.set_style(style.progress_chars("=> "));
@@ -69,24 +69,24 @@ impl Progress {
                 }
             });
         }
-        Bar { bar }
+        StageBar { bar }
     }
 }
 
 /// A progress bar that is shown only for long work.
 #[derive(Debug)]
-pub struct Bar {
+pub struct StageBar {
     bar: ProgressBar,
 }
 
-impl Bar {
+impl StageBar {
     /// Advances by `done` bytes or steps.
     pub fn advance(&self, done: u64) {
         self.bar.inc(done);
     }
 }
 
-impl Drop for Bar {
+impl Drop for StageBar {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }

@@ -7,26 +7,26 @@ use clap_complete::Shell;
 
 /// A kind of reference.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Reference {
+pub(crate) enum CommandReference {
     Completions(Shell),
     Man,
     Markdown,
 }
 
 /// Parses `--generate` before other arguments are required.
-pub(crate) fn parse_request(typed: &[OsString]) -> Option<Result<Reference, String>> {
+pub(crate) fn parse_request(typed: &[OsString]) -> Option<Result<CommandReference, String>> {
     let place = typed.iter().position(|arg| arg == "--generate" || arg.to_string_lossy().starts_with("--generate="))?;
     let typed_value = match typed[place].to_string_lossy().split_once('=') {
         Some((_, value)) => value.to_owned(),
         None => typed.get(place + 1).map(|value| value.to_string_lossy().into_owned()).unwrap_or_default(),
     };
     Some(match typed_value.split_once('=').unwrap_or((&typed_value, "")) {
-        ("completions", "") => Ok(Reference::Completions(shell_in_use())),
+        ("completions", "") => Ok(CommandReference::Completions(shell_in_use())),
         ("completions", shell) => Shell::from_str(shell, true)
-            .map(Reference::Completions)
+            .map(CommandReference::Completions)
             .map_err(|_| format!("no completions for \"{shell}\". Name one of bash, elvish, fish, powershell, zsh")),
-        ("man", "") => Ok(Reference::Man),
-        ("markdown", "") => Ok(Reference::Markdown),
+        ("man", "") => Ok(CommandReference::Man),
+        ("markdown", "") => Ok(CommandReference::Markdown),
         _ => Err(format!("--generate must be completions, man or markdown, not \"{typed_value}\"")),
     })
 }
@@ -36,15 +36,15 @@ fn shell_in_use() -> Shell {
 }
 
 /// The generated text.
-pub(crate) fn render(mut command: Command, reference: Reference) -> String {
+pub(crate) fn render(mut command: Command, reference: CommandReference) -> String {
     let name = command.get_name().to_owned();
     let mut bytes = Vec::new();
     match reference {
-        Reference::Completions(shell) => clap_complete::generate(shell, &mut command, name, &mut bytes),
-        Reference::Man => {
+        CommandReference::Completions(shell) => clap_complete::generate(shell, &mut command, name, &mut bytes),
+        CommandReference::Man => {
             let _ = clap_mangen::Man::new(command).render(&mut bytes);
         }
-        Reference::Markdown => bytes = markdown(command).into_bytes(),
+        CommandReference::Markdown => bytes = markdown(command).into_bytes(),
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }
@@ -71,17 +71,17 @@ fn section(out: &mut String, command: &mut Command) {
 mod tests {
     use super::*;
 
-    fn request(args: &[&str]) -> Option<Result<Reference, String>> {
+    fn request(args: &[&str]) -> Option<Result<CommandReference, String>> {
         parse_request(&args.iter().map(OsString::from).collect::<Vec<_>>())
     }
 
     #[test]
     fn the_flag_is_found_at_any_position() {
         assert_eq!(request(&["process", "--input", "a"]), None);
-        assert_eq!(request(&["process", "--generate", "man"]), Some(Ok(Reference::Man)));
+        assert_eq!(request(&["process", "--generate", "man"]), Some(Ok(CommandReference::Man)));
         assert_eq!(
             request(&["process", "-v", "--generate=completions=fish"]),
-            Some(Ok(Reference::Completions(Shell::Fish)))
+            Some(Ok(CommandReference::Completions(Shell::Fish)))
         );
         assert_eq!(
             request(&["process", "--generate", "html"]),

@@ -132,7 +132,7 @@ pub(crate) fn weekday(graph: &mut Graph, days: &Value) -> Value {
 
 /// A component of a date's text.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Piece {
+enum FormatPiece {
     Literal(char),
     Blank,
     /// A year of at most four digits.
@@ -150,41 +150,41 @@ enum Piece {
 }
 
 /// The components of a month.
-const MONTH: [Piece; 3] = [Piece::Month, Piece::LongMonth, Piece::ShortMonth];
+const MONTH: [FormatPiece; 3] = [FormatPiece::Month, FormatPiece::LongMonth, FormatPiece::ShortMonth];
 
-fn pieces(format: &str) -> Result<Vec<Piece>, Unsupported> {
+fn pieces(format: &str) -> Result<Vec<FormatPiece>, Unsupported> {
     let mut pieces = Vec::new();
     let mut rest = format.chars();
     while let Some(character) = rest.next() {
         if character.is_whitespace() {
-            pieces.push(Piece::Blank);
+            pieces.push(FormatPiece::Blank);
             continue;
         }
         if character != '%' {
-            pieces.push(Piece::Literal(character));
+            pieces.push(FormatPiece::Literal(character));
             continue;
         }
         match rest.next() {
-            Some('Y') => pieces.push(Piece::Year),
-            Some('y') => pieces.push(Piece::ShortYear),
-            Some('m') => pieces.push(Piece::Month),
-            Some('B') => pieces.push(Piece::LongMonth),
-            Some('b' | 'h') => pieces.push(Piece::ShortMonth),
-            Some('d' | 'e') => pieces.push(Piece::Day),
-            Some('H' | 'M' | 'S') => pieces.push(Piece::Time),
+            Some('Y') => pieces.push(FormatPiece::Year),
+            Some('y') => pieces.push(FormatPiece::ShortYear),
+            Some('m') => pieces.push(FormatPiece::Month),
+            Some('B') => pieces.push(FormatPiece::LongMonth),
+            Some('b' | 'h') => pieces.push(FormatPiece::ShortMonth),
+            Some('d' | 'e') => pieces.push(FormatPiece::Day),
+            Some('H' | 'M' | 'S') => pieces.push(FormatPiece::Time),
             Some('F') => pieces.extend(self::pieces("%Y-%m-%d")?),
             Some('D') => pieces.extend(self::pieces("%m/%d/%y")?),
             Some('T') => pieces.extend(self::pieces("%H:%M:%S")?),
             Some('R') => pieces.extend(self::pieces("%H:%M")?),
-            Some('%') => pieces.push(Piece::Literal('%')),
+            Some('%') => pieces.push(FormatPiece::Literal('%')),
             other => {
                 let directive = other.map_or("%".to_owned(), |other| format!("%{other}"));
                 return Err(Unsupported(format!("dates of the form {format} ({directive} cannot be read in ONNX)")));
             }
         }
     }
-    let has = |wanted: &[Piece]| pieces.iter().any(|piece| wanted.contains(piece));
-    if has(&[Piece::Year, Piece::ShortYear]) && has(&MONTH) && has(&[Piece::Day]) {
+    let has = |wanted: &[FormatPiece]| pieces.iter().any(|piece| wanted.contains(piece));
+    if has(&[FormatPiece::Year, FormatPiece::ShortYear]) && has(&MONTH) && has(&[FormatPiece::Day]) {
         Ok(pieces)
     } else {
         Err(Unsupported(format!("dates of the form {format}, which lack year, month or day")))
@@ -192,21 +192,21 @@ fn pieces(format: &str) -> Result<Vec<Piece>, Unsupported> {
 }
 
 /// The pattern of any value of a component.
-fn shape(piece: Piece) -> String {
+fn shape(piece: FormatPiece) -> String {
     match piece {
-        Piece::Literal(character) => crate::text::escape(&character.to_string()),
-        Piece::Blank => format!("{}*", crate::text::WHITESPACE),
-        Piece::Year => "[0-9]{1,4}".into(),
-        Piece::ShortYear | Piece::Time => "[0-9]{2}".into(),
-        Piece::Month | Piece::Day => "[0-9]{1,2}".into(),
-        Piece::LongMonth => format!("(?:{})", MONTHS.join("|")),
-        Piece::ShortMonth => format!("(?:{})", MONTHS.map(|name| &name[..3]).join("|")),
+        FormatPiece::Literal(character) => crate::text::escape(&character.to_string()),
+        FormatPiece::Blank => format!("{}*", crate::text::WHITESPACE),
+        FormatPiece::Year => "[0-9]{1,4}".into(),
+        FormatPiece::ShortYear | FormatPiece::Time => "[0-9]{2}".into(),
+        FormatPiece::Month | FormatPiece::Day => "[0-9]{1,2}".into(),
+        FormatPiece::LongMonth => format!("(?:{})", MONTHS.join("|")),
+        FormatPiece::ShortMonth => format!("(?:{})", MONTHS.map(|name| &name[..3]).join("|")),
     }
 }
 
 /// The pattern of a date in which component `place` has the pattern `special`.
-fn pattern(pieces: &[Piece], tail: &str, place: Option<(usize, &str)>) -> String {
-    let piece = |(at, piece): (usize, &Piece)| match place {
+fn pattern(pieces: &[FormatPiece], tail: &str, place: Option<(usize, &str)>) -> String {
+    let piece = |(at, piece): (usize, &FormatPiece)| match place {
         Some((special, look)) if special == at => format!("(?:{look})"),
         _ => shape(*piece),
     };
@@ -222,8 +222,8 @@ pub(crate) fn parse(graph: &mut Graph, texts: &Value, format: &str) -> Result<Va
     Ok(graph.choose(&missing, &iso, &first))
 }
 
-fn parse_form(graph: &mut Graph, texts: &Value, pieces: &[Piece], tail: &str) -> Value {
-    let mut number = |wanted: &[Piece], looks: &dyn Fn(Piece) -> Vec<(f64, String)>| {
+fn parse_form(graph: &mut Graph, texts: &Value, pieces: &[FormatPiece], tail: &str) -> Value {
+    let mut number = |wanted: &[FormatPiece], looks: &dyn Fn(FormatPiece) -> Vec<(f64, String)>| {
         let place = pieces.iter().position(|piece| wanted.contains(piece)).unwrap_or_default();
         let mut sum = graph.number(0.0);
         for (value, look) in looks(pieces[place]) {
@@ -234,17 +234,17 @@ fn parse_form(graph: &mut Graph, texts: &Value, pieces: &[Piece], tail: &str) ->
         }
         sum
     };
-    let day = number(&[Piece::Day], &|_| (1..=31).map(|day| (f64::from(day), format!("0?{day}"))).collect());
+    let day = number(&[FormatPiece::Day], &|_| (1..=31).map(|day| (f64::from(day), format!("0?{day}"))).collect());
     let month = number(&MONTH, &|piece| {
         let look = |month: usize| match piece {
-            Piece::Month => format!("0?{month}"),
-            Piece::ShortMonth => MONTHS[month - 1][..3].to_owned(),
+            FormatPiece::Month => format!("0?{month}"),
+            FormatPiece::ShortMonth => MONTHS[month - 1][..3].to_owned(),
             _ => MONTHS[month - 1].to_owned(),
         };
         (1..=12).map(|month| (month as f64, look(month))).collect()
     });
-    let year = number(&[Piece::Year, Piece::ShortYear], &|piece| {
-        if piece == Piece::ShortYear {
+    let year = number(&[FormatPiece::Year, FormatPiece::ShortYear], &|piece| {
+        if piece == FormatPiece::ShortYear {
             let year = |year: i32| f64::from(if year < 69 { 2000 + year } else { 1900 + year });
             return (0..100).map(|short| (year(short), format!("{short:02}"))).collect();
         }
@@ -276,7 +276,7 @@ mod tests {
     fn forms_are_taken_apart() {
         assert_eq!(
             pieces("%m/%d/%Y").unwrap(),
-            [Piece::Month, Piece::Literal('/'), Piece::Day, Piece::Literal('/'), Piece::Year]
+            [FormatPiece::Month, FormatPiece::Literal('/'), FormatPiece::Day, FormatPiece::Literal('/'), FormatPiece::Year]
         );
         assert_eq!(pieces("%Y%m%dT000000").unwrap().len(), 10);
         assert_eq!(pieces("%Y-%j").unwrap_err().to_string(), "dates of the form %Y-%j (%j cannot be read in ONNX)");

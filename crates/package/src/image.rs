@@ -23,7 +23,7 @@ use crate::{
     args::ImageArgs,
     image::{
         build::{build_platform, manifest_digest},
-        layout::{KIND_ANNOTATION, Layout, NAME_ANNOTATION, index_of},
+        layout::{ImageLayout, KIND_ANNOTATION, NAME_ANNOTATION, index_of},
         provenance::Material,
         push::push_image,
     },
@@ -74,7 +74,7 @@ pub(crate) fn image(args: &ImageArgs, progress: &Progress) -> anyhow::Result<Out
         ensure!(before.is_none(), "--serve {}: another program is for the same processor", path.display());
     }
 
-    let mut layout = Layout::default();
+    let mut layout = ImageLayout::default();
     let mut manifests = Vec::new();
     for (arch, program) in programs.values() {
         manifests.push(build_platform(&mut layout, arch, program, &bundle, &files)?);

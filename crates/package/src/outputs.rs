@@ -7,7 +7,7 @@ use artifact::{
     write_bundle_folder,
 };
 
-use crate::{bundle::assemble::BundleDraft, card::document::Document, config::Config};
+use crate::{bundle::assemble::BundleDraft, card::document::CardDocument, config::Config};
 
 /// The name of the stage in manifests.
 pub(crate) const STAGE: &str = "package";
@@ -68,7 +68,7 @@ impl OutputPaths {
         &self,
         draft: &BundleDraft,
         has_folder: bool,
-        card: &Document,
+        card: &CardDocument,
     ) -> Result<Vec<FileEntry>, ArtifactError> {
         if !has_folder {
             write_bundle_folder(&self.folder, &draft.files)?;

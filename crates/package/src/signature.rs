@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::{
     args::SignArgs,
     image::{
-        layout::{Layout, clear_abandoned, is_layout},
+        layout::{ImageLayout, clear_abandoned, is_layout},
         oci_registry,
         push::push_image,
     },
@@ -71,7 +71,7 @@ pub(crate) fn sign(args: &SignArgs) -> anyhow::Result<Outcome> {
     }
     let push = args.push.as_deref().map(oci_registry::parse_reference).transpose()?;
     clear_abandoned(path);
-    let mut layout = Layout::read(path)?;
+    let mut layout = ImageLayout::read(path)?;
     layout.keep_image_alone()?;
     let image = layout.image()?.clone();
     let digest = image.digest().to_string();

@@ -11,8 +11,8 @@ use table_io::TableWriter;
 use crate::{
     config::Config,
     outliers::Bounds,
-    profile::{Batch, Profile},
-    row_store::{RowStore, Rows},
+    profile::{Profile, ProfileBatch},
+    row_store::{RowStore, ValidRows},
 };
 
 /// Results of the second pass.
@@ -42,8 +42,9 @@ pub(crate) fn clean(
     store.visit(rayon::current_num_threads() * 4, |blocks| {
         let chosen: Vec<Vec<usize>> =
             blocks.iter().map(|rows| summary.choose(config, rows, duplicate, &mut first)).collect();
-        let frame = |(rows, chosen): (&&Rows, &Vec<usize>)| to_data_frame(config, rows, chosen);
-        let batches: Vec<Batch> = blocks.iter().zip(&chosen).map(|(rows, chosen)| Batch { rows, chosen }).collect();
+        let frame = |(rows, chosen): (&&ValidRows, &Vec<usize>)| to_data_frame(config, rows, chosen);
+        let batches: Vec<ProfileBatch> =
+            blocks.iter().zip(&chosen).map(|(rows, chosen)| ProfileBatch { rows, chosen }).collect();
         let (written, ()) = rayon::join(
             || {
                 let frames = blocks.par_iter().zip(&chosen).map(frame).collect::<anyhow::Result<Vec<_>>>()?;
@@ -60,7 +61,7 @@ pub(crate) fn clean(
 
 impl CleanSummary {
     /// The rows of a block that are written; counts the others.
-    fn choose(&mut self, config: &Config, rows: &Rows, duplicate: &[bool], first: &mut usize) -> Vec<usize> {
+    fn choose(&mut self, config: &Config, rows: &ValidRows, duplicate: &[bool], first: &mut usize) -> Vec<usize> {
         let fenced: Vec<(&Bounds, &[f64])> =
             self.bounds.iter().map(|bound| (bound, rows.numbers(config.index_of(&bound.column)))).collect();
         let mut chosen = Vec::with_capacity(rows.kept.len());
@@ -104,7 +105,7 @@ fn fit_outlier_bounds(config: &Config, store: &RowStore, duplicate: &[bool]) -> 
     Ok(bounds.fit(&counted))
 }
 
-fn to_data_frame(config: &Config, rows: &Rows, chosen: &[usize]) -> anyhow::Result<DataFrame> {
+fn to_data_frame(config: &Config, rows: &ValidRows, chosen: &[usize]) -> anyhow::Result<DataFrame> {
     let mut frame = table_io::to_data_frame(&config.schema, &rows.columns, chosen)?;
     let sides = chosen.iter().map(|row| Some(if rows.test[*row] { TEST } else { TRAIN }));
     let split = StringChunked::from_iter_options(SPLIT_COLUMN.into(), sides);

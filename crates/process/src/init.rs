@@ -16,7 +16,7 @@ use cli::{Outcome, Progress};
 use rayon::prelude::*;
 use schema::{ColumnType, MAX_COLUMNS, PipelineConfig, Rule, Schema};
 use serde::Serialize;
-use table_io::{Block, Rejected, Source};
+use table_io::{Block, Rejected, TableSource};
 
 use crate::args::InitArgs;
 use observation::ColumnObservation;
@@ -73,7 +73,7 @@ impl InitConfig {
 /// # Errors
 /// If the table cannot be read, or has no such column or no numbers in it.
 pub fn init(config: &InitConfig, progress: &Progress) -> anyhow::Result<Outcome> {
-    let mut source = Source::open(&config.input)?;
+    let mut source = TableSource::open(&config.input)?;
     let names = source.names().to_vec();
     ensure!(
         names.len() <= MAX_COLUMNS,
@@ -94,7 +94,7 @@ pub fn init(config: &InitConfig, progress: &Progress) -> anyhow::Result<Outcome>
         |block| observe(block, &names),
         |batches| {
             bar.advance(batches.len() as u64);
-            for Batch { columns, malformed: new } in batches {
+            for FileBatch { columns, malformed: new } in batches {
                 observed.iter_mut().zip(columns).for_each(|(all, new)| all.merge(new));
                 for (rule, (rows, first)) in new {
                     malformed.entry(rule).or_insert((0, first)).0 += rows;
@@ -145,13 +145,13 @@ pub fn init(config: &InitConfig, progress: &Progress) -> anyhow::Result<Outcome>
 }
 
 /// Observations of a block.
-struct Batch {
+struct FileBatch {
     columns: Vec<ColumnObservation>,
     /// Number of malformed records and the first of them, by rule.
     malformed: BTreeMap<Rule, (u64, Rejected)>,
 }
 
-fn observe(block: &Block, names: &[String]) -> anyhow::Result<Batch> {
+fn observe(block: &Block, names: &[String]) -> anyhow::Result<FileBatch> {
     let columns = block.texts()?;
     let rows = block.malformed_rows();
     let columns = names
@@ -163,7 +163,7 @@ fn observe(block: &Block, names: &[String]) -> anyhow::Result<Batch> {
             observed
         })
         .collect();
-    Ok(Batch { columns, malformed: block.malformed_by_rule() })
+    Ok(FileBatch { columns, malformed: block.malformed_by_rule() })
 }
 
 /// The warning about malformed records, which are ignored for the inference.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use summary::{Frequencies, Moments, Quantiles};
 use table_io::CheckedColumn;
 
-use crate::row_store::Rows;
+use crate::row_store::ValidRows;
 
 /// Number of training rows for the rank correlation: the first ones.
 const MAX_RANKED_ROWS: usize = 5_000;
@@ -23,8 +23,8 @@ pub(crate) struct Profile {
 }
 
 /// Selected rows of a block.
-pub(crate) struct Batch<'a> {
-    pub(crate) rows: &'a Rows,
+pub(crate) struct ProfileBatch<'a> {
+    pub(crate) rows: &'a ValidRows,
     pub(crate) chosen: &'a [usize],
 }
 
@@ -95,7 +95,7 @@ impl Profile {
     }
 
     /// Adds rows, in order.
-    pub(crate) fn update(&mut self, batches: &[Batch]) {
+    pub(crate) fn update(&mut self, batches: &[ProfileBatch]) {
         let target = self.target;
         self.columns.par_iter_mut().enumerate().for_each(|(place, column)| {
             for batch in batches {
@@ -106,8 +106,8 @@ impl Profile {
 }
 
 impl ColumnProfile {
-    fn update(&mut self, batch: &Batch, place: usize, target: &[f64]) {
-        let Batch { rows, chosen } = batch;
+    fn update(&mut self, batch: &ProfileBatch, place: usize, target: &[f64]) {
+        let ProfileBatch { rows, chosen } = batch;
         self.count += chosen.len() as u64;
         match &rows.columns[place] {
             Some(CheckedColumn::Number(values)) => self.update_numbers(chosen, values, target, &rows.test),

@@ -15,7 +15,7 @@ const MAX_MEMORY_BYTES: usize = 96 << 20;
 
 /// Validated rows of one block.
 #[derive(Debug, Deserialize, Serialize)]
-pub(crate) struct Rows {
+pub(crate) struct ValidRows {
     /// Columns in the order of the schema.
     pub(crate) columns: Vec<Option<CheckedColumn>>,
     /// True for each valid row with a target.
@@ -24,7 +24,7 @@ pub(crate) struct Rows {
     pub(crate) test: Vec<bool>,
 }
 
-impl Rows {
+impl ValidRows {
     /// The numbers of the column with this index; NaN for missing.
     pub(crate) fn numbers(&self, place: usize) -> &[f64] {
         match &self.columns[place] {
@@ -45,7 +45,7 @@ impl Rows {
 
 /// Blocks of rows, in order.
 pub(crate) struct RowStore {
-    memory: Vec<Rows>,
+    memory: Vec<ValidRows>,
     bytes: usize,
     /// A nameless file, which disappears with the program, and the length of each block in it.
     disk: File,
@@ -60,7 +60,7 @@ impl RowStore {
     }
 
     /// Adds a block.
-    pub(crate) fn push(&mut self, rows: Rows) -> anyhow::Result<()> {
+    pub(crate) fn push(&mut self, rows: ValidRows) -> anyhow::Result<()> {
         self.bytes += rows.bytes();
         if self.bytes <= MAX_MEMORY_BYTES {
             self.memory.push(rows);
@@ -73,7 +73,11 @@ impl RowStore {
     }
 
     /// Calls `visit` with up to `count` blocks at a time, in order.
-    pub(crate) fn visit(&self, count: usize, mut visit: impl FnMut(&[&Rows]) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    pub(crate) fn visit(
+        &self,
+        count: usize,
+        mut visit: impl FnMut(&[&ValidRows]) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
         for blocks in self.memory.chunks(count) {
             visit(&blocks.iter().collect::<Vec<_>>())?;
         }
@@ -84,7 +88,7 @@ impl RowStore {
             for length in lengths {
                 let mut bytes = vec![0; usize::try_from(*length)?];
                 reader.read_exact(&mut bytes).context("reading a temporary file")?;
-                blocks.push(bincode::serde::decode_from_slice::<Rows, _>(&bytes, bincode::config::legacy())?.0);
+                blocks.push(bincode::serde::decode_from_slice::<ValidRows, _>(&bytes, bincode::config::legacy())?.0);
             }
             visit(&blocks.iter().collect::<Vec<_>>())?;
         }
@@ -100,7 +104,7 @@ mod tests {
     #[test]
     fn blocks_on_disk_are_read_in_order() {
         let mut store = RowStore::create(&std::env::temp_dir()).unwrap();
-        let rows = |value: f64, len: usize| Rows {
+        let rows = |value: f64, len: usize| ValidRows {
             columns: vec![
                 Some(CheckedColumn::Number(vec![value; len])),
                 Some(CheckedColumn::Category(Categories { codes: vec![0; len], levels: vec!["a".into()] })),

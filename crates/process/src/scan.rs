@@ -4,13 +4,13 @@ use std::path::Path;
 
 use anyhow::Context;
 use cli::Progress;
-use table_io::{Block, CheckedColumn, Rejected, Source};
+use table_io::{Block, CheckedColumn, Rejected, TableSource};
 
 use crate::{
     config::Config,
     duplicates::Duplicates,
     quarantine::Quarantine,
-    row_store::{RowStore, Rows},
+    row_store::{RowStore, ValidRows},
     split::{RowIdentities, assign_split},
 };
 
@@ -31,13 +31,13 @@ pub(crate) struct Scan {
 struct CheckedRows {
     rejected: Vec<Rejected>,
     without_target: Vec<u64>,
-    rows: Rows,
+    rows: ValidRows,
     content: Vec<u128>,
 }
 
 /// Reads the raw table.
 pub(crate) fn scan(config: &Config, progress: &Progress) -> anyhow::Result<Scan> {
-    let mut source = Source::open(&config.input)?;
+    let mut source = TableSource::open(&config.input)?;
     source.check_header(&config.schema, schema::TargetColumn::Required)?;
     let folder = config.output.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
     let mut scan = Scan {
@@ -93,7 +93,7 @@ fn validate_block(block: &Block, config: &Config) -> anyhow::Result<CheckedRows>
     Ok(CheckedRows {
         rejected: checked.rejected,
         without_target,
-        rows: Rows { columns: checked.columns, kept, test },
+        rows: ValidRows { columns: checked.columns, kept, test },
         content,
     })
 }

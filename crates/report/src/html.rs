@@ -97,12 +97,12 @@ impl From<String> for Html {
 
 /// A table. Columns whose heading starts with `#` are right-aligned.
 #[derive(Debug)]
-pub struct Table {
+pub struct HtmlTable {
     headings: Vec<(Html, bool)>,
     rows: String,
 }
 
-impl Table {
+impl HtmlTable {
     /// An empty table with these headings.
     pub fn new<'a>(headings: impl IntoIterator<Item = &'a str>) -> Self {
         let heading = |text: &str| (Html::text(text.trim_start_matches('#')), text.starts_with('#'));
@@ -193,7 +193,7 @@ mod tests {
         assert_eq!(cell.as_str(), "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; &quot;y&quot; \u{fffd}");
         let long = Html::text(&"ä".repeat(200));
         assert_eq!(long.as_str().chars().count(), 161);
-        let mut table = Table::new(["name", "#rows"]);
+        let mut table = HtmlTable::new(["name", "#rows"]);
         table.row([Html::from("<b>"), "1".into()]);
         assert!(table.html().as_str().contains("<tr><td>&lt;b&gt;</td><td class=n>1</td></tr>"));
     }

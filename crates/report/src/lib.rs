@@ -10,6 +10,6 @@ mod page;
 
 pub use axis::tick_label as short_number;
 pub use chart::{Bar, Guide, Points, SankeyPart, bars, histogram, picture, points, sankey};
-pub use html::{Html, Table, cards, lines, list, note, pairs, side_by_side, tiles};
+pub use html::{Html, HtmlTable, cards, lines, list, note, pairs, side_by_side, tiles};
 pub use number_format::{amount, count, digits, number, percent};
 pub use page::Page;

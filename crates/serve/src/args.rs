@@ -25,7 +25,7 @@ pub struct Args {
     pub(crate) listen: ListenArgs,
 
     #[command(flatten)]
-    pub(crate) models: ModelArgs,
+    pub(crate) models: ServedModelArgs,
 
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
@@ -72,7 +72,7 @@ pub(crate) struct ListenArgs {
 
 #[derive(ClapArgs, Debug)]
 #[command(next_help_heading = "Models")]
-pub(crate) struct ModelArgs {
+pub(crate) struct ServedModelArgs {
     /// Set the coverage of prediction intervals. By default that in the bundle's model_config.yaml, or 0.9
     #[arg(long, value_name = "SHARE")]
     pub(crate) coverage: Option<f64>,

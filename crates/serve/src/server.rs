@@ -33,7 +33,7 @@ use crate::{
         parent_watch::ParentWatch,
     },
     state::{AppState, AppStateParts},
-    telemetry::{log::Log, metrics::Metrics, prediction_log::PredictionLog},
+    telemetry::{log::Log, metrics::ServerMetrics, prediction_log::PredictionLog},
 };
 
 /// Niceness of the threads that process batches.
@@ -66,7 +66,7 @@ pub fn run(config: Config) -> anyhow::Result<Outcome> {
     let log = Log::new(config.log_requests);
     reload::warn_about_old_bundles(&log, &models);
     let config = fit_connections(config, &log);
-    let metrics = Metrics::new(&models.champion, clock.started_at_ms);
+    let metrics = ServerMetrics::new(&models.champion, clock.started_at_ms);
     metrics.expect_fields(&models.champion);
     let prediction_log = config
         .prediction_log
@@ -127,7 +127,7 @@ async fn serve_until_stopped(
     config: Config,
     models: DeployedModels,
     prediction_log: Option<PredictionLog>,
-    metrics: Metrics,
+    metrics: ServerMetrics,
     log: Log,
     clock: Clock,
     parent: Option<ParentWatch>,

@@ -23,14 +23,14 @@ use crate::{
         shadow::{self, ShadowQueue},
     },
     server::connection::Connections,
-    telemetry::{log::Log, metrics::Metrics, prediction_log::PredictionLog, realised_error::RealisedErrors},
+    telemetry::{log::Log, metrics::ServerMetrics, prediction_log::PredictionLog, realised_error::RealisedErrors},
 };
 
 /// The state of a server. A process has one, which is never freed: reference counting would cost more than a request.
 pub(crate) struct AppState {
     pub(crate) models: ArcSwap<DeployedModels>,
     pub(crate) traffic_split: TrafficSplit,
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: ServerMetrics,
     pub(crate) log: Log,
     pub(crate) limits: Limits,
     pub(crate) rate_limit: Option<RateLimit>,
@@ -57,7 +57,7 @@ pub(crate) struct AppState {
 pub(crate) struct AppStateParts {
     pub(crate) models: DeployedModels,
     pub(crate) traffic_split: TrafficSplit,
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: ServerMetrics,
     pub(crate) log: Log,
     pub(crate) limits: Limits,
     pub(crate) rate_limit: Option<RateLimit>,

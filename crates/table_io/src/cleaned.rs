@@ -4,7 +4,7 @@ use schema::{ColumnType, SPLIT_COLUMN, Schema, Table, Values};
 
 use crate::{
     error::FrameError,
-    source::{Block, Source},
+    source::{Block, TableSource},
     typed::ColumnKind,
 };
 
@@ -23,8 +23,8 @@ pub struct CleanedBlock {
 ///
 /// # Errors
 /// If it cannot be read, or lacks a column.
-pub fn open_cleaned(path: &std::path::Path, schema: &Schema) -> Result<Source, FrameError> {
-    let source = Source::open(path)?;
+pub fn open_cleaned(path: &std::path::Path, schema: &Schema) -> Result<TableSource, FrameError> {
+    let source = TableSource::open(path)?;
     let mut expected: Vec<&str> = schema.columns().iter().map(|column| column.name.as_str()).collect();
     expected.push(SPLIT_COLUMN);
     let there: rustc_hash::FxHashSet<&str> = source.names().iter().map(String::as_str).collect();

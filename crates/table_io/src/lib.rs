@@ -1,6 +1,6 @@
 //! Reading and writing of CSV and Parquet tables in blocks, so that memory does not grow with the rows.
 //!
-//! [`Source`] yields [`Block`]s. [`Block::validate`] validates the cells of raw tables by the schema and reports errors with lines.
+//! [`TableSource`] yields [`Block`]s. [`Block::validate`] validates the cells of raw tables by the schema and reports errors with lines.
 //! [`Block::typed`] parses files of the pipeline. [`TableWriter`] writes.
 
 mod check;
@@ -17,7 +17,7 @@ pub use check::{CheckedBlock, CheckedColumn, Rejected, rejected_csv, to_data_fra
 pub use cleaned::{CleanedBlock, open_cleaned};
 pub use error::FrameError;
 pub use format::Format;
-pub use source::{BLOCK_ROWS, Block, Source};
+pub use source::{BLOCK_ROWS, Block, TableSource};
 pub use typed::{ColumnKind, TypedTable};
 pub use writer::{TableWriter, csv_text};
 

@@ -17,15 +17,15 @@ use crate::{error::FrameError, format::Format};
 pub const BLOCK_ROWS: usize = 100_000;
 
 /// An open table whose header was read.
-pub struct Source {
+pub struct TableSource {
     path: PathBuf,
     names: Vec<String>,
     header_line: u64,
     bytes: u64,
-    rows: Rows,
+    rows: SourceRows,
 }
 
-enum Rows {
+enum SourceRows {
     Csv(Box<CsvReader<File>>),
     Parquet { next: usize, total: usize },
 }
@@ -42,7 +42,7 @@ pub(crate) enum Content {
     Parquet { offset: usize, rows: usize },
 }
 
-impl Source {
+impl TableSource {
     /// Opens the table at `path` and reads its header.
     ///
     /// # Errors
@@ -64,7 +64,7 @@ impl Source {
         let (names, header_line, rows) = match format {
             Format::Csv => {
                 let reader = CsvReader::open(file).map_err(|error| FrameError::csv(path, error))?;
-                (reader.names().to_vec(), reader.header_line(), Rows::Csv(Box::new(reader)))
+                (reader.names().to_vec(), reader.header_line(), SourceRows::Csv(Box::new(reader)))
             }
             Format::Parquet => open_parquet(path, file)?,
         };
@@ -101,8 +101,8 @@ impl Source {
     /// Approximate number of blocks, for progress.
     pub fn expected_blocks(&self) -> u64 {
         match &self.rows {
-            Rows::Csv(_) => self.bytes.div_ceil(BLOCK_BYTES as u64),
-            Rows::Parquet { total, .. } => total.div_ceil(BLOCK_ROWS) as u64,
+            SourceRows::Csv(_) => self.bytes.div_ceil(BLOCK_BYTES as u64),
+            SourceRows::Parquet { total, .. } => total.div_ceil(BLOCK_ROWS) as u64,
         }
     }
 
@@ -144,8 +144,10 @@ impl Source {
     /// If the file cannot be read.
     pub fn next_block(&mut self) -> Result<Option<Block>, FrameError> {
         let content = match &mut self.rows {
-            Rows::Csv(reader) => reader.next_block().map_err(|error| FrameError::csv(&self.path, error))?.map(Content::Csv),
-            Rows::Parquet { next, total } => {
+            SourceRows::Csv(reader) => {
+                reader.next_block().map_err(|error| FrameError::csv(&self.path, error))?.map(Content::Csv)
+            }
+            SourceRows::Parquet { next, total } => {
                 let rows = BLOCK_ROWS.min(*total - *next);
                 let offset = *next;
                 *next += rows;
@@ -156,14 +158,14 @@ impl Source {
     }
 }
 
-fn open_parquet(path: &Path, file: File) -> Result<(Vec<String>, u64, Rows), FrameError> {
+fn open_parquet(path: &Path, file: File) -> Result<(Vec<String>, u64, SourceRows), FrameError> {
     let file_error = |error: PolarsError| FrameError::content(path, format!("is not a readable Parquet file: {error}"));
     let mut reader = ParquetReader::new(file);
     let names: Vec<String> = reader.schema().map_err(file_error)?.iter_names().map(|name| name.trim().to_owned()).collect();
     let header = |message| FrameError::Header { path: path.to_owned(), line: 1, message };
     check_header_names(&names).map_err(header)?;
     let total = reader.num_rows().map_err(file_error)?;
-    Ok((names, 1, Rows::Parquet { next: 0, total }))
+    Ok((names, 1, SourceRows::Parquet { next: 0, total }))
 }
 
 /// Rejects a Parquet text that is too long for a CSV record.

@@ -8,7 +8,7 @@ use features::Preprocessor;
 use crate::{
     config::Config,
     fitting::experiment,
-    inputs::{engineer_outputs::EngineerOutputs, featured_table, lineage::Lineage, stage_inputs::StageInputs},
+    inputs::{engineer_outputs::EngineerOutputs, featured_table, lineage::InputLineage, stage_inputs::StageInputs},
     outputs,
     summary::summarise,
     tracking::{
@@ -48,7 +48,7 @@ pub fn run(config: &Config, progress: &Progress) -> anyhow::Result<Outcome> {
         reference_file,
         preprocessor,
         reference,
-        lineage: Lineage::from_engineer(engineer.manifest),
+        lineage: InputLineage::from_engineer(engineer.manifest),
     };
     let unrecorded = if let StoppedTraining::Unrecorded(record) = stopped { Some(*record) } else { None };
     let opening = run_record::opening(config, inputs.target(), &clock, unrecorded.as_ref());

@@ -16,7 +16,7 @@ use inference::{
     formats::{
         arrow, csv,
         json::{check_list, read_row, read_rows, utf8},
-        json_scan::{List, check_values, split_list},
+        json_scan::{ListScan, check_values, split_list},
         ndjson,
     },
     loaded_model::LoadedModel,
@@ -71,7 +71,7 @@ pub fn json_rows(data: &[u8]) {
     let _ = check_values(data);
     let Ok(text) = utf8(data) else { return };
     let whole = read_rows(&model.row_schema, text, ErrorDetail::Whole);
-    if let (Ok(rows), List::Rows(segments)) = (&whole, split_list(data, 3, 1000)) {
+    if let (Ok(rows), ListScan::Rows(segments)) = (&whole, split_list(data, 3, 1000)) {
         let parts: Vec<_> = segments
             .iter()
             .map(|segment| ["[", &text[segment.range.clone()], "]"].concat())

@@ -72,7 +72,7 @@ impl Trees {
     pub fn predict(&self, columns: &[Vec<f64>], rows: usize, sum: EnsembleOutput) -> Vec<f64> {
         let mut predictions = vec![sum.base; rows];
         predictions.par_chunks_mut(ROWS_PER_TASK).enumerate().for_each(|(task, chunk)| {
-            let mut block = RowBlock::new(columns.len());
+            let mut block = LaneRows::new(columns.len());
             for (index, totals) in chunk.chunks_mut(BLOCK_ROWS).enumerate() {
                 block.fill(columns, task * ROWS_PER_TASK + index * BLOCK_ROWS, totals.len());
                 self.add_block(&block, totals);
@@ -83,7 +83,7 @@ impl Trees {
     }
 
     /// Adds the outputs for the rows of a block, tree by tree.
-    fn add_block(&self, block: &RowBlock, totals: &mut [f64]) {
+    fn add_block(&self, block: &LaneRows, totals: &mut [f64]) {
         if self.has_sets() {
             for (index, total) in totals.iter_mut().enumerate() {
                 *total = self.outputs(&block.row(index)[1..]).fold(*total, |total, output| total + output);
@@ -127,13 +127,13 @@ fn traverse<const MISSING: bool>(nodes: &[Node], rows: [&[f64]; LANES], at: &mut
 }
 
 /// Rows by row, each with the sentinel cell before its features.
-struct RowBlock {
+struct LaneRows {
     width: usize,
     cells: Vec<f64>,
     missing: bool,
 }
 
-impl RowBlock {
+impl LaneRows {
     fn new(features: usize) -> Self {
         let width = features + 1;
         Self { width, cells: vec![f64::NEG_INFINITY; width * BLOCK_ROWS], missing: false }

@@ -109,9 +109,9 @@ fn predict_block(
     names: &[&str],
     block: &RecordBatch,
 ) -> io::Result<Vec<Result<Prediction, String>>> {
-    let mut columns: Vec<Option<Values>> = Vec::with_capacity(names.len());
+    let mut columns: Vec<Option<ArrowValues>> = Vec::with_capacity(names.len());
     for (place, (column, name)) in block.columns().iter().zip(names).enumerate() {
-        columns.push(if header.is_used(place) { Some(Values::of(column, name)?) } else { None });
+        columns.push(if header.is_used(place) { Some(ArrowValues::of(column, name)?) } else { None });
     }
     let row_values =
         |row: usize| header.values(|place| columns[place].as_ref().map_or(RawValue::Absent, |values| values.value(row)));
@@ -141,7 +141,7 @@ fn failed(error: ArrowError) -> io::Error {
 }
 
 /// The values of a column, in one of the types that fields are taken from.
-enum Values<'a> {
+enum ArrowValues<'a> {
     Float(&'a Float64Array),
     Numbers(Vec<Option<f64>>),
     Texts(Vec<Option<&'a str>>),
@@ -149,7 +149,7 @@ enum Values<'a> {
     Other(&'static str),
 }
 
-impl<'a> Values<'a> {
+impl<'a> ArrowValues<'a> {
     #[allow(clippy::cast_lossless, reason = "one macro for all widths")]
     fn of(column: &'a ArrayRef, name: &str) -> io::Result<Self> {
         macro_rules! numbers {

@@ -54,7 +54,7 @@ pub struct ValidatingReader<R, M> {
     /// Bytes of a short body that are still to come.
     body: u64,
     /// What the columns are made of, once the schema has come.
-    columns: Option<Vec<Column>>,
+    columns: Option<Vec<ArrowColumn>>,
     /// Bytes of each dictionary that came.
     dictionaries: BTreeMap<i64, u64>,
     /// The memory that the message needs.
@@ -63,7 +63,7 @@ pub struct ValidatingReader<R, M> {
 
 /// What a column is made of.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Column {
+struct ArrowColumn {
     values: Buffers,
     /// The id of its dictionary, where its values are places in one.
     dictionary: Option<i64>,
@@ -151,7 +151,7 @@ impl<R: Read, M: MessageBuffer> ValidatingReader<R, M> {
 }
 
 /// What a column of the schema is made of.
-fn column(field: Field) -> Result<Column, String> {
+fn column(field: Field) -> Result<ArrowColumn, String> {
     let name = field.name().unwrap_or_default();
     let invalid =
         || format!("the column \"{name}\" is of a type that is not taken; send numbers, text or dictionaries of text");
@@ -171,11 +171,11 @@ fn column(field: Field) -> Result<Column, String> {
         Type::LargeUtf8 => Buffers::Text(8),
         _ => return Err(invalid()),
     };
-    let Some(dictionary) = field.dictionary() else { return Ok(Column { values, dictionary: None }) };
+    let Some(dictionary) = field.dictionary() else { return Ok(ArrowColumn { values, dictionary: None }) };
     // places are signed 32-bit numbers where nothing is said
     let places = dictionary.indexType().map_or(Ok(Buffers::Fixed(32)), integer)?;
     if values == Buffers::Text(4) {
-        Ok(Column { values: places, dictionary: Some(dictionary.id()) })
+        Ok(ArrowColumn { values: places, dictionary: Some(dictionary.id()) })
     } else {
         Err(invalid())
     }

@@ -22,7 +22,7 @@ pub struct Segment {
 
 /// The result of scanning a list.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum List {
+pub enum ListScan {
     /// Rows in parts. What is wrong inside of a row is for the reader to find.
     Rows(Vec<Segment>),
     /// More rows than there may be: so many.
@@ -36,22 +36,22 @@ pub enum List {
 }
 
 /// Counts the rows of a list and cuts it between them, into parts of `rows_per_segment` at most.
-pub fn split_list(text: &[u8], rows_per_segment: usize, most_rows: usize) -> List {
+pub fn split_list(text: &[u8], rows_per_segment: usize, most_rows: usize) -> ListScan {
     let Some(start) = text.iter().position(|byte| !is_blank(*byte)).filter(|start| text[*start] == b'[') else {
-        return List::NotAList;
+        return ListScan::NotAList;
     };
     let (mut segments, mut begin, mut first) = (Vec::new(), start + 1, 0);
     let (mut rows, mut row_begin) = (0, start + 1);
     let (mut depth, mut at) = (1_usize, start + 1);
     loop {
         let Some(byte) = text.get(at) else {
-            return if at - row_begin > MAX_ROW_BYTES { List::LongRow(rows) } else { List::Other };
+            return if at - row_begin > MAX_ROW_BYTES { ListScan::LongRow(rows) } else { ListScan::Other };
         };
         match byte {
             b'"' => {
                 at = end_of_string(text, at);
                 if at - row_begin > MAX_ROW_BYTES {
-                    return List::LongRow(rows);
+                    return ListScan::LongRow(rows);
                 }
             }
             b'[' | b'{' => depth += 1,
@@ -63,7 +63,7 @@ pub fn split_list(text: &[u8], rows_per_segment: usize, most_rows: usize) -> Lis
             }
             b',' if depth == 1 => {
                 if at - row_begin > MAX_ROW_BYTES {
-                    return List::LongRow(rows);
+                    return ListScan::LongRow(rows);
                 }
                 rows += 1;
                 row_begin = at + 1;
@@ -77,16 +77,16 @@ pub fn split_list(text: &[u8], rows_per_segment: usize, most_rows: usize) -> Lis
         at += 1;
     }
     if at - row_begin > MAX_ROW_BYTES {
-        return List::LongRow(rows);
+        return ListScan::LongRow(rows);
     }
     segments.push(Segment { range: begin..at, first });
     rows += 1;
     let is_blank_part = |range: Range<usize>| text[range].iter().all(|byte| is_blank(*byte));
     // behind the list there is nothing, and behind a comma there is something
     if !is_blank_part(at + 1..text.len()) || segments.iter().any(|segment| is_blank_part(segment.range.clone())) {
-        return List::Other;
+        return ListScan::Other;
     }
-    if rows > most_rows { List::TooMany(rows) } else { List::Rows(segments) }
+    if rows > most_rows { ListScan::TooMany(rows) } else { ListScan::Rows(segments) }
 }
 
 /// Why a JSON text is not read, and at which byte.
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     fn parts(text: &str) -> Option<Vec<Value>> {
-        let List::Rows(segments) = split_list(text.as_bytes(), 1000, usize::MAX) else { return None };
+        let ListScan::Rows(segments) = split_list(text.as_bytes(), 1000, usize::MAX) else { return None };
         let read = |range: Range<usize>| serde_json::from_str::<Vec<Value>>(&format!("[{}]", &text[range])).ok();
         let mut rows = Vec::new();
         for segment in segments {
@@ -212,12 +212,12 @@ mod tests {
     #[test]
     fn rows_are_counted_and_long_ones_found_before_anything_is_read() {
         let rows = |rows: usize| format!("[{}]", vec!["{}"; rows].join(","));
-        assert!(matches!(split_list(rows(5000).as_bytes(), 1000, 5000), List::Rows(segments) if segments.len() == 5));
-        assert_eq!(split_list(rows(5001).as_bytes(), 1000, 5000), List::TooMany(5001));
+        assert!(matches!(split_list(rows(5000).as_bytes(), 1000, 5000), ListScan::Rows(segments) if segments.len() == 5));
+        assert_eq!(split_list(rows(5001).as_bytes(), 1000, 5000), ListScan::TooMany(5001));
         let long = "x".repeat(MAX_ROW_BYTES);
         for row in [format!("{{\"a\": \"{long}\"}}"), format!("\"{long}"), "1".repeat(MAX_ROW_BYTES + 1)] {
             for text in [format!("[{{}},{row}]"), format!("[{{}},{row},{{}}]"), format!("[{{}},{row}")] {
-                assert_eq!(split_list(text.as_bytes(), 1000, 5000), List::LongRow(1), "{}", &text[..20]);
+                assert_eq!(split_list(text.as_bytes(), 1000, 5000), ListScan::LongRow(1), "{}", &text[..20]);
             }
         }
     }

@@ -2,19 +2,19 @@
 
 use std::fmt::Write;
 
-use report::{Html, Page, Table};
+use report::{Html, HtmlTable, Page};
 
 /// Sections under a title.
 #[derive(Debug)]
-pub(crate) struct Document {
+pub(crate) struct CardDocument {
     pub(crate) title: String,
     pub(crate) subtitle: String,
-    pub(crate) sections: Vec<(&'static str, Vec<Block>)>,
+    pub(crate) sections: Vec<(&'static str, Vec<CardBlock>)>,
 }
 
 /// A piece of a section.
 #[derive(Debug)]
-pub(crate) enum Block {
+pub(crate) enum CardBlock {
     Text(String),
     /// An important note.
     Note(String),
@@ -25,7 +25,7 @@ pub(crate) enum Block {
     Table(Vec<&'static str>, Vec<Vec<String>>),
 }
 
-impl Document {
+impl CardDocument {
     pub(crate) fn markdown(&self) -> String {
         let mut out = format!("# {}\n\n{}\n", plain(&self.title), plain(&self.subtitle));
         for (heading, blocks) in &self.sections {
@@ -33,11 +33,11 @@ impl Document {
             for block in blocks {
                 out.push('\n');
                 match block {
-                    Block::Text(text) => out.push_str(&format!("{}\n", plain(text))),
-                    Block::Note(text) => out.push_str(&format!("> {}\n", plain(text))),
-                    Block::List(items) => items.iter().for_each(|item| out.push_str(&format!("- {}\n", plain(item)))),
-                    Block::Lines(lines) => out.push_str(&format!("```sh\n{}\n```\n", lines.trim_end())),
-                    Block::Table(headings, rows) => {
+                    CardBlock::Text(text) => out.push_str(&format!("{}\n", plain(text))),
+                    CardBlock::Note(text) => out.push_str(&format!("> {}\n", plain(text))),
+                    CardBlock::List(items) => items.iter().for_each(|item| out.push_str(&format!("- {}\n", plain(item)))),
+                    CardBlock::Lines(lines) => out.push_str(&format!("```sh\n{}\n```\n", lines.trim_end())),
+                    CardBlock::Table(headings, rows) => {
                         let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
                         let names: Vec<String> =
                             headings.iter().map(|name| name.trim_start_matches('#').to_owned()).collect();
@@ -63,14 +63,14 @@ impl Document {
     }
 }
 
-fn html(block: &Block) -> Html {
+fn html(block: &CardBlock) -> Html {
     match block {
-        Block::Text(text) => Html::prose(text).paragraph(),
-        Block::Note(text) => report::note(&Html::prose(text)),
-        Block::List(items) => report::list(&items.iter().map(|item| Html::prose(item)).collect::<Vec<_>>()),
-        Block::Lines(lines) => report::lines(lines),
-        Block::Table(headings, rows) => {
-            let mut table = Table::new(headings.iter().copied());
+        CardBlock::Text(text) => Html::prose(text).paragraph(),
+        CardBlock::Note(text) => report::note(&Html::prose(text)),
+        CardBlock::List(items) => report::list(&items.iter().map(|item| Html::prose(item)).collect::<Vec<_>>()),
+        CardBlock::Lines(lines) => report::lines(lines),
+        CardBlock::Table(headings, rows) => {
+            let mut table = HtmlTable::new(headings.iter().copied());
             rows.iter().for_each(|row| table.row(row.iter().map(|cell| Html::prose(cell))));
             table.html()
         }
@@ -99,8 +99,12 @@ mod tests {
     #[test]
     fn the_same_blocks_make_markdown_and_a_page() {
         let rows = vec![vec!["a|b\n".to_owned(), "<i>1</i>".to_owned()]];
-        let blocks = vec![Block::Text("x".into()), Block::Table(vec!["name", "#rows"], rows), Block::Lines("ls\n".into())];
-        let document = Document { title: "T".into(), subtitle: "s".into(), sections: vec![("First", blocks)] };
+        let blocks = vec![
+            CardBlock::Text("x".into()),
+            CardBlock::Table(vec!["name", "#rows"], rows),
+            CardBlock::Lines("ls\n".into()),
+        ];
+        let document = CardDocument { title: "T".into(), subtitle: "s".into(), sections: vec![("First", blocks)] };
         assert_eq!(
             document.markdown(),
             "# T\n\ns\n\n## First\n\nx\n\n| name | rows |\n|---|---:|\n| a\\|b  | &lt;i>1&lt;/i> |\n\n```sh\nls\n```\n"

@@ -7,7 +7,7 @@ use predictor::Predictor;
 use schema::{Column, ColumnType, iso_date};
 
 use crate::{
-    card::document::{Block, Document},
+    card::document::{CardBlock, CardDocument},
     gates::describe_gate,
     replay::Replay,
 };
@@ -29,7 +29,7 @@ pub(crate) struct CardInputs<'a> {
 }
 
 /// Renders the card in the bundle.
-pub(crate) fn render_card(inputs: &CardInputs) -> Document {
+pub(crate) fn render_card(inputs: &CardInputs) -> CardDocument {
     let file = inputs.predictor.model().file();
     let transformed = if file.target_transform.name() == "log" { " on the logarithm of the target" } else { "" };
     let sections = vec![
@@ -43,7 +43,7 @@ pub(crate) fn render_card(inputs: &CardInputs) -> Document {
         ("Lineage", lineage(inputs.lineage)),
         ("Reproduction", reproduction(inputs)),
     ];
-    Document {
+    CardDocument {
         title: file.name.clone(),
         subtitle: format!(
             "Predicts {} with {}{transformed}, fitted on {} training rows and evaluated on {} test rows.",
@@ -57,7 +57,7 @@ pub(crate) fn render_card(inputs: &CardInputs) -> Document {
 }
 
 /// Renders the card with the measurements of one run on one machine. It stands beside the bundle, whose bytes depend on its content only.
-pub(crate) fn render_served_card(inputs: &CardInputs, replay: &Replay, machine: &str) -> Document {
+pub(crate) fn render_served_card(inputs: &CardInputs, replay: &Replay, machine: &str) -> CardDocument {
     let mut card = render_card(inputs);
     let memory = replay.memory_bytes.map_or("unknown".to_owned(), |bytes| format!("{:.0} MB", bytes as f64 / 1e6));
     let identity = &inputs.record.identity;
@@ -73,17 +73,17 @@ pub(crate) fn render_served_card(inputs: &CardInputs, replay: &Replay, machine: 
         row("machine", machine.to_owned()),
     ];
     let served = vec![
-        Block::Text(format!(
+        CardBlock::Text(format!(
             "The server was started with this bundle. It predicted the {} test rows over HTTP, {} of them also one by one.",
             replay.rows, replay.single
         )),
-        Block::Table(vec!["measurement", "#value"], table),
+        CardBlock::Table(vec!["measurement", "#value"], table),
     ];
     card.sections.insert(1, ("Measured serving", served));
     card
 }
 
-fn metrics(inputs: &CardInputs) -> Vec<Block> {
+fn metrics(inputs: &CardInputs) -> Vec<CardBlock> {
     let record = inputs.record;
     let of = |key: String, name: &str| record.metric(&key).map_or("–".to_owned(), |value| format_metric(name, value));
     let row = |name: &&str| {
@@ -110,11 +110,11 @@ fn metrics(inputs: &CardInputs) -> Vec<Block> {
         "#baseline median",
     ];
     let mut blocks = vec![
-        Block::Table(headings, METRIC_NAMES.iter().map(row).collect()),
-        Block::Text(
+        CardBlock::Table(headings, METRIC_NAMES.iter().map(row).collect()),
+        CardBlock::Text(
             "Errors are in the unit of the target. Confidence intervals are bootstrap percentiles over test rows.".into(),
         ),
-        Block::Text(format!(
+        CardBlock::Text(format!(
             "The server returns for each of the {} test rows exactly the prediction behind these \
              metrics.",
             record.rows(schema::TEST)
@@ -124,7 +124,7 @@ fn metrics(inputs: &CardInputs) -> Vec<Block> {
     if let (Some(coverage), Some(width), Some(target)) =
         (record.metric("interval_coverage"), record.metric("interval_width"), target)
     {
-        blocks.push(Block::Text(format!(
+        blocks.push(CardBlock::Text(format!(
             "Prediction intervals for {:.0} % coverage contain {:.1} % of the test rows. Their median width is {}.",
             target * 100.0,
             coverage * 100.0,
@@ -134,31 +134,33 @@ fn metrics(inputs: &CardInputs) -> Vec<Block> {
     blocks
 }
 
-fn gates(gates: &[Gate]) -> Vec<Block> {
-    vec![Block::Table(
+fn gates(gates: &[Gate]) -> Vec<CardBlock> {
+    vec![CardBlock::Table(
         vec!["gate", "answer"],
         gates.iter().map(|gate| vec![gate.gate.clone(), describe_gate(gate)]).collect(),
     )]
 }
 
-fn data(inputs: &CardInputs) -> Vec<Block> {
+fn data(inputs: &CardInputs) -> Vec<CardBlock> {
     let process = inputs.lineage.iter().find(|link| link.stage == "process");
     let mut blocks = Vec::new();
     if let Some(link) = process {
         let inputs: Vec<String> =
             link.inputs.iter().map(|file| format!("{} ({})", file.name, short(&file.digest))).collect();
-        blocks.push(Block::Text(format!("Rows of the raw table {}:", inputs.join(", "))));
+        blocks.push(CardBlock::Text(format!("Rows of the raw table {}:", inputs.join(", "))));
         let row = |name: &&str| Some(vec![name.replace('_', " "), report::count(*link.rows.get(*name)?)]);
         let rows = ROW_COUNT_NAMES.iter().filter_map(row).collect();
-        blocks.push(Block::Table(vec!["rows", "#count"], rows));
+        blocks.push(CardBlock::Table(vec!["rows", "#count"], rows));
     }
     let split: Vec<String> = inputs.split.iter().map(|(name, value)| format!("{name} {value}")).collect();
-    blocks
-        .push(Block::Text(format!("The split was made before fitting, by the content of each row ({}).", split.join(", "))));
+    blocks.push(CardBlock::Text(format!(
+        "The split was made before fitting, by the content of each row ({}).",
+        split.join(", ")
+    )));
     blocks
 }
 
-fn columns(inputs: &CardInputs) -> Vec<Block> {
+fn columns(inputs: &CardInputs) -> Vec<CardBlock> {
     let preprocessor = inputs.predictor.preprocessor();
     let row = |column: &Column| {
         let seen = inputs.reference.column(&column.name);
@@ -171,17 +173,17 @@ fn columns(inputs: &CardInputs) -> Vec<Block> {
         ]
     };
     let mut blocks = vec![
-        Block::Text(
+        CardBlock::Text(
             "A row with a value that is not allowed is rejected. A value outside the training rows is predicted with a warning."
                 .into(),
         ),
-        Block::Table(
+        CardBlock::Table(
             vec!["column", "type", "allowed", "seen in training", "#missing in training"],
             preprocessor.columns().map(row).collect(),
         ),
     ];
     let features = &inputs.predictor.model().file().features;
-    blocks.push(Block::Text(format!(
+    blocks.push(CardBlock::Text(format!(
         "The model uses {} features of these columns: {}.",
         features.len(),
         features.join(", ")
@@ -192,7 +194,7 @@ fn columns(inputs: &CardInputs) -> Vec<Block> {
         notes.push(format!("reference_year = {year}, a fixed value, not the current year"));
     }
     if !notes.is_empty() {
-        blocks.push(Block::List(notes));
+        blocks.push(CardBlock::List(notes));
     }
     blocks
 }
@@ -230,41 +232,43 @@ fn training_values(seen: &ColumnReference, kind: ColumnType) -> String {
     }
 }
 
-fn importances(inputs: &CardInputs) -> Vec<Block> {
+fn importances(inputs: &CardInputs) -> Vec<CardBlock> {
     let importances = &inputs.record.importances;
     if importances.is_empty() {
-        return vec![Block::Text("Not measured: the run was recorded by an older version.".into())];
+        return vec![CardBlock::Text("Not measured: the run was recorded by an older version.".into())];
     }
     let rows = importances
         .iter()
         .take(MAX_ITEMS_SHOWN)
         .map(|importance| vec![importance.column.clone(), number(importance.mean), number(importance.deviation)]);
     vec![
-        Block::Text("Increase of the mean absolute error on test rows when the values of a raw column are permuted.".into()),
-        Block::Table(vec!["column", "#increase of error", "#standard deviation"], rows.collect()),
+        CardBlock::Text(
+            "Increase of the mean absolute error on test rows when the values of a raw column are permuted.".into(),
+        ),
+        CardBlock::Table(vec!["column", "#increase of error", "#standard deviation"], rows.collect()),
     ]
 }
 
-fn limitations(inputs: &CardInputs) -> Vec<Block> {
-    let mut blocks = vec![Block::List(vec![
+fn limitations(inputs: &CardInputs) -> Vec<CardBlock> {
+    let mut blocks = vec![CardBlock::List(vec![
         "It applies to rows like those of the raw table: its metrics do not cover other places, times or methods of collection."
             .into(),
         "It finds associations with the target, not causes.".into(),
         "Its prediction intervals are valid for rows with the distribution of the test rows: monitor drift and errors in use.".into(),
     ])];
-    blocks.extend(inputs.record.warnings.iter().map(|warning| Block::Note(warning.clone())));
+    blocks.extend(inputs.record.warnings.iter().map(|warning| CardBlock::Note(warning.clone())));
     blocks
 }
 
-fn parameters(record: &RunRecord) -> Block {
+fn parameters(record: &RunRecord) -> CardBlock {
     let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    Block::Table(
+    CardBlock::Table(
         vec!["parameter", "value"],
         record.parameters.iter().map(|(name, value)| vec![name.clone(), text(value)]).collect(),
     )
 }
 
-fn lineage(links: &[LineageStep]) -> Vec<Block> {
+fn lineage(links: &[LineageStep]) -> Vec<CardBlock> {
     let names = |files: &[NamedDigest]| {
         files.iter().map(|file| format!("{} {}", file.name, short(&file.digest))).collect::<Vec<_>>().join(", ")
     };
@@ -272,22 +276,22 @@ fn lineage(links: &[LineageStep]) -> Vec<Block> {
         let rows = link.rows.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ");
         vec![format!("{} {}", link.stage, link.version), names(&link.inputs), names(&link.outputs), rows]
     };
-    vec![Block::Table(vec!["stage", "read", "wrote", "rows"], links.iter().map(row).collect())]
+    vec![CardBlock::Table(vec!["stage", "read", "wrote", "rows"], links.iter().map(row).collect())]
 }
 
-fn reproduction(inputs: &CardInputs) -> Vec<Block> {
+fn reproduction(inputs: &CardInputs) -> Vec<CardBlock> {
     let of = |stage: &str| inputs.lineage.iter().find(|link| link.stage == stage);
     let named = |file: Option<&NamedDigest>, otherwise: &str| file.map_or(otherwise.to_owned(), |file| file.name.clone());
     let raw = named(of("process").and_then(|link| link.inputs.first()), "RAW_TABLE");
     let cleaned = named(of("process").and_then(|link| link.outputs.first()), "cleaned.csv");
     let featured = named(of("engineer").and_then(|link| link.outputs.first()), "featured.csv");
     vec![
-        Block::Text(
+        CardBlock::Text(
             "The bundle contains pipeline.yaml and model_config.yaml. With these files, the raw table and programs of the same version, these commands write \
              the same bytes:"
                 .into(),
         ),
-        Block::Lines(format!(
+        CardBlock::Lines(format!(
             "process  --input {raw} --output {cleaned} --pipeline-config pipeline.yaml\n\
              engineer --input {cleaned} --output {featured} --preprocessor models/trained/preprocessor.bin \
              --pipeline-config pipeline.yaml\n\

@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::{
     image::{
         build::{MODEL_FOLDER, TITLE_LABEL, VERSION_LABEL},
-        layout::{Layout, is_layout},
+        layout::{ImageLayout, is_layout},
     },
     signature::{
         key::PublicKey,
@@ -85,7 +85,7 @@ fn verify_bundle(path: &Path, key: Option<&PublicKey>) -> anyhow::Result<Outcome
 
 fn verify_image(path: &Path, key: Option<&PublicKey>) -> anyhow::Result<Outcome> {
     let invalid = |error: String| Refused(format!("{}: is not a valid image: {error}", path.display()));
-    let layout = Layout::read(path).map_err(|error| invalid(format!("{error:#}")))?;
+    let layout = ImageLayout::read(path).map_err(|error| invalid(format!("{error:#}")))?;
     let (manifest, platforms) = check_image(&layout).map_err(|error| invalid(format!("{error:#}")))?;
     let forms = key.map(|key| check_layout(&layout, key)).transpose().map_err(invalid)?.unwrap_or_default();
     let digest = layout.image()?.digest().to_string();
@@ -159,7 +159,7 @@ fn summary<'a>(
 }
 
 /// Checks that the image of every platform has the layers that it names, with the same valid bundle.
-fn check_image(layout: &Layout) -> anyhow::Result<(BundleManifest, Vec<String>)> {
+fn check_image(layout: &ImageLayout) -> anyhow::Result<(BundleManifest, Vec<String>)> {
     let mut common: Option<BundleManifest> = None;
     let mut platforms = Vec::new();
     for (_, manifest) in layout.manifests()? {
@@ -195,7 +195,7 @@ fn check_labels(config: &ImageConfiguration, bundle: &BundleManifest) -> anyhow:
 
 /// Unpacks a layer, checks its digest, and collects the files of the bundle.
 fn read_layer(
-    layout: &Layout,
+    layout: &ImageLayout,
     layer: &Descriptor,
     id: &str,
     entries: &mut BundleEntries,

@@ -8,7 +8,7 @@ use oci_spec::image::{
     PlatformBuilder, RootFsBuilder, SCHEMA_VERSION,
 };
 
-use crate::image::layout::{Entry, Layer, Layout};
+use crate::image::layout::{ImageLayout, Layer, LayerEntry};
 
 /// The folder of the bundle in the image.
 pub(crate) const MODEL_FOLDER: &str = "model";
@@ -23,7 +23,7 @@ pub(crate) const EXPOSED_PORTS: [&str; 2] = ["8000/tcp", "8001/tcp"];
 
 /// Builds the image for one platform: a layer with the program, which is the same for all models, and one with the bundle.
 pub(crate) fn build_platform(
-    layout: &mut Layout,
+    layout: &mut ImageLayout,
     arch: &Arch,
     program: &[u8],
     bundle: &BundleManifest,
@@ -31,8 +31,8 @@ pub(crate) fn build_platform(
 ) -> anyhow::Result<Descriptor> {
     let users = format!("nonroot:x:{USER_ID}:{USER_ID}:nonroot:/:/sbin/nologin\n");
     let groups = format!("nonroot:x:{USER_ID}:\n");
-    let file = |path: &str, mode, content| Entry { path: path.to_owned(), mode, content: Some(content) };
-    let folder = |path: &str, mode| Entry { path: path.to_owned(), mode, content: None };
+    let file = |path: &str, mode, content| LayerEntry { path: path.to_owned(), mode, content: Some(content) };
+    let folder = |path: &str, mode| LayerEntry { path: path.to_owned(), mode, content: None };
     let base = layout.add_layer(&[
         folder("etc/", 0o755),
         file("etc/group", 0o644, groups.as_bytes()),

@@ -35,13 +35,13 @@ const MAX_BLOBS: usize = 1000;
 
 /// A layout in memory.
 #[derive(Debug, Default)]
-pub(crate) struct Layout {
+pub(crate) struct ImageLayout {
     blobs: BTreeMap<String, Vec<u8>>,
     entries: Vec<Descriptor>,
 }
 
 /// A file of a layer; a folder if it has no content.
-pub(crate) struct Entry<'a> {
+pub(crate) struct LayerEntry<'a> {
     pub(crate) path: String,
     pub(crate) mode: u32,
     pub(crate) content: Option<&'a [u8]>,
@@ -53,7 +53,7 @@ pub(crate) struct Layer {
     pub(crate) diff_id: String,
 }
 
-impl Layout {
+impl ImageLayout {
     /// Adds a blob; returns its descriptor.
     pub(crate) fn add_blob(&mut self, media_type: MediaType, bytes: Vec<u8>) -> anyhow::Result<Descriptor> {
         let digest = Digest::of_bytes(&bytes);
@@ -72,9 +72,9 @@ impl Layout {
     }
 
     /// Adds a layer. The same files give the same bytes on any machine.
-    pub(crate) fn add_layer(&mut self, entries: &[Entry]) -> anyhow::Result<Layer> {
+    pub(crate) fn add_layer(&mut self, entries: &[LayerEntry]) -> anyhow::Result<Layer> {
         let mut archive = tar::Builder::new(Vec::new());
-        for Entry { path, mode, content } in entries {
+        for LayerEntry { path, mode, content } in entries {
             let mut header = tar::Header::new_ustar();
             header.set_mode(*mode);
             header.set_mtime(0);

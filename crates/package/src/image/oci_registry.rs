@@ -13,7 +13,7 @@ use oci_spec::image::{Descriptor, ImageManifest, MediaType};
 use serde_json::json;
 use tracking::choose_cryptography;
 
-use crate::image::layout::Layout;
+use crate::image::layout::ImageLayout;
 
 const MANIFEST_MEDIA_TYPES: [&str; 2] =
     ["application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.index.v1+json"];
@@ -64,7 +64,7 @@ impl Repository {
     ///
     /// # Errors
     /// If something is rejected, or the registry has another content afterwards.
-    pub(crate) async fn push_image(&self, layout: &Layout) -> anyhow::Result<()> {
+    pub(crate) async fn push_image(&self, layout: &ImageLayout) -> anyhow::Result<()> {
         let image = layout.image()?;
         for (descriptor, manifest) in layout.manifests()? {
             for blob in std::iter::once(manifest.config()).chain(manifest.layers()) {
@@ -82,7 +82,7 @@ impl Repository {
     ///
     /// # Errors
     /// If something is rejected.
-    pub(crate) async fn push_signature(&self, layout: &Layout, manifest: &Descriptor, tag: &str) -> anyhow::Result<()> {
+    pub(crate) async fn push_signature(&self, layout: &ImageLayout, manifest: &Descriptor, tag: &str) -> anyhow::Result<()> {
         let bytes = self.push_parts(layout, manifest).await?;
         self.push_manifest(&self.tagged(tag), manifest, bytes).await
     }
@@ -92,7 +92,7 @@ impl Repository {
     ///
     /// # Errors
     /// If something is rejected.
-    pub(crate) async fn push_referrer(&self, layout: &Layout, manifest: &Descriptor) -> anyhow::Result<()> {
+    pub(crate) async fn push_referrer(&self, layout: &ImageLayout, manifest: &Descriptor) -> anyhow::Result<()> {
         let image = layout.image()?;
         let parsed = ImageManifest::from_reader(layout.document(manifest)?)?;
         if parsed.subject().as_ref().is_none_or(|subject| subject.digest() != image.digest()) {
@@ -113,14 +113,14 @@ impl Repository {
         entry.set_annotations(None);
         entries.push(serde_json::to_value(entry)?);
         let index = json!({"schemaVersion": 2, "mediaType": MediaType::ImageIndex, "manifests": entries});
-        let mut list = Layout::default();
+        let mut list = ImageLayout::default();
         let index = list.add_json(MediaType::ImageIndex, &index)?;
         let tag = format!("sha256-{}", image.digest().digest());
         self.push_manifest(&self.tagged(&tag), &index, list.blob(&index)?).await
     }
 
     /// Pushes the blobs that a manifest names; returns its bytes.
-    async fn push_parts<'a>(&self, layout: &'a Layout, manifest: &Descriptor) -> anyhow::Result<&'a [u8]> {
+    async fn push_parts<'a>(&self, layout: &'a ImageLayout, manifest: &Descriptor) -> anyhow::Result<&'a [u8]> {
         let bytes = layout.document(manifest)?;
         let parsed = ImageManifest::from_reader(bytes)?;
         for blob in std::iter::once(parsed.config()).chain(parsed.layers()) {
@@ -133,7 +133,7 @@ impl Repository {
         Reference::with_tag(self.image.registry().into(), self.image.repository().into(), tag.to_owned())
     }
 
-    async fn push_blob(&self, layout: &Layout, blob: &Descriptor) -> anyhow::Result<()> {
+    async fn push_blob(&self, layout: &ImageLayout, blob: &Descriptor) -> anyhow::Result<()> {
         let digest = blob.digest().to_string();
         let context = || format!("{}: blob {digest}", self.image);
         if !self.client.blob_exists(&self.image, &digest).await.with_context(context)? {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{
     image::{
-        layout::Layout,
+        layout::ImageLayout,
         oci_registry::{Repository, signature_tag},
     },
     signature::simple_signing::is_legacy,
@@ -27,7 +27,7 @@ pub(crate) struct PushSummary<'a> {
 /// If there is no valid image, or the registry cannot be reached or rejects it.
 pub(crate) fn push(path: &Path, to: &str) -> anyhow::Result<Outcome> {
     let reference = crate::image::oci_registry::parse_reference(to)?;
-    let layout = Layout::read(path)?;
+    let layout = ImageLayout::read(path)?;
     let digest = layout.image()?.digest().to_string();
     let pushed = push_image(reference, &layout)?;
     let summary = PushSummary { status: "pushed", image: path, digest, pushed: &pushed };
@@ -38,7 +38,7 @@ pub(crate) fn push(path: &Path, to: &str) -> anyhow::Result<Outcome> {
 ///
 /// # Errors
 /// If the registry cannot be reached or rejects it.
-pub(crate) fn push_image(reference: oci_client::Reference, layout: &Layout) -> anyhow::Result<String> {
+pub(crate) fn push_image(reference: oci_client::Reference, layout: &ImageLayout) -> anyhow::Result<String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let repository = Repository::open(reference).await?;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     image::{
-        layout::{KIND_ANNOTATION, Layout, NAME_ANNOTATION},
+        layout::{ImageLayout, KIND_ANNOTATION, NAME_ANNOTATION},
         oci_registry::signature_tag,
     },
     signature::key::PublicKey,
@@ -56,7 +56,7 @@ pub(crate) fn payload(name: &str, digest: &str) -> Vec<u8> {
 }
 
 /// Adds a signature to a layout, in the form of `cosign save`.
-pub(crate) fn attach(layout: &mut Layout, image: &Descriptor, payload: Vec<u8>, signature: &str) -> anyhow::Result<()> {
+pub(crate) fn attach(layout: &mut ImageLayout, image: &Descriptor, payload: Vec<u8>, signature: &str) -> anyhow::Result<()> {
     let mut layer = layout.add_blob(MediaType::Other(PAYLOAD_MEDIA_TYPE.into()), payload)?;
     let config = json!({
         "architecture": "",
@@ -78,7 +78,7 @@ pub(crate) fn attach(layout: &mut Layout, image: &Descriptor, payload: Vec<u8>, 
 }
 
 /// Adds a Sigstore bundle to a layout, as an artifact that refers to the image (OCI image specification 1.1).
-pub(crate) fn attach_bundle(layout: &mut Layout, image: &Descriptor, bundle: &Value) -> anyhow::Result<()> {
+pub(crate) fn attach_bundle(layout: &mut ImageLayout, image: &Descriptor, bundle: &Value) -> anyhow::Result<()> {
     let artifact_type = MediaType::Other(crate::signature::sigstore::BUNDLE_MEDIA_TYPE.into());
     let layer = layout.add_json(artifact_type.clone(), bundle)?;
     let mut config = layout.add_blob(MediaType::Other(EMPTY_MEDIA_TYPE.into()), b"{}".to_vec())?;
@@ -160,7 +160,7 @@ pub(crate) fn is_legacy(entry: &Descriptor) -> bool {
 ///
 /// # Errors
 /// Names the problem.
-pub(crate) fn check_layout(layout: &Layout, key: &PublicKey) -> Result<Vec<SignatureForm>, String> {
+pub(crate) fn check_layout(layout: &ImageLayout, key: &PublicKey) -> Result<Vec<SignatureForm>, String> {
     let image = layout.image().map_err(|error| format!("{error:#}"))?;
     let mut forms = Vec::new();
     if check_bundles(layout, image, key).map_err(|error| format!("Sigstore bundle: {error}"))? {
@@ -174,7 +174,7 @@ pub(crate) fn check_layout(layout: &Layout, key: &PublicKey) -> Result<Vec<Signa
 }
 
 /// Whether one of the Sigstore bundles of an image is signed by the key; `Ok(false)` if there are no bundles.
-pub(crate) fn check_bundles(layout: &Layout, image: &Descriptor, key: &PublicKey) -> Result<bool, String> {
+pub(crate) fn check_bundles(layout: &ImageLayout, image: &Descriptor, key: &PublicKey) -> Result<bool, String> {
     let text = |error: anyhow::Error| format!("{error:#}");
     let mut last_error = None;
     for entry in layout.entries().iter().skip(1).filter(|entry| !is_legacy(entry)) {
@@ -202,7 +202,12 @@ pub(crate) fn check_bundles(layout: &Layout, image: &Descriptor, key: &PublicKey
     last_error.map_or(Ok(false), Err)
 }
 
-pub(crate) fn check_legacy(layout: &Layout, entry: &Descriptor, image: &Descriptor, key: &PublicKey) -> Result<(), String> {
+pub(crate) fn check_legacy(
+    layout: &ImageLayout,
+    entry: &Descriptor,
+    image: &Descriptor,
+    key: &PublicKey,
+) -> Result<(), String> {
     let text = |error: anyhow::Error| format!("{error:#}");
     let manifest = ImageManifest::from_reader(layout.document(entry).map_err(text)?).map_err(|error| error.to_string())?;
     let mut last_error = "its signature is empty".to_owned();

@@ -1,6 +1,6 @@
 //! The report page, `<output>.report.html`.
 
-use report::{Bar, Guide, Html, Page, Points, SankeyPart, Table};
+use report::{Bar, Guide, Html, HtmlTable, Page, Points, SankeyPart};
 
 use crate::report::{
     column::{CategoryReport, ColumnReport, Histogram},
@@ -55,7 +55,7 @@ fn rows(report: &Report) -> Vec<Html> {
         content.push(Html::text(&format!("Lines without a target: {}{more}.", lines.join(", "))).paragraph());
     }
     if !report.trim.is_empty() {
-        let mut table = Table::new(["bounds of training rows", "#below", "#above"]);
+        let mut table = HtmlTable::new(["bounds of training rows", "#below", "#above"]);
         for bound in &report.trim {
             table.row([bound.column.as_str().into(), report::number(bound.low).into(), report::number(bound.high).into()]);
         }
@@ -91,7 +91,7 @@ fn quarantine(report: &Report) -> Vec<Html> {
             spread: 0.0,
         })
         .collect();
-    let mut samples = Table::new(["#line", "column", "value", "reason"]);
+    let mut samples = HtmlTable::new(["#line", "column", "value", "reason"]);
     for sample in &quarantine.samples {
         samples.row([
             sample.line.to_string().into(),
@@ -117,7 +117,7 @@ fn quarantine(report: &Report) -> Vec<Html> {
 
 fn overview(report: &Report) -> Html {
     let mut table =
-        Table::new(["column", "type", "#missing", "#distinct", "#median or most frequent", "#relation to the target"]);
+        HtmlTable::new(["column", "type", "#missing", "#distinct", "#median or most frequent", "#relation to the target"]);
     for column in report.columns.iter().take(MAX_TABLE_COLUMNS) {
         let median = |quantiles: &[(f64, f64)]| quantiles.iter().find(|(at, _)| *at == 0.5).map(|(_, value)| *value);
         let (distinct, typical) = if let Some(number) = &column.number {
@@ -214,7 +214,7 @@ fn histogram(column: &ColumnReport, histogram: &Histogram, label: &dyn Fn(f64) -
 }
 
 fn quantiles(quantiles: impl Iterator<Item = (f64, String)>) -> Html {
-    let mut table = Table::new(["#min", "#5 %", "#median", "#95 %", "#max"]);
+    let mut table = HtmlTable::new(["#min", "#5 %", "#median", "#95 %", "#max"]);
     let shown = [0.0, 0.05, 0.5, 0.95, 1.0];
     let cells: Vec<Html> = quantiles.filter(|(at, _)| shown.contains(at)).map(|(_, value)| value.into()).collect();
     if let Ok(cells) = <[Html; 5]>::try_from(cells) {

@@ -16,7 +16,7 @@ use rustc_hash::FxBuildHasher;
 use crate::admission::address::Address;
 
 /// A connection or body that may be closed.
-pub(crate) struct Candidate<T> {
+pub(crate) struct EvictionCandidate<T> {
     pub(crate) address: Address,
     /// Its amount of the limited resource.
     pub(crate) weight: u64,
@@ -26,8 +26,8 @@ pub(crate) struct Candidate<T> {
 }
 
 /// The candidates that have waited longest, of the address with the largest total weight: at most `count`, the longest first.
-pub(crate) fn choose<T>(candidates: impl Iterator<Item = Candidate<T>>, count: usize) -> Vec<T> {
-    let mut candidates: Vec<Candidate<T>> = candidates.collect();
+pub(crate) fn choose<T>(candidates: impl Iterator<Item = EvictionCandidate<T>>, count: usize) -> Vec<T> {
+    let mut candidates: Vec<EvictionCandidate<T>> = candidates.collect();
     let mut addresses: HashMap<Address, (u64, Instant), FxBuildHasher> = HashMap::default();
     for candidate in &candidates {
         let (weight, since) = addresses.entry(candidate.address).or_insert((0, candidate.since));
@@ -100,14 +100,14 @@ mod tests {
     #[test]
     fn the_oldest_of_the_address_with_most_is_chosen() {
         let start = Instant::now();
-        let candidate = |address: &str, weight, since, item| Candidate {
+        let candidate = |address: &str, weight, since, item| EvictionCandidate {
             address: Address::from_ip(address.parse().unwrap()),
             weight,
             since: start + Duration::from_secs(since),
             item,
         };
         let (first, other) = ("10.0.0.1", "10.0.0.2");
-        assert!(choose(std::iter::empty::<Candidate<u8>>(), 1).is_empty());
+        assert!(choose(std::iter::empty::<EvictionCandidate<u8>>(), 1).is_empty());
         let few = || [candidate(other, 1, 0, "other"), candidate(first, 1, 5, "young"), candidate(first, 1, 3, "old")];
         assert_eq!(choose(few().into_iter(), 1), ["old"]);
         assert_eq!(choose(few().into_iter(), 9), ["old", "young"]);

@@ -16,7 +16,7 @@ use rustc_hash::FxBuildHasher;
 use crate::{
     admission::{
         address::Address,
-        eviction::{Candidate, EvictionNotice, choose},
+        eviction::{EvictionCandidate, EvictionNotice, choose},
     },
     http::error::ApiError,
 };
@@ -133,7 +133,7 @@ impl BodyTable {
     fn evict(&mut self, count: usize, weight: impl Fn(u64, &BodyState) -> Option<u64>) -> usize {
         let unfinished = self.bodies.iter().filter(|(_, body)| !body.is_complete && body.processing_since.is_none());
         let candidates = unfinished.filter_map(|(id, body)| {
-            Some(Candidate { address: body.address, weight: weight(*id, body)?, since: body.since, item: *id })
+            Some(EvictionCandidate { address: body.address, weight: weight(*id, body)?, since: body.since, item: *id })
         });
         let chosen = choose(candidates, count);
         for id in &chosen {

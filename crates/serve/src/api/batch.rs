@@ -13,7 +13,7 @@ use inference::{
     blocks::{BlockGate, rows_per_task, tasks_per_block},
     formats::{
         json::{Row, Unreadable, check_list, read_rows, utf8},
-        json_scan::{List, MAX_ROW_BYTES, Segment, split_list},
+        json_scan::{ListScan, MAX_ROW_BYTES, Segment, split_list},
     },
     loaded_model::LoadedModel,
     prediction_json::{push_details, push_number},
@@ -34,7 +34,7 @@ use crate::{
     },
     api::{
         predict::unreadable,
-        stream::{self, Format},
+        stream::{self, StreamFormat},
     },
     http::{
         body,
@@ -84,7 +84,7 @@ async fn predict_batch(
     let models = app.models.load_full();
     let (role, model) = models.route(&app.traffic_split, headers, current_request_id(headers))?;
     let model = model.clone();
-    if let Some(format) = body::media_type(headers).and_then(|named| Format::from_media_type(&named)) {
+    if let Some(format) = body::media_type(headers).and_then(|named| StreamFormat::from_media_type(&named)) {
         let decoder_memory = client.table.as_ref().map_or(0, |table| table.decoder_memory);
         let slot = app.permits.acquire_stream_slot(address).await?;
         let memory = app.permits.reserve(memory_budget::table_cost(decoder_memory), address).await?;
@@ -192,16 +192,16 @@ fn predict_list(
 ) -> Result<SpooledBody, ApiError> {
     let body = utf8(body).map_err(unreadable)?;
     let segments = match split_list(body.as_bytes(), rows_per_task(model.row_schema.fields.len()), app.limits.rows) {
-        List::Rows(segments) => segments,
-        List::TooMany(rows) => return Err(too_many_rows(rows, app.limits.rows)),
-        List::LongRow(row) => {
+        ListScan::Rows(segments) => segments,
+        ListScan::TooMany(rows) => return Err(too_many_rows(rows, app.limits.rows)),
+        ListScan::LongRow(row) => {
             let message = format!("row {row} is longer than the limit of {MAX_ROW_BYTES} bytes per row");
             return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message));
         }
-        List::NotAList if body.len() > MAX_ROW_BYTES => {
+        ListScan::NotAList if body.len() > MAX_ROW_BYTES => {
             return Err(unreadable(Unreadable::Form("a list of rows must begin with [".into())));
         }
-        List::NotAList | List::Other => match check_list(&model.row_schema, body).map_err(unreadable)? {
+        ListScan::NotAList | ListScan::Other => match check_list(&model.row_schema, body).map_err(unreadable)? {
             0 => Vec::new(),
             _ => return Err(ApiError::internal()),
         },

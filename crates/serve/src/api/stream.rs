@@ -44,13 +44,13 @@ const CHUNK_BYTES: usize = 1 << 16;
 
 /// The format of a table.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Format {
+pub(crate) enum StreamFormat {
     Csv,
     Ndjson,
     Arrow,
 }
 
-impl Format {
+impl StreamFormat {
     /// The format of a media type.
     pub(crate) fn from_media_type(media_type: &str) -> Option<Self> {
         Some(match media_type {
@@ -92,7 +92,7 @@ impl Format {
 pub(crate) async fn predict_table(
     app: &'static AppState,
     (role, model): (Role, Arc<DeployedModel>),
-    format: Format,
+    format: StreamFormat,
     headers: &HeaderMap,
     body: Body,
     messages: MessageMemory,

@@ -29,13 +29,13 @@ enum ValueKind {
 /// The values of a column, in the order of rows.
 #[derive(Debug, Default)]
 pub(crate) struct TensorColumn {
-    pieces: Vec<Piece>,
+    pieces: Vec<TensorPiece>,
     texts: Vec<String>,
 }
 
 /// [`VALUES_PER_PIECE`] values; fewer in the last piece.
 #[derive(Debug, Default)]
-struct Piece {
+struct TensorPiece {
     kinds: Vec<ValueKind>,
     /// The bits of a number; or the piece, position and length of a text.
     bits: Vec<u64>,
@@ -69,7 +69,7 @@ impl TensorColumn {
 
     fn push(&mut self, kind: ValueKind, bits: u64) {
         if self.pieces.last().is_none_or(|last| last.kinds.len() == VALUES_PER_PIECE) {
-            self.pieces.push(Piece::default());
+            self.pieces.push(TensorPiece::default());
         }
         if let Some(last) = self.pieces.last_mut() {
             last.kinds.push(kind);

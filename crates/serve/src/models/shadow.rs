@@ -12,7 +12,7 @@ use schema::CellValue;
 
 use crate::{
     models::{deployed::DeployedModels, role::Role},
-    telemetry::metrics::Metrics,
+    telemetry::metrics::ServerMetrics,
 };
 
 /// The maximum number of rows that wait for the challenger; further rows are not compared.
@@ -46,12 +46,12 @@ pub(crate) fn queue() -> (ShadowQueue, ShadowRows) {
 
 impl ShadowRows {
     /// Predicts the rows on a separate thread, for the lifetime of the process.
-    pub(crate) fn predict(self, models: &'static ArcSwap<DeployedModels>, metrics: &'static Metrics) {
+    pub(crate) fn predict(self, models: &'static ArcSwap<DeployedModels>, metrics: &'static ServerMetrics) {
         thread::spawn(move || predict_rows(models, metrics, &self.0));
     }
 }
 
-fn predict_rows(deployed: &ArcSwap<DeployedModels>, metrics: &Metrics, rows: &Receiver<ShadowRequest>) {
+fn predict_rows(deployed: &ArcSwap<DeployedModels>, metrics: &ServerMetrics, rows: &Receiver<ShadowRequest>) {
     let mut scratch = Scratch::default();
     while let Ok(row) = rows.recv() {
         let models = deployed.load_full();

@@ -23,7 +23,7 @@ use tokio::{task::yield_now, time::sleep};
 
 use crate::admission::{
     address::Address,
-    eviction::{Candidate, EvictionNotice, SearchThrottle, choose},
+    eviction::{EvictionCandidate, EvictionNotice, SearchThrottle, choose},
 };
 
 /// Permits and memory that a request holds until its response is sent. They are released when the last copy is dropped.
@@ -39,7 +39,7 @@ impl RequestResources {
 
 /// A connection of a client.
 #[derive(Default)]
-pub(crate) struct Connection {
+pub(crate) struct HttpConnection {
     /// Requests that began on it.
     begun: AtomicU64,
     /// Requests whose responses are not completely sent.
@@ -69,7 +69,7 @@ struct ConnectionState {
     holds: bool,
 }
 
-impl Connection {
+impl HttpConnection {
     fn state(&self) -> MutexGuard<'_, ConnectionState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -138,14 +138,14 @@ impl Connection {
 /// A request under way, until its response is completely sent or the connection is closed.
 pub(crate) struct InFlightGuard {
     in_flight: &'static AtomicI64,
-    connection: Arc<Connection>,
+    connection: Arc<HttpConnection>,
     counted: bool,
     held: Option<RequestResources>,
 }
 
 impl InFlightGuard {
     /// Begins a request.
-    pub(crate) fn begin(in_flight: &'static AtomicI64, connection: Arc<Connection>) -> Self {
+    pub(crate) fn begin(in_flight: &'static AtomicI64, connection: Arc<HttpConnection>) -> Self {
         connection.begun.fetch_add(1, Ordering::Relaxed);
         connection.under_way.fetch_add(1, Ordering::Relaxed);
         Self { in_flight, connection, counted: false, held: None }
@@ -204,7 +204,7 @@ impl HttpBody for ResponseBody {
 }
 
 /// A connection in the list, with its client's address and the time when it opened.
-type ConnectionEntry = (Address, Instant, Arc<Connection>);
+type ConnectionEntry = (Address, Instant, Arc<HttpConnection>);
 /// The part (one of this many) of all connections that is closed at a time, so that not every new connection searches the list.
 const EVICTION_SHARE: usize = 64;
 
@@ -222,7 +222,7 @@ pub(crate) struct ConnectionSlot {
     connections: Arc<Connections>,
     id: u64,
     in_flight: &'static AtomicI64,
-    connection: Arc<Connection>,
+    connection: Arc<HttpConnection>,
 }
 
 impl Connections {
@@ -235,7 +235,7 @@ impl Connections {
         self: &Arc<Self>,
         in_flight: &'static AtomicI64,
         address: Address,
-        connection: Arc<Connection>,
+        connection: Arc<HttpConnection>,
     ) -> ConnectionSlot {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         self.open().insert(id, (address, Instant::now(), connection.clone()));
@@ -244,7 +244,7 @@ impl Connections {
 
     /// Closes some connections without a request under way; false if there are none.
     pub(crate) fn close_idle(&self) -> bool {
-        let idle = |connection: &Connection, opened_at| {
+        let idle = |connection: &HttpConnection, opened_at| {
             let idle = connection.under_way.load(Ordering::Relaxed) == 0;
             idle.then(|| connection.state().active.unwrap_or(opened_at))
         };
@@ -262,19 +262,19 @@ impl Connections {
     /// connections are closed whose requests hold resources.
     pub(crate) fn close_stalled(&self, time: Duration, holding: bool) -> bool {
         let now = Instant::now();
-        let stalled = |connection: &Connection, _| {
+        let stalled = |connection: &HttpConnection, _| {
             let state = connection.state();
             state.stalled.filter(|since| now.duration_since(*since) >= time && (state.holds || !holding))
         };
         self.stalled.run(|| self.close(stalled)) > 0
     }
 
-    fn close(&self, waits_since: impl Fn(&Connection, Instant) -> Option<Instant>) -> usize {
+    fn close(&self, waits_since: impl Fn(&HttpConnection, Instant) -> Option<Instant>) -> usize {
         let open = self.open();
         let candidates = open.values().filter(|(_, _, connection)| !connection.notice.is_sent());
         let candidates = candidates.filter_map(|(address, opened_at, connection)| {
             let since = waits_since(connection, *opened_at)?;
-            Some(Candidate { address: *address, weight: 1, since, item: connection })
+            Some(EvictionCandidate { address: *address, weight: 1, since, item: connection })
         });
         let chosen = choose(candidates, open.len() / EVICTION_SHARE + 1);
         chosen.iter().for_each(|connection| connection.notice.send());

@@ -18,7 +18,7 @@ use crate::{
         head::{HeadBytes, MAX_HEAD_BYTES},
     },
     server::{
-        connection::{Connection, Connections},
+        connection::{Connections, HttpConnection},
         file_limit::MAX_PROBE_CONNECTIONS,
         middleware::{self, Client},
         socket::{Socket, reject_connection},
@@ -121,7 +121,7 @@ fn serve_connection(
 ) {
     // responses are small, and must not wait for more data
     let _ = stream.set_nodelay(true);
-    let (connection, head) = (Arc::new(Connection::default()), Arc::new(HeadBytes::default()));
+    let (connection, head) = (Arc::new(HttpConnection::default()), Arc::new(HeadBytes::default()));
     let entry = connections.register(&app.in_flight, Address::from_ip(peer.ip()), connection.clone());
     let socket = Socket::new(stream, app, connection.clone(), head.clone());
     let client = Arc::new(Client { listener: kind, peer, connection: connection.clone(), head });

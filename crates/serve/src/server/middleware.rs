@@ -31,7 +31,7 @@ use crate::{
         request_id::{REQUEST_ID, request_id},
     },
     server::{
-        connection::{Connection, InFlightGuard, ResponseBody},
+        connection::{HttpConnection, InFlightGuard, ResponseBody},
         routes::{self, Handler, Route},
     },
     state::AppState,
@@ -46,7 +46,7 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
 pub(crate) struct Client {
     pub(crate) listener: Listener,
     pub(crate) peer: SocketAddr,
-    pub(crate) connection: Arc<Connection>,
+    pub(crate) connection: Arc<HttpConnection>,
     pub(crate) head: Arc<HeadBytes>,
 }
 

@@ -14,7 +14,7 @@ use tokio::{
     time::{Sleep, sleep_until},
 };
 
-use crate::{http::head::HeadBytes, server::connection::Connection, state::AppState};
+use crate::{http::head::HeadBytes, server::connection::HttpConnection, state::AppState};
 
 /// The error for a connection that exceeds the limit.
 const TOO_MANY_CONNECTIONS_MESSAGE: &str = "too many open connections";
@@ -40,13 +40,18 @@ pub(crate) struct Socket {
     /// None once it is dropped.
     stream: Option<TcpStream>,
     app: &'static AppState,
-    connection: Arc<Connection>,
+    connection: Arc<HttpConnection>,
     head: Arc<HeadBytes>,
     stall: Option<Stall>,
 }
 
 impl Socket {
-    pub(crate) fn new(stream: TcpStream, app: &'static AppState, connection: Arc<Connection>, head: Arc<HeadBytes>) -> Self {
+    pub(crate) fn new(
+        stream: TcpStream,
+        app: &'static AppState,
+        connection: Arc<HttpConnection>,
+        head: Arc<HeadBytes>,
+    ) -> Self {
         Self { stream: Some(stream), app, connection, head, stall: None }
     }
 

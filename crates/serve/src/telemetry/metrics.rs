@@ -80,7 +80,7 @@ struct ModelLabels {
 type RequestSeries = (Counter, Histogram);
 
 /// All metrics.
-pub(crate) struct Metrics {
+pub(crate) struct ServerMetrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     durations: Family<RequestLabels, Histogram, fn() -> Histogram>,
@@ -103,7 +103,7 @@ pub(crate) struct Metrics {
     started_at_ms: u64,
 }
 
-impl Metrics {
+impl ServerMetrics {
     /// `started_at_ms` is when the process start; the model defines the buckets of predictions.
     pub(crate) fn new(model: &LoadedModel, started_at_ms: u64) -> Self {
         let durations: fn() -> Histogram = || Histogram::new(DURATION_BUCKETS);

@@ -10,7 +10,7 @@ use crate::{
     entities::run::{LoggedModel, Metric, Run, RunDataset, Status},
     error::TrackingError,
     rest::{
-        connection::{Connection, Request},
+        connection::{Request, ServerConnection},
         responses::{
             Experiment, ExperimentResponse, ModelOutput, RemoteModel, RemoteRun, RunResponse, SearchPage, key_values,
         },
@@ -64,7 +64,7 @@ const MAX_ENTITIES_PER_CALL: usize = 1000;
 
 /// Logs parameters, tags and metrics, in as few calls as the limits allow.
 pub(super) fn log_batch(
-    connection: &Connection,
+    connection: &ServerConnection,
     run_id: &str,
     params: &[(String, String)],
     tags: &BTreeMap<String, String>,
@@ -90,7 +90,11 @@ pub(super) fn log_batch(
 }
 
 /// Logs metrics of a running run, in one call without retries.
-pub(super) fn log_metrics_once(connection: &Connection, run_id: &str, metrics: &[Metric]) -> Result<(), TrackingError> {
+pub(super) fn log_metrics_once(
+    connection: &ServerConnection,
+    run_id: &str,
+    metrics: &[Metric],
+) -> Result<(), TrackingError> {
     let none = BTreeMap::new();
     let bodies: Vec<MetricBody> = metrics.iter().take(MAX_METRICS_PER_CALL).map(|metric| bodies(metric, &none)).collect();
     let body = json!({"run_id": run_id, "metrics": bodies});
@@ -99,13 +103,13 @@ pub(super) fn log_metrics_once(connection: &Connection, run_id: &str, metrics: &
 }
 
 /// The experiment called `name`, even if it was deleted.
-pub(super) fn get_experiment(connection: &Connection, name: &str) -> Result<Experiment, TrackingError> {
+pub(super) fn get_experiment(connection: &ServerConnection, name: &str) -> Result<Experiment, TrackingError> {
     let get = Request::get("finding the experiment", "experiments/get-by-name", vec![("experiment_name", name.to_owned())]);
     connection.call::<ExperimentResponse>(&get).map(|response| response.experiment)
 }
 
 /// The id of the experiment called `name`, which is created if it does not exist.
-pub(super) fn experiment(connection: &Connection, name: &str) -> Result<String, TrackingError> {
+pub(super) fn experiment(connection: &ServerConnection, name: &str) -> Result<String, TrackingError> {
     for _ in 0..2 {
         match get_experiment(connection, name) {
             Ok(experiment) if experiment.lifecycle_stage == "deleted" => {
@@ -132,7 +136,7 @@ pub(super) fn experiment(connection: &Connection, name: &str) -> Result<String, 
 
 /// All pages of a search whose request is `body` sent to `path`.
 pub(super) fn search(
-    connection: &Connection,
+    connection: &ServerConnection,
     what: &'static str,
     path: &str,
     body: &serde_json::Value,
@@ -151,7 +155,7 @@ pub(super) fn search(
 
 /// The runs of an experiment with this tag, except deleted ones.
 pub(super) fn runs_with_tag(
-    connection: &Connection,
+    connection: &ServerConnection,
     experiment: &str,
     tag: &str,
     value: &str,
@@ -173,7 +177,7 @@ pub(super) fn runs_with_tag(
 
 /// The logged models of an experiment with this tag.
 pub(super) fn models_with_tag(
-    connection: &Connection,
+    connection: &ServerConnection,
     experiment: &str,
     tag: &str,
     value: &str,
@@ -235,7 +239,7 @@ pub(super) fn finish_model(model_id: &str) -> Request {
 }
 
 /// Logs the datasets of a run.
-pub(super) fn log_inputs(connection: &Connection, run_id: &str, datasets: &[RunDataset]) -> Result<(), TrackingError> {
+pub(super) fn log_inputs(connection: &ServerConnection, run_id: &str, datasets: &[RunDataset]) -> Result<(), TrackingError> {
     #[derive(Serialize)]
     struct DatasetBody<'a> {
         name: &'a str,
@@ -264,7 +268,11 @@ pub(super) fn log_inputs(connection: &Connection, run_id: &str, datasets: &[RunD
 }
 
 /// Links the models of a run. MLflow rejects a second link of a model; here it is no error.
-pub(super) fn log_outputs(connection: &Connection, run_id: &str, outputs: &[ModelOutput]) -> Result<(), TrackingError> {
+pub(super) fn log_outputs(
+    connection: &ServerConnection,
+    run_id: &str,
+    outputs: &[ModelOutput],
+) -> Result<(), TrackingError> {
     let body = json!({"run_id": run_id, "models": outputs});
     match connection.send(&Request::post("linking the logged model", "runs/outputs", &body)) {
         Err(error) if error.code() == Some("BAD_REQUEST") => {
@@ -277,7 +285,7 @@ pub(super) fn log_outputs(connection: &Connection, run_id: &str, outputs: &[Mode
 }
 
 /// The run with this id.
-pub(super) fn run(connection: &Connection, run_id: &str) -> Result<RemoteRun, TrackingError> {
+pub(super) fn run(connection: &ServerConnection, run_id: &str) -> Result<RemoteRun, TrackingError> {
     let get = Request::get("reading the run", "runs/get", vec![("run_id", run_id.to_owned())]);
     connection.call::<RunResponse>(&get).map(|response| response.run)
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::{
     entities::store::{ArtifactContent, RunFile, max_file_bytes},
     error::TrackingError,
-    rest::connection::{Body, Connection, Request},
+    rest::connection::{Body, Request, ServerConnection},
 };
 
 /// Characters that are not encoded in a path.
@@ -29,7 +29,7 @@ pub(super) enum RemoteOwner<'a> {
 
 /// Uploads files below `artifact_uri`, several in parallel.
 pub(super) fn upload(
-    connection: &Connection,
+    connection: &ServerConnection,
     owner: RemoteOwner,
     artifact_uri: &str,
     files: &[&RunFile],
@@ -51,7 +51,7 @@ pub(super) fn upload(
     })
 }
 
-fn upload_one(connection: &Connection, owner: RemoteOwner, uri: &str, file: &RunFile) -> Result<(), TrackingError> {
+fn upload_one(connection: &ServerConnection, owner: RemoteOwner, uri: &str, file: &RunFile) -> Result<(), TrackingError> {
     file.validated_path()?;
     let artifact_path = file.artifact_path.as_str();
     let media = ("content-type".to_owned(), media_type(artifact_path).to_owned());
@@ -82,7 +82,7 @@ fn upload_one(connection: &Connection, owner: RemoteOwner, uri: &str, file: &Run
     }
 }
 
-fn no_upload_target(connection: &Connection, uri: &str, error: &TrackingError) -> TrackingError {
+fn no_upload_target(connection: &ServerConnection, uri: &str, error: &TrackingError) -> TrackingError {
     TrackingError::NoUploadTarget {
         server: connection.base().to_owned(),
         root: uri.to_owned(),
@@ -101,7 +101,7 @@ struct PresignedTarget {
 }
 
 fn presigned_target(
-    connection: &Connection,
+    connection: &ServerConnection,
     owner: RemoteOwner,
     artifact_path: &str,
 ) -> Result<PresignedTarget, TrackingError> {
@@ -117,7 +117,7 @@ fn presigned_target(
 
 /// Uploads a file that the server writes itself. MLflow supports that for runs only, and not for an empty file.
 fn upload_through_server(
-    connection: &Connection,
+    connection: &ServerConnection,
     owner: RemoteOwner,
     file: &RunFile,
     retries: Option<u32>,
@@ -137,7 +137,12 @@ fn upload_through_server(
 }
 
 /// Uploads to a folder on the server's machine, which may be this one.
-fn upload_to_folder(connection: &Connection, owner: RemoteOwner, folder: &str, file: &RunFile) -> Result<(), TrackingError> {
+fn upload_to_folder(
+    connection: &ServerConnection,
+    owner: RemoteOwner,
+    folder: &str,
+    file: &RunFile,
+) -> Result<(), TrackingError> {
     let bytes = size(file);
     if matches!(owner, RemoteOwner::Run(_)) && bytes > 0 && bytes <= MAX_BYTES_THROUGH_SERVER {
         return upload_through_server(connection, owner, file, None);
@@ -164,7 +169,7 @@ fn is_loopback(base: &str) -> bool {
 }
 
 fn put_file(
-    connection: &Connection,
+    connection: &ServerConnection,
     path: String,
     file: &RunFile,
     headers: Vec<(String, String)>,
@@ -183,7 +188,7 @@ fn put_file(
 
 /// Downloads a file of a run or a model through the server.
 pub(super) fn download(
-    connection: &Connection,
+    connection: &ServerConnection,
     owner: RemoteOwner,
     artifact_path: &str,
     to: &Path,
@@ -247,7 +252,7 @@ mod tests {
     #[test]
     fn a_folder_of_another_machine_is_named_with_what_to_do() {
         let connection =
-            Connection::new("http://mlflow.example:5000", &crate::rest::http_config::HttpConfig::default()).unwrap();
+            ServerConnection::new("http://mlflow.example:5000", &crate::rest::http_config::HttpConfig::default()).unwrap();
         let file = RunFile::of_model("m-1", "model.bin", ArtifactContent::Bytes(b"model".to_vec()));
         let folder = tempfile::tempdir().unwrap();
         for root in ["/srv/mlruns/1/models/m-1/artifacts".to_owned(), format!("file://{}/a", folder.path().display())] {
@@ -263,7 +268,8 @@ mod tests {
             );
         }
         // a server on this machine
-        let connection = Connection::new("http://127.0.0.1:5000", &crate::rest::http_config::HttpConfig::default()).unwrap();
+        let connection =
+            ServerConnection::new("http://127.0.0.1:5000", &crate::rest::http_config::HttpConfig::default()).unwrap();
         let root = folder.path().join("1/models/m-1/artifacts");
         upload(&connection, RemoteOwner::Model("m-1"), &root.to_string_lossy(), &[&file]).unwrap();
         assert_eq!(std::fs::read(root.join("model.bin")).unwrap(), b"model");

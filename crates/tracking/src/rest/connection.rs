@@ -105,7 +105,7 @@ impl AttemptFailure {
 
 /// A server and its HTTP client.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct ServerConnection {
     /// The address without login and without a slash at the end.
     base: String,
     client: Client,
@@ -114,7 +114,7 @@ pub(super) struct Connection {
     has_responded: AtomicBool,
 }
 
-impl Connection {
+impl ServerConnection {
     /// A connection to the server at `base`. It sends nothing yet.
     pub(super) fn new(base: &str, settings: &HttpConfig) -> Result<Self, TrackingError> {
         let invalid = || TrackingError::InvalidLocation { uri: base.to_owned() };

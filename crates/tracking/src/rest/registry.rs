@@ -15,7 +15,7 @@ use crate::{
     error::TrackingError,
     rest::{
         artifacts::{self, RemoteOwner},
-        connection::{Connection, Request},
+        connection::{Request, ServerConnection},
         responses::{RegisteredModelResponse, RemoteVersion, SearchPage, VersionResponse, key_values, to_map},
         store::{RestStore, ServerRun},
     },
@@ -27,7 +27,7 @@ const REGISTERED_MODEL_FOLDER: &str = "registered_model";
 const CREATED_TAG: &str = "client.created_at_ms";
 
 impl RestStore {
-    fn registry(&self) -> &Connection {
+    fn registry(&self) -> &ServerConnection {
         self.registry.as_ref().unwrap_or(&self.connection)
     }
 
@@ -144,7 +144,7 @@ impl RestStore {
 }
 
 /// All versions, the newest first.
-fn versions(connection: &Connection, name: &str) -> Result<Vec<RemoteVersion>, TrackingError> {
+fn versions(connection: &ServerConnection, name: &str) -> Result<Vec<RemoteVersion>, TrackingError> {
     let filter = format!("name='{}'", name.replace('\'', "''"));
     let mut remote = Vec::new();
     let mut token = String::new();

@@ -89,12 +89,12 @@ pub(super) struct ModelOutput {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct RemoteModel {
-    pub(super) info: ModelInfo,
+    pub(super) info: LoggedModelInfo,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct ModelInfo {
+pub(super) struct LoggedModelInfo {
     pub(super) model_id: String,
     pub(super) artifact_uri: String,
     pub(super) status: serde_json::Value,

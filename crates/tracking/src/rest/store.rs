@@ -14,7 +14,7 @@ use crate::{
     error::TrackingError,
     rest::{
         api,
-        connection::Connection,
+        connection::ServerConnection,
         http_config::HttpConfig,
         responses::{self, RemoteRun},
     },
@@ -24,9 +24,9 @@ use crate::{
 /// The store of an MLflow server.
 #[derive(Debug)]
 pub struct RestStore {
-    pub(super) connection: Connection,
+    pub(super) connection: ServerConnection,
     /// The server of the model registry, if it is another one.
-    pub(super) registry: Option<Connection>,
+    pub(super) registry: Option<ServerConnection>,
     pub(super) server_run: Mutex<Option<ServerRun>>,
     /// The folder with the locks of running runs, by which killed runs are found.
     pub(super) run_locks: Option<PathBuf>,
@@ -54,8 +54,8 @@ impl RestStore {
     /// # Errors
     /// If an address or a setting cannot be used.
     pub fn new(base: &str, registry: Option<&str>, settings: &HttpConfig) -> Result<Self, TrackingError> {
-        let connection = Connection::new(base, settings)?;
-        let registry = registry.map(|base| Connection::new(base, settings)).transpose()?;
+        let connection = ServerConnection::new(base, settings)?;
+        let registry = registry.map(|base| ServerConnection::new(base, settings)).transpose()?;
         let registry = registry.filter(|registry| registry.base() != connection.base());
         Ok(Self { connection, registry, server_run: Mutex::new(None), run_locks: None, run_lock: Mutex::new(None) })
     }

@@ -19,7 +19,7 @@ use crate::{
     error::TrackingError,
     rest::{
         api,
-        connection::{Connection, Request},
+        connection::{Request, ServerConnection},
         http_config::{HttpConfig, Login},
         responses::Experiment,
         store::RestStore,
@@ -69,11 +69,11 @@ fn quick() -> HttpConfig {
     HttpConfig { backoff_factor: 0.0, backoff_jitter: 0.0, max_retries: 3, ..HttpConfig::default() }
 }
 
-fn connect(base: &str, settings: &HttpConfig) -> Connection {
-    Connection::new(base, settings).unwrap()
+fn connect(base: &str, settings: &HttpConfig) -> ServerConnection {
+    ServerConnection::new(base, settings).unwrap()
 }
 
-fn ask(connection: &Connection) -> Result<Experiment, TrackingError> {
+fn ask(connection: &ServerConnection) -> Result<Experiment, TrackingError> {
     connection.call(&Request::post("asking", "x", &json!({"a": 1})))
 }
 

@@ -101,14 +101,14 @@ const REQUIRED_COLUMNS: [(&str, &[&str]); 18] = [
 ];
 
 /// A column of a table.
-struct Column {
+struct SqliteColumn {
     name: String,
     is_required: bool,
 }
 
-fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Column>> {
+fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<SqliteColumn>> {
     let mut statement = connection.prepare("SELECT name, \"notnull\" AND dflt_value IS NULL FROM pragma_table_info(?1)")?;
-    statement.query_map([table], |row| Ok(Column { name: row.get(0)?, is_required: row.get(1)? }))?.collect()
+    statement.query_map([table], |row| Ok(SqliteColumn { name: row.get(0)?, is_required: row.get(1)? }))?.collect()
 }
 
 /// Whether the database has no table at all.

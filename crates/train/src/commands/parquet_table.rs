@@ -14,11 +14,11 @@ use inference::{
 };
 use polars::prelude::*;
 use rayon::prelude::*;
-use table_io::{BLOCK_ROWS, Source, TableWriter};
+use table_io::{BLOCK_ROWS, TableSource, TableWriter};
 
 /// An open Parquet table.
 pub(crate) struct ParquetSource {
-    source: Source,
+    source: TableSource,
     columns: Arc<InputColumns>,
     /// The rows that were read last, and how many of them were taken.
     read: (DataFrame, usize),
@@ -32,7 +32,7 @@ impl ParquetSource {
     /// # Errors
     /// If it is no Parquet table, or its columns do not fit the model.
     pub(crate) fn open(path: &Path, model: &LoadedModel) -> anyhow::Result<Self> {
-        let source = Source::open(path)?;
+        let source = TableSource::open(path)?;
         let names = source.names().to_vec();
         let columns = InputColumns::new(model, names)
             .map_err(|message| anyhow!("{}:{}: {message}", path.display(), source.header_line()))?;

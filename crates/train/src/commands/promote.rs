@@ -32,7 +32,7 @@ struct Summary<'a> {
 }
 
 /// A registered version, ready to predict.
-struct Candidate {
+struct PromotionCandidate {
     version: ModelVersion,
     predictor: Predictor,
 }
@@ -154,19 +154,19 @@ fn find_version(versions: &[ModelVersion], version: &str, name: &str) -> anyhow:
     })
 }
 
-fn load_candidate(registry: &dyn Registry, version: ModelVersion) -> anyhow::Result<Candidate> {
+fn load_candidate(registry: &dyn Registry, version: ModelVersion) -> anyhow::Result<PromotionCandidate> {
     let predictor = load_predictor(registry, &version)?;
-    Ok(Candidate { version, predictor })
+    Ok(PromotionCandidate { version, predictor })
 }
 
-fn predict_candidate(candidate: &Candidate, data: &Path, progress: &Progress) -> anyhow::Result<Vec<TestRow>> {
+fn predict_candidate(candidate: &PromotionCandidate, data: &Path, progress: &Progress) -> anyhow::Result<Vec<TestRow>> {
     predict_test_rows(&candidate.predictor, data, progress).with_context(|| format!("version {}", candidate.version.version))
 }
 
 /// Applies the gate to the metrics measured here. Metrics of cross-validation come from the tags of the version.
 fn gate(
     pipeline: &PipelineConfig,
-    challenger: &Candidate,
+    challenger: &PromotionCandidate,
     test_metrics: &[(&str, f64)],
     args: &PromoteArgs,
 ) -> anyhow::Result<Vec<ThresholdResult>> {
@@ -178,7 +178,7 @@ fn gate(
 }
 
 /// Warns if the champion was trained on another split: some of its training rows may be among the test rows.
-fn warn_of_split(champion: &Candidate, process: &Manifest, progress: &Progress) {
+fn warn_of_split(champion: &PromotionCandidate, process: &Manifest, progress: &Progress) {
     let split = champion.version.tags.get(SPLIT_TAG);
     if split.is_some_and(|split| !process.settings.hex().starts_with(split.as_str())) {
         progress.warn(format!(

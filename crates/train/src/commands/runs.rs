@@ -14,7 +14,7 @@ use crate::{
 };
 
 #[derive(Serialize)]
-struct Listing {
+struct RunListing {
     store: String,
     runs: Vec<ListedRun>,
 }
@@ -40,7 +40,7 @@ pub(crate) fn list(args: &RunsArgs, progress: &Progress) -> anyhow::Result<Outco
         return Err(Refused(format!("{}: has no experiment \"{name}\"", tracking.location)).into());
     };
     let human = if runs.is_empty() { format!("no runs in {}", tracking.location) } else { table(&runs) };
-    Ok(Outcome::done(&Listing { store, runs }, human))
+    Ok(Outcome::done(&RunListing { store, runs }, human))
 }
 
 fn table(runs: &[ListedRun]) -> String {

@@ -11,7 +11,7 @@ use tracking::{AliasChange, CHAMPION, ModelVersion, RegisteredModel, alias_histo
 use crate::{args::VersionsArgs, tracking::registry};
 
 #[derive(Serialize)]
-struct Listing<'a> {
+struct VersionListing<'a> {
     name: &'a str,
     aliases: &'a BTreeMap<String, String>,
     champions: Vec<AliasChange>,
@@ -37,7 +37,7 @@ pub(crate) fn list(args: &VersionsArgs, progress: &Progress) -> anyhow::Result<O
     if let Some(page) = registry.model_page(&args.name) {
         human.push_str(&format!("\n→ {page}"));
     }
-    let listing = Listing { name: &args.name, aliases: &model.aliases, champions, versions: &versions };
+    let listing = VersionListing { name: &args.name, aliases: &model.aliases, champions, versions: &versions };
     Ok(Outcome::done(&listing, human))
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Context, bail, ensure};
 use cli::Progress;
 use model::Matrix;
 use schema::{SPLIT_COLUMN, TEST, TRAIN};
-use table_io::{Block, ColumnKind, Source};
+use table_io::{Block, ColumnKind, TableSource};
 
 use crate::config::Config;
 
@@ -57,7 +57,7 @@ pub(crate) fn read(config: &Config, target: &str, progress: &Progress) -> anyhow
 /// If a column is missing, a cell is invalid, or a split is empty.
 pub(crate) fn read_selection(table: &TableSelection, progress: &Progress) -> anyhow::Result<Dataset> {
     let TableSelection { path, target, .. } = *table;
-    let mut source = Source::open(path)?;
+    let mut source = TableSource::open(path)?;
     let names = source.names().to_vec();
     for required in [target, SPLIT_COLUMN].into_iter().chain(table.weight) {
         ensure!(

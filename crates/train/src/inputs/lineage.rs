@@ -3,14 +3,14 @@
 use artifact::{FileEntry, Manifest};
 
 /// The manifests of the stages before `train`.
-pub(crate) struct Lineage {
+pub(crate) struct InputLineage {
     /// The manifest of the stage that wrote the featured table.
     pub(crate) engineer: Manifest,
     /// The manifest of the stage that wrote the cleaned table; `None` if it does not exist any more.
     pub(crate) process: Option<Manifest>,
 }
 
-impl Lineage {
+impl InputLineage {
     /// Follows the manifest of `engineer` back to that of `process`.
     pub(crate) fn from_engineer(engineer: Manifest) -> Self {
         let cleaned = engineer.inputs.first();

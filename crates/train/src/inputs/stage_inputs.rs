@@ -4,7 +4,7 @@ use artifact::FileEntry;
 use drift::Reference;
 use features::Preprocessor;
 
-use crate::inputs::lineage::Lineage;
+use crate::inputs::lineage::InputLineage;
 
 /// The inputs of a training.
 pub(crate) struct StageInputs {
@@ -15,7 +15,7 @@ pub(crate) struct StageInputs {
     pub(crate) preprocessor: Preprocessor,
     /// The distributions of the training rows.
     pub(crate) reference: Reference,
-    pub(crate) lineage: Lineage,
+    pub(crate) lineage: InputLineage,
 }
 
 impl StageInputs {

@@ -3,14 +3,14 @@
 use artifact::{FileEntry, RunRecord};
 use features::Preprocessor;
 use model::{METRIC_NAMES, Regressor, format_metric, mean_and_deviation, metric_label};
-use report::{Bar, Html, Page, Table};
+use report::{Bar, Html, HtmlTable, Page};
 
 use crate::{
     fitting::{
         interval_coverage,
         training_result::{TREES, TrainingResult},
     },
-    inputs::{featured_table::Dataset, lineage::Lineage, stage_inputs::StageInputs},
+    inputs::{featured_table::Dataset, lineage::InputLineage, stage_inputs::StageInputs},
     report::plots,
 };
 
@@ -68,7 +68,7 @@ fn scores(record: &RunRecord, target: &str) -> Vec<Html> {
         .into_iter()
         .filter_map(|key| Some((format_value(key, record.metric(key)?), full_name(key), interval(key))))
         .collect();
-    let mut table = Table::new([
+    let mut table = HtmlTable::new([
         "metric",
         "#test rows",
         "#95 % interval",
@@ -116,7 +116,7 @@ fn scores(record: &RunRecord, target: &str) -> Vec<Html> {
 }
 
 fn folds(result: &TrainingResult) -> Vec<Html> {
-    let mut table = Table::new(["fold", "#MAE", "#RMSE", "#R²", "#MAPE", "#median error"]);
+    let mut table = HtmlTable::new(["fold", "#MAE", "#RMSE", "#R²", "#MAPE", "#median error"]);
     for (fold, metrics) in result.folds.iter().enumerate() {
         let values = metrics.named().map(|(key, value)| Html::from(format_value(key, value)));
         table.row(std::iter::once((fold + 1).to_string().into()).chain(values));
@@ -194,7 +194,7 @@ fn intervals(record: &RunRecord, dataset: &Dataset, result: &TrainingResult, tar
         .iter()
         .map(|part| Bar { label: range(part), value: part.share, text: report::percent(part.share), spread: 0.0 })
         .collect();
-    let mut table = Table::new(["predicted", "#test rows", "#coverage", "#median width"]);
+    let mut table = HtmlTable::new(["predicted", "#test rows", "#coverage", "#median width"]);
     for part in &parts {
         table.row([
             range(part).into(),
@@ -238,7 +238,7 @@ fn importance(
             .map(|((name, coefficient), values)| (name, *coefficient, coefficient * mean_and_deviation(values).1))
             .collect();
         rows.sort_by(|a, b| b.2.abs().total_cmp(&a.2.abs()));
-        let mut table = Table::new(["feature", "raw columns", "#coefficient", "#effect of one standard deviation"]);
+        let mut table = HtmlTable::new(["feature", "raw columns", "#coefficient", "#effect of one standard deviation"]);
         for (name, coefficient, effect) in rows.iter().take(MAX_COEFFICIENTS) {
             let raw = preprocessor.raw_columns(name).join(", ");
             table.row([
@@ -265,7 +265,7 @@ fn largest_errors(dataset: &Dataset, result: &TrainingResult, preprocessor: &Pre
     let mut order: Vec<usize> = (0..dataset.test.y.len()).collect();
     order.sort_by(|a, b| error(*b).abs().total_cmp(&error(*a).abs()).then(a.cmp(b)));
     let actual = format!("#actual {target}");
-    let mut table = Table::new(["#line", &actual, "#predicted", "#error", "#error in %", "features"]);
+    let mut table = HtmlTable::new(["#line", &actual, "#predicted", "#error", "#error in %", "features"]);
     for row in order.into_iter().take(MAX_WORST_ROWS) {
         let (y_true, y_pred) = (dataset.test.y[row], result.test_predictions[row]);
         let features: Vec<String> = dataset
@@ -298,7 +298,7 @@ fn parameters(record: &RunRecord) -> Html {
     report::pairs(&pairs)
 }
 
-fn lineage_table(dataset: &Dataset, lineage: &Lineage) -> Html {
+fn lineage_table(dataset: &Dataset, lineage: &InputLineage) -> Html {
     let names = |files: &[FileEntry]| {
         let name = |file: &FileEntry| {
             let name = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -306,7 +306,7 @@ fn lineage_table(dataset: &Dataset, lineage: &Lineage) -> Html {
         };
         files.iter().map(name).collect::<Vec<_>>().join(", ")
     };
-    let mut table = Table::new(["stage", "read", "wrote", "rows"]);
+    let mut table = HtmlTable::new(["stage", "read", "wrote", "rows"]);
     for manifest in lineage.manifests() {
         let rows: Vec<String> = manifest
             .rows

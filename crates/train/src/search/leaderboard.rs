@@ -1,7 +1,7 @@
 //! The page `models/search/leaderboard.html`: the trials of a search and the selection.
 
 use model::{SearchSection, format_metric, metric_label};
-use report::{Bar, Guide, Html, Page, Points, Table};
+use report::{Bar, Guide, Html, HtmlTable, Page, Points};
 
 use crate::search::{
     objective::{LAST_RUNG, Objective},
@@ -55,7 +55,7 @@ fn parameters(result: &model::Trial) -> String {
 }
 
 fn selected_trials(selection: &Selection) -> Html {
-    let mut table = Table::new(["algorithm", "target", "#weight", "#trial", "parameters"]);
+    let mut table = HtmlTable::new(["algorithm", "target", "#weight", "#trial", "parameters"]);
     for (trial, weight) in &selection.parts {
         table.row([
             trial.algorithm.as_str().into(),
@@ -135,7 +135,7 @@ fn scatter(results: &[TrialResult], metric: &str) -> Html {
 
 fn table(results: &[TrialResult], metric: &str, format: &dyn Fn(f64) -> String) -> Html {
     let heading = format!("#{metric}");
-    let mut table = Table::new(["#rank", "#trial", "algorithm", "target", &heading, "rows", "#seconds", "parameters"]);
+    let mut table = HtmlTable::new(["#rank", "#trial", "algorithm", "target", &heading, "rows", "#seconds", "parameters"]);
     for (rank, result) in results.iter().take(MAX_TRIALS_LISTED).enumerate() {
         table.row([
             (rank + 1).to_string().into(),

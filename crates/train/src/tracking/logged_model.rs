@@ -17,7 +17,7 @@ use schema::{Column, ColumnType};
 use serde_json::{Value, json};
 use tracking::{ArtifactContent, CHALLENGER, LoggedModel, MLMODEL_FILE, Registration, Run, RunFile};
 
-use crate::{config::Config, inputs::lineage::Lineage, tracking::mlflow_run};
+use crate::{config::Config, inputs::lineage::InputLineage, tracking::mlflow_run};
 
 /// The flavor that this project loads.
 const FLAVOR: &str = "house_price_predictor";
@@ -44,7 +44,7 @@ pub(crate) struct TrainedArtifacts<'a> {
     pub(crate) model_file: &'a FileEntry,
     pub(crate) preprocessor_file: &'a FileEntry,
     pub(crate) reference_file: &'a FileEntry,
-    pub(crate) lineage: &'a Lineage,
+    pub(crate) lineage: &'a InputLineage,
 }
 
 /// Adds the model to `run`, and its registration if the configuration asks for one. Returns the files of the model, and a warning if it

@@ -16,7 +16,7 @@ use tracking::{ArtifactContent, RunFile};
 use crate::{
     config::Config,
     fitting::{interval_coverage, training_result::TrainingResult},
-    inputs::{featured_table::Dataset, lineage::Lineage, stage_inputs::StageInputs},
+    inputs::{featured_table::Dataset, lineage::InputLineage, stage_inputs::StageInputs},
 };
 
 /// The record of the run as it begins. A run that is `repeated` because it was not recorded keeps its id and its times.
@@ -203,7 +203,7 @@ impl RunFiles {
         config: &Config,
         written: [&FileEntry; 4],
         preprocessor: &FileEntry,
-        lineage: &Lineage,
+        lineage: &InputLineage,
     ) -> anyhow::Result<Self> {
         let mut files = Self { files: Vec::new() };
         let [model, predictions, page, reference] = written;
