@@ -329,6 +329,18 @@ mod tests {
     }
 
     #[test]
+    fn errors_show_the_part_of_a_long_expression() {
+        let text = format!("{}* 1{}", "a+".repeat(99), "+a".repeat(99));
+        let expected = format!(
+            "expected a value, found \"*\" at character 199\n  …{}* 1{}+…\n  {}^",
+            "a+".repeat(30),
+            "+a".repeat(28),
+            " ".repeat(61)
+        );
+        assert_eq!(compile(&text).unwrap_err(), expected);
+    }
+
+    #[test]
     fn the_depth_of_expressions_is_limited() {
         for text in ["(".repeat(9_000), "-".repeat(9_000), "abs(".repeat(2_000), "2^".repeat(4_000)] {
             assert!(compile(&text).is_err());

@@ -45,12 +45,20 @@ impl SyntaxError {
         Self { at, message: message.into() }
     }
 
-    /// The message, followed by the expression and a mark at the position.
+    /// The message, followed by the expression (of a long one: the part around the error) and a mark at the position.
     pub(crate) fn show(&self, text: &str) -> String {
-        format!("{} at character {}\n  {text}\n  {}^", self.message, self.at, " ".repeat(self.at.saturating_sub(1)))
+        let before = self.at.saturating_sub(1);
+        let start = before.saturating_sub(MAX_SHOWN);
+        let shown: String = text.chars().skip(start).take(before - start + MAX_SHOWN).collect();
+        let ahead = if start > 0 { "…" } else { "" };
+        let behind = if text.chars().count() > before + MAX_SHOWN { "…" } else { "" };
+        let indent = " ".repeat(before - start + ahead.chars().count());
+        format!("{} at character {}\n  {ahead}{shown}{behind}\n  {indent}^", self.message, self.at)
     }
 }
 
+/// Largest number of characters of an expression that are shown on either side of an error: two fit into a line of a terminal.
+const MAX_SHOWN: usize = 60;
 /// Largest nesting of an expression, which bounds the stack.
 const MAX_DEPTH: usize = 64;
 /// Longest expression in bytes.
