@@ -14,6 +14,17 @@ pub struct ConfigError {
     pub message: String,
 }
 
+/// Types of Rust that the YAML parser names in a message, and what a reader of a configuration calls them.
+const TYPE_NAMES: [(&str, &str); 7] = [
+    ("f64", "a number"),
+    ("i64", "a whole number"),
+    ("u8", "a whole number from 0 to 255"),
+    ("u32", "a whole number that is not negative"),
+    ("u64", "a whole number that is not negative"),
+    ("usize", "a whole number that is not negative"),
+    ("a boolean", "true or false"),
+];
+
 impl ConfigError {
     /// An error of the key at `path`, found after parsing.
     pub fn at(text: &str, path: &[&str], message: impl Into<String>) -> Self {
@@ -27,6 +38,11 @@ impl ConfigError {
         if let Some(place) = &location {
             // the location is displayed before the message
             message = message.replace(&format!(" at line {} column {}", place.line(), place.column()), "");
+        }
+        for (name, words) in TYPE_NAMES {
+            if let Some(start) = message.strip_suffix(&format!(", expected {name}")) {
+                message = format!("{start}, expected {words}");
+            }
         }
         Self {
             line: location.as_ref().map(serde_yaml::Location::line),
