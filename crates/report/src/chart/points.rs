@@ -105,14 +105,18 @@ pub fn points(chart: &Points) -> Html {
         let _ = write!(content, "M{} {}h0", coordinate(x.at(*px)), coordinate(y.at(*py)));
     }
     let _ = writeln!(content, "\" class=\"{}\" />", if chart.joined { "q" } else { "p" });
-    let _ = writeln!(
-        content,
-        "<text x=\"{}\" y=\"{}\" class=\"m\">{}</text><text x=\"12\" y=\"{h}\" class=\"m\" transform=\"rotate(-90 12 {h})\">{}</text>",
-        coordinate(f64::midpoint(width, 40.0)),
-        height - 4.0,
-        Html::text(chart.x_label),
-        Html::text(chart.y_label),
-        h = coordinate((height - 26.0) / 2.0)
-    );
+    if !chart.x_label.is_empty() {
+        let middle = coordinate(f64::midpoint(width, 40.0));
+        let label = Html::text(chart.x_label);
+        let _ = writeln!(content, "<text x=\"{middle}\" y=\"{}\" class=\"m\">{label}</text>", height - 4.0);
+    }
+    if !chart.y_label.is_empty() {
+        let middle = coordinate((height - 26.0) / 2.0);
+        let label = Html::text(chart.y_label);
+        let _ = writeln!(
+            content,
+            "<text x=\"12\" y=\"{middle}\" class=\"m\" transform=\"rotate(-90 12 {middle})\">{label}</text>"
+        );
+    }
     svg(width as u32, height as u32, &Html::text(chart.title), &content)
 }
