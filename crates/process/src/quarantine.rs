@@ -92,7 +92,8 @@ pub(crate) fn most_frequent(reasons: &Reasons) -> String {
         .map(|((rule, column), (rows, first))| {
             let place = if column.is_empty() { String::new() } else { format!("column \"{column}\": ") };
             format!(
-                "  {rows} rows: {place}{} (line {}: {}); {}",
+                "  {rows} {}: {place}{} (line {}: {}); {}",
+                if *rows == 1 { "row" } else { "rows" },
                 rule.description(),
                 first.line,
                 first.reason,
