@@ -33,6 +33,8 @@ cargo build --release --workspace --quiet
 # and the server as it is shipped: images are made of it
 RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --profile dist --package serve --target "$(rustc --print host-tuple)" --quiet
 step "tests"
+# snapshots are compared and never written, and they are those of this checkout, whichever one compiled the tests
+export INSTA_UPDATE=no INSTA_WORKSPACE_ROOT=$PWD
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 status=0

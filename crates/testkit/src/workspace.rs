@@ -111,6 +111,8 @@ impl Workspace {
         command.current_dir(self.folder.path()).stdin(Stdio::null());
         // where runs go is what the command line says, not what the tester's shell does
         command.env_remove("MLFLOW_TRACKING_URI");
+        // help is as wide as in the reference, whatever the tester's terminal is
+        command.env_remove("COLUMNS");
         command
     }
 

@@ -3,6 +3,7 @@
 mod architecture;
 mod bad_inputs;
 mod bundle;
+mod command_line;
 mod delivery;
 mod determinism;
 mod documentation;
@@ -41,6 +42,7 @@ mod serving_operation;
 mod serving_routes;
 mod serving_seen;
 mod serving_telemetry;
+mod snapshot;
 mod stopped_training;
 mod subcommands;
 mod tables;
