@@ -8,6 +8,7 @@ use crate::{
     output_paths::ready,
     served::packaged,
     server::{NEWEST, python},
+    snapshot::{Transcript, assert_text},
 };
 
 const COLUMNS: &str = "sqft,bedrooms,bathrooms,location,year_built,condition";
@@ -287,20 +288,15 @@ fn inputs_that_cannot_be_predicted_are_named() {
 #[test]
 fn a_model_is_named_by_one_flag() {
     let workspace = houses(10);
+    let mut transcript = Transcript::default();
     for program in ["train", "serve"] {
-        let fails = |flags: &str| workspace.fails(2, &format!("{program} predict --input raw.csv --output out.csv {flags}"));
-        let stderr = fails("");
-        assert!(
-            stderr.contains("required arguments were not provided")
-                && stderr.contains("<--model <MODEL>|--models-dir <DIR>>"),
-            "{stderr}"
-        );
-        let stderr = fails("--model packaged --models-dir models");
-        assert!(stderr.contains("'--model <MODEL>' cannot be used with '--models-dir <DIR>'"), "{stderr}");
-        let stderr = fails("--models-dir models --intervals 90");
-        assert_eq!(stderr, "error: --intervals 90: must be above 0 and below 1\n");
-        let stderr = fails("--models-dir nowhere");
-        assert_eq!(stderr, "error: nowhere/trained/model.bin: no such file. Run `train` to write it\n");
+        for flags in
+            ["", "--model packaged --models-dir models", "--models-dir models --intervals 90", "--models-dir nowhere"]
+        {
+            let line = format!("{program} predict --input raw.csv --output out.csv {flags}");
+            assert_eq!(transcript.run(&workspace, line.trim_end()).code, 2);
+        }
     }
     assert!(!workspace.path("out.csv").exists() && !workspace.path("out.csv.quarantine.csv").exists());
+    assert_text!(transcript.text);
 }

@@ -10,6 +10,7 @@ use crate::{
     ENGINEER, PROCESS, houses,
     mlflow::read,
     server::{NEWEST, Server},
+    snapshot::{Transcript, assert_text, text_of_page},
 };
 
 const SEARCH: &str = "\
@@ -51,9 +52,8 @@ fn a_search_writes_the_best_model_trains_it_and_records_every_trial() {
     let found = search(&workspace, "");
     assert_eq!((&found["trials"], &found["taken_from_before"]), (&14.into(), &0.into()));
     let config = workspace.read("best.yaml");
-    assert!(config.starts_with("# Written by `train search`") && config.contains("target_variable: price"), "{config}");
-    let page = workspace.read("models/search/leaderboard.html");
-    assert!(page.contains("Best trials by algorithm") && page.contains("GradientBoosting"));
+    assert_text!("configuration", config);
+    assert_text!("leaderboard", text_of_page(&workspace.read("models/search/leaderboard.html")));
 
     // the winner is measured as any model is, and its folds are those of the search
     let record: Value = serde_json::from_str(&workspace.read("models/trained/metrics.json")).unwrap();
@@ -101,29 +101,23 @@ fn halving_measures_many_on_few_rows_and_few_on_all() {
 #[test]
 fn searches_that_cannot_begin_say_why() {
     let workspace = prepared(300);
-    for (config, flags, expected) in [
-        (SEARCH.to_owned(), "--shard 3/2", "is not a part of a search: write 1/3, 2/3 and 3/3 for three machines"),
-        (SEARCH.to_owned(), "--minutes 0", "--minutes and --trials must be above 0"),
-        (
-            SEARCH.replace("Lasso", "Laso"),
-            "",
-            "search.yaml:6: search.candidates.2.algorithm: algorithm \"Laso\" does not exist",
-        ),
-        (SEARCH.replace("folds: 3", "folds: 900"), "", "training rows are too few for 900 folds; set search.folds"),
-        (
-            SEARCH.replace("name: m", "name: m\n  target_variable: sqft"),
-            "",
-            "\"sqft\" is not the target of this table, which is \"price\"",
-        ),
+    let mut transcript = Transcript::default();
+    for (from, to, flags) in [
+        ("", "", "--shard 3/2"),
+        ("", "", "--minutes 0"),
+        ("Lasso", "Laso", ""),
+        ("folds: 3", "folds: 900", ""),
+        ("name: m", "name: m\n  target_variable: sqft", ""),
     ] {
-        workspace.write("search.yaml", config);
-        let run = workspace.run(&format!(
-            "train search --config search.yaml --data featured.csv --models-dir models --output best.yaml {flags}"
-        ));
-        assert_eq!(run.code, 2, "{}", run.stderr);
-        assert!(run.stderr.contains(expected), "{}", run.stderr);
+        if !from.is_empty() {
+            transcript.note(&format!("{from:?} replaced by {to:?}"));
+        }
+        workspace.write("search.yaml", SEARCH.replacen(from, to, 1));
+        let line = "train search --config search.yaml --data featured.csv --models-dir models --output best.yaml";
+        assert_eq!(transcript.run(&workspace, format!("{line} {flags}").trim_end()).code, 2);
     }
     assert!(!workspace.path("best.yaml").exists());
+    assert_text!(transcript.text);
 }
 
 #[test]
@@ -132,19 +126,15 @@ fn a_trial_that_cannot_be_fitted_costs_a_warning() {
     // a table with negative targets has no gamma
     let gamma = "    - algorithm: GradientBoosting\n      parameters: {n_estimators: 5, categorical_features: [nothing]}\n";
     workspace.write("search.yaml", format!("{SEARCH}{gamma}").replace("trials: 14", "trials: 4"));
-    let run = workspace.run("train search --config search.yaml --data featured.csv --models-dir models --output best.yaml");
-    assert_eq!(run.code, 2, "{}", run.stderr);
+    let search = "train search --config search.yaml --data featured.csv --models-dir models --output best.yaml";
+    let mut transcript = Transcript::default();
+    assert_eq!(transcript.run(&workspace, search).code, 2);
     workspace.write(
         "search.yaml",
         format!("{SEARCH}{}", gamma.replace("[nothing]", "[[nothing]]")).replace("trials: 14", "trials: 4"),
     );
-    let run = workspace.run("train search --config search.yaml --data featured.csv --models-dir models --output best.yaml");
-    assert_eq!(run.code, 0, "{}", run.stderr);
-    assert!(
-        run.stderr.contains("warning: trial 3: model.parameters.categorical_features: feature \"nothing\" does not exist"),
-        "{}",
-        run.stderr
-    );
+    assert_eq!(transcript.run(&workspace, search).code, 0);
+    assert_text!(transcript.text);
 }
 
 #[test]

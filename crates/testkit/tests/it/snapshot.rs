@@ -91,6 +91,33 @@ impl Transcript {
     }
 }
 
+/// The text of an HTML page: without tags and styles; a line for each paragraph, heading, row of a table, and chart.
+pub(crate) fn text_of_page(page: &str) -> String {
+    let mut text = String::new();
+    let mut rest = page;
+    while let Some((before, after)) = rest.split_once('<') {
+        text.push_str(before);
+        let (tag, after) = after.split_once('>').unwrap_or((after, ""));
+        let name = tag.split_whitespace().next().unwrap_or_default();
+        rest = match name {
+            "style" | "script" => after.split_once(&format!("</{name}>")).map_or("", |(_, after)| after),
+            _ => after,
+        };
+        text.push_str(match name {
+            "/td" | "/th" | "/text" => " | ",
+            "/dt" => ": ",
+            "/a" | "/b" | "/span" => " ",
+            "/p" | "/h1" | "/h2" | "/h3" | "/tr" | "/li" | "/title" | "/nav" | "/div" | "/dd" | "/svg" | "/pre" => "\n",
+            _ => "",
+        });
+    }
+    text.push_str(rest);
+    let entities = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&")];
+    let text = entities.iter().fold(text, |text, (name, character)| text.replace(name, character));
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.fold(String::new(), |text, line| text + line + "\n")
+}
+
 /// A snapshot that no test compares any more would be kept, and read, for nothing.
 #[test]
 fn every_snapshot_belongs_to_a_test() {
