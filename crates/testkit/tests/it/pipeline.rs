@@ -1,6 +1,9 @@
 //! The four stages, end to end.
 
-use crate::{ENGINEER, PACKAGE, PROCESS, TRAIN, houses, model_config, run_all};
+use crate::{
+    ENGINEER, PACKAGE, PROCESS, TRAIN, houses, model_config,
+    snapshot::{Transcript, assert_text},
+};
 use testkit::{Workspace, repository};
 
 fn column(table: &str, name: &str) -> Vec<f64> {
@@ -18,8 +21,18 @@ fn the_shipped_table_is_the_generators() {
 #[test]
 fn a_raw_table_becomes_a_packaged_model() {
     let workspace = houses(2000);
-    let said = run_all(&workspace);
-    assert!(said.contains("process   done: 2000 rows in = "), "{said}");
+    let mut transcript = Transcript::default();
+    // the second time there is nothing to do
+    for line in [PROCESS, ENGINEER, TRAIN, PACKAGE, PROCESS, ENGINEER, TRAIN, PACKAGE] {
+        assert_eq!(transcript.run(&workspace, line).code, 0);
+    }
+    for line in ["package verify", "serve check --model"] {
+        assert_eq!(transcript.run(&workspace, &format!("{line} {}", crate::bundle(&workspace))).code, 0);
+    }
+    transcript
+        .run(&workspace, "train predict --models-dir models --input raw.csv --output p.csv --intervals --contributions");
+    transcript.run(&workspace, "train runs");
+    assert_text!(transcript.text);
     let record = workspace.json("models/trained/metrics.json");
     let metric = |key: &str| {
         let points = record["metrics"].as_array().unwrap();
@@ -41,7 +54,12 @@ fn a_raw_table_becomes_a_packaged_model() {
 #[test]
 fn raw_rows_are_predicted_as_they_were_measured() {
     let workspace = houses(2000);
-    run_all(&workspace);
+    let mut transcript = Transcript::default();
+    let mut run = |line: &str| assert_eq!(transcript.run(&workspace, &format!("{line} --output-format json")).code, 0);
+    [PROCESS, ENGINEER, TRAIN, PACKAGE].into_iter().for_each(&mut run);
+    for line in ["package verify", "serve check --model"] {
+        run(&format!("{line} {}", crate::bundle(&workspace)));
+    }
     let cleaned = workspace.read("cleaned.csv");
     let mut lines = cleaned.lines();
     let mut raw = lines.next().unwrap().strip_suffix(",split").unwrap().to_owned() + "\n";
@@ -49,7 +67,7 @@ fn raw_rows_are_predicted_as_they_were_measured() {
         raw.push_str(&format!("{line}\n"));
     }
     workspace.write("test_rows.csv", raw);
-    workspace.ok("train predict --models-dir models --input test_rows.csv --output predicted.csv");
+    run("train predict --models-dir models --input test_rows.csv --output predicted.csv");
     let measured = column(&workspace.read("models/trained/predictions.csv"), "y_pred");
     assert!(measured.len() > 300);
     assert_eq!(column(&workspace.read("predicted.csv"), "prediction"), measured);
@@ -59,6 +77,7 @@ fn raw_rows_are_predicted_as_they_were_measured() {
     workspace.write("rows.csv", without_target);
     workspace.ok(&format!("train predict --models-dir {} --input rows.csv --output again.csv", crate::bundle(&workspace)));
     assert_eq!(column(&workspace.read("again.csv"), "prediction"), measured);
+    assert_text!(transcript.text);
 }
 
 #[test]
@@ -147,7 +166,9 @@ fn results_come_as_one_json_line_on_stdout_and_all_else_on_stderr() {
         (&result["stage"], &result["status"], &result["rows"]["in"]),
         (&"process".into(), &"done".into(), &500.into())
     );
-    assert!(run.stderr.contains("500 rows read and validated"), "{}", run.stderr);
+    let mut transcript = Transcript::default();
+    transcript.add(&format!("{PROCESS} --output-format json -v"), &run);
+    assert_text!(transcript.text);
     let quiet = workspace.run(&format!("{PROCESS} --force -q"));
     assert_eq!(quiet.stderr, "");
 }
@@ -206,17 +227,12 @@ fn a_table_that_misses_the_gate_is_not_packaged() {
     let config = workspace.read("configs/pipeline.yaml");
     workspace.write("configs/pipeline.yaml", config.replace("r2: {min: 0.9}", "r2: {min: 0.9999}"));
     run_all_without_gate(&workspace);
-    let run = workspace.run(PACKAGE);
-    assert_eq!(run.code, 1);
-    let missed = "package   rejected: 1 of 5 gates failed\n          thresholds failed: package.gate.r2: 0.9";
-    assert!(run.stdout.starts_with(missed), "{}", run.stdout);
-    assert!(run.stderr.starts_with("error: thresholds: package.gate.r2: 0.9"), "{}", run.stderr);
-    let hint =
-        " is below the minimum 0.9999. Nothing was packaged. Use --allow GATE --reason TEXT to accept a failed gate\n";
-    assert!(run.stderr.ends_with(hint), "{}", run.stderr);
+    let mut transcript = Transcript::default();
+    assert_eq!(transcript.run(&workspace, PACKAGE).code, 1);
     assert!(!workspace.path("packaged").exists());
 
     workspace.write("configs/pipeline.yaml", config.replace("r2: {min: 0.9}", "auc: {min: 0.9}"));
-    let stderr = workspace.fails(2, PACKAGE);
-    assert!(stderr.contains("package.gate.auc: the run does not have this metric; it has baseline_mae, "), "{stderr}");
+    transcript.note("a gate of a metric that the run does not have");
+    assert_eq!(transcript.run(&workspace, PACKAGE).code, 2);
+    assert_text!(transcript.text);
 }
