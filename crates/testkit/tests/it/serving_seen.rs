@@ -12,6 +12,7 @@ use testkit::Workspace;
 use crate::{
     served::{Served, a_house, packaged},
     server::free_address,
+    snapshot::assert_text,
 };
 
 /// Runs until the end of the test.
@@ -181,11 +182,7 @@ fn the_description_of_the_api_is_that_of_the_model() {
     let workspace = packaged(400);
     let served = Served::start(&workspace, "");
     let api = served.get("/openapi.json").1;
-    assert_eq!(api["openapi"], "3.1.0");
-    let row = &api["components"]["schemas"]["Row"];
-    assert_eq!(row["properties"]["bedrooms"]["type"], json!(["integer", "null"]));
-    assert_eq!(row["properties"]["sqft"]["maximum"], 20000.0);
-    assert_eq!(row["properties"]["location"]["enum"].as_array().unwrap().len(), 7);
+    assert_text!(format!("{api:#}"));
     // every example is answered, every path is there
     for (path, methods) in api["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap().iter().filter(|(method, _)| *method != "parameters") {

@@ -77,6 +77,11 @@ impl Transcript {
         run
     }
 
+    /// Writes what a server answered to a request.
+    pub(crate) fn answer(&mut self, request: &str, (status, body): &(u16, Value)) {
+        let _ = writeln!(self.text, "> {}\n{status}\n{body:#}\n", request.trim_end());
+    }
+
     /// Writes what came of a command line. JSON on stdout is laid out on several lines.
     pub(crate) fn add(&mut self, line: &str, run: &Run) {
         let _ = writeln!(self.text, "$ {line}\n[exit code {}]", run.code);
