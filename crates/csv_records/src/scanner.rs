@@ -321,7 +321,7 @@ fn quoted_record(text: &[u8], ended: bool, is_unclosed: bool) -> ParsedRecord {
                 }
             }
             inner += memchr::memchr_iter(b'\n', &text[opened..at]).count() as u64;
-            if !matches!(text.get(at), None | Some(b',' | b'\n' | b'\r')) {
+            if !matches!(&text[at..], [] | [b',' | b'\n', ..] | [b'\r'] | [b'\r', b'\n', ..]) {
                 error = Some("has text after a closing quote");
             }
         }

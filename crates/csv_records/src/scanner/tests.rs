@@ -1,5 +1,7 @@
 //! Tests of the scanner of CSV records.
 
+use proptest::{collection::vec, prelude::*, test_runner::RngSeed};
+
 use super::*;
 
 type Good = Vec<(u64, String)>;
@@ -31,9 +33,9 @@ fn records_keep_their_lines_at_any_block_size() {
 
 #[test]
 fn records_that_are_not_well_formed_are_set_aside() {
-    let text = "1,2\n1,2,3\n1\n\"a\"b,2\na\"b,2\n3,4\n";
+    let text = "1,2\n1,2,3\n1\n\"a\"b,2\na\"b,2\n3,4\n\"a\"\r,2\n\"a\"\rb,2\n5,\"6\"\r\n7,\"8\"\r";
     let (good, bad) = scan(text, 4096, Some(2));
-    assert_eq!(good, lines(&[(1, "1,2"), (6, "3,4")]));
+    assert_eq!(good, lines(&[(1, "1,2"), (6, "3,4"), (9, "5,\"6\""), (10, "7,\"8\"")]));
     assert_eq!(
         bad,
         lines(&[
@@ -41,6 +43,8 @@ fn records_that_are_not_well_formed_are_set_aside() {
             (3, "has 1 fields where the header has 2"),
             (4, "has text after a closing quote"),
             (5, "has a quote inside a field that does not begin with one"),
+            (7, "has text after a closing quote"),
+            (8, "has text after a closing quote"),
         ])
     );
 }
@@ -137,5 +141,26 @@ fn a_header_with_quotes_that_do_not_match_is_an_error() {
         let mut scanner = CsvScanner::new(text.as_bytes(), 4096).unwrap();
         let Err(ScanError::Header(found)) = scanner.header() else { panic!("{text}") };
         assert_eq!((found.line, found.reason.as_str()), (1 + u64::from(text.starts_with('\n')), reason));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 500,
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(1),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn any_text_has_the_same_records_at_any_block_size(
+        parts in vec(prop::sample::select(vec![",", "\"", "\n", "\r", "\r\n", "a", "é", " ", "\"x\"", "1,2\n"]), 0..40),
+        sizes in vec(1_usize..60, 4),
+    ) {
+        let text = parts.concat();
+        let expected = scan(&text, 4096, Some(2));
+        for size in sizes {
+            prop_assert_eq!(scan(&text, size, Some(2)), expected.clone(), "blocks of {}", size);
+        }
     }
 }
