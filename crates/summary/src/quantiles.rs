@@ -7,6 +7,10 @@ const MAX_EXACT_VALUES: usize = 1 << 17;
 /// Bits of a mantissa that a bin ignores. Values share a bin if sign, exponent and 13 leading bits of the mantissa agree, so the relative
 /// error of a quantile is below 1/8192.
 const IGNORED_BITS: u32 = 52 - 13;
+/// Largest relative error of a quantile of binned values: two values of a bin differ by less.
+const BIN_ERROR: f64 = 1.0 / 8192.0;
+/// The key of zero. It has a bin of its own, because a share of zero is no error to allow.
+const ZERO_KEY: u64 = 1 << 63;
 
 /// Whole numbers below this are counted in an array, without hashing.
 const WHOLE_NUMBERS_END: usize = 1 << 16;
@@ -55,6 +59,11 @@ impl Quantiles {
     /// The number of different values; `None` if there are too many to count exactly (more than 131,072).
     pub fn distinct(&self) -> Option<usize> {
         (!self.binned).then_some(self.counts.len() + self.small_distinct)
+    }
+
+    /// The largest relative error of a quantile: 0 while few values are distinct, 1/8192 afterwards.
+    pub fn relative_error(&self) -> f64 {
+        if self.binned { BIN_ERROR } else { 0.0 }
     }
 
     /// The quantiles at `probabilities` (each in 0..=1), interpolated linearly between neighbours as NumPy does by
@@ -116,7 +125,9 @@ fn quantile(sorted: &[(f64, u64)], total: u64, probability: f64) -> f64 {
     let position = probability.clamp(0.0, 1.0) * (total - 1) as f64;
     let (below, above) = (position.floor() as u64, position.ceil() as u64);
     let (low, high) = (value_at(sorted, below), value_at(sorted, above));
-    low + (high - low) * (position - below as f64)
+    let share = position - below as f64;
+    // the distance of two large numbers of opposite signs is infinite
+    if (high - low).is_finite() { low + (high - low) * share } else { low * (1.0 - share) + high * share }
 }
 
 fn value_at(sorted: &[(f64, u64)], rank: u64) -> f64 {
@@ -142,6 +153,9 @@ fn value_of(key: u64) -> f64 {
 
 /// The middle of the bin of a key.
 fn bin_of(key: u64) -> u64 {
+    if key == ZERO_KEY {
+        return key;
+    }
     (key >> IGNORED_BITS << IGNORED_BITS) | (1 << (IGNORED_BITS - 1))
 }
 
@@ -174,6 +188,20 @@ mod tests {
             let found = many.at(&[p]).unwrap()[0];
             assert!((found / exact - 1.0).abs() < 1.0 / 8192.0, "at {p}: {found} against {exact}");
         }
+    }
+
+    #[test]
+    fn zeros_among_many_values_are_zero() {
+        let mut many = collect((0..400_000).map(|i| f64::from(i - 200_000) * 0.37));
+        (0..200_000).for_each(|_| many.add(-0.0));
+        assert_eq!((many.distinct(), many.relative_error()), (None, 1.0 / 8192.0));
+        assert_eq!(many.at(&[0.4, 0.5, 0.6]).unwrap(), [0.0; 3]);
+    }
+
+    #[test]
+    fn quantiles_between_the_largest_numbers_are_finite() {
+        let found = collect([f64::MIN, f64::MAX]).at(&[0.0, 0.5, 0.75, 1.0]).unwrap();
+        assert_eq!(found, [f64::MIN, 0.0, f64::MAX / 2.0, f64::MAX]);
     }
 
     #[test]
