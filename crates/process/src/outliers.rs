@@ -62,18 +62,21 @@ impl OutlierBounds {
         Ok(Some(Self { rule, columns: if columns.is_empty() { target() } else { columns.clone() } }))
     }
 
-    /// The bounds for the quantiles of each column.
+    /// The bounds for the quantiles of each column. Many values have quantiles with an error, by which bounds are wider: a value that equals
+    /// the exact bound is within them.
     pub(crate) fn fit(&self, counted: &[Quantiles]) -> Vec<Bounds> {
         let bound = |(column, quantiles): (&String, &Quantiles)| {
+            let below = |value: f64| value - value.abs() * quantiles.relative_error();
+            let above = |value: f64| value + value.abs() * quantiles.relative_error();
             let (low, high) = match self.rule {
                 TrimRule::Iqr { factor } => {
                     let quartiles = quantiles.at(&[0.25, 0.75])?;
                     let distance = factor * (quartiles[1] - quartiles[0]);
-                    (quartiles[0] - distance, quartiles[1] + distance)
+                    (below(quartiles[0]) - distance, above(quartiles[1]) + distance)
                 }
                 TrimRule::Quantile { lower, upper } => {
                     let limits = quantiles.at(&[lower, upper])?;
-                    (limits[0], limits[1])
+                    (below(limits[0]), above(limits[1]))
                 }
             };
             Some(Bounds { column: column.clone(), low, high })
@@ -86,5 +89,46 @@ impl Bounds {
     /// True if a value is within the bounds or missing.
     pub(crate) fn contains(&self, value: f64) -> bool {
         value.is_nan() || (self.low..=self.high).contains(&value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use schema::PipelineConfig;
+
+    use super::*;
+
+    /// The bounds that a section `trim` has for these values of the target.
+    fn bounds(trim: &str, values: impl Iterator<Item = f64>) -> Bounds {
+        let text = format!("table:\n  target: y\n  columns:\n    y: {{type: float}}\nprocess:\n  trim: {trim}\n");
+        let config = PipelineConfig::parse(&text).unwrap();
+        let schema = Schema::from_section(&config.table).unwrap();
+        let bounds = OutlierBounds::from_section(&config.process.trim, &schema).unwrap().unwrap();
+        let mut quantiles = Quantiles::default();
+        values.for_each(|value| quantiles.add(value));
+        bounds.fit(&[quantiles]).remove(0)
+    }
+
+    #[test]
+    fn values_at_a_bound_are_within_it_among_few_and_among_many_values() {
+        for (rows, step) in [(1000, 300.0), (400_000, 0.75)] {
+            // a fifth of the values is the least one, a fifth the largest one, neither of which is the middle of a bin
+            let value = |row: u32| match row % 5 {
+                0 => 1000.0,
+                1 => 500_020.0,
+                _ => 1000.0 + f64::from(row) * step,
+            };
+            for trim in ["{quantile: {lower: 0.1, upper: 0.9}}", "{quantile: {lower: 0, upper: 1}}"] {
+                let bounds = bounds(trim, (0..rows).map(value));
+                assert!(bounds.contains(1000.0) && bounds.contains(500_020.0), "{bounds:?}");
+                assert!(!bounds.contains(999.0) && !bounds.contains(501_000.0), "{bounds:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_of_most_rows_is_within_the_quartiles() {
+        let value = |row: u32| if row.is_multiple_of(4) { f64::from(row) } else { 1000.0 };
+        assert!(bounds("{iqr: {factor: 1.5}}", (0..800_000).map(value)).contains(1000.0));
     }
 }
