@@ -103,8 +103,11 @@ fn imputed_value(kind: NumberImpute, quantiles: &Quantiles) -> Option<f64> {
         NumberImpute::None => Some(f64::NAN),
         NumberImpute::Mean if quantiles.count() == 0 => None,
         NumberImpute::Mean => {
-            let sum: f64 = quantiles.sorted().iter().map(|(value, count)| value * *count as f64).sum();
-            Some(sum / quantiles.count() as f64)
+            let (sorted, rows) = (quantiles.sorted(), quantiles.count() as f64);
+            let sum: f64 = sorted.iter().map(|(value, count)| value * *count as f64).sum();
+            // the sum of large numbers can be infinite, their mean cannot
+            let shares = || sorted.iter().map(|(value, count)| value * (*count as f64 / rows)).sum();
+            Some(if sum.is_finite() { sum / rows } else { shares() })
         }
     }
 }
