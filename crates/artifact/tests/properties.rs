@@ -162,7 +162,7 @@ fn read(path: &Path) -> Result<BundleFiles, TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(config(80))]
+    #![proptest_config(config(25))]
 
     #[test]
     fn a_bundle_is_read_as_it_was_written(files in bundle(), folder in "[a-zé][a-z0-9é._ -]{0,170}") {
@@ -238,6 +238,8 @@ enum Change {
     More(String, Vec<u8>),
     /// The header of an entry states another size.
     Size(Index, u64),
+    /// One bit of the content of an entry is another.
+    Content(Index, Index),
 }
 
 fn change() -> impl Strategy<Value = Change> {
@@ -267,6 +269,7 @@ fn change() -> impl Strategy<Value = Change> {
         1 => any::<Index>().prop_map(Change::Repeat),
         1 => (path(), content()).prop_map(|(path, content)| Change::More(path, content)),
         1 => (any::<Index>(), size).prop_map(|(at, bytes)| Change::Size(at, bytes)),
+        1 => any::<[Index; 2]>().prop_map(|[at, byte]| Change::Content(at, byte)),
     ]
 }
 
@@ -291,6 +294,13 @@ fn apply(change: &Change, entries: &mut Vec<Entry>) {
         Change::Repeat(at) => entries.push(entries[at.index(count)].clone()),
         Change::More(path, content) => entries.push(entry(path.clone(), content.clone())),
         Change::Size(at, bytes) => entries[at.index(count)].2 = *bytes,
+        Change::Content(at, byte) => {
+            let content = &mut entries[at.index(count)].3;
+            if !content.is_empty() {
+                let byte = byte.index(content.len());
+                content[byte] ^= 1;
+            }
+        }
     }
 }
 
@@ -313,7 +323,7 @@ fn pack(entries: &[Entry]) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(config(500))]
+    #![proptest_config(config(250))]
 
     #[test]
     fn an_archive_of_any_entries_has_the_files_of_its_manifest(files in bundle(), changes in vec(change(), 0..3)) {

@@ -72,7 +72,12 @@ fn record((content, spelling): &Row) -> String {
     }));
     cells.push(content.place.map(|place| {
         let name = ["Rural", "Urban"][usize::from(place)];
-        vec![name.to_owned(), name.to_uppercase(), format!(" {} ", name.to_lowercase()), ["land", "town"][usize::from(place)].to_owned()]
+        vec![
+            name.to_owned(),
+            name.to_uppercase(),
+            format!(" {} ", name.to_lowercase()),
+            ["land", "town"][usize::from(place)].to_owned(),
+        ]
     }));
     cells.push(content.kind.map(|kind| vec![["é", "b c", "x"][usize::from(kind)].to_owned()]));
     cells.push(content.built.map(|built| vec![built.to_string(), format!(" {built}")]));
@@ -144,7 +149,8 @@ fn check_duplicates(rows: &[Row], (output, counts): &Output) -> Result<(), TestC
     // rows in the order of their first occurrence: their years of construction are written as they are
     let mut seen = BTreeSet::new();
     let first = kept.iter().filter(|content| seen.insert(**content));
-    let expected: Vec<String> = first.map(|content| content.built.map_or(String::new(), |built| built.to_string())).collect();
+    let expected: Vec<String> =
+        first.map(|content| content.built.map_or(String::new(), |built| built.to_string())).collect();
     let found: Vec<String> = output.iter().map(|(content, _)| content.split(',').nth(5).unwrap().to_owned()).collect();
     prop_assert_eq!(found, expected);
     Ok(())
