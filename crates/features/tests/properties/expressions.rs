@@ -64,12 +64,16 @@ proptest! {
         prop_assert_eq!(program("f0"), program("f1"), "{} and {}", minimal, redundant);
         check_values(&preprocessor, &tree, &rows)?;
     }
+}
+
+proptest! {
+    #![proptest_config(config(10_000))]
 
     #[test]
     fn any_text_is_an_expression_or_an_error(parts in vec(prop_oneof![
         6 => prop::sample::select(vec!["a", "min", "(", ")", "+", "-", "*", "/", "^", ",", "1", ".5", "2e", "e3", "`", "max(", "log(", " "]),
         1 => any::<char>().prop_map(|character| &*character.to_string().leak()),
-    ], 0..12)) {
+    ], 0..7)) {
         let text = parts.concat();
         if let Err(message) = preprocessor(&[&text]) {
             prop_assert!(message.starts_with("engineer.derive.f0: "), "{}", message);
