@@ -156,7 +156,7 @@ fn of_ndjson(model: &LoadedModel, text: &str) -> Vec<Outcome> {
 fn of_json_list(model: &LoadedModel, ndjson: &str) -> Vec<Outcome> {
     let list = format!("[{}]", ndjson.lines().collect::<Vec<_>>().join(","));
     let Ok(rows) = json::read_rows(&model.row_schema, &list, ErrorDetail::Whole) else { panic!("{list}") };
-    let mut errors: Vec<Vec<FieldError>> = rows.iter().map(|row| row.faults.clone()).collect();
+    let mut errors: Vec<Vec<FieldError>> = rows.iter().map(|row| row.errors.clone()).collect();
     let validate = |(row, errors): (_, &mut Vec<FieldError>)| {
         let row: &json::Row = row;
         model.row_schema.validate(&row.values, &model.predictor, ErrorDetail::Whole, errors)
