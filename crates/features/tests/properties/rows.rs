@@ -219,3 +219,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_mean_of_the_largest_numbers_is_imputed() {
+    let text = "table: {target: y, columns: {y: {type: float}, a: {type: float}}}\nengineer: {impute: {number: mean}}\n";
+    let parsed = PipelineConfig::parse(text).unwrap();
+    let plan = Plan::from_section(&Schema::from_section(&parsed.table).unwrap(), &parsed.engineer).unwrap();
+    let mut fitter = Fitter::new(&plan);
+    let mut training = Table::new(4);
+    training.push("a", Values::Number(vec![f64::MAX, f64::MAX, f64::MAX, f64::NAN]));
+    fitter.update(&training, &[true; 4]);
+    assert_eq!(fitter.finish().unwrap().file().numbers[0].fill, f64::MAX);
+}
