@@ -30,9 +30,9 @@ fn script(name: &str) -> Command {
 
 #[test]
 fn the_checkers_find_nothing() {
-    let (content, told) = run(&mut script("lint.sh"));
-    assert!(content, "{told}");
-    assert!(told.ends_with(" checks, 0 failed\n"), "{told}");
+    let (content, message) = run(&mut script("lint.sh"));
+    assert!(content, "{message}");
+    assert!(message.ends_with(" checks, 0 failed\n"), "{message}");
 }
 
 /// Makes one mistake in a file of the repository, and has `checker` look at it.
@@ -44,8 +44,8 @@ fn check(checker: &str, file: &str, mistake: (&str, &str), expected: &str) {
     let copy = folder.path().join(file);
     fs::create_dir_all(copy.parent().unwrap()).unwrap();
     fs::write(&copy, text.replacen(right, wrong, 1)).unwrap();
-    let (content, told) = run(script("lint.sh").arg(checker).arg(&copy));
-    assert!(!content && told.contains(expected), "{checker} of {wrong:?}: {content} {told}");
+    let (content, message) = run(script("lint.sh").arg(checker).arg(&copy));
+    assert!(!content && message.contains(expected), "{checker} of {wrong:?}: {content} {message}");
 }
 
 #[test]
@@ -197,8 +197,8 @@ fn programs(folder: &Path) -> Vec<String> {
         }
         fs::copy(static_server(), folder.join(name).join("serve")).unwrap();
         let archive = folder.join(format!("{name}.tar.gz"));
-        let (content, told) = run(Command::new("tar").current_dir(folder).arg("-czf").arg(&archive).arg(name));
-        assert!(content, "{told}");
+        let (content, message) = run(Command::new("tar").current_dir(folder).arg("-czf").arg(&archive).arg(name));
+        assert!(content, "{message}");
         kept.extend(["--have".to_owned(), format!("{job}={}", archive.display())]);
     }
     kept
@@ -228,25 +228,26 @@ fn the_steps_of_the_pipeline_work_as_they_stand() {
         command.args(inputs.iter().flat_map(|input| ["--input", input]));
         run(&mut command)
     };
-    let results = |told: &str| -> serde_json::Value {
-        let line = told.lines().rev().find(|line| line.starts_with("{\"build\": ")).unwrap_or_else(|| panic!("{told}"));
+    let results = |message: &str| -> serde_json::Value {
+        let line =
+            message.lines().rev().find(|line| line.starts_with("{\"build\": ")).unwrap_or_else(|| panic!("{message}"));
         serde_json::from_str(line).unwrap()
     };
-    let ran = |told: &str| -> Vec<String> {
-        let results = results(told);
+    let ran = |message: &str| -> Vec<String> {
+        let results = results(message);
         let results = results.as_object().unwrap();
         results.iter().filter(|(_, result)| *result == "success").map(|(job, _)| job.clone()).collect()
     };
 
     // all of it
-    let (content, told) = play("store", &["run_all=true"]);
-    assert!(content, "{told}");
-    assert_eq!(ran(&told), ["build", "build-arm64", "engineer", "package", "process", "publish", "train"]);
-    let pushed = told
+    let (content, message) = play("store", &["run_all=true"]);
+    assert!(content, "{message}");
+    assert_eq!(ran(&message), ["build", "build-arm64", "engineer", "package", "process", "publish", "train"]);
+    let pushed = message
         .split("\"pushed\":\"")
         .nth(1)
         .and_then(|rest| rest.split('"').next())
-        .unwrap_or_else(|| panic!("{told}"))
+        .unwrap_or_else(|| panic!("{message}"))
         .to_owned();
     let summary = fs::read_to_string(folder.path().join("store/1/summary.md")).unwrap();
     for expected in [
@@ -261,28 +262,31 @@ fn the_steps_of_the_pipeline_work_as_they_stand() {
 
     // training alone, with what the run before left
     let stages = ["run_data_processing=false", "run_feature_engineering=false"];
-    let (content, told) = play("store", &stages);
-    assert!(content, "{told}");
-    assert_eq!(ran(&told), ["build", "build-arm64", "train"]);
-    assert!(told.contains("took output-engineer.tar.gz of run 1, sha256:"), "{told}");
-    assert!(told.contains("\"version\":\"2\""), "the recorded runs of run 1 are not gone on with: {told}");
+    let (content, message) = play("store", &stages);
+    assert!(content, "{message}");
+    assert_eq!(ran(&message), ["build", "build-arm64", "train"]);
+    assert!(message.contains("took output-engineer.tar.gz of run 1, sha256:"), "{message}");
+    assert!(message.contains("\"version\":\"2\""), "the recorded runs of run 1 are not gone on with: {message}");
 
     // publishing alone: the same table and settings, and so the very image
     let publish = [&stages[..], &["run_model_training=false", "run_build_and_publish=true"]].concat();
-    let (content, told) = play("store", &publish);
-    assert!(content, "{told}");
-    assert_eq!(ran(&told), ["build", "build-arm64", "package", "publish"]);
-    assert!(told.contains("took output-train.tar.gz of run 2, sha256:") && told.contains(&pushed), "{pushed} {told}");
+    let (content, message) = play("store", &publish);
+    assert!(content, "{message}");
+    assert_eq!(ran(&message), ["build", "build-arm64", "package", "publish"]);
+    assert!(
+        message.contains("took output-train.tar.gz of run 2, sha256:") && message.contains(&pushed),
+        "{pushed} {message}"
+    );
 
     // nothing to take
-    let (content, told) = play("empty", &stages);
-    assert!(!content && results(&told)["train"] == "failure" && results(&told)["package"] == "skipped", "{told}");
+    let (content, message) = play("empty", &stages);
+    assert!(!content && results(&message)["train"] == "failure" && results(&message)["package"] == "skipped", "{message}");
     let missing = "error: there is no output of `engineer` to go on with: it was skipped in this run, and no earlier run on main has one. \
                    Switch the stage on\n";
-    assert!(told.contains(missing), "{told}");
+    assert!(message.contains(missing), "{message}");
 
     // gates that may fail, without a reason
-    let (content, told) = play("store", &["run_all=true", "allow_gates=leakage"]);
-    assert!(!content && told.contains("--reason <TEXT>"), "{told}");
-    assert_eq!((&results(&told)["package"], &results(&told)["publish"]), (&"failure".into(), &"skipped".into()));
+    let (content, message) = play("store", &["run_all=true", "allow_gates=leakage"]);
+    assert!(!content && message.contains("--reason <TEXT>"), "{message}");
+    assert_eq!((&results(&message)["package"], &results(&message)["publish"]), (&"failure".into(), &"skipped".into()));
 }

@@ -194,8 +194,8 @@ fn no_fault_at_any_request_loses_or_doubles_anything() {
         impatient(&mut command);
         let output = command.output().expect("train starts");
         let stderr = String::from_utf8_lossy(&output.stderr);
-        let told = stderr.contains("sent runs are kept; the next `train sync` continues from there");
-        assert!(output.status.success() || (output.status.code() == Some(2) && told), "{name}: {stderr}");
+        let message = stderr.contains("sent runs are kept; the next `train sync` continues from there");
+        assert!(output.status.success() || (output.status.code() == Some(2) && message), "{name}: {stderr}");
         proxy.settle();
         drop(proxy);
         sync(&workspace, &server, name);

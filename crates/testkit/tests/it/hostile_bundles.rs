@@ -66,9 +66,9 @@ fn bundles_of_version_1_are_read_and_said_to_be_older() {
     assert!(said.starts_with("verify    valid: m 7c30679f8912, 9 files"), "{said}");
     let kind = "old format (version 0.1.0): its content id covers its files, but not the name, schema, lineage and gates";
     assert!(said.contains(kind), "{said}");
-    let told: serde_json::Value =
+    let message: serde_json::Value =
         serde_json::from_str(&workspace.ok("package verify old.tar.gz --output-format json")).unwrap();
-    assert_eq!((&told["format_version"], &told["manifest_covered"]), (&1.into(), &false.into()));
+    assert_eq!((&message["format_version"], &message["manifest_covered"]), (&1.into(), &false.into()));
     assert!(workspace.ok("serve check --model old.tar.gz").starts_with("check     valid: m "));
     let served = Served::of(&workspace, "--model old.tar.gz", &[]);
     assert!(served.predict(&a_house()) > 0.0);

@@ -23,9 +23,9 @@ use crate::{
 
 /// A command of a tool that scripts/delivery_tools.sh installs; must succeed.
 fn tool(name: &str, args: &[&str]) -> String {
-    let (content, told) = tool_says(name, args);
-    assert!(content, "{name} {args:?}: {told}");
-    told
+    let (content, message) = tool_says(name, args);
+    assert!(content, "{name} {args:?}: {message}");
+    message
 }
 
 /// What has cosign read Sigstore bundles without asking anyone: no log, and nobody's certificates.
@@ -105,23 +105,23 @@ fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 #[test]
 fn an_image_is_the_same_every_time_and_small() {
     let workspace = packaged(300);
-    let told = image(&workspace, "image", "");
+    let message = image(&workspace, "image", "");
     // from the archive, beside what was there, at another time
     let archive = format!("{}.tar.gz", bundle(&workspace));
     let again = workspace
         .ok(&format!("package image {archive} --output again/ --serve {} --output-format json", static_server().display()));
     let again: Value = serde_json::from_str(&again).unwrap();
-    assert_eq!(told["digest"], again["digest"]);
+    assert_eq!(message["digest"], again["digest"]);
     assert_eq!(files(&workspace.path("image")), files(&workspace.path("again")));
     assert_eq!(workspace.read("image.sbom.cdx.json"), workspace.read("again.sbom.cdx.json"));
     assert_eq!(workspace.read("image.provenance.json"), workspace.read("again.provenance.json"));
-    let sizes: Vec<u64> = told["layers"].as_array().unwrap().iter().map(|size| size.as_u64().unwrap()).collect();
+    let sizes: Vec<u64> = message["layers"].as_array().unwrap().iter().map(|size| size.as_u64().unwrap()).collect();
     assert!(sizes[0] < 15_000_000 && fs::metadata(static_server()).unwrap().len() < 15_000_000, "{sizes:?}");
 
     // skopeo reads it
     let at = format!("oci:{}", workspace.path("image").display());
     let inspected: Value = serde_json::from_str(&tool("skopeo", &["inspect", &at])).unwrap();
-    assert_eq!((&inspected["Digest"], &inspected["Os"]), (&told["digest"], &json!("linux")));
+    assert_eq!((&inspected["Digest"], &inspected["Os"]), (&message["digest"], &json!("linux")));
     let config: Value = serde_json::from_str(&tool("skopeo", &["inspect", "--config", &at])).unwrap();
     assert_eq!(config["config"]["User"], "65532:65532");
     assert_eq!(config["config"]["StopSignal"], "SIGTERM");
@@ -137,7 +137,7 @@ fn an_image_is_the_same_every_time_and_small() {
         let at = format!("oci:{}", workspace.path(name).display());
         serde_json::from_str::<Value>(&tool("skopeo", &["inspect", &at])).unwrap()["Layers"].clone()
     };
-    assert_ne!(told["digest"], other["digest"]);
+    assert_ne!(message["digest"], other["digest"]);
     assert_eq!(layers("image")[0], layers("other")[0]);
     assert_ne!(layers("image")[1], layers("other")[1]);
 
@@ -145,7 +145,7 @@ fn an_image_is_the_same_every_time_and_small() {
     assert_eq!((&sbom["bomFormat"], &sbom["specVersion"]), (&json!("CycloneDX"), &json!("1.6")));
     let provenance = workspace.json("image.provenance.json");
     assert_eq!(provenance["predicateType"], "https://slsa.dev/provenance/v1");
-    let hex = told["digest"].as_str().unwrap().trim_start_matches("sha256:").to_owned();
+    let hex = message["digest"].as_str().unwrap().trim_start_matches("sha256:").to_owned();
     assert_eq!(provenance["subject"][0]["digest"]["sha256"], hex);
     let names = provenance["predicate"]["buildDefinition"]["resolvedDependencies"].to_string();
     assert!(names.contains("serve for amd64") && names.contains("process: raw.csv"), "{names}");
@@ -154,9 +154,9 @@ fn an_image_is_the_same_every_time_and_small() {
 #[test]
 fn what_was_changed_in_an_image_is_found_out() {
     let workspace = packaged(300);
-    let told = image(&workspace, "image", "--tag 1.0");
+    let message = image(&workspace, "image", "--tag 1.0");
     assert!(workspace.ok("package verify image").starts_with("verify    valid: sha256:"));
-    let digest = told["digest"].as_str().unwrap().trim_start_matches("sha256:").to_owned();
+    let digest = message["digest"].as_str().unwrap().trim_start_matches("sha256:").to_owned();
     let manifest = workspace.json(&format!("image/blobs/sha256/{digest}"));
     let layer = manifest["layers"][1]["digest"].as_str().unwrap().trim_start_matches("sha256:").to_owned();
     let name = format!("image/blobs/sha256/{layer}");
@@ -196,7 +196,7 @@ fn what_was_changed_in_an_image_is_found_out() {
 #[test]
 fn signatures_are_verified_by_cosign_and_cosigns_keys_sign() {
     let workspace = packaged(300);
-    let told = image(&workspace, "image", "");
+    let message = image(&workspace, "image", "");
     let path = |name: &str| workspace.path(name).display().to_string();
     let offline = "--insecure-ignore-tlog=true";
     let (private, public) = (key("key.pem"), key("key.pub"));
@@ -283,7 +283,7 @@ fn signatures_are_verified_by_cosign_and_cosigns_keys_sign() {
     let registry = OciRegistry::start();
     let name = format!("{}/houses/model", registry.address);
     let told_of = workspace.ok(&format!("package push image {name}:1"));
-    let pinned = format!("{name}@{}", told["digest"].as_str().unwrap());
+    let pinned = format!("{name}@{}", message["digest"].as_str().unwrap());
     assert_eq!(told_of, format!("push      done: {pinned}\n"));
     tool("cosign", &["verify", "--key", &key("cosign.pub"), offline, &pinned]);
     let (content, said) = tool_says("cosign", &["verify", "--key", &public, offline, &pinned]);
@@ -321,10 +321,10 @@ fn an_image_for_two_processors_keeps_its_digest_on_its_way() {
     workspace.write("serve-arm64", &arm);
     let registry = OciRegistry::start();
     let name = format!("{}/houses/both", registry.address);
-    let told = image(&workspace, "image", &format!("--serve serve-arm64 --push {name}:2.0"));
-    assert_eq!(told["platforms"], json!(["linux/amd64", "linux/arm64"]));
-    let digest = told["digest"].as_str().unwrap();
-    assert_eq!(told["pushed"], format!("{name}@{digest}"));
+    let message = image(&workspace, "image", &format!("--serve serve-arm64 --push {name}:2.0"));
+    assert_eq!(message["platforms"], json!(["linux/amd64", "linux/arm64"]));
+    let digest = message["digest"].as_str().unwrap();
+    assert_eq!(message["pushed"], format!("{name}@{digest}"));
     assert!(workspace.ok("package verify image").contains(&format!("{digest} for linux/amd64 and linux/arm64 with m ")));
     workspace.ok(&format!("package sign image --key {} --push {name}:2.0", key("key.pem")));
     tool("cosign", &["verify", "--key", &key("key.pub"), "--insecure-ignore-tlog=true", &format!("{name}@{digest}")]);
@@ -380,15 +380,15 @@ fn podman_runs_the_image_without_rights_and_it_ends_well() {
         assert!(begun.elapsed() < Duration::from_secs(30), "{}", podman.run(&["logs", "houses"]).1);
         sleep(Duration::from_millis(50));
     }
-    let (healthy, told) = podman.run(&["exec", "houses", "/serve", "healthcheck", "--address", "127.0.0.1:9"]);
-    assert!(!healthy && told.contains("does not respond"), "{told}");
+    let (healthy, message) = podman.run(&["exec", "houses", "/serve", "healthcheck", "--address", "127.0.0.1:9"]);
+    assert!(!healthy && message.contains("does not respond"), "{message}");
     let request = client().post(format!("http://{address}/predict")).header("content-type", "application/json");
-    let (status, told) = answer(request.body(a_house().to_string()));
-    assert_eq!(status, 200, "{told}");
+    let (status, message) = answer(request.body(a_house().to_string()));
+    assert_eq!(status, 200, "{message}");
     // as the bundle predicts outside
     workspace.write("row.csv", "sqft,bedrooms,bathrooms,location,year_built,condition\n1527,2,1.5,Suburban,1956,Good\n");
     workspace.ok(&format!("serve predict --model {} --input row.csv --output out.csv", bundle(&workspace)));
-    let price = told["predicted_price"].as_f64().unwrap();
+    let price = message["predicted_price"].as_f64().unwrap();
     assert!(workspace.read("out.csv").contains(&format!(",{price}")), "{price}\n{}", workspace.read("out.csv"));
     // nothing can be written, nothing is there to write with
     assert!(!podman.run(&["exec", "houses", "/bin/sh", "-c", "true"]).0);

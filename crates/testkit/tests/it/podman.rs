@@ -39,9 +39,9 @@ impl Podman {
     }
 
     pub(crate) fn ok(&self, args: &[&str]) -> String {
-        let (content, told) = self.run(args);
-        assert!(content, "podman {args:?}: {told}");
-        told
+        let (content, message) = self.run(args);
+        assert!(content, "podman {args:?}: {message}");
+        message
     }
 }
 

@@ -136,9 +136,9 @@ impl Served {
 
     /// The prediction for a row.
     pub(crate) fn predict(&self, row: &Value) -> f64 {
-        let (status, told) = self.post("/predict", row);
-        assert_eq!(status, 200, "{row}: {told}");
-        told["predicted_price"].as_f64().expect("a price")
+        let (status, reply) = self.post("/predict", row);
+        assert_eq!(status, 200, "{row}: {reply}");
+        reply["predicted_price"].as_f64().expect("a price")
     }
 
     /// The metrics as text.

@@ -69,10 +69,12 @@ fn what_is_measured_is_what_is_served() {
     let single = served.post("/predict", &all[3]).1;
     assert_eq!(details[3]["confidence_interval"], single["confidence_interval"]);
     let lines: String = all.iter().map(|row| format!("{row}\n")).collect();
-    let (_, told) = served.text("/batch-predict", "application/x-ndjson", lines);
-    let told: Vec<f64> =
-        told.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["predicted_price"].as_f64().unwrap()).collect();
-    assert_eq!(told, expected);
+    let (_, reply) = served.text("/batch-predict", "application/x-ndjson", lines);
+    let reply: Vec<f64> = reply
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["predicted_price"].as_f64().unwrap())
+        .collect();
+    assert_eq!(reply, expected);
     let column = |name: &str, datatype: &str| {
         let data: Vec<&Value> = all.iter().map(|row| &row[name]).collect();
         json!({"name": name, "datatype": datatype, "shape": [all.len()], "data": data})
@@ -122,23 +124,23 @@ fn an_answer_says_how_sure_it_is_and_what_it_goes_by() {
         transcript.answer(&format!("POST {path} {row}"), &answer);
         answer
     };
-    let (status, told) = post("/predict", &a_house());
+    let (status, reply) = post("/predict", &a_house());
     assert_eq!(status, 200);
     let number = |value: &Value| value.as_f64().unwrap();
-    let (low, high) = (number(&told["confidence_interval"][0]), number(&told["confidence_interval"][1]));
-    let price = number(&told["predicted_price"]);
-    assert!(low < price && price < high && told["interval_coverage"] == 0.9);
-    let parts = told["features_importance"].as_object().unwrap();
+    let (low, high) = (number(&reply["confidence_interval"][0]), number(&reply["confidence_interval"][1]));
+    let price = number(&reply["predicted_price"]);
+    assert!(low < price && price < high && reply["interval_coverage"] == 0.9);
+    let parts = reply["features_importance"].as_object().unwrap();
     assert_eq!(parts.len(), 6);
-    let sum: f64 = number(&told["base_value"]) + parts.values().map(number).sum::<f64>();
+    let sum: f64 = number(&reply["base_value"]) + parts.values().map(number).sum::<f64>();
     assert!((sum / price - 1.0).abs() < 1e-9, "{sum} {price}");
-    assert_eq!(told["warnings"], json!([]));
-    assert!(told["prediction_time"].as_str().unwrap().ends_with('Z'));
-    assert!(bundle(&workspace).ends_with(told["model_version"].as_str().unwrap()));
+    assert_eq!(reply["warnings"], json!([]));
+    assert!(reply["prediction_time"].as_str().unwrap().ends_with('Z'));
+    assert!(bundle(&workspace).ends_with(reply["model_version"].as_str().unwrap()));
 
     let (_, explained) = post("/explain", &a_house());
-    assert_eq!(explained["prediction"], told["predicted_price"]);
-    assert_eq!(explained["columns"][0]["contribution"], told["features_importance"]["sqft"]);
+    assert_eq!(explained["prediction"], reply["predicted_price"]);
+    assert_eq!(explained["columns"][0]["contribution"], reply["features_importance"]["sqft"]);
     let features = explained["features"].as_array().unwrap();
     let sum: f64 = number(&explained["base_value"]) + features.iter().map(|f| number(&f["contribution"])).sum::<f64>();
     assert!((sum / price - 1.0).abs() < 1e-9);
@@ -163,9 +165,9 @@ fn every_fault_is_named_and_none_is_a_fault_of_the_server() {
     assert_eq!(served.metric("hpp_field_problems_total{feature=\"sqft\",problem=\"out_of_range\"}"), 1.0);
 
     let many = vec![json!({"sqft": 1}); 300];
-    let (status, told) = served.post("/batch-predict", &json!(many));
-    assert_eq!((status, &told["faults"], told["detail"].as_array().unwrap().len()), (422, &json!(300), 100));
-    assert_eq!(told["detail"][99]["loc"], json!(["body", 99, "sqft"]));
+    let (status, reply) = served.post("/batch-predict", &json!(many));
+    assert_eq!((status, &reply["faults"], reply["detail"].as_array().unwrap().len()), (422, &json!(300), 100));
+    assert_eq!(reply["detail"][99]["loc"], json!(["body", 99, "sqft"]));
 }
 
 #[test]
@@ -207,17 +209,17 @@ fn what_cannot_be_read_is_refused_and_a_row_of_a_stream_keeps_its_place() {
     };
     assert!(!closes("/predict") && closes("/batch-predict"));
     assert_eq!(served.metric("http_requests_total{handler=\"/predict\",method=\"POST\",status=\"4xx\"}"), 8.0);
-    let (status, told) =
+    let (status, reply) =
         served.text("/batch-predict", "application/x-ndjson", "{\"sqft\": 900}\n\nnonsense\n{\"sqft\": 1}\n");
-    let lines: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<Value> = reply.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((status, lines.len()), (200, 3));
     assert!(lines[0]["predicted_price"].is_number());
     assert_eq!(lines[1]["error"], "expected ident at line 1 column 2");
     assert_eq!(lines[2]["error"], "sqft: 1 is below the minimum 200");
-    let (_, told) = served.text("/batch-predict", "text/csv", "sqft,note\n900,a\n1,\"b, c\"\n800\n");
-    let lines: Vec<&str> = told.lines().collect();
+    let (_, reply) = served.text("/batch-predict", "text/csv", "sqft,note\n900,a\n1,\"b, c\"\n800\n");
+    let lines: Vec<&str> = reply.lines().collect();
     assert_eq!(lines[0], "sqft,note,predicted_price,predicted_price_low,predicted_price_high,problem");
-    assert!(lines[1].starts_with("900,a,") && lines[1].ends_with(','), "{told}");
+    assert!(lines[1].starts_with("900,a,") && lines[1].ends_with(','), "{reply}");
     assert_eq!(lines[2], "1,\"b, c\",,,,sqft: 1 is below the minimum 200");
     assert_eq!(lines[3], "800,,,,,has 1 fields where the header has 2");
     assert_eq!(served.get("/health"), (200, json!({"status": "healthy", "model_loaded": true})));

@@ -168,8 +168,8 @@ fn nothing_that_a_client_sends_breaks_a_line_of_the_log() {
     assert!(served.metric("http_requests_total{handler=\"/predict\",method=\"other\",status=\"4xx\"}") >= 2.0);
     served.wait("the log", |served| served.log().contains("\"method\":\"!#$%&'*+-.^_`|~\""));
     for line in served.log().lines() {
-        let told: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
-        assert!(line.len() < 600 && told["method"].as_str().is_none_or(|method| method.len() <= 32), "{line}");
+        let reply: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        assert!(line.len() < 600 && reply["method"].as_str().is_none_or(|method| method.len() <= 32), "{line}");
     }
 }
 
@@ -186,8 +186,8 @@ fn bodies_in_gzip_are_decoded_within_the_limits() {
     let table = format!("sqft,location\n{}", "900,Rural\n".repeat(20_000));
     let lines = "{\"sqft\":900}\n".repeat(20_000);
     let infer = json!({"inputs": [{"name": "sqft", "shape": [1], "datatype": "FP64", "data": [900]}]}).to_string();
-    let told = served.post("/predict", &a_house()).1;
-    let feedback = json!({"request_id": told["request_id"], "actual": 200_000.0}).to_string();
+    let reply = served.post("/predict", &a_house()).1;
+    let feedback = json!({"request_id": reply["request_id"], "actual": 200_000.0}).to_string();
     let (row_limit, list_limit, table_limit) = ("262144 bytes", "300000 bytes", "2000000 bytes");
     let blanks = " ".repeat(100);
     let long_table = format!("sqft,location\n{}", format!("900,Rural{blanks}\n").repeat(25_000));
@@ -213,9 +213,9 @@ fn bodies_in_gzip_are_decoded_within_the_limits() {
         let whole = gzip(text.as_bytes());
         for broken in [whole[..whole.len() - 4].to_vec(), text.clone().into_bytes(), [whole.clone(), b"x".to_vec()].concat()]
         {
-            let (status, told) = send(path, media_type, broken);
-            assert_eq!(status, 400, "{path} {media_type}: {told}");
-            assert!(told.contains("invalid or truncated gzip"), "{path} {media_type}: {told}");
+            let (status, reply) = send(path, media_type, broken);
+            assert_eq!(status, 400, "{path} {media_type}: {reply}");
+            assert!(reply.contains("invalid or truncated gzip"), "{path} {media_type}: {reply}");
         }
     }
     assert!(served.memory() < 300 << 20, "{} bytes of memory", served.memory());

@@ -51,11 +51,11 @@ fn another_model_is_taken_in_and_no_request_fails() {
         for _ in 0..2 {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
-                    let (status, told) = served.post("/predict", &a_house());
-                    assert_eq!(status, 200, "{told}");
+                    let (status, reply) = served.post("/predict", &a_house());
+                    assert_eq!(status, 200, "{reply}");
                     // an answer is one model's
-                    let of_first = told["model_version"] == first_version;
-                    assert_eq!(told["predicted_price"] == first_price, of_first, "{told}");
+                    let of_first = reply["model_version"] == first_version;
+                    assert_eq!(reply["predicted_price"] == first_price, of_first, "{reply}");
                     answers.fetch_add(1, Ordering::Relaxed);
                 }
             });
@@ -176,8 +176,8 @@ fn a_challenger_is_compared_in_the_background_or_answers_its_share() {
     assert_eq!(of_role(&served, "best").0, 400);
     let inputs = json!({"inputs": [{"name": "sqft", "datatype": "INT32", "shape": [1, 1], "data": [1527]}]});
     let version = challenger["model_version"].as_str().unwrap();
-    let told = served.post(&format!("/v2/models/m/versions/{version}/infer"), &inputs).1;
-    assert_eq!(told["model_version"], version, "{told}");
+    let reply = served.post(&format!("/v2/models/m/versions/{version}/infer"), &inputs).1;
+    assert_eq!(reply["model_version"], version, "{reply}");
     assert_eq!(served.post("/v2/models/m/infer", &inputs).1["model_version"], champion["model_version"]);
 
     let flags = format!("--model first --challenger {second} --challenger-share 0.3 --challenger-key x-user");

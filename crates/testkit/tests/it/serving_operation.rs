@@ -21,9 +21,9 @@ fn keys_origins_and_headers() {
     let workspace = packaged(400);
     workspace.write("keys", "0123456789abcdef\nanother-long-key-1\n");
     let served = Served::start(&workspace, "--api-keys keys --allow-origin https://houses.example --rate-limit 5");
-    let (status, told) = served.post("/predict", &a_house());
+    let (status, reply) = served.post("/predict", &a_house());
     assert_eq!(
-        (status, told["error"].as_str().unwrap()),
+        (status, reply["error"].as_str().unwrap()),
         (401, "missing or invalid API key: send `x-api-key: KEY` or `Authorization: Bearer KEY`")
     );
     for open in ["/health", "/health/live", "/health/ready"] {
@@ -92,11 +92,11 @@ fn requests_are_in_the_log_and_predictions_on_the_disk() {
         let request = served.request("/predict", "application/json", a_house().to_string());
         answer(request.header("x-request-id", id.to_owned()).header("traceparent", trace)).1
     };
-    let told = ask("order-17");
-    assert_eq!(told["request_id"], "order-17");
+    let reply = ask("order-17");
+    assert_eq!(reply["request_id"], "order-17");
     // an id that would break a line of the log is replaced
     assert_eq!(ask("a\"b").get("request_id").unwrap().as_str().unwrap().len(), 32);
-    let price = told["predicted_price"].as_f64().unwrap();
+    let price = reply["predicted_price"].as_f64().unwrap();
     let (status, joined) = served.post("/feedback", &json!({"request_id": "order-17", "actual": price + 1000.0}));
     assert_eq!((status, &joined["joined"]), (200, &json!(true)), "{joined}");
     assert_eq!(joined["error"], -1000.0);
@@ -127,7 +127,7 @@ fn requests_are_in_the_log_and_predictions_on_the_disk() {
     let records: Vec<Value> =
         fs::read_to_string(file).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(records.len(), 4);
-    assert_eq!((&records[0]["row"]["location"], &records[0]["prediction"]), (&json!("Suburb"), &told["predicted_price"]));
+    assert_eq!((&records[0]["row"]["location"], &records[0]["prediction"]), (&json!("Suburb"), &reply["predicted_price"]));
     assert_eq!((&records[2]["request_id"], &records[2]["actual"]), (&json!("order-17"), &json!(price + 1000.0)));
 
     let forgetful = Served::start(&workspace, "");
@@ -170,10 +170,10 @@ fn too_much_is_refused_and_the_probes_answer_all_the_while() {
     let mut turned_away = 0;
     for mut connection in held {
         connection.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
-        let mut told = String::new();
-        let _ = connection.read_to_string(&mut told);
-        if let Some(body) = told.split("\r\n\r\n").nth(1) {
-            assert!(told.starts_with("HTTP/1.1 503 ") && serde_json::from_str::<Value>(body).is_ok(), "{told}");
+        let mut reply = String::new();
+        let _ = connection.read_to_string(&mut reply);
+        if let Some(body) = reply.split("\r\n\r\n").nth(1) {
+            assert!(reply.starts_with("HTTP/1.1 503 ") && serde_json::from_str::<Value>(body).is_ok(), "{reply}");
             turned_away += 1;
         }
     }
@@ -200,9 +200,9 @@ fn requests_under_way_are_answered_before_the_end() {
     let metrics = served.metrics.replace("/metrics", "/health/ready");
     served.wait("unreadiness", |served| served.client.get(&metrics).send().is_ok_and(|response| response.status() == 503));
     slow.write_all(body.as_bytes()).unwrap();
-    let mut told = String::new();
-    slow.read_to_string(&mut told).unwrap();
-    assert!(told.starts_with("HTTP/1.1 200 OK") && told.contains("predicted_price"), "{told}");
+    let mut reply = String::new();
+    slow.read_to_string(&mut reply).unwrap();
+    assert!(reply.starts_with("HTTP/1.1 200 OK") && reply.contains("predicted_price"), "{reply}");
     let (status, said) = served.stop();
     assert!(status.success() && said.contains("all requests were completed"), "{status} {said}");
 }
@@ -254,11 +254,11 @@ fn long_answers_wait_on_the_disk_and_slow_readers_get_them_whole() {
     write!(connection, "POST /batch-predict HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: text/csv\r\ncontent-length: {}\r\n\r\n", table.len()).unwrap();
     connection.write_all(table.as_bytes()).unwrap();
     thread::sleep(Duration::from_millis(300));
-    let mut told = String::new();
-    connection.read_to_string(&mut told).unwrap();
-    assert!(told.starts_with("HTTP/1.1 200 OK") && told.len() > 9 << 20, "{} bytes", told.len());
-    let (status, told) = served.text("/batch-predict", "text/csv", table.clone());
-    assert_eq!((status, told.matches("900,2,1.5,Rural,1956,Good,").count(), told.lines().count()), (200, rows, rows + 1));
+    let mut reply = String::new();
+    connection.read_to_string(&mut reply).unwrap();
+    assert!(reply.starts_with("HTTP/1.1 200 OK") && reply.len() > 9 << 20, "{} bytes", reply.len());
+    let (status, reply) = served.text("/batch-predict", "text/csv", table.clone());
+    assert_eq!((status, reply.matches("900,2,1.5,Rural,1956,Good,").count(), reply.lines().count()), (200, rows, rows + 1));
 
     // where there is no disk, it is said so; short answers need none
     let diskless = Served::of(&workspace, &format!("--model {}", bundle(&workspace)), &[("TMPDIR", "/nowhere")]);

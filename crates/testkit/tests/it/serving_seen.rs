@@ -32,9 +32,9 @@ fn a_real_prometheus_has_data_for_every_query() {
     for sqft in 0..150 {
         let mut row = a_house();
         row["sqft"] = json!(900 + 20 * sqft);
-        let told = served.post("/predict", &row).1;
+        let reply = served.post("/predict", &row).1;
         if sqft % 10 == 0 {
-            served.post("/feedback", &json!({"request_id": told["request_id"], "actual": 200_000}));
+            served.post("/feedback", &json!({"request_id": reply["request_id"], "actual": 200_000}));
         }
     }
     served.post("/predict", &json!({"sqft": 1}));
@@ -59,9 +59,9 @@ fn a_real_prometheus_has_data_for_every_query() {
     let query = |text: &str| -> Vec<Value> {
         let url = format!("http://{address}/api/v1/query");
         let response = served.client.get(url).query(&[("query", text)]).send();
-        let told: Value = response.and_then(reqwest::blocking::Response::json).unwrap_or(Value::Null);
-        assert_ne!(told["status"], "error", "{text}: {told}");
-        told["data"]["result"].as_array().cloned().unwrap_or_default()
+        let reply: Value = response.and_then(reqwest::blocking::Response::json).unwrap_or(Value::Null);
+        assert_ne!(reply["status"], "error", "{text}: {reply}");
+        reply["data"]["result"].as_array().cloned().unwrap_or_default()
     };
     let wait = |text: &str| {
         let started = Instant::now();
@@ -122,8 +122,8 @@ fn a_real_prometheus_has_data_for_every_query() {
     let mut checked = checked.expect("promtool comes with it");
     let text = served.client.get(&served.metrics).send().unwrap().text().unwrap();
     std::io::Write::write_all(&mut checked.stdin.take().unwrap(), text.as_bytes()).unwrap();
-    let told = checked.wait_with_output().unwrap();
-    assert!(told.status.success(), "{}{}", String::from_utf8_lossy(&told.stdout), String::from_utf8_lossy(&told.stderr));
+    let reply = checked.wait_with_output().unwrap();
+    assert!(reply.status.success(), "{}{}", String::from_utf8_lossy(&reply.stdout), String::from_utf8_lossy(&reply.stderr));
 }
 
 /// A page as a browser has it after its scripts ran.

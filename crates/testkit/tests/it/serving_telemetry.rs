@@ -86,11 +86,11 @@ fn a_prediction_has_one_true_value_and_one_caller() {
     assert!(served.stop().0.success());
 
     let records = records(&workspace.path("kept"));
-    let told: Vec<(&Value, &Value)> =
+    let reply: Vec<(&Value, &Value)> =
         records.iter().filter(|record| record["actual"].is_number()).map(|r| (&r["caller"], &r["actual"])).collect();
     let actual = json!(price + 1000.0);
     let (shop, nameless) = (json!("shop"), json!("key-3"));
-    assert_eq!(told, [(&shop, &actual), (&nameless, &json!(300_000.0)), (&nameless, &json!(200_000.0))]);
+    assert_eq!(reply, [(&shop, &actual), (&nameless, &json!(300_000.0)), (&nameless, &json!(200_000.0))]);
     assert_eq!(records.iter().filter(|record| record["row"].is_object() && record["caller"] == "shop").count(), 6);
     for text in [fs::read_to_string(log).unwrap(), json!(records).to_string()] {
         assert!([OLD_KEY, NEW_KEY, OTHER_KEY].iter().all(|key| !text.contains(key)), "{text}");
@@ -134,10 +134,10 @@ fn a_caller_is_a_name_and_not_a_key() {
         ("3e7", "actual: 30000000 is above the maximum 20000000"),
     ] {
         let body = format!("{{\"request_id\": \"order-2\", \"actual\": {actual}}}");
-        let (status, told) = answer(open.request("/feedback", "application/json", body));
-        assert_eq!((status, told["error"].as_str().unwrap()), (422, message));
-        assert_eq!(told["detail"][0]["loc"], json!(["body", "actual"]));
-        assert_eq!(told["detail"][0]["allowed"], json!({"min": 10_000.0, "max": 20_000_000.0}));
+        let (status, reply) = answer(open.request("/feedback", "application/json", body));
+        assert_eq!((status, reply["error"].as_str().unwrap()), (422, message));
+        assert_eq!(reply["detail"][0]["loc"], json!(["body", "actual"]));
+        assert_eq!(reply["detail"][0]["allowed"], json!({"min": 10_000.0, "max": 20_000_000.0}));
     }
     for (body, status) in [
         (r#"{"request_id": "order-2", "actual": 1e308}"#, 422),
@@ -149,12 +149,12 @@ fn a_caller_is_a_name_and_not_a_key() {
         (r#"{"request_id": "order-2", "request_id": "order-1", "actual": 200000}"#, 422),
         (r#"{"request_id": "order-2", "actual": 200000, "weight": 2}"#, 422),
     ] {
-        let (found, told) = answer(open.request("/feedback", "application/json", body));
-        assert_eq!(found, status, "{body}: {told}");
+        let (found, reply) = answer(open.request("/feedback", "application/json", body));
+        assert_eq!(found, status, "{body}: {reply}");
     }
     let long = json!({"request_id": "x".repeat(129), "actual": 200_000});
-    let (status, told) = open.post("/feedback", &long);
-    assert_eq!((status, &told["error"]), (422, &json!("request_id: has 129 bytes; request ids have at most 128")));
+    let (status, reply) = open.post("/feedback", &long);
+    assert_eq!((status, &reply["error"]), (422, &json!("request_id: has 129 bytes; request ids have at most 128")));
     assert_eq!(open.metric("hpp_feedback_total"), 1.0);
 }
 
