@@ -38,7 +38,12 @@ export INSTA_UPDATE=no INSTA_WORKSPACE_ROOT=$PWD
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 status=0
-cargo test --release --workspace --no-fail-fast 2>&1 | tee "$log" || status=$?
+# tests report their times, which stable Rust allows with a variable that only they get
+cargo test --release --workspace --no-fail-fast --lib --bins --tests --config "target.'cfg(all())'.runner = ['env', 'RUSTC_BOOTSTRAP=1']" \
+  -- -Z unstable-options --report-time 2>&1 | tee "$log" || status=$?
+cargo test --release --workspace --no-fail-fast --doc 2>&1 | tee -a "$log" || status=$?
+step "slowest tests, in seconds"
+sed -nE 's/^test (.*) \.\.\. .* <([0-9.]+)s>$/\2 \1/p' "$log" | sort -nr | sed -n 1,10p
 count() { awk -v word="$1" '/^test result:/ { for (i = 2; i <= NF; i++) if ($i ~ "^" word) sum += $(i - 1) } END { print sum + 0 }' "$log"; }
 printf '\n%s passed, %s failed, %s skipped\n' "$(count passed)" "$(count failed)" "$(count ignored)"
 exit "$status"
