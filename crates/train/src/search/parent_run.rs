@@ -57,13 +57,12 @@ impl ParentRun {
     }
 
     /// Records the end of the run. The note stays until [`finish`](Self::finish).
-    fn record_end(&self, record: RunRecord, files: &[RunFile]) {
+    fn record_end(&self, mut record: RunRecord, files: &[RunFile]) {
         if self.is_recorded {
             return;
         }
-        let times = RunTimes { ended_at_ms: cli::now_ms(), ..record.times.clone() };
-        let run = Run::from_record(&RunRecord { times, ..record });
-        if let Err(error) = self.tracker.end(None, &run, files, &self.warn) {
+        record.times.ended_at_ms = cli::now_ms();
+        if let Err(error) = self.tracker.end(None, &Run::from_record(&record), files, &self.warn) {
             self.progress.warn(format!("the search is not recorded: {error}"));
         }
     }
