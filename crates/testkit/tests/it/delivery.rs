@@ -266,7 +266,7 @@ fn the_steps_of_the_pipeline_work_as_they_stand() {
     assert!(content, "{message}");
     assert_eq!(ran(&message), ["build", "build-arm64", "train"]);
     assert!(message.contains("took output-engineer.tar.gz of run 1, sha256:"), "{message}");
-    assert!(message.contains("\"version\":\"2\""), "the recorded runs of run 1 are not gone on with: {message}");
+    assert!(message.contains("\"version\":\"2\""), "the recorded runs of run 1 are not resumed: {message}");
 
     // publishing alone: the same table and settings, and so the very image
     let publish = [&stages[..], &["run_model_training=false", "run_build_and_publish=true"]].concat();

@@ -6,7 +6,7 @@ use insta::Settings;
 use serde_json::Value;
 use testkit::{Run, Workspace, repository};
 
-/// Compares a text with the snapshot of the test that calls it, or with one of several that are told apart by a suffix.
+/// Compares a text with the snapshot of the test that calls it, or with one of several that a suffix distinguishes.
 macro_rules! assert_text {
     ($text:expr) => {
         crate::snapshot::settings("").bind(|| insta::assert_snapshot!($text))
