@@ -1,6 +1,9 @@
 //! Properties of envelopes and bundles: what is written is read back, and a changed file is an error that names it.
 
-use std::{collections::BTreeMap, env, fs, io::Write, path::Path};
+#[path = "../../testkit/shared/property_config.rs"]
+mod property_config;
+
+use std::{collections::BTreeMap, fs, io::Write, path::Path};
 
 use artifact::{
     BUNDLE_MANIFEST, BundleFiles, BundleManifest, Digest, Gate, GateOutcome, Kind, LineageStep, NamedDigest,
@@ -11,20 +14,7 @@ use proptest::{
     collection::{btree_map, vec},
     prelude::*,
     sample::{Index, select},
-    test_runner::RngSeed,
 };
-
-/// The same cases in every run; `PROPTEST_CASES` and `PROPTEST_RNG_SEED` replace their number and their seed.
-fn config(cases: u32) -> ProptestConfig {
-    let mut config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    if env::var_os("PROPTEST_CASES").is_none() {
-        config.cases = cases;
-    }
-    if env::var_os("PROPTEST_RNG_SEED").is_none() {
-        config.rng_seed = RngSeed::Fixed(1);
-    }
-    config
-}
 
 /// Damage to a file.
 #[derive(Clone, Debug)]
@@ -89,7 +79,7 @@ fn bits((pairs, counts, codes): &Payload) -> impl PartialEq + std::fmt::Debug + 
 }
 
 proptest! {
-    #![proptest_config(config(2000))]
+    #![proptest_config(property_config::property_config(2000))]
 
     #[test]
     fn an_envelope_holds_what_was_written(payload in payload(), kind in kind(), newer in 0_u32..3, damage in damage()) {
@@ -162,7 +152,7 @@ fn read(path: &Path) -> Result<BundleFiles, TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(config(25))]
+    #![proptest_config(property_config::property_config(25))]
 
     #[test]
     fn a_bundle_is_read_as_it_was_written(files in bundle(), folder in "[a-zé][a-z0-9é._ -]{0,170}") {
@@ -323,7 +313,7 @@ fn pack(entries: &[Entry]) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(config(250))]
+    #![proptest_config(property_config::property_config(250))]
 
     #[test]
     fn an_archive_of_any_entries_has_the_files_of_its_manifest(files in bundle(), changes in vec(change(), 0..3)) {

@@ -1,22 +1,11 @@
 //! Properties of CSV records: what is written is read back at any position of the file, and no byte of an input is lost.
 
-use std::env;
+#[path = "../../testkit/shared/property_config.rs"]
+mod property_config;
 
 use csv::{QuoteStyle, ReaderBuilder, Terminator, WriterBuilder};
 use csv_records::{BLOCK_BYTES, CsvReader, fields, push_field};
-use proptest::{collection::vec, prelude::*, test_runner::RngSeed};
-
-/// The same cases in every run; `PROPTEST_CASES` and `PROPTEST_RNG_SEED` replace their number and their seed.
-fn config(cases: u32) -> ProptestConfig {
-    let mut config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    if env::var_os("PROPTEST_CASES").is_none() {
-        config.cases = cases;
-    }
-    if env::var_os("PROPTEST_RNG_SEED").is_none() {
-        config.rng_seed = RngSeed::Fixed(1);
-    }
-    config
-}
+use proptest::{collection::vec, prelude::*};
 
 /// A cell of characters that matter to CSV, and of others.
 fn cell() -> impl Strategy<Value = String> {
@@ -116,7 +105,7 @@ fn read(text: &[u8]) -> Result<(Records, Records), String> {
 }
 
 proptest! {
-    #![proptest_config(config(500))]
+    #![proptest_config(property_config::property_config(500))]
 
     #[test]
     fn cells_and_lines_are_read_as_they_were_written((width, rows) in table(), form in form()) {
@@ -142,7 +131,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(200))]
+    #![proptest_config(property_config::property_config(200))]
 
     #[test]
     fn the_end_of_a_block_changes_no_record((width, rows) in table(), form in form(), at in any::<prop::sample::Index>()) {
@@ -183,7 +172,7 @@ fn check_conserved(text: &[u8], records: &[(u64, String)]) -> Result<(), TestCas
 }
 
 proptest! {
-    #![proptest_config(config(2000))]
+    #![proptest_config(property_config::property_config(2000))]
 
     #[test]
     fn every_byte_is_in_a_record_or_a_blank_line(body in bytes()) {

@@ -1,8 +1,11 @@
 //! Properties of the split: other rows and their order do not change the split of a row, groups stay together, and equal rows are duplicates.
 
+#[path = "../../testkit/shared/property_config.rs"]
+mod property_config;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env, fs,
+    fs,
     path::Path,
 };
 
@@ -12,20 +15,7 @@ use proptest::{
     collection::vec,
     prelude::*,
     sample::{Index, select},
-    test_runner::RngSeed,
 };
-
-/// The same cases in every run; `PROPTEST_CASES` and `PROPTEST_RNG_SEED` replace their number and their seed.
-fn config(cases: u32) -> ProptestConfig {
-    let mut config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    if env::var_os("PROPTEST_CASES").is_none() {
-        config.cases = cases;
-    }
-    if env::var_os("PROPTEST_RNG_SEED").is_none() {
-        config.rng_seed = RngSeed::Fixed(1);
-    }
-    config
-}
 
 const HEADER: &str = "block,area,place,kind,built,sold,price";
 
@@ -177,7 +167,7 @@ fn check_duplicates(rows: &[Row], (output, counts): &Output) -> Result<(), TestC
 }
 
 proptest! {
-    #![proptest_config(config(25))]
+    #![proptest_config(property_config::property_config(25))]
 
     #[test]
     fn a_row_keeps_its_split_among_other_rows(settings in settings(), [rows, others] in tables()) {
@@ -208,7 +198,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(12))]
+    #![proptest_config(property_config::property_config(12))]
 
     #[test]
     fn the_share_of_test_rows_is_near_the_setting(seed in any::<u64>(), test in 0.02..0.98_f64, first in 0_u32..1000, groups in any::<bool>()) {

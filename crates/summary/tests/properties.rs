@@ -1,22 +1,13 @@
 //! Properties of summaries: any order and any partition of a stream gives the same answers, and they agree with exact ones.
 
-use std::{collections::BTreeMap, env};
+#[path = "../../testkit/shared/property_config.rs"]
+mod property_config;
+
+use std::collections::BTreeMap;
 
 use fastrand::Rng;
-use proptest::{collection::vec, prelude::*, sample::select, test_runner::RngSeed};
+use proptest::{collection::vec, prelude::*, sample::select};
 use summary::{Frequencies, Moments, Quantiles};
-
-/// The same cases in every run; `PROPTEST_CASES` and `PROPTEST_RNG_SEED` replace their number and their seed.
-fn config(cases: u32) -> ProptestConfig {
-    let mut config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    if env::var_os("PROPTEST_CASES").is_none() {
-        config.cases = cases;
-    }
-    if env::var_os("PROPTEST_RNG_SEED").is_none() {
-        config.rng_seed = RngSeed::Fixed(1);
-    }
-    config
-}
 
 /// Cuts a shuffled list into parts, summarizes each, and merges the summaries in a random order.
 fn merge_at_random<T: Clone, S>(items: &[T], seed: u64, collect: impl Fn(&[T]) -> S, merge: impl Fn(S, S) -> S) -> S {
@@ -66,7 +57,7 @@ fn value() -> impl Strategy<Value = f64> {
 }
 
 proptest! {
-    #![proptest_config(config(1000))]
+    #![proptest_config(property_config::property_config(1000))]
 
     #[test]
     fn few_values_are_exact_in_any_order_and_partition(values in vec(value(), 1..200), seed in any::<u64>()) {
@@ -108,7 +99,7 @@ fn many_values(seed: u64) -> Vec<f64> {
 }
 
 proptest! {
-    #![proptest_config(config(40))]
+    #![proptest_config(property_config::property_config(40))]
 
     #[test]
     fn many_values_are_within_the_stated_error_in_any_order_and_partition(seed in any::<u64>(), order in any::<u64>()) {
@@ -149,7 +140,7 @@ fn near(found: Option<f64>, expected: f64, tolerance: f64) -> Result<(), TestCas
 }
 
 proptest! {
-    #![proptest_config(config(1000))]
+    #![proptest_config(property_config::property_config(1000))]
 
     #[test]
     fn moments_are_those_of_two_passes(

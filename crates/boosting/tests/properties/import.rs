@@ -8,7 +8,6 @@ use proptest::{
 };
 
 use crate::{
-    config,
     ensemble::{Node, WIDTH, cells, node, rows},
     lightgbm, xgboost,
 };
@@ -60,7 +59,7 @@ fn single_neighbour(value: f64, step: i8) -> f64 {
 }
 
 proptest! {
-    #![proptest_config(config(1000))]
+    #![proptest_config(crate::property_config::property_config(1000))]
 
     #[test]
     fn models_of_lightgbm_predict_the_same(trees in trees(), cells in cells(), is_average in any::<bool>()) {
@@ -153,7 +152,7 @@ fn edit(text: &str, edits: &[(Index, &str)]) -> String {
 }
 
 proptest! {
-    #![proptest_config(config(1000))]
+    #![proptest_config(crate::property_config::property_config(1000))]
 
     #[test]
     fn changed_models_are_errors_or_models(trees in vec(node(), 1..4), edits in edits(), is_lightgbm in any::<bool>()) {

@@ -1,6 +1,9 @@
 //! Tests of the scanner of CSV records.
 
-use proptest::{collection::vec, prelude::*, test_runner::RngSeed};
+#[path = "../../../testkit/shared/property_config.rs"]
+mod property_config;
+
+use proptest::{collection::vec, prelude::*};
 
 use super::*;
 
@@ -145,12 +148,7 @@ fn a_header_with_quotes_that_do_not_match_is_an_error() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: 500,
-        failure_persistence: None,
-        rng_seed: RngSeed::Fixed(1),
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(property_config::property_config(500))]
 
     #[test]
     fn any_text_has_the_same_records_at_any_block_size(

@@ -4,10 +4,7 @@ use features::{Fitter, Plan, Preprocessor, RowBuffers};
 use proptest::{collection::vec, prelude::*};
 use schema::{CellValue, EngineerSection, NumberImpute, OrderedMap, PipelineConfig, Schema, Table, Values};
 
-use crate::{
-    config,
-    tree::{DATE, NUMBERS, REFERENCE_YEAR, Row, Style, Tree, evaluate, redundant, render, row, tree},
-};
+use crate::tree::{DATE, NUMBERS, REFERENCE_YEAR, Row, Style, Tree, evaluate, redundant, render, row, tree};
 
 /// A preprocessor with the features `f0`, `f1`, ... of these expressions; missing values stay missing.
 fn preprocessor(expressions: &[&str]) -> Result<Preprocessor, String> {
@@ -53,7 +50,7 @@ fn check_values(preprocessor: &Preprocessor, tree: &Tree, rows: &[Row]) -> Resul
 }
 
 proptest! {
-    #![proptest_config(config(2000))]
+    #![proptest_config(crate::property_config::property_config(2000))]
 
     #[test]
     fn an_expression_means_its_tree(tree in tree(), mut style in redundant(), rows in vec(row(), 1..6)) {
@@ -67,7 +64,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(10_000))]
+    #![proptest_config(crate::property_config::property_config(10_000))]
 
     #[test]
     fn any_text_is_an_expression_or_an_error(parts in vec(prop_oneof![

@@ -1,21 +1,8 @@
 //! Properties of features: the meaning of expressions, and equal features of a row alone and in a table.
 
+#[path = "../../../testkit/shared/property_config.rs"]
+mod property_config;
+
 mod expressions;
 mod rows;
 mod tree;
-
-use std::env;
-
-use proptest::{prelude::ProptestConfig, test_runner::RngSeed};
-
-/// The same cases in every run; `PROPTEST_CASES` and `PROPTEST_RNG_SEED` replace their number and their seed.
-fn config(cases: u32) -> ProptestConfig {
-    let mut config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    if env::var_os("PROPTEST_CASES").is_none() {
-        config.cases = cases;
-    }
-    if env::var_os("PROPTEST_RNG_SEED").is_none() {
-        config.rng_seed = RngSeed::Fixed(1);
-    }
-    config
-}

@@ -5,10 +5,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 use schema::{Categories, CellValue, ColumnType, MISSING_LEVEL, PipelineConfig, Schema, Table, Values};
 use serde_json::{Value, json};
 
-use crate::{
-    config,
-    tree::{NUMBERS, REFERENCE_YEAR, Row, Style, Tree, redundant, render, row, tree},
-};
+use crate::tree::{NUMBERS, REFERENCE_YEAR, Row, Style, Tree, redundant, render, row, tree};
 
 /// Category columns: name, listed levels, and whether they are ordered.
 const CATEGORIES: [(&str, &[&str], bool); 3] =
@@ -199,7 +196,7 @@ fn check_rows(preprocessor: &Preprocessor, rows: &[FullRow]) -> Result<(), TestC
 }
 
 proptest! {
-    #![proptest_config(config(1000))]
+    #![proptest_config(crate::property_config::property_config(1000))]
 
     #[test]
     fn a_row_has_the_features_of_its_table(

@@ -1,11 +1,12 @@
 //! Properties of formats: CSV, NDJSON, JSON and Arrow of the same rows have the same predictions and the same errors.
 
+#[path = "../../../testkit/shared/property_config.rs"]
+mod property_config;
+
 mod forms;
 #[path = "../../../predictor/tests/properties/models.rs"]
 mod models;
 mod tables;
-
-use std::env;
 
 use inference::{
     formats::{arrow, csv, json, ndjson, table::error_text},
@@ -14,25 +15,13 @@ use inference::{
     validation::{ErrorDetail, FieldError},
 };
 use predictor::{LoadedParts, ModelInfo, Prediction, Scratch};
-use proptest::{collection::vec, prelude::*, sample::select, test_runner::RngSeed};
+use proptest::{collection::vec, prelude::*, sample::select};
 use serde_json::Value;
 
 use crate::{
     forms::{Texts, arrow_stream, csv_text, ndjson_text, texts},
     models::{FIELDS, RawRow, Setup, cells, predictor, raw_row, setup, table},
 };
-
-/// The same cases in every run; `PROPTEST_CASES` and `PROPTEST_RNG_SEED` replace their number and their seed.
-fn config(cases: u32) -> ProptestConfig {
-    let mut config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    if env::var_os("PROPTEST_CASES").is_none() {
-        config.cases = cases;
-    }
-    if env::var_os("PROPTEST_RNG_SEED").is_none() {
-        config.rng_seed = RngSeed::Fixed(1);
-    }
-    config
-}
 
 /// A row, and a text in place of one of its cells.
 type ChangedRow = (RawRow, Option<(usize, &'static str)>);
@@ -196,7 +185,7 @@ fn of_arrow(model: &LoadedModel, stream: &[u8]) -> Vec<Outcome> {
 }
 
 proptest! {
-    #![proptest_config(config(300))]
+    #![proptest_config(property_config::property_config(300))]
 
     #[test]
     fn formats_have_the_same_predictions_and_errors(
@@ -239,7 +228,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(8))]
+    #![proptest_config(property_config::property_config(8))]
 
     #[test]
     fn rows_of_many_blocks_have_the_predictions_of_few(

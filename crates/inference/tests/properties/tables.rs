@@ -15,7 +15,7 @@ use inference::{
 use proptest::{collection::vec, prelude::*};
 
 use crate::{
-    changed_row, config,
+    changed_row,
     forms::{Texts, arrow_stream, csv_text, ndjson_text, texts},
     loaded_model,
     models::{raw_row, setup},
@@ -71,7 +71,7 @@ fn predict(model: &LoadedModel, source: &mut dyn RowSource, first: u64) -> Outco
 }
 
 proptest! {
-    #![proptest_config(config(300))]
+    #![proptest_config(crate::property_config::property_config(300))]
 
     #[test]
     fn tables_have_the_same_predictions_and_reasons(

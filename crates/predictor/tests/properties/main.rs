@@ -1,28 +1,19 @@
 //! Properties of predictions: a row has the same prediction alone, in its table, in any part of it, and from the stored files.
 
+#[path = "../../../testkit/shared/property_config.rs"]
+mod property_config;
+
 mod models;
 
-use std::{env, path::Path};
+use std::path::Path;
 
 use artifact::{Digest, encode_envelope};
 use features::PREPROCESSOR;
 use model::MODEL;
 use predictor::{Prediction, Predictor, Scratch};
-use proptest::{collection::vec, prelude::*, sample::Index, test_runner::RngSeed};
+use proptest::{collection::vec, prelude::*, sample::Index};
 
 use crate::models::{RawRow, cells, predictor, raw_row, setup, table};
-
-/// The same cases in every run; `PROPTEST_CASES` and `PROPTEST_RNG_SEED` replace their number and their seed.
-fn config(cases: u32) -> ProptestConfig {
-    let mut config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    if env::var_os("PROPTEST_CASES").is_none() {
-        config.cases = cases;
-    }
-    if env::var_os("PROPTEST_RNG_SEED").is_none() {
-        config.rng_seed = RngSeed::Fixed(1);
-    }
-    config
-}
 
 /// The bits of a number; all missing values are equal.
 fn bits(value: f64) -> u64 {
@@ -46,7 +37,7 @@ fn one_by_one(predictor: &Predictor, rows: &[RawRow]) -> Vec<Result<[u64; 3], St
 }
 
 proptest! {
-    #![proptest_config(config(600))]
+    #![proptest_config(property_config::property_config(600))]
 
     #[test]
     fn a_row_has_the_prediction_of_its_table(
